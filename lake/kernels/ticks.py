@@ -1,0 +1,67 @@
+"""Trades folded into candles: frames in, frames out, no I/O."""
+
+from __future__ import annotations
+
+import polars as pl
+
+_WEEK = 7 * 86_400_000_000
+_MONDAY = 4 * 86_400_000_000  # exchanges open their weeks on Mondays; 1970-01-05 was the first
+MARKET = ("venue", "symbol")
+
+
+def opening(micros: int) -> pl.Expr:
+    """The open time of the candle that a ``time`` falls into.
+
+    Args:
+        micros: length of the candle.
+    """
+    shift = _MONDAY if micros == _WEEK else 0
+    since = pl.col("time").dt.epoch("us") - shift
+    return (pl.col("time") - pl.duration(microseconds=since % micros)).alias("open_time")
+
+
+def unrepeated(trades: pl.DataFrame) -> pl.DataFrame:
+    """Every trade once, by venue, symbol and ``trade_id``; trades without an id are all kept, equal or not.
+
+    >>> unrepeated(pl.DataFrame({"venue": "", "symbol": "B", "trade_id": ["7", "7", None, None]})).height
+    3
+    """
+    known = pl.col("trade_id").is_not_null()
+    first = pl.struct(*MARKET, "trade_id").is_first_distinct()
+    return trades.filter(~known | first)
+
+
+def fold(trades: pl.DataFrame, timeframe: str, micros: int) -> pl.DataFrame:
+    """Candles from trades, ordered by time, then by numeric id, then as given.
+
+    Args:
+        trades: venue, symbol, time (UTC µs), trade_id (text or null), price, quantity, quote_quantity (null: price x
+            quantity), taker_buys (true where the buyer took, null unknown), trades (how many one row stands for).
+        timeframe: name written into the candles.
+        micros: its length.
+
+    Returns:
+        One row per venue, symbol and candle that has trades, by venue, symbol and open time, in the lake's candle
+        columns, and ``rows``: how many rows of ``trades`` it is made of. Taker columns are null where any side is unknown.
+    """
+    quote = pl.coalesce("quote_quantity", pl.col("price") * pl.col("quantity"))
+    ordered = (
+        trades.with_row_index("_n")
+        .with_columns(opening(micros), _quote=quote, _id=pl.col("trade_id").cast(pl.Int64, strict=False))
+        .sort(*MARKET, "time", "_id", "_n", nulls_last=True)
+    )
+    buys = pl.col("taker_buys").fill_null(False)
+    sided = pl.col("taker_buys").is_not_null().all()
+    candles = ordered.group_by(*MARKET, "open_time", maintain_order=True).agg(
+        open=pl.col("price").first(),
+        high=pl.col("price").max(),
+        low=pl.col("price").min(),
+        close=pl.col("price").last(),
+        volume=pl.col("quantity").sum(),
+        quote_volume=pl.col("_quote").sum(),
+        trade_count=pl.col("trades").sum(),
+        taker_buy_volume=pl.when(sided).then(pl.col("quantity").filter(buys).sum()),
+        taker_buy_quote_volume=pl.when(sided).then(pl.col("_quote").filter(buys).sum()),
+        rows=pl.len().cast(pl.Int64),
+    )
+    return candles.select(*MARKET, pl.lit(timeframe).alias("timeframe"), pl.all().exclude(*MARKET))

@@ -1,0 +1,93 @@
+"""Feather, Parquet and HDF5 files as frames, a slice at a time."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from lake.errors import MissingExtraError, SourceError
+from lake.sources.base import BATCH_ROWS
+
+_FEATHER, _PARQUET, _HDF5 = b"ARROW1", b"PAR1", b"\x89HDF\r\n\x1a\n"
+_AGAIN = "Fetch the file again."
+
+
+def kind_of(head: bytes) -> str | None:
+    """feather, parquet or hdf5, by the magic number."""
+    for magic, kind in ((_FEATHER, "feather"), (_PARQUET, "parquet"), (_HDF5, "hdf5")):
+        if head.startswith(magic):
+            return kind
+    return None
+
+
+def columns(path: Path, head: bytes) -> list[str]:
+    """Column names without reading rows; an empty list for a damaged file."""
+    kind = kind_of(head)
+    try:
+        if kind == "feather":
+            return list(pl.read_ipc_schema(path))
+        if kind == "parquet":
+            return list(pl.read_parquet_schema(path))
+    except (pl.exceptions.PolarsError, OSError):
+        return []
+    return []
+
+
+def slices(path: Path, head: bytes) -> Iterator[pl.DataFrame]:
+    """The rows of a feather, Parquet or HDF5 file in slices of ``BATCH_ROWS``.
+
+    Raises:
+        SourceError: the file is damaged or cut off.
+        MissingExtraError: HDF5 without the extra that reads it.
+    """
+    kind = kind_of(head)
+    if kind == "hdf5":
+        yield from _hdf5(path)
+        return
+    try:
+        lazy = pl.scan_ipc(path) if kind == "feather" else pl.scan_parquet(path)
+        height = int(lazy.select(pl.len()).collect().item())
+        for start in range(0, max(height, 1), BATCH_ROWS):
+            yield lazy.slice(start, BATCH_ROWS).collect()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        text = str(error).splitlines()[0]
+        raise SourceError(f"the {kind} file is damaged or cut off: {text}", where=str(path), todo=_AGAIN) from error
+
+
+def _hdf5(path: Path) -> Iterator[pl.DataFrame]:
+    """Tables that pandas wrote, without pandas: blocks of equal type beside an index."""
+    tables = _tables()
+    try:
+        with tables.open_file(str(path), "r") as file:
+            for table in file.walk_nodes("/", "Table"):
+                if table._v_name == "table" and "/_i_table" not in table._v_pathname:
+                    for start in range(0, table.nrows, BATCH_ROWS):
+                        yield _unpacked(table, table.read(start, start + BATCH_ROWS))
+    except tables.HDF5ExtError as error:
+        raise SourceError("the HDF5 file is damaged or cut off", where=str(path), todo=_AGAIN) from error
+
+
+def _tables() -> Any:
+    try:
+        return importlib.import_module("tables")
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("reading .h5 needs PyTables", todo='Install it: pip install "tradelake[hdf5]".') from error
+
+
+def _unpacked(table: Any, block: Any) -> pl.DataFrame:
+    found: dict[str, pl.Series] = {}
+    for name in block.dtype.names:
+        kinds = getattr(table.attrs, f"{name}_kind", None)
+        kinds = list(kinds) if isinstance(kinds, (list, tuple)) else None
+        if kinds is None:
+            continue
+        values = block[name].reshape(len(block), -1)
+        for place, column in enumerate(kinds):
+            found[str(column)] = pl.Series(values[:, place])
+    if "date" in found and found["date"].dtype == pl.Int64:
+        found["date"] = found["date"].cast(pl.Datetime("ns", "UTC"))
+    return pl.DataFrame(found)

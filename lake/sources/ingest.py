@@ -1,0 +1,192 @@
+"""Files into the lake: read in parallel, written by one, every row accounted for, resumable."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from lake.errors import LakeError, SourceError
+from lake.sources.base import Options
+from lake.sources.done import Done
+from lake.sources.folding import fold_files
+from lake.sources.landing import GATHER_ROWS, Landing
+from lake.sources.pieces import Piece
+from lake.sources.plan import Job, Plan, Planned, plan
+from lake.sources.report import FileReport, IngestReport
+from lake.spec import timeframes
+
+_AHEAD = 2  # pieces that a reader may be ahead of the writer
+_MISSHAPEN = (pl.exceptions.PolarsError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an ingest is: for a progress bar."""
+
+    files_done: int
+    files: int
+    rows_in: int
+
+
+def ingest(
+    lk: Any,
+    paths: str | Path | Sequence[str | Path],
+    options: Options | None = None,
+    *,
+    format: str | None = None,  # noqa: A002 - the public word, as on the command line
+    workers: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> IngestReport:
+    """Read files and folders of candles, trades and market metrics into a lake.
+
+    A file whose content an earlier ingest finished is not read again. A file that is damaged lands no row.
+
+    Args:
+        lk: an open lake.
+        paths: files or folders; folders are walked, and what is no candles in them is skipped.
+        options: what the files do not say.
+        format: name of a source; by default every file is sniffed.
+        workers: files read at once; the number of processors by default.
+        progress: called after every file.
+
+    Raises:
+        SourceError: a path does not exist.
+        UsageError: an unknown format.
+        UnknownTimeframeError: trades to be folded into candles that the lake does not hold.
+    """
+    options = options or Options()
+    given = [paths] if isinstance(paths, (str, Path)) else paths
+    done = Done(lk.location)
+    if options.timeframe:
+        timeframes.parse(options.timeframe)
+    planned = plan(given, options, done, format)
+    run = _Run(lk, planned, done, progress or (lambda _: None))
+    for job, pieces in _read_ahead(planned.jobs, options, workers or os.cpu_count() or 1):
+        run.take(job, pieces)
+    return run.finish()
+
+
+class _Run:
+    """The writing side of one ingest."""
+
+    def __init__(self, lk: Any, planned: Plan, done: Done, progress: Callable[[Progress], None]) -> None:
+        files = [file for job in planned.jobs for file in job.files]
+        self._plan, self._done, self._progress = planned, done, progress
+        self._landing = Landing(lk, {file.number: str(file.path) for file in files})
+        self._finished: list[Planned] = []
+        self._reports = dict(planned.settled)
+        self._files = {file.number: file for file in files}
+        self._errors: dict[int, str] = {}
+
+    def take(self, job: Job, pieces: Iterator[Piece]) -> None:
+        """Write one job's pieces; they wait for its end, unless it is large, so that a damaged file lands nothing."""
+        held: list[Piece] = []
+        try:
+            for piece in pieces:
+                held.append(piece)
+                if sum(p.frame.height for p in held) >= GATHER_ROWS:
+                    self._add(held)
+        except LakeError as error:
+            self._errors |= {file.number: str(error) for file in job.files}
+        else:
+            self._add(held)
+            self._finished += job.files
+        if self._landing.full:
+            self._flush()
+        self._tell()
+
+    def _add(self, pieces: list[Piece]) -> None:
+        for piece in pieces:
+            self._landing.add(piece)
+            if self._landing.full:
+                self._flush()
+        pieces.clear()
+
+    def _flush(self) -> None:
+        finished, self._finished = self._finished, []
+        self._landing.flush()
+        self._done.add(file.identity for file in finished)
+
+    def _tell(self) -> None:
+        rows = sum(counts.rows_in for counts in self._landing.counts.values())
+        done = len(self._plan.settled) + len(self._errors) + len(self._finished)
+        self._progress(Progress(done, self._plan.total, rows))
+
+    def finish(self) -> IngestReport:
+        """Write the rest and report every file in order."""
+        self._flush()
+        for number, file in self._files.items():
+            counts = self._landing.counts[number]
+            status = "failed" if number in self._errors else "done"
+            self._reports[number] = FileReport(
+                str(file.path), file.source.name, status, counts.rows_in, counts.landed, counts.updated, counts.duplicate,
+                counts.quarantined, dict(counts.reasons), self._errors.get(number, ""),
+            )  # fmt: skip
+        return IngestReport(tuple(self._reports[number] for number in sorted(self._reports)))
+
+
+def _pieces(job: Job, options: Options) -> Iterator[Piece]:
+    """All pieces of a job; what a reader could not foresee in a file is the file's fault, and said so."""
+    try:
+        if job.folds:
+            readers = {file.number: partial(file.source.read, file.path, options) for file in job.files}
+            yield from fold_files(readers, timeframes.parse(options.timeframe or "1m"))
+            return
+        for file in job.files:
+            for batch in file.source.read(file.path, options):
+                yield Piece.of(file.number, batch)
+    except _MISSHAPEN as error:
+        where = ", ".join(str(file.path) for file in job.files)
+        raise SourceError(f"the content does not have the shape of its kind: {error!r}", where=where) from error
+
+
+def _read_ahead(jobs: Sequence[Job], options: Options, workers: int) -> Iterator[tuple[Job, Iterator[Piece]]]:
+    """Jobs in order, the next ones being read meanwhile by threads; each is at most ``_AHEAD`` pieces ahead."""
+    stop = threading.Event()
+    lanes: dict[int, _Lane] = {}
+    with ThreadPoolExecutor(workers, "ingest") as pool:
+        try:
+            for place, job in enumerate(jobs):
+                for ahead in range(place, min(place + workers, len(jobs))):
+                    if ahead not in lanes:
+                        lanes[ahead] = _Lane(pool, _pieces(jobs[ahead], options), stop)
+                yield job, iter(lanes.pop(place))
+        finally:
+            stop.set()
+
+
+class _Lane:
+    """A thread that fills a short queue from an iterator; its error is raised where the queue is read."""
+
+    def __init__(self, pool: ThreadPoolExecutor, pieces: Iterator[Piece], stop: threading.Event) -> None:
+        self._queue: queue.Queue[Piece | None] = queue.Queue(_AHEAD)
+        self._stop = stop
+        self._ended = pool.submit(self._fill, pieces)
+
+    def _fill(self, pieces: Iterator[Piece]) -> None:
+        try:
+            for piece in pieces:
+                self._put(piece)
+        finally:
+            self._put(None)
+
+    def _put(self, piece: Piece | None) -> None:
+        while not self._stop.is_set():
+            try:
+                return self._queue.put(piece, timeout=0.2)
+            except queue.Full:
+                continue
+
+    def __iter__(self) -> Iterator[Piece]:
+        while (item := self._queue.get()) is not None:
+            yield item
+        self._ended.result()

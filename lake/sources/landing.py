@@ -1,0 +1,135 @@
+"""Gathered pieces written in few commits, and what became of every row told by file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from lake.sources.base import KEYS, SCHEMAS
+from lake.sources.pieces import Piece
+
+GATHER_ROWS = 1_000_000
+_RANGES = {"candles": "open_time", "market_metrics": "time"}
+
+
+@dataclass(slots=True)
+class Counts:
+    """Running counts of one file."""
+
+    rows_in: int = 0
+    landed: int = 0
+    updated: int = 0
+    duplicate: int = 0
+    quarantined: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+
+class Landing:
+    """Gathers pieces and writes them when there are enough; counts per file number."""
+
+    def __init__(self, lk: Any, names: dict[int, str]) -> None:
+        self._lk = lk
+        self._names = names
+        self._pieces: list[Piece] = []
+        self._rows = 0
+        self.counts: dict[int, Counts] = {number: Counts() for number in names}
+
+    @property
+    def full(self) -> bool:
+        """Whether enough is gathered for a commit."""
+        return self._rows >= GATHER_ROWS
+
+    def add(self, piece: Piece) -> None:
+        """Take a piece; nothing is written yet."""
+        self._pieces.append(piece)
+        self._rows += piece.frame.height + sum(t.rejected.height for t in piece.tallies)
+
+    def flush(self) -> None:
+        """Write all that is gathered; it is durable when this returns."""
+        pieces, self._pieces, self._rows = self._pieces, [], 0
+        for dataset in KEYS:
+            self._write(dataset, [p for p in pieces if p.dataset == dataset and p.frame.height])
+        for piece in pieces:
+            self._tally(piece)
+
+    def _write(self, dataset: str, pieces: list[Piece]) -> None:
+        if not pieces:
+            return
+        frame = pl.concat([p.frame for p in pieces])
+        shares = _shares(pieces)
+        held = _held(self._lk, dataset, frame)
+        write = self._lk.candles.write_checked if dataset == "candles" else lambda rows: self._lk.write(dataset, rows)
+        receipt = write(_last_of_each(frame, dataset))
+        fate = fates(dataset, held, frame)
+        if receipt.rejected:
+            fate = _refused(fate, frame, dataset, receipt)
+        told = shares.join(pl.DataFrame({"row": pl.int_range(frame.height, eager=True), "fate": fate}), on="row")
+        for number, what, rows in told.group_by("file", "fate").agg(pl.col("rows").sum()).iter_rows():
+            setattr(self.counts[number], what, getattr(self.counts[number], what) + rows)
+
+    def _tally(self, piece: Piece) -> None:
+        for tally in piece.tallies:
+            counts = self.counts[tally.file]
+            counts.rows_in += tally.rows_in
+            counts.duplicate += tally.duplicate
+            counts.quarantined += tally.rejected.height
+            counts.reasons.update(tally.notes)
+            if tally.rejected.height:
+                counts.reasons.update(dict(tally.rejected["reason"].value_counts().iter_rows()))
+                self._lk.quarantine(self._names[tally.file], tally.rejected.to_dicts())
+
+
+def _shares(pieces: list[Piece]) -> pl.DataFrame:
+    """Which rows of the joined frame come from which file."""
+    start, shifted = 0, []
+    for piece in pieces:
+        shifted.append(piece.shares.with_columns(pl.col("row") + start))
+        start += piece.frame.height
+    return pl.concat(shifted)
+
+
+def _last_of_each(frame: pl.DataFrame, dataset: str) -> pl.DataFrame:
+    key = list(KEYS[dataset])
+    return frame.unique(key, keep="last", maintain_order=True) if frame.select(key).is_duplicated().any() else frame
+
+
+def _held(lk: Any, dataset: str, frame: pl.DataFrame) -> pl.DataFrame:
+    """Rows of the lake with the keys of the frame: what they were before the write."""
+    time = _RANGES[dataset]
+    names = frame["symbol"].unique().to_list()
+    sql = f"select {', '.join(SCHEMAS[dataset])} from {dataset} where {time} between ? and ? and list_contains(?, symbol)"
+    found = lk.sql(sql, [frame[time].min(), frame[time].max(), names]).pl()
+    typed = found.select(pl.col(name).cast(kind) for name, kind in SCHEMAS[dataset].items())
+    return typed.join(frame.select(KEYS[dataset]), on=list(KEYS[dataset]), how="semi")
+
+
+def fates(dataset: str, held: pl.DataFrame, frame: pl.DataFrame) -> pl.Series:
+    """What becomes of each row when rows are upserted in order: ``landed``, ``updated`` or ``duplicate``.
+
+    Args:
+        held: rows that are in the lake before.
+        frame: rows to write; a later row of a key replaces an earlier one.
+    """
+    key = list(KEYS[dataset])
+    if not held.height and not frame.select(key).is_duplicated().any():
+        return pl.repeat("landed", frame.height, eager=True)
+    before = held.select(frame.columns).with_columns(_n=pl.lit(-1, dtype=pl.Int64))
+    after = frame.with_columns(_n=pl.int_range(frame.height, dtype=pl.Int64))
+    ordered = pl.concat([before, after]).sort(*key, "_n")
+    values = [name for name in frame.columns if name not in key]
+    known = pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in key).fill_null(False)
+    same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift(1)) for name in values)
+    fate = pl.when(~known).then(pl.lit("landed")).when(same).then(pl.lit("duplicate")).otherwise(pl.lit("updated"))
+    return ordered.select("_n", fate=fate).filter(pl.col("_n") >= 0).sort("_n")["fate"]
+
+
+def _refused(fate: pl.Series, frame: pl.DataFrame, dataset: str, receipt: Any) -> pl.Series:
+    """Rows that the writer refused after all count as quarantined; it has kept them with its reasons."""
+    key = list(KEYS[dataset])
+    rows = [[rejection.row.get(name) for name in key] for rejection in receipt.rejections]
+    bad = pl.DataFrame(rows, schema={name: SCHEMAS[dataset][name] for name in key}, orient="row").with_columns(bad=True)
+    marked = frame.select(key).join(bad.unique(), on=key, how="left", maintain_order="left")["bad"].fill_null(False)
+    return fate.zip_with(~marked, pl.repeat("quarantined", len(fate), eager=True))

@@ -1,0 +1,128 @@
+"""What file and folder names say: symbol, timeframe, venue, kind of market."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from lake.errors import SourceError, UnknownTimeframeError
+from lake.sources.base import Options
+from lake.sources.opening import stem
+from lake.spec import symbols, timeframes
+
+_VENUES = frozenset(
+    "binance binanceus binanceusdm binancecoinm bybit okx okex kraken krakenfutures coinbase coinbasepro gdax bitfinex bitstamp gemini "
+    "kucoin huobi htx gateio gate bitget mexc bitmex deribit bittrex poloniex ftx hitbtc cryptocom hyperliquid phemex bitvavo cexio "
+    "upbit bithumb bitflyer okcoin whitebit ascendex bingx".split()
+)
+_TOKEN = r"(?:\d+(?:mo|[smhdwy])|\d+M|\d+Mo)"
+_TIMEFRAME = re.compile(rf"(?<![A-Za-z0-9])({_TOKEN})(?![A-Za-z0-9])")
+_WORDS = {"minute": "1m", "hour": "1h", "hourly": "1h", "daily": "1d", "day": "1d", "d": "1d", "h": "1h", "weekly": "1w"}
+_PERPETUAL_FOLDERS = frozenset({"futures", "um", "cm", "swap", "linear", "inverse", "cryptofuture", "perpetual", "perp"})
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is known of the rows of one file before they are read.
+
+    Attributes:
+        symbol: canonical; ``""`` when the rows say it themselves.
+        timeframe: as written; one that the lake does not hold is found out row by row.
+        venue: ``""`` where unknown.
+        tz: zone of naive times; None refuses them.
+        time_unit: of epoch numbers, or None.
+        where: the file, for messages.
+        volume: ``base`` or ``quote``: what the volume column counts.
+    """
+
+    symbol: str
+    timeframe: str
+    venue: str
+    tz: str | None
+    time_unit: str | None
+    where: str
+    volume: str = "base"
+
+
+def about(path: Path, options: Options, *, symbol: str, timeframe: str, venue: str = "", tz: str | None = None) -> About:
+    """What the file says, with the caller's options above it."""
+    chosen = symbols.canonical(options.symbol) if options.symbol else symbol
+    return About(
+        symbol=chosen,
+        timeframe=options.timeframe or timeframe,
+        venue=venue if options.venue is None else options.venue,
+        tz=options.tz or tz,
+        time_unit=options.time_unit,
+        where=str(path),
+        volume=options.volume or "base",
+    )
+
+
+def need(value: str | None, what: str, path: Path) -> str:
+    """The value, or an error that says how to give it.
+
+    Raises:
+        SourceError: the value is empty.
+    """
+    if not value:
+        todo = f"Give it with --{what}."
+        raise SourceError(f"neither the file nor its name says the {what}", where=str(path), todo=todo)
+    return value
+
+
+def held_timeframe(text: str) -> str | None:
+    """The timeframe as the lake spells it, or None for one that it does not hold."""
+    try:
+        return str(timeframes.parse(text))
+    except UnknownTimeframeError:
+        return None
+
+
+def venue_of(path: Path) -> str:
+    """The exchange that the file's or a near folder's name speaks of, else ``""``.
+
+    >>> venue_of(Path("user_data/data/binance/BTC_USDT-5m.feather"))
+    'binance'
+    >>> venue_of(Path("candles/BTC_USDT-5m.feather"))
+    ''
+    """
+    near = path.parent.parent.name if path.parent.name.lower() in _PERPETUAL_FOLDERS | {"spot"} else ""
+    for name in (path.name, path.parent.name, near):
+        for token in re.split(r"[^a-z]+", name.lower()):
+            if token in _VENUES:
+                return token
+    return ""
+
+
+def is_perpetual(path: Path) -> bool:
+    """Whether a folder or a prefix of the name says that these are perpetual futures."""
+    folders = {part.lower() for part in path.parts[-8:-1]}
+    return bool(folders & _PERPETUAL_FOLDERS) or re.match(r"(futures|um|cm|swap|perp)[_-]", path.name.lower()) is not None
+
+
+def perpetual(symbol: str) -> str:
+    """The canonical perpetual of a symbol; futures stay what they are."""
+    return symbol if "." in symbol else f"{symbol}.P"
+
+
+def guess(path: Path) -> tuple[str, str]:
+    """Symbol and timeframe out of a file name of no known convention; either may be ``""``.
+
+    >>> guess(Path("binance_BTC-USDT_1h.json"))
+    ('BTCUSDT', '1h')
+    >>> guess(Path("ETHUSDT_15m_2024.csv"))
+    ('ETHUSDT', '15m')
+    """
+    name = stem(path)
+    found = _TIMEFRAME.search(name)
+    frame = found.group(1) if found else ""
+    rest = name[: found.start()] + " " + name[found.end() :] if found else name
+    pieces = [p for p in re.split(r"[ ]+|[_\-.](?=\d{4})", rest) if p]
+    for piece in pieces:
+        words = [w for w in re.split(r"[_\-./]", piece) if w and w.lower() not in _VENUES and not w.isdigit()]
+        words = [w for w in words if w.lower() not in ("spot", "ohlcv", "candles", "klines", "data", "trades", "perp", "futures")]
+        text = "/".join(words[:2]) if len(words) > 1 else "".join(words[:1])
+        if text and re.fullmatch(r"[A-Za-z0-9/:]{2,24}", text) and text.lower() not in _WORDS:
+            return symbols.canonical(text), frame
+    return "", frame

@@ -1,0 +1,131 @@
+"""Bytes of a file, whatever it is packed in, with one clear sentence when they are damaged."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import lzma
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from lake.errors import SourceError
+
+HEAD = 4096
+BLOCK = 8 << 20
+BOM = b"\xef\xbb\xbf"
+_DAMAGE = (EOFError, zlib.error, zipfile.BadZipFile, lzma.LZMAError, gzip.BadGzipFile, NotImplementedError)
+_AGAIN = "Fetch the file again."
+
+
+def stem(path: Path) -> str:
+    """File name without its data and compression suffixes.
+
+    >>> stem(Path("data/BTC_USDT-5m.json.gz"))
+    'BTC_USDT-5m'
+    """
+    name = path.name
+    for suffix in (".gz", ".zip", ".csv", ".txt", ".json", ".feather", ".arrow", ".ipc", ".parquet", ".h5", ".hdf5", ".data"):
+        name = name.removesuffix(suffix)
+    return name
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """The decompressed bytes: plain, gzip by its magic number, or the only data file of a ZIP.
+
+    Raises:
+        SourceError: the file is missing, empty or damaged, or the ZIP holds other than one file.
+    """
+    try:
+        with path.open("rb") as raw:
+            magic = raw.read(4)
+            raw.seek(0)
+            if not magic:
+                raise SourceError("the file is empty (0 bytes)", where=str(path), todo=_AGAIN)
+            if magic[:2] == b"\x1f\x8b":
+                with gzip.open(raw, "rb") as stream:
+                    yield stream
+            elif magic[:2] == b"PK":
+                with zipfile.ZipFile(raw) as archive, archive.open(_member(archive, path)) as member:
+                    yield member
+            else:
+                yield raw
+    except _DAMAGE as error:
+        raise SourceError(f"the compressed file is damaged or cut off: {error}", where=str(path), todo=_AGAIN) from error
+    except OSError as error:
+        raise SourceError(f"the file cannot be read: {error.strerror or error}", where=str(path)) from error
+
+
+def _member(archive: zipfile.ZipFile, path: Path) -> str:
+    names = [i.filename for i in archive.infolist() if not i.is_dir() and not i.filename.endswith("CHECKSUM")]
+    names = [n for n in names if not n.startswith("__MACOSX/")]
+    if len(names) != 1:
+        raise SourceError(f"a ZIP of candles or trades holds one file, this one {len(names)}", where=str(path), value=names[:5])
+    return names[0]
+
+
+def member_name(path: Path) -> str:
+    """Name of the file inside the ZIP, or of the file itself when it is none."""
+    with path.open("rb") as raw:
+        if raw.read(2) != b"PK":
+            return path.name
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _member(archive, path)
+    except zipfile.BadZipFile as error:
+        raise SourceError(f"the compressed file is damaged or cut off: {error}", where=str(path), todo=_AGAIN) from error
+
+
+def head(path: Path) -> bytes:
+    """The first bytes after decompression and without a byte-order mark.
+
+    Raises:
+        SourceError: see :func:`opened`.
+    """
+    with opened(path) as stream:
+        return stream.read(HEAD).removeprefix(BOM)
+
+
+def check(path: Path) -> None:
+    """Read a compressed file to its end once, so that a damaged one is refused before any row of it lands.
+
+    Raises:
+        SourceError: the file is damaged or cut off.
+    """
+    with path.open("rb") as raw:
+        packed = raw.read(2) in (b"\x1f\x8b", b"PK")
+    if packed:
+        with opened(path) as stream:
+            while stream.read(1 << 20):
+                pass
+
+
+def whole(path: Path) -> bytes:
+    """All decompressed bytes, without a byte-order mark."""
+    with opened(path) as stream:
+        return stream.read().removeprefix(BOM)
+
+
+def line_blocks(path: Path, size: int = BLOCK) -> Iterator[bytes]:
+    """Blocks of whole lines of about ``size`` bytes."""
+    with opened(path) as stream:
+        rest = stream.read(size).removeprefix(BOM)
+        while True:
+            more = stream.read(size)
+            if not more:
+                break
+            cut = rest.rfind(b"\n") + 1
+            if cut:
+                yield rest[:cut]
+            rest = rest[cut:] + more
+        if rest.strip():
+            yield rest
+
+
+def text_lines(data: bytes, count: int) -> list[str]:
+    """The first lines of a head, decoded."""
+    return [line.rstrip("\r\n") for line in io.StringIO(data.decode("utf-8", "replace")).readlines(count * 2048)[:count]]

@@ -1,0 +1,46 @@
+"""What travels from the readers to the writer: rows for the lake, and the tally of what did not become one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from lake.sources.base import Batch, no_rejects
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Rows of one file that were read, refused and left out in one step."""
+
+    file: int
+    rows_in: int
+    rejected: pl.DataFrame = field(default_factory=no_rejects)
+    duplicate: int = 0
+    notes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Rows for one dataset.
+
+    Attributes:
+        dataset: ``candles`` or ``market_metrics``.
+        frame: the rows, in the dataset's columns.
+        tallies: of the files they were made from.
+        shares: ``row`` (place in the frame), ``file``, ``rows`` (how many rows of that file are in it).
+    """
+
+    dataset: str
+    frame: pl.DataFrame
+    tallies: tuple[Tally, ...]
+    shares: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema={"row": pl.Int64, "file": pl.Int64, "rows": pl.Int64}))
+
+    @classmethod
+    def of(cls, file: int, batch: Batch) -> Piece:
+        """A batch whose every row is one row of the file."""
+        rows = pl.int_range(batch.frame.height, eager=True)
+        shares = pl.DataFrame({"row": rows}).with_columns(file=pl.lit(file, dtype=pl.Int64), rows=pl.lit(1, dtype=pl.Int64))
+        tally = Tally(file, batch.rows_in, batch.rejected, batch.duplicate, batch.notes)
+        return cls(batch.dataset, batch.frame, (tally,), shares)

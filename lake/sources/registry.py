@@ -1,0 +1,72 @@
+"""Every source, in the order in which they are asked: the most particular first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lake.errors import SourceError, UsageError
+from lake.sources.base import Source
+from lake.sources.binance_dump import BinanceDump
+from lake.sources.cryptodatadownload import CryptoDataDownload, WideCsv
+from lake.sources.freqtrade import Freqtrade
+from lake.sources.generic import Generic
+from lake.sources.json_candles import AlphaVantage, Bittrex, Ccxt
+from lake.sources.lean import Lean, LeanFunding
+from lake.sources.nautilus import Nautilus
+from lake.sources.octobot import OctoBot
+from lake.sources.opening import head
+from lake.sources.trade_files import CcxtTrades, FreqtradeTrades, KrakenTrades, TradesCsv
+
+SOURCES: tuple[Source, ...] = (
+    OctoBot(),
+    AlphaVantage(),
+    FreqtradeTrades(),
+    CcxtTrades(),
+    Freqtrade(),
+    Bittrex(),
+    Ccxt(),
+    CryptoDataDownload(),
+    WideCsv(),
+    BinanceDump(),
+    Lean(),
+    LeanFunding(),
+    KrakenTrades(),
+    Nautilus(),
+    TradesCsv(),
+    Generic(),
+)
+
+
+def by_name(name: str) -> Source:
+    """The source of that name.
+
+    Raises:
+        UsageError: there is none.
+
+    >>> by_name("octobot").name
+    'octobot'
+    """
+    for source in SOURCES:
+        if source.name == name:
+            return source
+    names = ", ".join(source.name for source in SOURCES)
+    raise UsageError("unknown format", value=name, todo=f"Use one of: {names}.")
+
+
+class UnknownKindError(SourceError):
+    """The file is read, and is of no kind that a source knows."""
+
+
+def sniff(path: Path) -> Source:
+    """The source that recognises the file, by its content and its name.
+
+    Raises:
+        SourceError: the file is missing, empty or damaged.
+        UnknownKindError: it is of no known kind.
+    """
+    first = head(path)
+    for source in SOURCES:
+        if source.matches(path, first):
+            return source
+    names = ", ".join(source.name for source in SOURCES)
+    raise UnknownKindError("no known kind of candles or trades", where=str(path), todo=f"Give --format, one of: {names}.")

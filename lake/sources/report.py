@@ -1,0 +1,95 @@
+"""What an ingest did, file by file: rows in = landed + updated + duplicate + quarantined."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+COUNTS = ("rows_in", "landed", "updated", "duplicate", "quarantined")
+
+
+@dataclass(frozen=True, slots=True)
+class FileReport:
+    """One file.
+
+    Attributes:
+        path: as it was found.
+        source: the kind of file, ``""`` when it is not known.
+        status: ``done``, ``already there`` (an earlier ingest finished the same content), ``skipped`` (in a folder, and
+            no candles or trades), ``failed`` (see ``error``).
+        rows_in: rows read: candles, metrics, or trades that are folded into candles.
+        landed: rows whose key is new in the lake; a trade landed when its candle did.
+        updated: rows that replaced other values of their key.
+        duplicate: rows that the lake, or a row of these files, holds already.
+        quarantined: rows refused, kept with their reasons.
+        reasons: reason -> rows, for the quarantined and the left out.
+        error: one sentence, or ``""``.
+    """
+
+    path: str
+    source: str
+    status: str
+    rows_in: int = 0
+    landed: int = 0
+    updated: int = 0
+    duplicate: int = 0
+    quarantined: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    error: str = ""
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every row read is accounted for."""
+        return self.rows_in == self.landed + self.updated + self.duplicate + self.quarantined
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """All files of one ingest."""
+
+    files: tuple[FileReport, ...]
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """Sums over the files, and the number of files by status."""
+        sums = {name: sum(getattr(f, name) for f in self.files) for name in COUNTS}
+        return {"files": len(self.files), **sums, **Counter(f.status for f in self.files)}
+
+    @property
+    def failed(self) -> tuple[FileReport, ...]:
+        """Files that could not be read."""
+        return tuple(f for f in self.files if f.status == "failed")
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every row of every file is accounted for."""
+        return all(f.balanced for f in self.files)
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return {"totals": self.totals, "balanced": self.balanced, "files": [asdict(f) for f in self.files]}
+
+    def text(self, *, every_file: bool = False) -> str:
+        """Totals, then the files that need a look (or every one).
+
+        >>> print(IngestReport((FileReport("a.csv", "binance", "done", 3, 2, 0, 1),)).text())
+        1 files: 3 rows in = 2 landed + 0 updated + 1 duplicate + 0 quarantined
+        """
+        totals = self.totals
+        sums = " + ".join(f"{totals[name]:,} {name}" for name in COUNTS[1:])
+        lines = [f"{len(self.files)} files: {totals['rows_in']:,} rows in = {sums}"]
+        states = {f.status for f in self.files} - {"done"}
+        lines += [f"{state}: {sum(f.status == state for f in self.files)} files" for state in sorted(states)]
+        for file in self.files:
+            if every_file or file.status == "failed" or file.reasons:
+                lines.append(_line(file))
+        return "\n".join(lines)
+
+
+def _line(file: FileReport) -> str:
+    if file.status == "failed":
+        return f"  failed  {file.error}"
+    counts = ", ".join(f"{getattr(file, name):,} {name}" for name in COUNTS if getattr(file, name))
+    reasons = "; ".join(f"{count:,} x {reason}" for reason, count in file.reasons.items())
+    return f"  {file.status}  {file.path}: {counts or '0 rows'}" + (f" ({reasons})" if reasons else "")
