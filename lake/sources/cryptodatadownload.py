@@ -84,8 +84,7 @@ class WideCsv(CandleFiles):
         """
         header = csvs.unique(csvs.first_row(head(path)))
         frame = need(options.timeframe or _period(path), "timeframe", path)
-        found = _QUOTE.search(stem(path))
-        quote = found["quote"] if found else ""
+        quote = (_QUOTE.findall(stem(path)) or [""])[-1]
         venue = venue_of(path)
         for rows in csvs.frames(path, csvs.Layout(tuple(header))):
             for coin in dict.fromkeys(m["coin"] for m in map(_WIDE.match, header) if m):

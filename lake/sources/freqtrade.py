@@ -104,7 +104,7 @@ def _raw(path: Path) -> Iterator[pl.DataFrame]:
             yield row_frame(rows, path)
 
 
-def row_frame(rows: list[list[object]], path: Path) -> pl.DataFrame:
+def row_frame(rows: list[list[object]], path: Path | str) -> pl.DataFrame:
     """Rows ``[time, open, high, low, close, volume, ...]`` as a frame.
 
     Raises:

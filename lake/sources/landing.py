@@ -79,7 +79,7 @@ class Landing:
             counts.reasons.update(tally.notes)
             if tally.rejected.height:
                 counts.reasons.update(dict(tally.rejected["reason"].value_counts().iter_rows()))
-                self._lk.quarantine(self._names[tally.file], tally.rejected.to_dicts())
+                self._lk.quarantine(self._names[tally.file], tally.rejected.to_dicts(), dataset=piece.dataset)
 
 
 def _shares(pieces: list[Piece]) -> pl.DataFrame:

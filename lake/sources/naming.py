@@ -18,7 +18,8 @@ _VENUES = frozenset(
 )
 _TOKEN = r"(?:\d+(?:mo|[smhdwy])|\d+M|\d+Mo)"
 _TIMEFRAME = re.compile(rf"(?<![A-Za-z0-9])({_TOKEN})(?![A-Za-z0-9])")
-_WORDS = {"minute": "1m", "hour": "1h", "hourly": "1h", "daily": "1d", "day": "1d", "d": "1d", "h": "1h", "weekly": "1w"}
+_QUOTED = re.compile(r"[A-Z0-9]{2,14}/?(USDT|USDC|BUSD|FDUSD|TUSD|DAI|USD|EUR|GBP|JPY|KRW|TRY|BRL|AUD|BTC|ETH|BNB|XBT)")
+_NOISE = frozenset("spot futures perp swap ohlcv candles klines data trades daily hourly minute hour".split())
 _PERPETUAL_FOLDERS = frozenset({"futures", "um", "cm", "swap", "linear", "inverse", "cryptofuture", "perpetual", "perp"})
 
 
@@ -109,20 +110,21 @@ def perpetual(symbol: str) -> str:
 def guess(path: Path) -> tuple[str, str]:
     """Symbol and timeframe out of a file name of no known convention; either may be ``""``.
 
+    A word is taken for a symbol when it ends in a quote asset that is known, or when it and the timeframe are all there is.
+
     >>> guess(Path("binance_BTC-USDT_1h.json"))
     ('BTCUSDT', '1h')
-    >>> guess(Path("ETHUSDT_15m_2024.csv"))
-    ('ETHUSDT', '15m')
+    >>> guess(Path("my_public_trades_list.csv"))
+    ('', '')
     """
     name = stem(path)
     found = _TIMEFRAME.search(name)
     frame = found.group(1) if found else ""
-    rest = name[: found.start()] + " " + name[found.end() :] if found else name
-    pieces = [p for p in re.split(r"[ ]+|[_\-.](?=\d{4})", rest) if p]
-    for piece in pieces:
-        words = [w for w in re.split(r"[_\-./]", piece) if w and w.lower() not in _VENUES and not w.isdigit()]
-        words = [w for w in words if w.lower() not in ("spot", "ohlcv", "candles", "klines", "data", "trades", "perp", "futures")]
-        text = "/".join(words[:2]) if len(words) > 1 else "".join(words[:1])
-        if text and re.fullmatch(r"[A-Za-z0-9/:]{2,24}", text) and text.lower() not in _WORDS:
+    words = [w for w in re.split(r"[_\-. ]+", name[: found.start()] + " " + name[found.end() :] if found else name) if w]
+    words = [w for w in words if w.lower() not in _VENUES | _NOISE and not re.fullmatch(r"\d{4,}", w)]
+    for text in ["/".join(pair) for pair in zip(words, words[1:], strict=False)] + words:
+        if _QUOTED.fullmatch(text.upper()):
             return symbols.canonical(text), frame
+    if len(words) == 1 and found and words[0].isupper():
+        return symbols.canonical(words[0]), frame
     return "", frame

@@ -76,6 +76,11 @@ class RecordingLake:
         self.rows[dataset] = pl.concat([old, new]).unique(key, keep="last", maintain_order=True)
         return Receipt(inserted, new.height - inserted - same, same + frame.height - new.height)
 
+    def last(self, symbol: str, timeframe: str, venue: str = "") -> int | None:
+        """Open time in µs of the newest candle."""
+        mine = self.rows["candles"].filter(symbol=symbol, timeframe=timeframe, venue=venue)["open_time"]
+        return None if mine.is_empty() else int(mine.dt.epoch("us").max())  # type: ignore[arg-type]
+
     def sql(self, query: str, params: Sequence[Any] = ()) -> duckdb.DuckDBPyRelation:
         connection = duckdb.connect()
         connection.execute("set TimeZone = 'UTC'")
@@ -83,5 +88,5 @@ class RecordingLake:
             connection.register(name, frame.to_arrow())
         return connection.sql(query, params=list(params))
 
-    def quarantine(self, source: str, rows: list[dict[str, Any]], reason_column: str = "reason") -> None:
-        self.quarantined += [{"source": source, "reason": row[reason_column], **row} for row in rows]
+    def quarantine(self, source: str, rows: list[dict[str, Any]], *, dataset: str = "candles") -> None:
+        self.quarantined += [{"source": source, "dataset": dataset, **row} for row in rows]
