@@ -12,6 +12,7 @@ import polars as pl
 from lake.errors import SourceError
 from lake.sources import csvs
 from lake.sources.base import Batch, Options
+from lake.sources.columns import CANDLE_NAMES, NEEDED, NEEDED_TICKS, TICK_NAMES, require, translate
 from lake.sources.naming import About, about, guess, is_perpetual, need, perpetual
 from lake.sources.opening import head, member_name, stem
 from lake.sources.shape import candle_batch, metric_batch, tick_batch
@@ -24,6 +25,10 @@ _KLINES = (
 _TRADES = ("trade_id", "price", "quantity", "quote_quantity", "time", "buyer_is_maker", "best_match")
 _AGG_TRADES = ("trade_id", "price", "quantity", "first_id", "last_id", "time", "buyer_is_maker", "best_match")
 _FUNDING = ("time", "funding_interval_hours", "value")
+_PLACES = {"klines": _KLINES, "trades": _TRADES, "aggTrades": _AGG_TRADES, "fundingRate": _FUNDING}
+_FUNDING_NAMES = {"time": ("calc_time", "time"), "value": ("last_funding_rate", "funding_rate")}
+_NAMES = {"klines": CANDLE_NAMES, "trades": TICK_NAMES, "aggTrades": TICK_NAMES, "fundingRate": _FUNDING_NAMES}
+_NEEDED = {"klines": NEEDED, "trades": NEEDED_TICKS, "aggTrades": NEEDED_TICKS, "fundingRate": ("time", "value")}
 _HEADERS = {
     "klines": {"open_time", "close_time"},
     "aggTrades": {"agg_trade_id"},
@@ -91,7 +96,7 @@ class BinanceDump:
         if kind is None:
             raise SourceError("this is no Binance dump", where=str(path), todo="Leave out --format, or use csv with a column map.")
         known = _about(path, options, kind)
-        layout = _layout(kind, csvs.first_row(first))
+        layout = _layout(kind, first, path)
         for frame in csvs.frames(path, layout):
             yield _READERS[kind](frame, known)
 
@@ -116,18 +121,21 @@ def _about(path: Path, options: Options, kind: str) -> About:
     return about(path, options, symbol=symbol, timeframe=frame, venue="binance", tz="UTC")
 
 
-def _layout(kind: str, row: list[str]) -> csvs.Layout:
-    separator = ","
-    has_header = not csvs.looks_like_data(row)
-    columns = {"klines": _KLINES, "trades": _TRADES, "aggTrades": _AGG_TRADES, "fundingRate": _FUNDING}[kind]
-    if kind == "trades" and len(row) == 6:
-        columns = _TRADES[:-1]
-    if kind == "aggTrades" and len(row) == 7:
-        columns = _AGG_TRADES[:-1]
-    if len(row) < len(columns):
-        missing = columns[len(row) :]
-        raise SourceError(f"a Binance {kind} file has {len(columns)} columns, this one {len(row)}", value=missing)
-    return csvs.Layout(columns, separator, header=has_header)
+def _layout(kind: str, first: bytes, path: Path) -> csvs.Layout:
+    """Columns by their names where there is a header, else by their places."""
+    line = csvs.first_line(first)
+    separator = csvs.separator_of(line)
+    row = csvs.cells(line, separator)
+    if not csvs.looks_like_data(row):
+        header = csvs.unique(row)
+        names = translate(header, _NAMES[kind])
+        require(names.values(), _NEEDED[kind], path, header)
+        return csvs.Layout(tuple(names.get(column, column) for column in header), separator)
+    columns = _PLACES[kind]
+    if len(row) < len(columns) - (columns[-1] == "best_match"):
+        todo = "Fetch the file again."
+        raise SourceError(f"a Binance {kind} file has {len(columns)} columns, this one {len(row)}", where=str(path), todo=todo)
+    return csvs.Layout(columns[: len(row)], separator, header=False)
 
 
 def _candles(frame: pl.DataFrame, known: About) -> Batch:

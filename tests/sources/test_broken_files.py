@@ -1,0 +1,243 @@
+"""A damaged or misshapen file is one clear sentence, and lands nothing; a bad row is quarantined alone."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from lake.errors import MissingExtraError, SourceError, UnknownTimeframeError, UsageError
+from lake.sources import frames, opening
+from lake.sources.base import Options
+from lake.sources.ingest import ingest
+from lake.sources.registry import by_name, sniff
+from lake.sources.report import FileReport
+from tests.sources.made import START, csv_text, kline_rows, written
+from tests.sources.recorder import RecordingLake
+
+HEADER = "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote_volume,ignore"
+FREQTRADE = [[row[0], *map(float, row[1:6])] for row in kline_rows(500)]  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def lk(tmp_path: Path) -> RecordingLake:
+    return RecordingLake(tmp_path / "lake")
+
+
+def _one(lk: RecordingLake, path: Path, options: Options | None = None, format: str | None = None) -> FileReport:
+    (file,) = ingest(lk, path, options, format=format).files
+    return file
+
+
+def _feather() -> bytes:
+    times = pl.Series([row[0] for row in FREQTRADE]).cast(pl.Datetime("ms", "UTC"))
+    names = ("open", "high", "low", "close", "volume")
+    frame = pl.DataFrame({"date": times} | {n: [row[i + 1] for row in FREQTRADE] for i, n in enumerate(names)})
+    buffer = io.BytesIO()
+    frame.write_ipc(buffer, compression="lz4")
+    return buffer.getvalue()
+
+
+def _parquet(frame: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def _zip(name: str, text: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, text)
+    return buffer.getvalue()
+
+
+KLINES = csv_text(kline_rows(3000))
+BROKEN = {
+    "half a zip": ("BTCUSDT-1m-2024-01.zip", _zip("BTCUSDT-1m-2024-01.csv", KLINES)[:20_000], "damaged or cut off"),
+    "a zip with one byte changed": (
+        "BTCUSDT-1m-2024-01.zip",
+        bytes(b ^ 0xFF if i == 9_000 else b for i, b in enumerate(_zip("BTCUSDT-1m-2024-01.csv", KLINES))),
+        "damaged or cut off",
+    ),
+    "half a gzip": ("BTC_USDT-1m.json.gz", gzip.compress(json.dumps(FREQTRADE).encode())[:-900], "damaged or cut off"),
+    "half a feather": ("BTC_USDT-1m.feather", _feather()[:4_000], "damaged or cut off|no known kind"),
+    "half a json": ("BTC_USDT-1m.json", json.dumps(FREQTRADE)[:-700].encode(), "the JSON is damaged or cut off"),
+    "half a parquet": ("BTC_USDT-1m.parquet", _parquet(pl.DataFrame({"date": [1], "open": [2.0]}))[:60], "damaged or cut off|no known kind"),
+    "no bytes": ("BTC_USDT-1m.feather", b"", r"the file is empty \(0 bytes\)"),
+    "a missing column": (
+        "BTCUSDT_1m.csv", csv_text([r[:3] + r[4:] for r in kline_rows(5)], HEADER.replace(",low", "")).encode(), "no column low",
+    ),
+    "a parquet of another kind": ("users.parquet", _parquet(pl.DataFrame({"name": ["a"], "age": [3]})), "no known kind of candles"),
+    "a binance dump cut in its columns": (
+        "BTCUSDT-1m-2024-01.csv", csv_text([r[:9] for r in kline_rows(5)]).encode(), "no known kind|12 columns",
+    ),
+    "a folder of files zipped": ("all.zip", b"", "empty"),
+    "rows of words": ("BTC_USDT-1m.json", b'[["a","b","c","d","e","f"], {"x": 1}]', "a row is not|shape"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_file_fails_with_one_sentence_and_lands_nothing(lk: RecordingLake, tmp_path: Path, kind: str) -> None:
+    name, content, sentence = BROKEN[kind]
+    file = _one(lk, written(tmp_path, name, content))
+    assert file.status == "failed"
+    assert name in file.error
+    assert pytest.importorskip("re").search(sentence, file.error), file.error
+    assert "\n" not in file.error
+    assert lk.rows["candles"].is_empty()
+
+
+def test_a_broken_file_does_not_keep_the_others_out(lk: RecordingLake, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    written(folder, "ETHUSDT-1m-2024-01.csv", csv_text(kline_rows(10)))
+    written(folder, "BTCUSDT-1m-2024-01.zip", BROKEN["half a zip"][1])
+    report = ingest(lk, folder)
+    assert [f.status for f in report.files] == ["failed", "done"]
+    assert lk.rows["candles"].height == 10
+
+
+def test_a_path_that_is_not_there_is_refused(lk: RecordingLake, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="there is no such file or folder"):
+        ingest(lk, tmp_path / "nothing")
+
+
+def test_an_unknown_format_names_the_known_ones(lk: RecordingLake, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="unknown format.*octobot"):
+        ingest(lk, written(tmp_path, "a.csv", "x"), format="excel")
+
+
+def test_an_unknown_timeframe_option_is_refused(lk: RecordingLake, tmp_path: Path) -> None:
+    with pytest.raises(UnknownTimeframeError):
+        ingest(lk, written(tmp_path, "a.csv", "x"), Options(timeframe="7m"))
+
+
+@pytest.mark.parametrize(
+    ("what", "text"),
+    {
+        "a byte-order mark": "\ufeff" + csv_text(kline_rows(20), HEADER),
+        "CRLF": csv_text(kline_rows(20), HEADER, end="\r\n"),
+        "CRLF without header": csv_text(kline_rows(20), end="\r\n"),
+        "semicolons": csv_text(kline_rows(20), HEADER.replace(",", ";"), ";"),
+        "microseconds": csv_text(kline_rows(20, scale=1000)),
+        "blank lines": csv_text(kline_rows(20)).replace("\n", "\n\n"),
+        "no last line end": csv_text(kline_rows(20)).rstrip("\n"),
+    }.items(),
+)
+def test_a_dump_written_otherwise_reads_the_same(lk: RecordingLake, tmp_path: Path, what: str, text: str) -> None:
+    file = _one(lk, written(tmp_path, "BTCUSDT-1m-2024-01.csv", text))
+    assert (file.status, file.rows_in, file.landed) == ("done", 20, 20), what
+    assert lk.rows["candles"]["open_time"].dt.epoch("ms").to_list() == [row[0] for row in kline_rows(20)]
+
+
+def test_a_file_that_changes_from_milliseconds_to_microseconds_reads_right(lk: RecordingLake, tmp_path: Path) -> None:
+    rows = kline_rows(5) + kline_rows(5, scale=1000, start=START + 300_000)
+    _one(lk, written(tmp_path, "BTCUSDT-1m-2024-12.csv", csv_text(rows)))
+    assert lk.rows["candles"]["open_time"].dt.epoch("ms").to_list() == [row[0] for row in kline_rows(10)]
+
+
+def test_bad_rows_are_quarantined_alone_with_their_reasons(lk: RecordingLake, tmp_path: Path) -> None:
+    rows = kline_rows(6)
+    rows[1][0] = START + 90_000 - 1
+    rows[2][2] = "much"
+    rows[3][4] = ""
+    rows[4][0] = "1.70000E+12"
+    file = _one(lk, written(tmp_path, "BTCUSDT-1m-2024-01.csv", csv_text(rows)))
+    assert (file.rows_in, file.landed, file.quarantined) == (6, 2, 4)
+    assert set(file.reasons) == {
+        "open_time is not on the 1m grid", "high is not a number: much", "close is missing",
+        "the time is in scientific notation (a spreadsheet saved it): the exact time is lost",
+    }  # fmt: skip
+    assert json.loads(next(q["row"] for q in lk.quarantined if "much" in q["reason"]))["high"] == "much"
+
+
+def test_naive_times_of_no_known_format_need_a_zone(lk: RecordingLake, tmp_path: Path) -> None:
+    text = "date,open,high,low,close,volume\n2024-01-01 01:00:00,1,2,0.5,1.5,7\n"
+    path = written(tmp_path, "BTCUSDT_1h.csv", text)
+    assert "times carry no time zone (got '2024-01-01 01:00:00')" in _one(lk, path).error
+    assert _one(lk, path, Options(tz="Europe/Berlin")).landed == 1
+    assert str(lk.rows["candles"]["open_time"][0]) == "2024-01-01 00:00:00+00:00"
+
+
+def test_a_zone_that_does_not_exist_is_refused(lk: RecordingLake, tmp_path: Path) -> None:
+    path = written(tmp_path, "BTCUSDT_1h.csv", "date,open,high,low,close\n2024-01-01 01:00:00,1,2,0.5,1.5\n")
+    assert "there is no such time zone (got 'Mars/Olympus')" in _one(lk, path, Options(tz="Mars/Olympus")).error
+
+
+def test_a_column_map_reads_any_table(lk: RecordingLake, tmp_path: Path) -> None:
+    path = written(tmp_path, "x.csv", "wann,auf,hoch,tief,zu,menge,was\n1704067200,1,2,0.5,1.5,7,eth/usdt\n1704070800,1,2,0.5,1.5,7,BTC-USDT\n")
+    names = {"open_time": "wann", "open": "auf", "high": "hoch", "low": "tief", "close": "zu", "volume": "menge", "symbol": "was"}
+    assert _one(lk, path, Options(timeframe="1h", columns=names), format="table").landed == 2
+    assert lk.rows["candles"]["symbol"].to_list() == ["ETHUSDT", "BTCUSDT"]
+
+
+def test_a_column_map_that_names_a_column_the_file_lacks_is_refused(lk: RecordingLake, tmp_path: Path) -> None:
+    path = written(tmp_path, "BTCUSDT_1h.csv", "date,open,high,low,close\n2024-01-01T00:00:00Z,1,2,0.5,1.5\n")
+    file = _one(lk, path, Options(columns={"volume": "menge"}))
+    assert "the column map names a column that the file lacks (got 'menge')" in file.error
+
+
+def test_a_map_to_an_unknown_column_is_refused() -> None:
+    with pytest.raises(UsageError, match="a column that candles do not have"):
+        Options(columns={"colour": "x"})
+
+
+def test_hdf5_without_pytables_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def missing(name: str) -> object:
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr(frames.importlib, "import_module", missing)
+    with pytest.raises(MissingExtraError, match="reading .h5 needs PyTables"):
+        list(frames.slices(tmp_path / "x.h5", b"\x89HDF\r\n\x1a\n"))
+
+
+def test_a_half_hdf5_file_is_refused(lk: RecordingLake, shared_data: Path, tmp_path: Path) -> None:
+    whole = (shared_data / "ohlcv/freqtrade_testdata/UNITTEST_BTC-5m.h5").read_bytes()
+    file = _one(lk, written(tmp_path, "UNITTEST_BTC-5m.h5", whole[: len(whole) // 2]))
+    assert (file.status, "damaged or cut off" in file.error) == ("failed", True)
+
+
+def test_a_half_octobot_file_is_refused(lk: RecordingLake, shared_data: Path, tmp_path: Path) -> None:
+    whole = (shared_data / "ohlcv/octobot/binance_4sym_4h_2024.data").read_bytes()
+    file = _one(lk, written(tmp_path, "half.data", whole[: len(whole) // 2]))
+    assert file.status == "failed"
+    assert lk.rows["candles"].is_empty()
+
+
+def test_json_in_many_chunks_reads_as_one(monkeypatch: pytest.MonkeyPatch, lk: RecordingLake, tmp_path: Path) -> None:
+    monkeypatch.setattr("lake.sources.jsons._CHUNK", 700)
+    trades = [
+        {"info": {"legs": [{"a": 1}, {"a": 2}]}, "timestamp": START + i, "id": str(i), "side": "buy", "price": 2.0, "amount": 1.0}
+        for i in range(300)
+    ]
+    assert _one(lk, written(tmp_path, "ETH_USDT-trades.json", json.dumps(trades))).rows_in == 300
+    assert _one(lk, written(tmp_path, "BTC_USDT-1m.json", json.dumps(FREQTRADE))).landed == 500
+
+
+def test_csv_in_many_blocks_reads_as_one(monkeypatch: pytest.MonkeyPatch, lk: RecordingLake, tmp_path: Path) -> None:
+    monkeypatch.setattr(opening.line_blocks, "__defaults__", (1000,))
+    assert _one(lk, written(tmp_path, "BTCUSDT-1m-2024-01.csv", csv_text(kline_rows(500), HEADER))).landed == 500
+
+
+@pytest.mark.parametrize("source", ["binance", "freqtrade", "octobot", "lean", "kraken", "ccxt", "alphavantage", "wide", "bittrex"])
+def test_a_file_forced_into_the_wrong_format_fails_with_a_sentence(lk: RecordingLake, tmp_path: Path, source: str) -> None:
+    path = written(tmp_path, "notes.txt", "some notes\nabout nothing\n")
+    file = _one(lk, path, format=source)
+    assert (file.status, file.landed) == ("failed", 0)
+    assert "notes.txt" in file.error
+
+
+def test_sniffing_finds_by_content_whatever_the_name(tmp_path: Path) -> None:
+    found = {
+        "binance": written(tmp_path, "x1.csv", csv_text(kline_rows(3))),
+        "ccxt": written(tmp_path, "x2.json", json.dumps(FREQTRADE)),
+        "bittrex": written(tmp_path, "x3.json", '[{"O":1,"H":2,"L":1,"C":1,"V":3,"T":"2017-11-04T23:02:00","BV":1}]'),
+        "lean-funding": written(tmp_path, "x4.csv", "20201229 00:00:00,0.0002\n"),
+        "kraken": written(tmp_path, "x5.csv", "1672531436,90.54,1.10\n"),
+    }
+    assert {path.name: sniff(path).name for path in found.values()} == {path.name: name for name, path in found.items()}
+    assert by_name("binance").name == "binance"
