@@ -113,7 +113,7 @@ class _Client:
     def __init__(self, ccxt: Any, api: Any, timeframe: str) -> None:
         self._ccxt, self._api = ccxt, api
         self._call(api.load_markets)
-        if timeframe not in (api.timeframes or {}):
+        if not (api.timeframes or {}).get(timeframe):
             known = ", ".join(api.timeframes or ())
             raise SourceError("the exchange has no candles of this timeframe", where=api.id, value=timeframe, todo=f"It has: {known}.")
 

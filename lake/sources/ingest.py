@@ -95,6 +95,7 @@ class _Run:
                 held.append(piece)
                 if sum(p.frame.height for p in held) >= GATHER_ROWS:
                     self._add(held)
+                    self._flush()
         except LakeError as error:
             self._errors |= {file.number: str(error) for file in job.files}
         else:
@@ -107,8 +108,6 @@ class _Run:
     def _add(self, pieces: list[Piece]) -> None:
         for piece in pieces:
             self._landing.add(piece)
-            if self._landing.full:
-                self._flush()
         pieces.clear()
 
     def _flush(self) -> None:

@@ -1,0 +1,220 @@
+"""Resumption, duplicates, order and accounting of an ingest."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from lake.sources import landing
+from lake.sources.base import CANDLES, Options
+from lake.sources.ingest import Progress, ingest
+from lake.sources.landing import fates
+from lake.sources.report import COUNTS
+from tests.sources.made import START, csv_text, kline_rows, written
+from tests.sources.recorder import RecordingLake
+
+
+@pytest.fixture
+def lk(tmp_path: Path) -> RecordingLake:
+    return RecordingLake(tmp_path / "lake")
+
+
+def _counts(file: object) -> tuple[int, ...]:
+    return tuple(getattr(file, name) for name in COUNTS)
+
+
+def test_identical_rows_of_a_file_are_duplicates(lk: RecordingLake, tmp_path: Path) -> None:
+    rows = kline_rows(10)
+    (file,) = ingest(lk, written(tmp_path, "BTCUSDT-1m-2024-01.csv", csv_text(rows + rows[:3]))).files
+    assert _counts(file) == (13, 10, 0, 3, 0)
+    assert file.reasons == {"the same row stands in the file again": 3}
+
+
+def test_a_half_built_bar_gives_way_to_its_final_row(lk: RecordingLake, tmp_path: Path) -> None:
+    rows = kline_rows(3)
+    half = [*rows[1][:5], 1, *rows[1][6:]]
+    (file,) = ingest(lk, written(tmp_path, "BTCUSDT-1m-2024-01.csv", csv_text([rows[0], half, rows[1], rows[2]]))).files
+    assert _counts(file) == (4, 3, 0, 1, 0)
+    assert file.reasons == {"superseded by a later row of the file at the same time": 1}
+    assert lk.rows["candles"]["volume"].to_list() == [10, 11, 12]
+
+
+def test_a_broken_last_row_does_not_push_out_a_whole_one(lk: RecordingLake, tmp_path: Path) -> None:
+    rows = kline_rows(2)
+    broken = [rows[1][0], 100, 90, 120, 100, *rows[1][5:]]
+    (file,) = ingest(lk, written(tmp_path, "BTCUSDT-1m-2024-01.csv", csv_text([*rows, broken]))).files
+    assert (file.landed, file.rows_in) == (2, 3)
+    assert lk.rows["candles"]["high"].to_list() == [102, 103]
+
+
+def test_files_that_overlap_balance_row_by_row(lk: RecordingLake, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    written(folder, "BTCUSDT-1m-2024-01-01.csv", csv_text(kline_rows(10)))
+    other = kline_rows(10, start=START + 5 * 60_000)  # the first five at known times, with other prices
+    written(folder, "BTCUSDT-1m-2024-01-02.csv", csv_text(other))
+    written(folder, "BTCUSDT-1m-2024-01-03.csv", csv_text(other[3:6]))
+    first, second, third = ingest(lk, folder).files
+    assert (_counts(first), _counts(second), _counts(third)) == ((10, 10, 0, 0, 0), (10, 5, 5, 0, 0), (3, 0, 0, 3, 0))
+    assert lk.rows["candles"].height == 15
+
+
+def test_the_result_does_not_depend_on_how_much_is_gathered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    for day in range(1, 9):
+        written(folder, f"BTCUSDT-1m-2024-01-0{day}.csv", csv_text(kline_rows(20, start=START + day * 7 * 60_000)))
+    whole = RecordingLake(tmp_path / "a")
+    expected = ingest(whole, folder).as_dict()
+    monkeypatch.setattr(landing, "GATHER_ROWS", 17)
+    pieces = RecordingLake(tmp_path / "b")
+    assert ingest(pieces, folder, workers=3).as_dict() == expected
+    assert pieces.commits > whole.commits == 1
+    assert pieces.rows["candles"].sort("open_time").equals(whole.rows["candles"].sort("open_time"))
+
+
+@pytest.mark.parametrize("kill_at", range(4))
+def test_an_interrupted_ingest_continues_and_ends_where_a_whole_one_ends(
+    monkeypatch: pytest.MonkeyPatch, lk: RecordingLake, tmp_path: Path, kill_at: int
+) -> None:
+    folder = tmp_path / "in"
+    for number in range(5):
+        written(folder, f"SYM{number}USDT-1m-2024-01.csv", csv_text(kline_rows(30)))
+    monkeypatch.setattr(landing, "GATHER_ROWS", 30)
+    lk.fail_at_commit = kill_at
+    with pytest.raises(InterruptedError):
+        ingest(lk, folder)
+    lk.fail_at_commit = None
+    report = ingest(lk, folder)
+    assert lk.rows["candles"].height == 150
+    assert report.balanced
+    assert sum(f.status == "already there" for f in report.files) == kill_at
+    assert report.totals["landed"] == 150 - 30 * kill_at
+
+
+def test_a_file_that_changed_is_read_again(lk: RecordingLake, tmp_path: Path) -> None:
+    path = written(tmp_path, "BTCUSDT-1m-2024-01.csv", csv_text(kline_rows(10)))
+    ingest(lk, path)
+    written(tmp_path, path.name, csv_text(kline_rows(12)))
+    (file,) = ingest(lk, path).files
+    assert _counts(file) == (12, 2, 0, 10, 0)
+
+
+def test_the_same_file_with_other_options_is_read_again(lk: RecordingLake, tmp_path: Path) -> None:
+    path = written(tmp_path, "BTCUSDT-1m-2024-01.csv", csv_text(kline_rows(10)))
+    ingest(lk, path)
+    (file,) = ingest(lk, path, Options(venue="other")).files
+    assert (file.landed, sorted(lk.rows["candles"]["venue"].unique())) == (10, ["binance", "other"])
+
+
+def test_a_failed_file_is_not_remembered(lk: RecordingLake, tmp_path: Path) -> None:
+    path = written(tmp_path, "BTC_USDT-1m.json", b"[[1,2")
+    assert ingest(lk, path).files[0].status == "failed"
+    written(tmp_path, path.name, json.dumps([[row[0], 1.0, 1.0, 1.0, 1.0, 1.0] for row in kline_rows(3)]))
+    assert ingest(lk, path).files[0].landed == 3
+
+
+def _trades(first: int, last: int) -> str:
+    """Binance trades ``first`` to ``last`` (ids), one every 7 s."""
+    rows = [[i, 100 + i % 5, 1, 100 + i % 5, START + i * 7_000, "True" if i % 2 else "False", "True"] for i in range(first, last)]
+    return csv_text(rows)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("cuts", [((0, 600),), ((0, 200), (200, 600)), ((0, 350), (100, 600)), ((0, 600), (150, 300), (590, 600))])
+def test_trades_cut_into_files_anyhow_fold_into_the_same_candles(lk: RecordingLake, tmp_path: Path, cuts) -> None:
+    folder = tmp_path / "in"
+    for number, (first, last) in enumerate(cuts):
+        written(folder, f"BTCUSDT-trades-2024-01-0{number + 1}.csv", _trades(first, last))
+    report = ingest(lk, folder)
+    repeated = sum(last - first for first, last in cuts) - 600
+    assert (report.totals["landed"], report.totals["duplicate"], report.balanced) == (600, repeated, True)
+    candles = lk.rows["candles"].sort("open_time")
+    assert candles.height == 70
+    assert candles["trade_count"].sum() == 600
+    assert (candles["open"][0], candles["trade_count"][0], candles["taker_buy_volume"].sum()) == (100.0, 9, 300.0)
+
+
+def test_trades_in_many_batches_fold_as_in_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = written(tmp_path, "BTCUSDT-trades-2024-01.csv", _trades(0, 600))
+    whole = RecordingLake(tmp_path / "a")
+    ingest(whole, path)
+    monkeypatch.setattr("lake.sources.csvs.BATCH_ROWS", 13)
+    pieces = RecordingLake(tmp_path / "b")
+    ingest(pieces, path)
+    assert pieces.rows["candles"].sort("open_time").equals(whole.rows["candles"].sort("open_time"))
+
+
+def test_trades_that_come_after_their_candle_was_closed_are_quarantined(
+    monkeypatch: pytest.MonkeyPatch, lk: RecordingLake, tmp_path: Path
+) -> None:
+    lines = _trades(0, 60).splitlines()
+    monkeypatch.setattr("lake.sources.csvs.BATCH_ROWS", 20)
+    path = written(tmp_path, "BTCUSDT-trades-2024-01.csv", "\n".join(lines[1:] + lines[:1]) + "\n")
+    (file,) = ingest(lk, path).files
+    assert _counts(file) == (60, 59, 0, 0, 1)
+    assert next(iter(file.reasons)).startswith("the trade comes after its candle was closed")
+
+
+def test_trades_and_aggtrades_of_one_market_are_not_added_up(lk: RecordingLake, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    written(folder, "BTCUSDT-trades-2024-01-01.csv", _trades(0, 40))
+    rows = [[i, 100, 1, 2 * i, 2 * i + 1, START + i * 14_000, "True", "True"] for i in range(20)]
+    written(folder, "BTCUSDT-aggTrades-2024-01-01.csv", csv_text(rows))  # type: ignore[arg-type]
+    report = ingest(lk, folder)
+    assert report.balanced
+    assert lk.rows["candles"]["trade_count"].sum() == 40
+
+
+def test_a_perpetual_is_told_by_its_folder(lk: RecordingLake, tmp_path: Path) -> None:
+    for folder in ("spot", "futures/um"):
+        written(tmp_path / "data", f"{folder}/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2024-01-01.csv", csv_text(kline_rows(3)))
+    written(tmp_path / "data", "futures/um/BTCUSDT-fundingRate-2024-01.csv", "calc_time,funding_interval_hours,last_funding_rate\n1704067200000,8,0.0003\n")
+    ingest(lk, tmp_path / "data")
+    assert sorted(lk.rows["candles"]["symbol"].unique()) == ["BTCUSDT", "BTCUSDT.P"]
+    assert lk.rows["market_metrics"].select("symbol", "metric", "value").rows() == [("BTCUSDT.P", "funding_rate", 0.0003)]
+
+
+def test_a_bybit_cache_is_strings_newest_first(lk: RecordingLake, tmp_path: Path) -> None:
+    rows = [[str(cell) for cell in (*row[:6], 777)] for row in reversed(kline_rows(5, 300_000))]
+    document = {"symbol": "BTCUSDT", "interval": "5", "start_ms": START, "end_ms": START + 1, "rows": rows}
+    ingest(lk, written(tmp_path, "cache.json", json.dumps(document)))
+    ours = lk.rows["candles"].sort("open_time")
+    assert ours.select("venue", "symbol", "timeframe").unique().rows() == [("bybit", "BTCUSDT", "5m")]
+    assert ours["open_time"].dt.epoch("ms").to_list() == [row[0] for row in kline_rows(5, 300_000)]
+    assert ours["quote_volume"].to_list() == [777.0] * 5
+
+
+def test_a_wrapped_ccxt_file_says_its_symbol_and_timeframe(lk: RecordingLake, tmp_path: Path) -> None:
+    rows = [[row[0], 1.0, 2.0, 1.0, 1.5, None] for row in kline_rows(4, 3_600_000)]
+    for key in ("ohlcv", "data"):
+        document = {"symbol": "BTC/USDT:USDT", "timeframe": "1h", key: rows}
+        ingest(lk, written(tmp_path, f"{key}.json", json.dumps(document)))
+    assert lk.rows["candles"].select("symbol", "timeframe").unique().rows() == [("BTCUSDT.P", "1h")]
+    assert lk.rows["candles"].height == 4
+
+
+def test_progress_is_told_after_every_file(lk: RecordingLake, tmp_path: Path) -> None:
+    for number in range(3):
+        written(tmp_path / "in", f"SYM{number}USDT-1m-2024-01.csv", csv_text(kline_rows(5)))
+    seen: list[Progress] = []
+    ingest(lk, tmp_path / "in", progress=seen.append)
+    assert [(p.files_done, p.files) for p in seen] == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_fates_follow_the_order_of_the_rows_like_a_perfect_store() -> None:
+    rng = random.Random(7)
+    key = {"venue": "", "symbol": "B", "timeframe": "1m"}
+    for _ in range(30):
+        minutes = [START + rng.randrange(6) * 60_000 for _ in range(20)]
+        rows = [{**key, "open_time": t, "close": float(rng.randrange(2))} for t in minutes]
+        table = pl.DataFrame(rows).with_columns(pl.col("open_time").cast(pl.Datetime("ms", "UTC")))
+        table = table.select(pl.col(n).cast(k) if n in table.columns else pl.lit(None, dtype=k).alias(n) for n, k in CANDLES.items())
+        held = table.head(5).unique(["open_time"], keep="last", maintain_order=True)
+        known = dict(zip(held["open_time"], held["close"], strict=True))
+        expected = []
+        for time, close in table[5:].select("open_time", "close").iter_rows():
+            expected.append("landed" if time not in known else "duplicate" if known[time] == close else "updated")
+            known[time] = close
+        assert fates("candles", held, table[5:]).to_list() == expected
