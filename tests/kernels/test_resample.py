@@ -1,0 +1,108 @@
+"""Coarser candles are what a plain loop over the finer ones gives, and are refused where that has no meaning."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lake.errors import UsageError
+from lake.kernels.ohlcv import resample
+
+ZERO = datetime(2024, 1, 3, tzinfo=UTC)  # a Wednesday
+MINUTE = timedelta(minutes=1)
+_SCHEMA: dict[str, Any] = {
+    **dict.fromkeys(("venue", "symbol", "timeframe"), pl.String),
+    "open_time": pl.Datetime("us", "UTC"),
+    **dict.fromkeys(("open", "high", "low", "close", "volume"), pl.Float64),
+    "trade_count": pl.Int64,
+}
+Row = tuple[str, int, int, int, int, int, int | None, int | None]
+price = st.integers(1, 50)
+amount = st.none() | st.integers(0, 9)
+row = st.tuples(st.sampled_from("AB"), st.integers(0, 200), price, price, price, price, amount, amount)
+
+
+def frame(rows: list[Row], timeframe: str = "1m", unit: timedelta = MINUTE) -> pl.DataFrame:
+    data = [("v", r[0], timeframe, ZERO + r[1] * unit, *r[2:]) for r in rows]
+    return pl.DataFrame(data, schema=_SCHEMA, orient="row")
+
+
+def naive(rows: list[Row], minutes: int) -> list[tuple[Any, ...]]:
+    buckets: dict[tuple[str, int], list[Row]] = {}
+    for r in rows:
+        buckets.setdefault((r[0], r[1] // minutes), []).append(r)
+
+    def total(values: list[int | None]) -> int | None:
+        return None if all(v is None for v in values) else sum(v or 0 for v in values)
+
+    return [
+        (
+            "v", symbol, ZERO + bucket * minutes * MINUTE,
+            of[0][2], max(r[3] for r in of), min(r[4] for r in of), of[-1][5],
+            total([r[6] for r in of]), total([r[7] for r in of]), len(of), minutes, len(of) < minutes,
+        )
+        for (symbol, bucket), of in buckets.items()
+    ]  # fmt: skip
+
+
+@given(st.lists(row, max_size=60, unique_by=lambda r: r[:2]), st.sampled_from([("5m", 5), ("1h", 60)]))
+def test_buckets_are_what_a_loop_over_the_rows_gives(rows: list[Row], target: tuple[str, int]) -> None:
+    rows.sort(key=lambda r: r[:2])
+    found = resample(frame(rows), target[0])
+    assert found.drop("timeframe").rows() == naive(rows, target[1])
+    assert found["timeframe"].to_list() == [target[0]] * found.height
+
+
+def test_a_series_that_ends_in_the_bucket_where_the_next_begins_is_kept_apart() -> None:
+    rows: list[Row] = [("A", 0, 1, 1, 1, 1, 1, 1), ("B", 1, 2, 2, 2, 2, 2, 2)]
+    assert resample(frame(rows), "1h")["symbol"].to_list() == ["A", "B"]
+
+
+def test_weeks_open_on_monday_utc() -> None:
+    days: list[Row] = [("A", d, 1, 1, 1, 1, 1, 1) for d in range(7)]  # Wednesday to Tuesday
+    weeks = resample(frame(days, "1d", timedelta(days=1)), "1w")
+    assert weeks["open_time"].to_list() == [datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 8, tzinfo=UTC)]
+    assert weeks.select("bars", "expected", "partial").rows() == [(5, 7, True), (2, 7, True)]
+
+
+def test_times_before_1970_fall_into_the_bucket_below_them() -> None:
+    minutes = (datetime(1969, 12, 31, 23, 40, tzinfo=UTC) - ZERO) // MINUTE
+    early = frame([("A", minutes, 1, 1, 1, 1, 1, 1)])
+    assert resample(early, "1h")["open_time"].to_list() == [datetime(1969, 12, 31, 23, tzinfo=UTC)]
+
+
+def test_columns_that_are_absent_stay_absent_and_no_rows_give_no_rows() -> None:
+    rows: list[Row] = [("A", 0, 1, 1, 1, 1, 1, 1)]
+    assert "trade_count" not in resample(frame(rows).drop("trade_count"), "5m").columns
+    empty = resample(frame([]), "5m")
+    assert empty.is_empty()
+    assert empty.schema == resample(frame(rows), "5m").schema
+
+
+@pytest.mark.parametrize(("source", "target"), [("3m", "5m"), ("1h", "1m"), ("8h", "12h")])
+def test_a_target_that_the_source_does_not_divide_is_refused_with_both(source: str, target: str) -> None:
+    with pytest.raises(UsageError, match=f"{target} is not a multiple of {source}"):
+        resample(frame([("A", 0, 1, 1, 1, 1, 1, 1)], source), target)
+
+
+@pytest.mark.parametrize(
+    "rows", [[("A", 1), ("A", 0)], [("A", 0), ("A", 0)], [("A", 0), ("B", 0), ("A", 1)]], ids=["back", "twice", "mixed"]
+)
+def test_candles_out_of_order_are_refused(rows: list[tuple[str, int]]) -> None:
+    with pytest.raises(UsageError, match="not sorted by symbol, venue and time"):
+        resample(frame([(s, m, 1, 1, 1, 1, 1, 1) for s, m in rows]), "1h")
+
+
+def test_candles_without_a_price_or_of_mixed_timeframes_are_refused() -> None:
+    one = frame([("A", 0, 1, 1, 1, 1, 1, 1)])
+    with pytest.raises(UsageError, match="low: a candle without a price"):
+        resample(one.with_columns(pl.lit(None, pl.Float64).alias("low")), "1h")
+    with pytest.raises(UsageError, match="candles of several timeframes"):
+        resample(pl.concat([one, frame([("B", 0, 1, 1, 1, 1, 1, 1)], "5m")]), "1h")
+    with pytest.raises(UsageError, match="do not say their timeframe"):
+        resample(one.drop("timeframe"), "1h")
