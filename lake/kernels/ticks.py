@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import polars as pl
 
-_WEEK = 7 * 86_400_000_000
-_MONDAY = 4 * 86_400_000_000  # exchanges open their weeks on Mondays; 1970-01-05 was the first
+from lake.spec import timeframes
+
 MARKET = ("venue", "symbol")
 
 
-def opening(micros: int) -> pl.Expr:
-    """The open time of the candle that a ``time`` falls into.
-
-    Args:
-        micros: length of the candle.
-    """
-    shift = _MONDAY if micros == _WEEK else 0
-    since = pl.col("time").dt.epoch("us") - shift
-    return (pl.col("time") - pl.duration(microseconds=since % micros)).alias("open_time")
+def opening(timeframe: str) -> pl.Expr:
+    """The open time of the candle that a ``time`` falls into."""
+    since = pl.col("time").dt.epoch("us") - timeframes.offset(timeframe)
+    return (pl.col("time") - pl.duration(microseconds=since % timeframes.micros(timeframe))).alias("open_time")
 
 
 def unrepeated(trades: pl.DataFrame) -> pl.DataFrame:
@@ -31,25 +26,24 @@ def unrepeated(trades: pl.DataFrame) -> pl.DataFrame:
     return trades.filter(~known | first)
 
 
-def fold(trades: pl.DataFrame, timeframe: str, micros: int) -> pl.DataFrame:
+def fold(trades: pl.DataFrame, timeframe: str) -> pl.DataFrame:
     """Candles from trades, ordered by time, then by numeric id, then as given.
 
     Args:
-        trades: venue, symbol, time (UTC µs), trade_id (text or null), price, quantity, quote_quantity (null: price x
-            quantity), taker_buys (true where the buyer took, null unknown), trades (how many one row stands for).
-        timeframe: name written into the candles.
-        micros: its length.
+        trades: venue, symbol, time (UTC µs), trade_id (text or null), price, quantity, quote_quantity (null for
+            price x quantity), taker_buys (true where the buyer took, null unknown), trades (how many a row stands for).
+        timeframe: of the candles.
 
     Returns:
         One row per venue, symbol and candle that has trades, by venue, symbol and open time, in the lake's candle
-        columns, and ``rows``: how many rows of ``trades`` it is made of. Taker columns are null where any side is unknown.
+        columns, and ``rows``: how many rows of ``trades`` it is made of. Taker columns are null where a side is unknown.
     """
     product, given = pl.col("price") * pl.col("quantity"), pl.col("quote_quantity")
     # A given value that is the product but for its last digits would make equal trades of two files unequal.
     quote = pl.when((given - product).abs() > 1e-6 * product.abs()).then(given).otherwise(product)
     ordered = (
         trades.with_row_index("_n")
-        .with_columns(opening(micros), _quote=quote, _id=pl.col("trade_id").cast(pl.Int64, strict=False))
+        .with_columns(opening(timeframe), _quote=quote, _id=pl.col("trade_id").cast(pl.Int64, strict=False))
         .sort(*MARKET, "time", "_id", "_n", nulls_last=True)
     )
     buys = pl.col("taker_buys").fill_null(False)

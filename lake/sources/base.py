@@ -48,7 +48,10 @@ TICKS: dict[str, pl.DataType | type[pl.DataType]] = {
     "trades": pl.Int64,
 }
 SCHEMAS = {"candles": CANDLES, "market_metrics": METRICS, "ticks": TICKS}
-KEYS = {"candles": ("venue", "symbol", "timeframe", "open_time"), "market_metrics": ("venue", "symbol", "metric", "time")}
+KEYS = {
+    "candles": ("venue", "symbol", "timeframe", "open_time"),
+    "market_metrics": ("venue", "symbol", "metric", "time"),
+}
 REJECTED: dict[str, pl.DataType | type[pl.DataType]] = {"reason": pl.String, "row": pl.String}
 
 
@@ -126,7 +129,7 @@ class Source(Protocol):
     def name(self) -> str:
         """What ``--format`` calls it."""
 
-    def matches(self, path: Path, head: bytes) -> bool:
+    def matches(self, path: Path, head: bytes, /) -> bool:
         """Whether this source reads the file, judged by its name and its first (decompressed) bytes."""
 
     def read(self, path: Path, options: Options) -> Iterator[Batch]:

@@ -26,8 +26,16 @@ _TRADES = ("trade_id", "price", "quantity", "quote_quantity", "time", "buyer_is_
 _AGG_TRADES = ("trade_id", "price", "quantity", "first_id", "last_id", "time", "buyer_is_maker", "best_match")
 _FUNDING = ("time", "funding_interval_hours", "value")
 _PLACES = {"klines": _KLINES, "trades": _TRADES, "aggTrades": _AGG_TRADES, "fundingRate": _FUNDING}
-_FUNDING_NAMES = {"time": ("calc_time", "time"), "value": ("last_funding_rate", "funding_rate")}
-_NAMES = {"klines": CANDLE_NAMES, "trades": TICK_NAMES, "aggTrades": TICK_NAMES, "fundingRate": _FUNDING_NAMES}
+_FUNDING_NAMES: dict[str, tuple[str, ...]] = {
+    "time": ("calc_time", "time"),
+    "value": ("last_funding_rate", "funding_rate"),
+}
+_NAMES: dict[str, dict[str, tuple[str, ...]]] = {
+    "klines": CANDLE_NAMES,
+    "trades": TICK_NAMES,
+    "aggTrades": TICK_NAMES,
+    "fundingRate": _FUNDING_NAMES,
+}
 _NEEDED = {"klines": NEEDED, "trades": NEEDED_TICKS, "aggTrades": NEEDED_TICKS, "fundingRate": ("time", "value")}
 _HEADERS = {
     "klines": {"open_time", "close_time"},
@@ -36,7 +44,8 @@ _HEADERS = {
     "fundingRate": {"calc_time", "last_funding_rate"},
 }
 _NAME = re.compile(
-    r"(?:^|[_\-/ ])(?P<symbol>[A-Z0-9]{3,20}(?:_\d{6}|_PERP)?)-(?P<kind>trades|aggTrades|fundingRate|\d+(?:mo|[smhdw])|1M)"
+    r"(?:^|[_\-/ ])(?P<symbol>[A-Z0-9]{3,20}(?:_\d{6}|_PERP)?)"
+    r"-(?P<kind>trades|aggTrades|fundingRate|\d+(?:mo|[smhdw])|1M)"
     r"(?:-(?P<date>\d{4}-\d{2}(?:-\d{2})?))?$"
 )
 _PRICE_KINDS = {"markPriceKlines": ".MARK", "indexPriceKlines": ".INDEX", "premiumIndexKlines": ".PREMIUM"}
@@ -65,7 +74,9 @@ def _kind(path: Path, first: bytes) -> str | None:
         return "klines"
     flags = {"true", "false"}
     if len(row) in (7, 8) and row[-1].lower() in flags:
-        return "aggTrades" if len(row) == 8 or (row[-2].isdigit() and row[4].isdigit() and row[3].isdigit()) else "trades"
+        return (
+            "aggTrades" if len(row) == 8 or (row[-2].isdigit() and row[4].isdigit() and row[3].isdigit()) else "trades"
+        )
     return "trades" if len(row) == 6 and row[-1].lower() in flags else None
 
 
@@ -77,7 +88,7 @@ def _is_epoch(cell: str) -> bool:
 
 
 class BinanceDump:
-    """``BTCUSDT-1m-2024-01.zip`` and its kin. Times are UTC, in ms until 2024 and µs from 2025 on (told by magnitude)."""
+    """``BTCUSDT-1m-2024-01.zip`` and its kin; UTC, ms until 2024 and µs from 2025 on (told by magnitude)."""
 
     name = "binance"
 
@@ -94,7 +105,9 @@ class BinanceDump:
         first = head(path)
         kind = _kind(path, first)
         if kind is None:
-            raise SourceError("this is no Binance dump", where=str(path), todo="Leave out --format, or use csv with a column map.")
+            raise SourceError(
+                "this is no Binance dump", where=str(path), todo="Leave out --format, or use csv with a column map."
+            )
         known = _about(path, options, kind)
         layout = _layout(kind, first, path)
         for frame in csvs.frames(path, layout):
@@ -134,7 +147,9 @@ def _layout(kind: str, first: bytes, path: Path) -> csvs.Layout:
     columns = _PLACES[kind]
     if len(row) < len(columns) - (columns[-1] == "best_match"):
         todo = "Fetch the file again."
-        raise SourceError(f"a Binance {kind} file has {len(columns)} columns, this one {len(row)}", where=str(path), todo=todo)
+        raise SourceError(
+            f"a Binance {kind} file has {len(columns)} columns, this one {len(row)}", where=str(path), todo=todo
+        )
     return csvs.Layout(columns[: len(row)], separator, header=False)
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import stamina
 
 from lake.errors import LakeError, MissingExtraError, SourceError, UsageError
 from lake.sources.freqtrade import row_frame
-from lake.sources.landing import Counts, Landing
+from lake.sources.landing import Landing
 from lake.sources.naming import About
 from lake.sources.pieces import Piece
-from lake.sources.report import FileReport, IngestReport
+from lake.sources.report import IngestReport
 from lake.sources.shape import candle_batch
 from lake.spec import symbols as names
 from lake.spec import timeframes
@@ -40,21 +40,48 @@ class _Span:
         return timeframes.micros(self.timeframe) // 1000
 
 
-def ingest_ccxt(
-    lk: Any, exchange: str, symbols: str | Sequence[str], timeframe: str, since: Any, until: Any = None, *,
-    venue: str | None = None, config: Mapping[str, Any] | None = None,
-) -> IngestReport:  # fmt: skip
-    """Fetch candles and land them, symbol by symbol; what is held already is not fetched again.
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What to fetch from an exchange.
 
-    Args:
-        lk: an open lake.
-        exchange: ccxt's id of the exchange, such as ``binance``.
+    Attributes:
+        exchange: ccxt's id, such as ``binance``.
         symbols: as ccxt writes them (``BTC/USDT``, ``BTC/USDT:USDT``) or the lake (``BTCUSDT``, ``BTCUSDT.P``).
-        timeframe: such as ``1h``; one that both the exchange and the lake know.
+        timeframe: one that both the exchange and the lake know.
         since: where a symbol without candles starts: an aware time, epoch number or ISO text with offset.
         until: end, not included; now by default.
         venue: name in the lake; the exchange's id by default.
         config: for ccxt: keys, proxies, options, ``urls``.
+    """
+
+    exchange: str
+    symbols: Sequence[str]
+    timeframe: str
+    since: Any
+    until: Any = None
+    venue: str | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        timeframes.parse(self.timeframe)
+        to_micros(self.since, where="since")
+        if self.until is not None:
+            to_micros(self.until, where="until")
+        if isinstance(self.symbols, str) or not self.symbols:
+            raise UsageError("which symbols?", where="symbols", value=self.symbols, todo="Give a list of them.")
+
+    @property
+    def held_as(self) -> str:
+        """The venue in the lake."""
+        return self.exchange if self.venue is None else self.venue
+
+
+def ingest_ccxt(lk: Any, live: Live) -> IngestReport:
+    """Fetch candles and land them, symbol by symbol; what is held already is not fetched again.
+
+    Args:
+        lk: an open lake.
+        live: what to fetch.
 
     Raises:
         MissingExtraError: ccxt is not installed.
@@ -62,27 +89,33 @@ def ingest_ccxt(
         SourceError: the exchange cannot be reached, or does not have the timeframe.
     """
     ccxt = _ccxt()
-    if exchange not in ccxt.exchanges:
-        raise UsageError("ccxt knows no such exchange", value=exchange)
-    held_as = exchange if venue is None else venue
-    frame = timeframes.parse(timeframe)
-    client = _Client(ccxt, getattr(ccxt, exchange)({"enableRateLimit": True, **(config or {})}), frame)
-    wanted = [symbols] if isinstance(symbols, str) else list(symbols)
-    landing = Landing(lk, {n: f"{exchange} {text} {frame}" for n, text in enumerate(wanted)})
-    end = client.now if until is None else min(client.now, to_micros(until, where="until") // 1000)
+    if live.exchange not in ccxt.exchanges:
+        raise UsageError("ccxt knows no such exchange", value=live.exchange)
+    api = getattr(ccxt, live.exchange)({"enableRateLimit": True, **live.config})
+    frame = timeframes.parse(live.timeframe)
+    client = _Client(ccxt, api, frame)
+    labels = {number: f"{live.exchange} {text} {frame}" for number, text in enumerate(live.symbols)}
+    landing = Landing(lk, labels)
     reports = []
-    for number, text in enumerate(wanted):
+    for number, text in enumerate(live.symbols):
         error = ""
         try:
-            last = lk.candles.last(names.canonical(text), frame, held_as)
-            first = to_micros(since, where="since") // 1000
-            start = first if last is None else max(first, (last + timeframes.micros(frame)) // 1000)
-            _land(landing, number, client, _Span(client.market(text), frame, start, end), held_as)
+            _land(landing, number, client, _span(lk, live, client, text), live.held_as)
         except LakeError as failure:
             error = str(failure)
         landing.flush()
-        reports.append(_report(f"{exchange} {text} {frame}", landing.counts[number], error))
+        reports.append(landing.counts[number].report(labels[number], "ccxt", error))
     return IngestReport(tuple(reports))
+
+
+def _span(lk: Any, live: Live, client: _Client, text: str) -> _Span:
+    """From the last candle held, or from ``since``."""
+    frame = timeframes.parse(live.timeframe)
+    last = lk.candles.last(names.canonical(text), frame, live.held_as)
+    first = to_micros(live.since, where="since")
+    start = first if last is None else max(first, last + timeframes.micros(frame))
+    end = client.now if live.until is None else min(client.now, to_micros(live.until, where="until") // 1000)
+    return _Span(client.market(text), frame, start // 1000, end)
 
 
 def _land(landing: Landing, number: int, client: _Client, span: _Span, venue: str) -> None:
@@ -93,18 +126,13 @@ def _land(landing: Landing, number: int, client: _Client, span: _Span, venue: st
             landing.flush()
 
 
-def _report(name: str, counts: Counts, error: str) -> FileReport:
-    return FileReport(
-        name, "ccxt", "failed" if error else "done", counts.rows_in, counts.landed, counts.updated, counts.duplicate,
-        counts.quarantined, dict(counts.reasons), error,
-    )  # fmt: skip
-
-
 def _ccxt() -> Any:
     try:
         return importlib.import_module("ccxt")
     except ModuleNotFoundError as error:
-        raise MissingExtraError("fetching candles needs ccxt", todo='Install it: pip install "tradelake[ccxt]".') from error
+        raise MissingExtraError(
+            "fetching candles needs ccxt", todo='Install it: pip install "tradelake[ccxt]".'
+        ) from error
 
 
 class _Client:
@@ -115,7 +143,9 @@ class _Client:
         self._call(api.load_markets)
         if not (api.timeframes or {}).get(timeframe):
             known = ", ".join(api.timeframes or ())
-            raise SourceError("the exchange has no candles of this timeframe", where=api.id, value=timeframe, todo=f"It has: {known}.")
+            raise SourceError(
+                "the exchange has no candles of this timeframe", where=api.id, value=timeframe, todo=f"It has: {known}."
+            )
 
     @property
     def now(self) -> int:
@@ -123,7 +153,7 @@ class _Client:
         return int(self._api.milliseconds())
 
     def market(self, text: str) -> str:
-        """ccxt's symbol for any spelling.
+        """The exchange's market for any spelling.
 
         Raises:
             SourceError: the exchange has no such market.
@@ -150,7 +180,9 @@ class _Client:
     def _page(self, span: _Span, cursor: int) -> list[list[Any]]:
         def fetch() -> list[list[Any]]:
             rows = self._api.fetch_ohlcv(span.market, span.timeframe, since=cursor, limit=_PAGE)
-            if not isinstance(rows, list) or any(not isinstance(row, list) or len(row) < 6 or row[0] is None for row in rows):
+            if not isinstance(rows, list) or any(
+                not isinstance(row, list) or len(row) < 6 or row[0] is None for row in rows
+            ):
                 raise self._ccxt.BadResponse(f"{span.market}: a reply that holds no candles")
             return sorted(rows, key=lambda row: row[0])
 

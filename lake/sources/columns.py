@@ -8,16 +8,55 @@ from pathlib import Path
 from lake.errors import SourceError
 
 CANDLE_NAMES: dict[str, tuple[str, ...]] = {
-    "open_time": ("open_time", "opentime", "open time", "timestamp", "time", "date", "datetime", "unix", "ts", "start", "start_time", "t", "epoch"),
+    "open_time": (
+        "open_time",
+        "opentime",
+        "open time",
+        "timestamp",
+        "time",
+        "date",
+        "datetime",
+        "unix",
+        "ts",
+        "start",
+        "start_time",
+        "t",
+        "epoch",
+    ),
     "open": ("open", "o", "open_price", "1. open"),
     "high": ("high", "h", "high_price", "2. high"),
     "low": ("low", "l", "low_price", "3. low"),
     "close": ("close", "c", "close_price", "4. close"),
     "volume": ("volume", "v", "vol", "base_volume", "volumefrom", "5. volume"),
-    "quote_volume": ("quote_volume", "quote_asset_volume", "quoteassetvolume", "quote asset volume", "bv", "volumeto", "turnover"),
-    "trade_count": ("trade_count", "count", "trades", "number_of_trades", "number of trades", "tradecount", "num_trades"),
-    "taker_buy_volume": ("taker_buy_volume", "taker_buy_base_asset_volume", "taker buy base asset volume", "taker_buy_base_volume"),
-    "taker_buy_quote_volume": ("taker_buy_quote_volume", "taker_buy_quote_asset_volume", "taker buy quote asset volume"),
+    "quote_volume": (
+        "quote_volume",
+        "quote_asset_volume",
+        "quoteassetvolume",
+        "quote asset volume",
+        "bv",
+        "volumeto",
+        "turnover",
+    ),
+    "trade_count": (
+        "trade_count",
+        "count",
+        "trades",
+        "number_of_trades",
+        "number of trades",
+        "tradecount",
+        "num_trades",
+    ),
+    "taker_buy_volume": (
+        "taker_buy_volume",
+        "taker_buy_base_asset_volume",
+        "taker buy base asset volume",
+        "taker_buy_base_volume",
+    ),
+    "taker_buy_quote_volume": (
+        "taker_buy_quote_volume",
+        "taker_buy_quote_asset_volume",
+        "taker buy quote asset volume",
+    ),
     "symbol": ("symbol", "pair", "market", "ticker", "instrument"),
     "timeframe": ("timeframe", "interval", "time_frame", "period"),
     "venue": ("venue", "exchange"),
@@ -38,7 +77,9 @@ NEEDED = ("open_time", "open", "high", "low", "close")
 NEEDED_TICKS = ("time", "price", "quantity")
 
 
-def translate(header: Iterable[str], names: Mapping[str, tuple[str, ...]], chosen: Mapping[str, str] | None = None) -> dict[str, str]:
+def translate(
+    header: Iterable[str], names: Mapping[str, tuple[str, ...]], chosen: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """Column of the file -> canonical name, for those that are known; the caller's choices come first.
 
     >>> translate(["Date", "Open", "foo"], CANDLE_NAMES)
@@ -66,4 +107,6 @@ def require(columns: Iterable[str], needed: tuple[str, ...], path: Path, header:
     missing = [name for name in needed if name not in present]
     if missing:
         todo = f"Map it: --map {missing[0]}=NAME."
-        raise SourceError(f"the file has no column {' or '.join(missing)}", where=str(path), value=list(header)[:20], todo=todo)
+        raise SourceError(
+            f"the file has no column {' or '.join(missing)}", where=str(path), value=list(header)[:20], todo=todo
+        )

@@ -1,4 +1,4 @@
-"""CryptoDataDownload CSV: a banner above the header, newest first, two volume columns; and the wide form with many coins."""
+"""CryptoDataDownload CSV (a banner above the header, newest first, two volumes) and the wide form with many coins."""
 
 from __future__ import annotations
 
@@ -16,7 +16,17 @@ from lake.sources.opening import head, stem, text_lines
 from lake.sources.shape import candle_batch
 from lake.spec import symbols
 
-_PERIODS = {"d": "1d", "1d": "1d", "daily": "1d", "h": "1h", "1h": "1h", "hourly": "1h", "minute": "1m", "1min": "1m", "m": "1m"}
+_PERIODS = {
+    "d": "1d",
+    "1d": "1d",
+    "daily": "1d",
+    "h": "1h",
+    "1h": "1h",
+    "hourly": "1h",
+    "minute": "1m",
+    "1min": "1m",
+    "m": "1m",
+}
 _VOLUME = re.compile(r"^volume[ _]?(?P<asset>[a-z0-9]+)?$")
 _WIDE = re.compile(r"^(?P<coin>[A-Za-z0-9]+):(?P<field>open|high|low|close|volume)$")
 _QUOTE = re.compile(r"(?P<quote>USDT|USDC|USD|EUR|GBP|BTC)(?=[_.]|$)")
@@ -28,11 +38,11 @@ def _period(path: Path) -> str:
 
 
 class CryptoDataDownload(CandleFiles):
-    """``Coinbase_BTCUSD_1h.csv``: times are UTC, ``2019-10-17 09-AM`` or ISO or unix; the unix column wins where there is one."""
+    """``Coinbase_BTCUSD_1h.csv``: UTC, ``2019-10-17 09-AM`` or ISO; a unix column wins where there is one."""
 
     name = "cryptodatadownload"
 
-    def matches(self, path: Path, head: bytes) -> bool:
+    def matches(self, _path: Path, head: bytes) -> bool:
         """The banner names the site."""
         return b"cryptodatadownload" in (head.splitlines() or [b""])[0].lower()
 
@@ -72,7 +82,7 @@ class WideCsv(CandleFiles):
 
     name = "wide"
 
-    def matches(self, path: Path, head: bytes) -> bool:
+    def matches(self, _path: Path, head: bytes) -> bool:
         """Columns are coin and field."""
         return sum(_WIDE.match(cell) is not None for cell in csvs.first_row(head)) >= 5
 

@@ -48,8 +48,8 @@ def unique(header: list[str]) -> list[str]:
     """
     seen: list[str] = []
     for place, name in enumerate(header):
-        name = name or f"column_{place}"
-        seen.append(name if name not in seen else f"{name}_{place}")
+        own = name or f"column_{place}"
+        seen.append(own if own not in seen else f"{own}_{place}")
     return seen
 
 
@@ -89,14 +89,19 @@ def frames(path: Path, layout: Layout) -> Iterator[pl.DataFrame]:
 
 
 def _parsed(block: bytes, layout: Layout, skip: int, path: Path) -> pl.DataFrame:
-    schema = {name: pl.String for name in layout.columns}
+    schema = dict.fromkeys(layout.columns, pl.String)
     body = _without_lines(block, skip)
     if not body.strip():
         return pl.DataFrame(schema=schema)
     try:
         return pl.read_csv(
-            body, has_header=False, schema=schema, separator=layout.separator, truncate_ragged_lines=True, encoding="utf8-lossy",
-        )  # fmt: skip
+            body,
+            has_header=False,
+            schema=schema,
+            separator=layout.separator,
+            truncate_ragged_lines=True,
+            encoding="utf8-lossy",
+        )
     except pl.exceptions.PolarsError as error:
         raise SourceError(f"the file is no CSV of {len(schema)} columns: {error}", where=str(path)) from error
 

@@ -64,7 +64,7 @@ def _hdf5(path: Path) -> Iterator[pl.DataFrame]:
     try:
         with tables.open_file(str(path), "r") as file:
             for table in file.walk_nodes("/", "Table"):
-                if table._v_name == "table" and "/_i_table" not in table._v_pathname:
+                if table.name == "table":  # the others are its indexes
                     for start in range(0, table.nrows, BATCH_ROWS):
                         yield _unpacked(table, table.read(start, start + BATCH_ROWS))
     except tables.HDF5ExtError as error:
@@ -75,7 +75,9 @@ def _tables() -> Any:
     try:
         return importlib.import_module("tables")
     except ModuleNotFoundError as error:
-        raise MissingExtraError("reading .h5 needs PyTables", todo='Install it: pip install "tradelake[hdf5]".') from error
+        raise MissingExtraError(
+            "reading .h5 needs PyTables", todo='Install it: pip install "tradelake[hdf5]".'
+        ) from error
 
 
 def _unpacked(table: Any, block: Any) -> pl.DataFrame:

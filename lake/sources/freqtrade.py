@@ -1,4 +1,4 @@
-"""freqtrade data folders: feather, json, json.gz, parquet and h5, of spot and futures, candles, marks and funding rates."""
+"""freqtrade data folders: feather, json, json.gz, parquet and h5; spot and futures candles, marks, funding rates."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class FileName:
 
 
 def pair(text: str) -> str:
-    """freqtrade's ``BTC_USDT`` or ``BTC_USDT_USDT`` (base, quote, settlement) as the lake's symbol.
+    """A pair such as ``BTC_USDT`` or ``BTC_USDT_USDT`` (base, quote, settlement) as the lake's symbol.
 
     >>> pair("XRP_USDT_USDT")
     'XRPUSDT.P'
@@ -111,8 +111,10 @@ def row_frame(rows: list[list[object]], path: Path | str) -> pl.DataFrame:
         SourceError: a row is no list of at least six values.
     """
     for number, row in enumerate(rows):
-        if not isinstance(row, list) or len(row) < len(ROW):
-            raise SourceError("a row is not [time, open, high, low, close, volume]", where=f"{path} row {number}", value=row)
+        if type(row) is not list or len(row) < len(ROW):
+            raise SourceError(
+                "a row is not [time, open, high, low, close, volume]", where=f"{path} row {number}", value=row
+            )
     return pl.DataFrame([_series(name, [row[place] for row in rows]) for place, name in enumerate(ROW)])
 
 

@@ -21,7 +21,7 @@ from lake.sources.folding import fold_files
 from lake.sources.landing import GATHER_ROWS, Landing
 from lake.sources.pieces import Piece
 from lake.sources.plan import Job, Plan, Planned, plan
-from lake.sources.report import FileReport, IngestReport
+from lake.sources.report import IngestReport
 from lake.spec import timeframes
 
 _AHEAD = 2  # pieces that a reader may be ahead of the writer
@@ -86,6 +86,7 @@ class _Run:
         self._reports = dict(planned.settled)
         self._files = {file.number: file for file in files}
         self._errors: dict[int, str] = {}
+        self._taken = len(planned.settled)
 
     def take(self, job: Job, pieces: Iterator[Piece]) -> None:
         """Write one job's pieces; they wait for its end, unless it is large, so that a damaged file lands nothing."""
@@ -103,6 +104,7 @@ class _Run:
             self._finished += job.files
         if self._landing.full:
             self._flush()
+        self._taken += len(job.files)
         self._tell()
 
     def _add(self, pieces: list[Piece]) -> None:
@@ -117,19 +119,14 @@ class _Run:
 
     def _tell(self) -> None:
         rows = sum(counts.rows_in for counts in self._landing.counts.values())
-        done = len(self._plan.settled) + len(self._errors) + len(self._finished)
-        self._progress(Progress(done, self._plan.total, rows))
+        self._progress(Progress(self._taken, self._plan.total, rows))
 
     def finish(self) -> IngestReport:
         """Write the rest and report every file in order."""
         self._flush()
         for number, file in self._files.items():
-            counts = self._landing.counts[number]
-            status = "failed" if number in self._errors else "done"
-            self._reports[number] = FileReport(
-                str(file.path), file.source.name, status, counts.rows_in, counts.landed, counts.updated, counts.duplicate,
-                counts.quarantined, dict(counts.reasons), self._errors.get(number, ""),
-            )  # fmt: skip
+            counts, error = self._landing.counts[number], self._errors.get(number, "")
+            self._reports[number] = counts.report(str(file.path), file.source.name, error)
         return IngestReport(tuple(self._reports[number] for number in sorted(self._reports)))
 
 
@@ -145,7 +142,8 @@ def _pieces(job: Job, options: Options) -> Iterator[Piece]:
                 yield Piece.of(file.number, batch)
     except _MISSHAPEN as error:
         where = ", ".join(str(file.path) for file in job.files)
-        raise SourceError(f"the content does not have the shape of its kind: {error!r}", where=where) from error
+        why = str(error).split("\n", 1)[0]
+        raise SourceError(f"the content does not have the shape of its kind: {why}", where=where) from error
 
 
 def _read_ahead(jobs: Sequence[Job], options: Options, workers: int) -> Iterator[tuple[Job, Iterator[Piece]]]:
@@ -181,7 +179,8 @@ class _Lane:
     def _put(self, piece: Piece | None) -> None:
         while not self._stop.is_set():
             try:
-                return self._queue.put(piece, timeout=0.2)
+                self._queue.put(piece, timeout=0.2)
+                break
             except queue.Full:
                 continue
 

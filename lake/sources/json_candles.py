@@ -22,13 +22,14 @@ from lake.spec import symbols
 _BITTREX_NAME = re.compile(r"^(?P<quote>[A-Z0-9]+)_(?P<base>[A-Z0-9]+)-(?P<minutes>\d+)(?P<unit>[mhd]?)$")
 _BITTREX_KEYS = {"O", "H", "L", "C", "V", "T"}
 _ROW_KEYS = ("ohlcv", "data", "rows", "candles", "klines", "list", "result")
-_BYBIT_INTERVALS = {"60": "1h", "120": "2h", "240": "4h", "360": "6h", "720": "12h", "D": "1d", "W": "1w", "M": "1M"}
-_VANTAGE_KEY = re.compile(r"^Time Series(?: Crypto)? \((?P<interval>[^)]+)\)$|^Time Series \(Digital Currency (?P<words>\w+)\)$")
-_VANTAGE_INTERVALS = {"60min": "1h", "daily": "1d", "weekly": "1w", "monthly": "1M"}
+_VANTAGE_KEY = re.compile(
+    r"^Time Series(?: Crypto)? \((?P<interval>[^)]+)\)$|^Time Series \(Digital Currency (?P<words>\w+)\)$"
+)
+_VANTAGE_INTERVALS = {"daily": "1d", "weekly": "1w", "monthly": "1M"}
 _VANTAGE_FIELD = re.compile(r"^\d+[a-z]?\. (open|high|low|close|volume)(?: \([A-Z]+\))?$")
 
 
-def object_frame(rows: list[dict[str, Any]], path: Path) -> pl.DataFrame:
+def object_frame(rows: list[Any], path: Path) -> pl.DataFrame:
     """Rows given as objects, in the lake's column names.
 
     Raises:
@@ -40,8 +41,10 @@ def object_frame(rows: list[dict[str, Any]], path: Path) -> pl.DataFrame:
     header = list(dict.fromkeys(key for row in rows[:100] for key in row))
     names = translate(header, CANDLE_NAMES)
     require(names.values(), NEEDED, path, header)
-    texts = {ours: [None if row.get(theirs) is None else str(row[theirs]) for row in rows] for theirs, ours in names.items()}
-    return pl.DataFrame(texts, schema={name: pl.String for name in texts})
+    texts = {
+        ours: [None if row.get(theirs) is None else str(row[theirs]) for row in rows] for theirs, ours in names.items()
+    }
+    return pl.DataFrame(texts, schema=dict.fromkeys(texts, pl.String))
 
 
 class Bittrex(CandleFiles):
@@ -49,9 +52,9 @@ class Bittrex(CandleFiles):
 
     name = "bittrex"
 
-    def matches(self, path: Path, head: bytes) -> bool:
+    def matches(self, _path: Path, head: bytes) -> bool:
         """An array of objects with Bittrex's one-letter keys."""
-        return head.lstrip()[:1] == b"[" and _BITTREX_KEYS <= jsons.first_object(head)
+        return head.lstrip()[:1] == b"[" and jsons.first_object(head) >= _BITTREX_KEYS
 
     def read(self, path: Path, options: Options) -> Iterator[Batch]:
         """Candles.
@@ -63,7 +66,6 @@ class Bittrex(CandleFiles):
         pair = f"{found['base']}/{found['quote']}" if found else options.symbol
         minutes = f"{found['minutes']}{found['unit'] or 'm'}" if found else options.timeframe
         frame = need(options.timeframe or minutes, "timeframe", path)
-        frame = {"60m": "1h", "1440m": "1d"}.get(frame, frame)
         symbol = symbols.canonical(need(options.symbol or pair, "symbol", path))
         known = about(path, options, symbol=symbol, timeframe=frame, venue="bittrex", tz="UTC")
         for rows in jsons.rows(path):
@@ -71,19 +73,19 @@ class Bittrex(CandleFiles):
 
 
 class Ccxt(CandleFiles):
-    """Arrays as ccxt's ``fetch_ohlcv`` returns them, bare or under ``{symbol, timeframe, ohlcv}``, and Bybit's cache files."""
+    """Arrays as ccxt's ``fetch_ohlcv`` returns them, bare or under ``{symbol, timeframe, ohlcv}``; Bybit caches."""
 
     name = "ccxt"
 
-    def matches(self, path: Path, head: bytes) -> bool:
+    def matches(self, _path: Path, head: bytes) -> bool:
         """Rows that start with a time and four prices, or an object that holds them."""
         row = jsons.first_array(head)
         if row:
             return len(row) in (5, 6, 7, 11, 12) and _time_first(row)
         keys = jsons.first_object(head)
         if head.lstrip()[:1] == b"[":
-            return {"open", "high", "low", "close"} <= {k.lower() for k in keys} and not _BITTREX_KEYS <= keys
-        return "symbol" in keys and bool(keys & set(_ROW_KEYS)) or {"start_ms", "end_ms", "rows"} <= keys
+            return {"open", "high", "low", "close"} <= {k.lower() for k in keys} and not keys >= _BITTREX_KEYS
+        return ("symbol" in keys and bool(keys & set(_ROW_KEYS))) or {"start_ms", "end_ms", "rows"} <= keys
 
     def read(self, path: Path, options: Options) -> Iterator[Batch]:
         """Candles; symbol and timeframe from the file, else from its name, else from the options.
@@ -118,13 +120,14 @@ def _unwrapped(document: Any, path: Path) -> _Said:
     interval = str(document.get("timeframe") or document.get("interval") or "")
     symbol = str(document.get("symbol") or document.get("pair") or "")
     if {"start_ms", "end_ms"} <= set(document) or "category" in document:
-        interval = _BYBIT_INTERVALS.get(interval, f"{interval}m" if interval.isdigit() else interval)
         venue = "bybit"
     else:
         venue = str(document.get("exchange") or document.get("venue") or "")
     if document.get("category") in ("linear", "inverse"):
         symbol = f"{symbols.canonical(symbol)}.P"
-    return _Said(symbol, interval, venue.lower(), iter(rows[i : i + BATCH_ROWS] for i in range(0, len(rows), BATCH_ROWS)))
+    return _Said(
+        symbol, interval, venue.lower(), iter(rows[i : i + BATCH_ROWS] for i in range(0, len(rows), BATCH_ROWS))
+    )
 
 
 def _rows_frame(rows: list[Any], path: Path) -> pl.DataFrame:
@@ -147,11 +150,11 @@ def _time_first(row: list[Any]) -> bool:
 
 
 class AlphaVantage(CandleFiles):
-    """Objects keyed by time under ``Time Series (...)``, all values text, newest first, with the zone in ``Meta Data``."""
+    """Objects keyed by time under ``Time Series (...)``, values text, newest first, the zone in ``Meta Data``."""
 
     name = "alphavantage"
 
-    def matches(self, path: Path, head: bytes) -> bool:
+    def matches(self, _path: Path, head: bytes) -> bool:
         """The object has ``Meta Data`` and a time series."""
         return b'"Meta Data"' in head and head.lstrip()[:1] == b"{"
 
@@ -168,7 +171,7 @@ class AlphaVantage(CandleFiles):
         meta = {k.split(". ", 1)[-1]: v for k, v in document["Meta Data"].items()}
         found = _VANTAGE_KEY.match(key)
         interval = (found["interval"] or found["words"] or "").lower() if found else ""
-        frame = _VANTAGE_INTERVALS.get(interval, interval.replace("min", "m"))
+        frame = _VANTAGE_INTERVALS.get(interval, interval)
         base = str(meta.get("Digital Currency Code") or meta.get("Symbol") or "")
         digital = "Digital Currency" in str(meta.get("Information", "")) and "/" not in base
         quote = str(meta.get("Market Code") or ("USDT" if digital else ""))  # the daily files do not repeat the market

@@ -92,7 +92,7 @@ def _slices(items: list[Any]) -> Iterator[list[Any]]:
 
 
 def _split(text: bytes, path: Path) -> tuple[list[Any], bytes]:
-    """Whole items of the text, and the text from the next item on; a cut inside a nested list does not parse and is moved."""
+    """Whole items, and the text from the next one on; a cut inside a nested list does not parse and is moved."""
     between = _BETWEEN.get(text[:1])
     if between is None:
         return [], text

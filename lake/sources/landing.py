@@ -10,6 +10,7 @@ import polars as pl
 
 from lake.sources.base import KEYS, SCHEMAS
 from lake.sources.pieces import Piece
+from lake.sources.report import COUNTS, FileReport
 
 GATHER_ROWS = 1_000_000
 _RANGES = {"candles": "open_time", "market_metrics": "time"}
@@ -25,6 +26,12 @@ class Counts:
     duplicate: int = 0
     quarantined: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
+
+    def report(self, path: str, source: str, error: str = "") -> FileReport:
+        """The counts as the caller sees them."""
+        numbers = {name: getattr(self, name) for name in COUNTS}
+        status = "failed" if error else "done"
+        return FileReport(path, source, status, **numbers, reasons=dict(self.reasons), error=error)
 
 
 class Landing:
@@ -100,8 +107,10 @@ def _held(lk: Any, dataset: str, frame: pl.DataFrame) -> pl.DataFrame:
     """Rows of the lake with the keys of the frame: what they were before the write."""
     time = _RANGES[dataset]
     names = frame["symbol"].unique().to_list()
-    sql = f"select {', '.join(SCHEMAS[dataset])} from {dataset} where {time} between ? and ? and list_contains(?, symbol)"
-    found = lk.sql(sql, [frame[time].min(), frame[time].max(), names]).pl()
+    sql = (
+        f"select {', '.join(SCHEMAS[dataset])} from {dataset} where {time} between ? and ? and list_contains(?, symbol)"
+    )
+    found: pl.DataFrame = lk.sql(sql, [frame[time].min(), frame[time].max(), names]).pl()
     typed = found.select(pl.col(name).cast(kind) for name, kind in SCHEMAS[dataset].items())
     return typed.join(frame.select(KEYS[dataset]), on=list(KEYS[dataset]), how="semi")
 
@@ -110,6 +119,7 @@ def fates(dataset: str, held: pl.DataFrame, frame: pl.DataFrame) -> pl.Series:
     """What becomes of each row when rows are upserted in order: ``landed``, ``updated`` or ``duplicate``.
 
     Args:
+        dataset: whose key it is.
         held: rows that are in the lake before.
         frame: rows to write; a later row of a key replaces an earlier one.
     """

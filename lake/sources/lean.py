@@ -13,7 +13,7 @@ from lake.errors import SourceError
 from lake.sources import csvs
 from lake.sources.base import Batch, CandleFiles, Options
 from lake.sources.naming import about, need, perpetual, venue_of
-from lake.sources.opening import head, member_name, stem
+from lake.sources.opening import member_name, stem
 from lake.sources.shape import candle_batch, metric_batch
 from lake.spec import symbols
 
@@ -23,7 +23,9 @@ _WHEN = re.compile(r"^\d{8} \d{2}:\d{2}(:\d{2})?$")
 _NAME = re.compile(
     r"^(?:(?P<venue>[a-z]+)_)?(?:(?P<resolution>minute|hour|daily|second)_)?(?:(?P<symbol>[a-z0-9]+)_)?(?:(?P<date>\d{8})_)?trade$"
 )
-_MEMBER = re.compile(r"^(?:(?P<date>\d{8})_)?(?P<symbol>[a-z0-9]+)(?:_(?P<resolution>minute|hour|daily|second))?(?:_trade)?$")
+_MEMBER = re.compile(
+    r"^(?:(?P<date>\d{8})_)?(?P<symbol>[a-z0-9]+)(?:_(?P<resolution>minute|hour|daily|second))?(?:_trade)?$"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class Lean(CandleFiles):
     def matches(self, path: Path, head: bytes) -> bool:
         """Six columns without header, whose time needs the name or is Lean's."""
         row = csvs.first_row(head)
-        if len(row) != len(_CANDLE) or not (_WHEN.match(row[0]) or row[0].isdigit() and int(row[0]) < 86_400_000):
+        if len(row) != len(_CANDLE) or not (_WHEN.match(row[0]) or (row[0].isdigit() and int(row[0]) < 86_400_000)):
             return False
         return _named(path) is not None or _WHEN.match(row[0]) is not None
 
@@ -84,7 +86,9 @@ def _dated(rows: pl.DataFrame, date: str, path: Path) -> pl.DataFrame:
     if not rows["open_time"].str.contains(r"^\d+$").any():
         return rows
     if not date:
-        raise SourceError("the times are counted from midnight and the name has no date", where=str(path), value=path.name)
+        raise SourceError(
+            "the times are counted from midnight and the name has no date", where=str(path), value=path.name
+        )
     midnight = pl.lit(date).str.to_datetime("%Y%m%d", time_unit="us", time_zone="UTC")
     since = pl.duration(milliseconds=pl.col("open_time").cast(pl.Int64, strict=False))
     return rows.with_columns(open_time=midnight + since)
@@ -95,7 +99,7 @@ class LeanFunding(CandleFiles):
 
     name = "lean-funding"
 
-    def matches(self, path: Path, head: bytes) -> bool:
+    def matches(self, _path: Path, head: bytes) -> bool:
         """Two columns, Lean's time and a number."""
         row = csvs.first_row(head)
         return len(row) == 2 and _WHEN.match(row[0]) is not None

@@ -11,11 +11,27 @@ from lake.sources.base import TIME
 _BOUNDS = (("s", 1e11), ("ms", 1e14), ("us", 1e17), ("ns", 1e20))
 _MICROS = {"s": 1_000_000.0, "ms": 1_000.0, "us": 1.0, "ns": 0.001}
 _EARLIEST, _LATEST = "1990-01-01", "2100-01-01"
-_NAIVE = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d", "%Y%m%dT%H:%M:%S%.f", "%Y%m%dT%H:%M", "%Y-%m-%dT%I:%M %p")
+_NAIVE = (
+    "%Y-%m-%dT%H:%M:%S%.f",
+    "%Y-%m-%dT%H:%M",
+    "%Y-%m-%d",
+    "%Y%m%dT%H:%M:%S%.f",
+    "%Y%m%dT%H:%M",
+    "%Y-%m-%dT%I:%M %p",
+)
 _ZONED = ("%Y-%m-%dT%H:%M:%S%.f%:z", "%Y-%m-%dT%H:%M%:z")
 _SCIENTIFIC = r"^[+-]?\d+(\.\d*)?[eE][+-]?\d+$"
 _NUMBER = r"^[+-]?\d+(\.\d+)?$"
 _ZONE = r"[T ]\d.*([+-]\d\d:\d\d)$"
+_SPELLINGS = (
+    (r"^(\d{4})/(\d\d)/(\d\d)", "${1}-${2}-${3}"),
+    (r"^(\d{4}-?\d\d-?\d\d) ", "${1}T"),
+    (r"(\d)-([AP]M)$", "${1}:00 ${2}"),  # 09-AM
+    (r" ?(Z|UTC)$", "+00:00"),
+    (r"(:\d\d(?:\.\d+)?[+-]\d\d)$", "${1}:00"),
+    (r"(:\d\d(?:\.\d+)?[+-]\d\d)(\d\d)$", "${1}:${2}"),
+    (r"^(\d{4})(\d\d)(\d\d)$", "${1}-${2}-${3}"),
+)
 _DAY = r"^(19|20)\d\d[01]\d[0-3]\d$"
 
 LOST = "the time is in scientific notation (a spreadsheet saved it): the exact time is lost"
@@ -101,27 +117,36 @@ def _placed(naive: pl.Series, tz: str | None, where: str) -> pl.Series:
     try:
         zoned = naive.dt.replace_time_zone(tz, ambiguous="null", non_existent="null")
     except pl.exceptions.ComputeError as error:
-        raise SourceError("there is no such time zone", where=where, value=tz, todo="Use e.g. UTC or Europe/Berlin.") from error
+        raise SourceError(
+            "there is no such time zone", where=where, value=tz, todo="Use e.g. UTC or Europe/Berlin."
+        ) from error
     return zoned.dt.convert_time_zone("UTC")
 
 
 def _text(values: pl.Series, unit: str | None, tz: str | None, where: str) -> pl.Series:
     """Epoch numbers as text, ISO-8601 with and without a zone, compact dates and AM/PM hours."""
-    number = values.str.contains(_NUMBER) & ~values.str.contains(_DAY)
-    numeric = values.set(~number.fill_null(False), None)
-    moments = _epoch(numeric.cast(pl.Float64, strict=False), numeric.cast(pl.Int64, strict=False).fill_null(0)
-                     if not numeric.str.contains(".", literal=True).any() else numeric.cast(pl.Float64, strict=False), unit)
+    number = (values.str.contains(_NUMBER) & ~values.str.contains(_DAY)).fill_null(False)
+    moments = _numerals(values.set(~number, None), unit)
     if number.all():
         return moments
-    iso = values.str.replace(r"^(\d{4})/(\d\d)/(\d\d)", "${1}-${2}-${3}").str.replace(r"^(\d{4}-?\d\d-?\d\d) ", "${1}T")
-    iso = iso.str.replace(r"(\d)-([AP]M)$", "${1}:00 ${2}").str.replace(r" ?(Z|UTC)$", "+00:00")
-    iso = iso.str.replace(r"([+-]\d\d)(\d\d)?$", "${1}:00") if iso.str.contains(r":\d\d[+-]\d\d$").any() else iso
-    iso = iso.str.replace(r"(:\d\d(?:\.\d+)?[+-]\d\d)(\d\d)$", "${1}:${2}").str.replace(r"^(\d{4})(\d\d)(\d\d)$", "${1}-${2}-${3}")
-    zoned = iso.str.contains(_ZONE).fill_null(False)
-    aware = _parsed(iso.set(~zoned, None), _ZONED)
-    naive = _placed(_parsed(iso.set(zoned | number.fill_null(False), None), _NAIVE).dt.replace_time_zone(None), tz, where)
-    columns = pl.DataFrame({"a": moments, "b": aware, "c": naive})
-    return columns.select(pl.coalesce("a", "b", "c")).to_series()
+    words = _iso(values.set(number, None))
+    zoned = words.str.contains(_ZONE).fill_null(False)
+    aware = _parsed(words.set(~zoned, None), _ZONED)
+    naive = _placed(_parsed(words.set(zoned, None), _NAIVE).dt.replace_time_zone(None), tz, where)
+    return pl.select(pl.coalesce(moments, aware, naive)).to_series()
+
+
+def _numerals(texts: pl.Series, unit: str | None) -> pl.Series:
+    fractions = texts.str.contains(".", literal=True).any()
+    numbers = texts.cast(pl.Float64, strict=False)
+    return _epoch(numbers, numbers if fractions else texts.cast(pl.Int64, strict=False), unit)
+
+
+def _iso(texts: pl.Series) -> pl.Series:
+    """Spellings of dates, hours and zones brought to one: ``2024-03-01T17:00:00+00:00``."""
+    for pattern, spelled in _SPELLINGS:
+        texts = texts.str.replace(pattern, spelled)
+    return texts
 
 
 def _parsed(values: pl.Series, formats: tuple[str, ...]) -> pl.Series:

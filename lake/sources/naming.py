@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from lake.errors import SourceError, UnknownTimeframeError
@@ -12,15 +13,72 @@ from lake.sources.opening import stem
 from lake.spec import symbols, timeframes
 
 _VENUES = frozenset(
-    "binance binanceus binanceusdm binancecoinm bybit okx okex kraken krakenfutures coinbase coinbasepro gdax bitfinex bitstamp gemini "
-    "kucoin huobi htx gateio gate bitget mexc bitmex deribit bittrex poloniex ftx hitbtc cryptocom hyperliquid phemex bitvavo cexio "
-    "upbit bithumb bitflyer okcoin whitebit ascendex bingx".split()
+    [
+        "ascendex",
+        "binance",
+        "binancecoinm",
+        "binanceus",
+        "binanceusdm",
+        "bingx",
+        "bitfinex",
+        "bitflyer",
+        "bitget",
+        "bithumb",
+        "bitmex",
+        "bitstamp",
+        "bittrex",
+        "bitvavo",
+        "bybit",
+        "cexio",
+        "coinbase",
+        "coinbasepro",
+        "cryptocom",
+        "deribit",
+        "ftx",
+        "gate",
+        "gateio",
+        "gdax",
+        "gemini",
+        "hitbtc",
+        "htx",
+        "huobi",
+        "hyperliquid",
+        "kraken",
+        "krakenfutures",
+        "kucoin",
+        "mexc",
+        "okcoin",
+        "okex",
+        "okx",
+        "phemex",
+        "poloniex",
+        "upbit",
+        "whitebit",
+    ]
 )
-_TOKEN = r"(?:\d+(?:mo|[smhdwy])|\d+M|\d+Mo)"
-_TIMEFRAME = re.compile(rf"(?<![A-Za-z0-9])({_TOKEN})(?![A-Za-z0-9])")
-_QUOTED = re.compile(r"[A-Z0-9]{2,14}/?(USDT|USDC|BUSD|FDUSD|TUSD|DAI|USD|EUR|GBP|JPY|KRW|TRY|BRL|AUD|BTC|ETH|BNB|XBT)")
-_NOISE = frozenset("spot futures perp swap ohlcv candles klines data trades daily hourly minute hour".split())
-_PERPETUAL_FOLDERS = frozenset({"futures", "um", "cm", "swap", "linear", "inverse", "cryptofuture", "perpetual", "perp"})
+_FRAME_TEXT = r"(?:\d+(?:mo|[smhdwy])|\d+M|\d+Mo)"
+_TIMEFRAME = re.compile(rf"(?<![A-Za-z0-9])({_FRAME_TEXT})(?![A-Za-z0-9])")
+_QUOTED = re.compile(rf"[A-Z0-9]{{2,14}}/?(?:{'|'.join(symbols.QUOTES)})")
+_NOISE = frozenset(
+    [
+        "spot",
+        "futures",
+        "perp",
+        "swap",
+        "ohlcv",
+        "candles",
+        "klines",
+        "data",
+        "trades",
+        "daily",
+        "hourly",
+        "minute",
+        "hour",
+    ]
+)
+_PERPETUAL_FOLDERS = frozenset(
+    {"futures", "um", "cm", "swap", "linear", "inverse", "cryptofuture", "perpetual", "perp"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +104,9 @@ class About:
     volume: str = "base"
 
 
-def about(path: Path, options: Options, *, symbol: str, timeframe: str, venue: str = "", tz: str | None = None) -> About:
+def about(
+    path: Path, options: Options, *, symbol: str, timeframe: str, venue: str = "", tz: str | None = None
+) -> About:
     """What the file says, with the caller's options above it."""
     chosen = symbols.canonical(options.symbol) if options.symbol else symbol
     return About(
@@ -99,7 +159,9 @@ def venue_of(path: Path) -> str:
 def is_perpetual(path: Path) -> bool:
     """Whether a folder or a prefix of the name says that these are perpetual futures."""
     folders = {part.lower() for part in path.parts[-8:-1]}
-    return bool(folders & _PERPETUAL_FOLDERS) or re.match(r"(futures|um|cm|swap|perp)[_-]", path.name.lower()) is not None
+    return (
+        bool(folders & _PERPETUAL_FOLDERS) or re.match(r"(futures|um|cm|swap|perp)[_-]", path.name.lower()) is not None
+    )
 
 
 def perpetual(symbol: str) -> str:
@@ -110,7 +172,7 @@ def perpetual(symbol: str) -> str:
 def guess(path: Path) -> tuple[str, str]:
     """Symbol and timeframe out of a file name of no known convention; either may be ``""``.
 
-    A word is taken for a symbol when it ends in a quote asset that is known, or when it and the timeframe are all there is.
+    A word is a symbol when it ends in a known quote asset, or when it and the timeframe are all there is.
 
     >>> guess(Path("binance_BTC-USDT_1h.json"))
     ('BTCUSDT', '1h')
@@ -120,9 +182,11 @@ def guess(path: Path) -> tuple[str, str]:
     name = stem(path)
     found = _TIMEFRAME.search(name)
     frame = found.group(1) if found else ""
-    words = [w for w in re.split(r"[_\-. ]+", name[: found.start()] + " " + name[found.end() :] if found else name) if w]
+    words = [
+        w for w in re.split(r"[_\-. ]+", name[: found.start()] + " " + name[found.end() :] if found else name) if w
+    ]
     words = [w for w in words if w.lower() not in _VENUES | _NOISE and not re.fullmatch(r"\d{4,}", w)]
-    for text in ["/".join(pair) for pair in zip(words, words[1:], strict=False)] + words:
+    for text in ["/".join(pair) for pair in pairwise(words)] + words:
         if _QUOTED.fullmatch(text.upper()):
             return symbols.canonical(text), frame
     if len(words) == 1 and found and words[0].isupper():

@@ -39,15 +39,16 @@ class Nautilus(CandleFiles):
         found = _NAME.match(stem(path))
         text = need(options.symbol or (found["symbol"] if found else ""), "symbol", path)
         frame = need(options.timeframe or (found["timeframe"] if found else ""), "timeframe", path)
-        known = about(path, _quoted(options, text), symbol=_symbol(text), timeframe=frame, venue=venue_of(path), tz="UTC")
+        known = about(
+            path,
+            _quoted(options, text),
+            symbol=symbols.canonical(text),
+            timeframe=frame,
+            venue=venue_of(path),
+            tz="UTC",
+        )
         for rows in csvs.frames(path, csvs.Layout(tuple(header), csvs.separator_of(csvs.first_line(head(path))))):
             yield candle_batch(rows.rename(names), known)
-
-
-def _symbol(text: str) -> str:
-    """``btc-perp`` names no quote asset; FTX's perpetuals were all in USD."""
-    base, _, kind = text.lower().partition("-")
-    return symbols.canonical(f"{base.upper()}/USD") + ".P" if kind == "perp" else symbols.canonical(text)
 
 
 def _quoted(options: Options, text: str) -> Options:

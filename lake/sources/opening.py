@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from lake.errors import SourceError
 
@@ -28,7 +28,20 @@ def stem(path: Path) -> str:
     'BTC_USDT-5m'
     """
     name = path.name
-    for suffix in (".gz", ".zip", ".csv", ".txt", ".json", ".feather", ".arrow", ".ipc", ".parquet", ".h5", ".hdf5", ".data"):
+    for suffix in (
+        ".gz",
+        ".zip",
+        ".csv",
+        ".txt",
+        ".json",
+        ".feather",
+        ".arrow",
+        ".ipc",
+        ".parquet",
+        ".h5",
+        ".hdf5",
+        ".data",
+    ):
         name = name.removesuffix(suffix)
     return name
 
@@ -48,14 +61,16 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
                 raise SourceError("the file is empty (0 bytes)", where=str(path), todo=_AGAIN)
             if magic[:2] == b"\x1f\x8b":
                 with gzip.open(raw, "rb") as stream:
-                    yield stream
+                    yield cast(IO[bytes], stream)
             elif magic[:2] == b"PK":
                 with zipfile.ZipFile(raw) as archive, archive.open(_member(archive, path)) as member:
                     yield member
             else:
                 yield raw
     except _DAMAGE as error:
-        raise SourceError(f"the compressed file is damaged or cut off: {error}", where=str(path), todo=_AGAIN) from error
+        raise SourceError(
+            f"the compressed file is damaged or cut off: {error}", where=str(path), todo=_AGAIN
+        ) from error
     except OSError as error:
         raise SourceError(f"the file cannot be read: {error.strerror or error}", where=str(path)) from error
 
@@ -64,7 +79,9 @@ def _member(archive: zipfile.ZipFile, path: Path) -> str:
     names = [i.filename for i in archive.infolist() if not i.is_dir() and not i.filename.endswith("CHECKSUM")]
     names = [n for n in names if not n.startswith("__MACOSX/")]
     if len(names) != 1:
-        raise SourceError(f"a ZIP of candles or trades holds one file, this one {len(names)}", where=str(path), value=names[:5])
+        raise SourceError(
+            f"a ZIP of candles or trades holds one file, this one {len(names)}", where=str(path), value=names[:5]
+        )
     return names[0]
 
 
@@ -77,7 +94,9 @@ def member_name(path: Path) -> str:
         with zipfile.ZipFile(path) as archive:
             return _member(archive, path)
     except zipfile.BadZipFile as error:
-        raise SourceError(f"the compressed file is damaged or cut off: {error}", where=str(path), todo=_AGAIN) from error
+        raise SourceError(
+            f"the compressed file is damaged or cut off: {error}", where=str(path), todo=_AGAIN
+        ) from error
 
 
 def head(path: Path) -> bytes:
@@ -128,4 +147,6 @@ def line_blocks(path: Path, size: int = BLOCK) -> Iterator[bytes]:
 
 def text_lines(data: bytes, count: int) -> list[str]:
     """The first lines of a head, decoded."""
-    return [line.rstrip("\r\n") for line in io.StringIO(data.decode("utf-8", "replace")).readlines(count * 2048)[:count]]
+    return [
+        line.rstrip("\r\n") for line in io.StringIO(data.decode("utf-8", "replace")).readlines(count * 2048)[:count]
+    ]

@@ -35,12 +35,16 @@ class Piece:
     dataset: str
     frame: pl.DataFrame
     tallies: tuple[Tally, ...]
-    shares: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema={"row": pl.Int64, "file": pl.Int64, "rows": pl.Int64}))
+    shares: pl.DataFrame = field(
+        default_factory=lambda: pl.DataFrame(schema={"row": pl.Int64, "file": pl.Int64, "rows": pl.Int64})
+    )
 
     @classmethod
     def of(cls, file: int, batch: Batch) -> Piece:
         """A batch whose every row is one row of the file."""
         rows = pl.int_range(batch.frame.height, eager=True)
-        shares = pl.DataFrame({"row": rows}).with_columns(file=pl.lit(file, dtype=pl.Int64), rows=pl.lit(1, dtype=pl.Int64))
+        shares = pl.DataFrame({"row": rows}).with_columns(
+            file=pl.lit(file, dtype=pl.Int64), rows=pl.lit(1, dtype=pl.Int64)
+        )
         tally = Tally(file, batch.rows_in, batch.rejected, batch.duplicate, batch.notes)
         return cls(batch.dataset, batch.frame, (tally,), shares)

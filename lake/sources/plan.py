@@ -13,7 +13,22 @@ from lake.sources.opening import check
 from lake.sources.registry import UnknownKindError, by_name, sniff
 from lake.sources.report import FileReport
 
-_IGNORED = (".md", ".py", ".sql", ".sqlite", ".db", ".log", ".toml", ".yaml", ".yml", ".html", ".png", ".jpg", ".pdf", ".checksum")
+_IGNORED = (
+    ".md",
+    ".py",
+    ".sql",
+    ".sqlite",
+    ".db",
+    ".log",
+    ".toml",
+    ".yaml",
+    ".yml",
+    ".html",
+    ".png",
+    ".jpg",
+    ".pdf",
+    ".checksum",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +98,11 @@ def _walk(paths: Iterable[str | Path]) -> Iterator[tuple[Path, bool]]:
     for text in paths:
         path = Path(text).expanduser()
         if path.is_dir():
-            inside = (p for p in path.rglob("*") if p.is_file() and not any(q.startswith(".") for q in p.relative_to(path).parts))
+            inside = (
+                p
+                for p in path.rglob("*")
+                if p.is_file() and not any(q.startswith(".") for q in p.relative_to(path).parts)
+            )
             yield from ((p, False) for p in sorted(inside))
         elif path.exists():
             yield path, True

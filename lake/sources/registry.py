@@ -69,4 +69,6 @@ def sniff(path: Path) -> Source:
         if source.matches(path, first):
             return source
     names = ", ".join(source.name for source in SOURCES)
-    raise UnknownKindError("no known kind of candles or trades", where=str(path), todo=f"Give --format, one of: {names}.")
+    raise UnknownKindError(
+        "no known kind of candles or trades", where=str(path), todo=f"Give --format, one of: {names}."
+    )

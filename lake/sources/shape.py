@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import polars as pl
 
-from lake.sources.base import CANDLES, KEYS, METRICS, REJECTED, SCHEMAS, TICKS, Batch
+from lake.kernels import ohlcv
+from lake.sources.base import CANDLES, KEYS, METRICS, REJECTED, SCHEMAS, TICKS, Batch, no_rejects
 from lake.sources.moments import read_times
 from lake.sources.naming import About, held_timeframe
-from lake.spec import symbols, timeframes
+from lake.spec import symbols
 
-_PRICES = ("open", "high", "low", "close")
-_WEEK = 7 * 86_400_000_000
-_MONDAY = 4 * 86_400_000_000  # 1970-01-05, the first Monday: weeks of exchanges start on Mondays
 SAME = "the same row stands in the file again"
 SUPERSEDED = "superseded by a later row of the file at the same time"
 
@@ -27,7 +27,9 @@ def candle_batch(raw: pl.DataFrame, about: About) -> Batch:
         SourceError: times carry no zone and none is known.
     """
     frame = _with_constants(raw, about).with_columns(
-        pl.col("symbol").cast(pl.String), given=pl.col("timeframe").cast(pl.String), venue=pl.col("venue").cast(pl.String)
+        pl.col("symbol").cast(pl.String),
+        given=pl.col("timeframe").cast(pl.String),
+        venue=pl.col("venue").cast(pl.String),
     )
     frame = _renamed(frame, "timeframe", held_timeframe)
     frame = _renamed(frame, "symbol", symbols.canonical)
@@ -36,9 +38,8 @@ def candle_batch(raw: pl.DataFrame, about: About) -> Batch:
     if about.volume == "quote":
         frame = frame.with_columns(quote_volume=pl.col("volume"), volume=pl.lit(None, dtype=pl.Float64))
     frame, numbers = _numbers(frame, CANDLES)
-    missing = [pl.when(pl.col(c).is_null()).then(pl.lit(f"{c} is missing")) for c in _PRICES]
-    reason = pl.coalesce(_unknown_timeframe(), pl.col("why_time"), *numbers, *missing, _off_grid())
-    return _settled(frame.with_columns(reason=reason), raw, "candles")
+    broken = ohlcv.violations(frame.select(pl.col("timeframe").fill_null(""), pl.exclude("timeframe")))
+    return _settled(frame, [_unknown_timeframe(), pl.col("why_time"), *numbers, pl.lit(broken)], raw, "candles")
 
 
 def metric_batch(raw: pl.DataFrame, about: About, metric: str) -> Batch:
@@ -50,12 +51,15 @@ def metric_batch(raw: pl.DataFrame, about: About, metric: str) -> Batch:
     frame = _renamed(frame.with_columns(time=times["time"], why_time=times["reason"]), "symbol", symbols.canonical)
     frame, numbers = _numbers(frame, METRICS)
     missing = pl.when(pl.col("value").is_null()).then(pl.lit("value is missing"))
-    return _settled(frame.with_columns(reason=pl.coalesce(pl.col("why_time"), *numbers, missing)), raw, "market_metrics")
+    return _settled(frame, [pl.col("why_time"), *numbers, missing], raw, "market_metrics")
 
 
 def tick_batch(raw: pl.DataFrame, about: About) -> Batch:
-    """Trades from raw rows with ``time``, ``price``, ``quantity`` and perhaps ``trade_id``, ``quote_quantity``,
-    ``taker_buys`` (bool or null) and ``trades`` (how many trades one row stands for)."""
+    """Trades from raw rows with ``time``, ``price`` and ``quantity``.
+
+    Perhaps also ``trade_id``, ``quote_quantity``, ``taker_buys`` (bool or null) and ``trades`` (how many one row
+    stands for).
+    """
     frame = _with_constants(raw, about).drop("timeframe")
     times = read_times(raw["time"], unit=about.time_unit, tz=about.tz, where=about.where)
     frame = _renamed(frame.with_columns(time=times["time"], why_time=times["reason"]), "symbol", symbols.canonical)
@@ -67,7 +71,7 @@ def tick_batch(raw: pl.DataFrame, about: About) -> Batch:
         .when(~(pl.col(c) >= 0) | pl.col(c).is_infinite()).then(pl.format(f"{c} is not a size: {{}}", c))
         for c in ("price", "quantity")
     ]  # fmt: skip
-    return _settled(frame.with_columns(reason=pl.coalesce(pl.col("why_time"), *numbers, *wrong)), raw, "ticks")
+    return _settled(frame, [pl.col("why_time"), *numbers, *wrong], raw, "ticks")
 
 
 def _with_constants(raw: pl.DataFrame, about: About) -> pl.DataFrame:
@@ -75,19 +79,24 @@ def _with_constants(raw: pl.DataFrame, about: About) -> pl.DataFrame:
     return raw.with_columns(pl.lit(v, dtype=pl.String).alias(k) for k, v in known.items() if k not in raw.columns)
 
 
-def _renamed(frame: pl.DataFrame, column: str, rule: object) -> pl.DataFrame:
+def _renamed(frame: pl.DataFrame, column: str, rule: Callable[[str], str | None]) -> pl.DataFrame:
     """Each distinct text of a column through a rule, once."""
     names = frame[column].cast(pl.String).unique().drop_nulls().to_list()
-    mapping = {name: rule(name) for name in names}  # type: ignore[operator]
+    mapping = {name: rule(name) for name in names}
     new = pl.Series(list(mapping.values()), dtype=pl.String)
     if not mapping:
         return frame.with_columns(pl.col(column).cast(pl.String))
-    return frame.with_columns(pl.col(column).cast(pl.String).replace_strict(pl.Series(names, dtype=pl.String), new, default=None))
+    return frame.with_columns(
+        pl.col(column).cast(pl.String).replace_strict(pl.Series(names, dtype=pl.String), new, default=None)
+    )
 
 
-def _numbers(frame: pl.DataFrame, schema: dict[str, pl.DataType | type[pl.DataType]]) -> tuple[pl.DataFrame, list[pl.Expr]]:
+def _numbers(
+    frame: pl.DataFrame, schema: dict[str, pl.DataType | type[pl.DataType]]
+) -> tuple[pl.DataFrame, list[pl.Expr]]:
     """The frame with its numbers as the schema wants them, absent ones null, and what is not a number."""
-    casts, reasons = [], []
+    casts: list[pl.Expr] = []
+    reasons: list[pl.Expr] = []
     for name, kind in schema.items():
         if name not in frame.columns:
             casts.append(pl.lit(None, dtype=kind).alias(name))
@@ -107,49 +116,19 @@ def _unknown_timeframe() -> pl.Expr:
     return pl.when(pl.col("timeframe").is_null()).then(pl.format("unknown timeframe '{}'", pl.col("given")))
 
 
-def _off_grid() -> pl.Expr:
-    """A candle opens on a multiple of its length since 1970, a week on Monday."""
-    names = list(timeframes.ALL)
-    micros = pl.col("timeframe").replace_strict(names, [timeframes.micros(n) for n in names], default=None, return_dtype=pl.Int64)
-    shift = pl.when(micros == _WEEK).then(_MONDAY).otherwise(0)
-    off = (pl.col("open_time").dt.epoch("us") - shift) % micros != 0
-    return pl.when(off).then(pl.format("open_time is not on the {} grid", "timeframe"))
-
-
-def _settled(frame: pl.DataFrame, raw: pl.DataFrame, dataset: str) -> Batch:
+def _settled(frame: pl.DataFrame, reasons: list[pl.Expr], raw: pl.DataFrame, dataset: str) -> Batch:
     """Rows with a reason set aside, then rows that a later one of the same key replaces."""
-    schema = SCHEMAS[dataset]
-    bad = frame["reason"].is_not_null()
-    rejected = pl.DataFrame(schema=REJECTED)
-    good = frame
-    if bad.any():
+    reason = frame.select(reason=pl.coalesce(reasons))["reason"]
+    good = frame.select(pl.col(name).cast(kind) for name, kind in SCHEMAS[dataset].items())
+    rejected = no_rejects()
+    if reason.null_count() < len(reason):
+        bad = reason.is_not_null()
         rows = raw.filter(bad).select(row=pl.struct(raw.columns).struct.json_encode())["row"]
-        rejected = pl.DataFrame({"reason": frame.filter(bad)["reason"], "row": rows}, schema=REJECTED)
-        good = frame.filter(~bad)
-    good = good.select(pl.col(n).cast(k) for n, k in schema.items())
-    key = list(KEYS.get(dataset, ()))
-    if not key or not good.select(key).is_duplicated().any():
+        rejected = pl.DataFrame({"reason": reason.filter(bad), "row": rows}, schema=REJECTED)
+        good = good.filter(~bad)
+    if dataset not in KEYS:
         return Batch(dataset, good, rejected, raw.height)
-    kept, notes = keep_last(good, key)
-    return Batch(dataset, kept, rejected, raw.height, good.height - kept.height, notes)
-
-
-def keep_last(frame: pl.DataFrame, key: list[str]) -> tuple[pl.DataFrame, dict[str, int]]:
-    """The last row of every key in row order, and how many rows went for which reason.
-
-    A bar frozen half-built may stand before its final row; a last row that breaks its own candle does not replace a whole one.
-    """
-    whole = _whole() if "high" in frame.columns else pl.lit(True)
-    ordered = frame.with_row_index("_n").with_columns(_whole=whole)
-    kept = ordered.sort("_whole", "_n").unique(key, keep="last", maintain_order=True).sort("_n")
-    lost = ordered.join(kept.select("_n"), on="_n", how="anti")
-    values = [c for c in frame.columns]
-    same = lost.join(kept.select(values), on=values, how="semi", nulls_equal=True).height
-    notes = {SAME: same, SUPERSEDED: lost.height - same}
-    return kept.drop("_n", "_whole"), {reason: count for reason, count in notes.items() if count}
-
-
-def _whole() -> pl.Expr:
-    high, low = pl.max_horizontal("open", "close", "low"), pl.min_horizontal("open", "close", "high")
-    sane = (pl.col("high") >= high) & (pl.col("low") <= low) & (pl.col("low") >= 0) & pl.col("high").is_finite()
-    return sane.fill_null(False) & (pl.col("volume").fill_null(0) >= 0)
+    kept = ohlcv.dedupe(good, KEYS[dataset])  # a bar frozen half-built may stand before its final row
+    notes = {SAME: kept.identical, SUPERSEDED: kept.replaced}
+    lost = {text: count for text, count in notes.items() if count}
+    return Batch(dataset, kept.frame, rejected, raw.height, kept.identical + kept.replaced, lost)

@@ -76,9 +76,11 @@ class FreqtradeTrades(_TradeFiles):
         for rows in jsons.rows(path):
             wrong = next((row for row in rows if not isinstance(row, list) or len(row) != len(_ROW)), None)
             if wrong is not None:
-                raise SourceError("a trade is not [time, id, type, side, price, amount, cost]", where=str(path), value=wrong)
+                raise SourceError(
+                    "a trade is not [time, id, type, side, price, amount, cost]", where=str(path), value=wrong
+                )
             columns = {name: [_text(row[place]) for row in rows] for place, name in enumerate(_ROW)}
-            yield tick_batch(_sided(pl.DataFrame(columns, schema={name: pl.String for name in _ROW})), known)
+            yield tick_batch(_sided(pl.DataFrame(columns, schema=dict.fromkeys(_ROW, pl.String))), known)
 
 
 class CcxtTrades(_TradeFiles):
@@ -86,9 +88,9 @@ class CcxtTrades(_TradeFiles):
 
     name = "ccxt-trades"
 
-    def matches(self, path: Path, head: bytes) -> bool:
+    def matches(self, _path: Path, head: bytes) -> bool:
         """An array of objects with timestamp, price and amount."""
-        return head.lstrip()[:1] == b"[" and _CCXT_KEYS <= jsons.first_object(head)
+        return head.lstrip()[:1] == b"[" and jsons.first_object(head) >= _CCXT_KEYS
 
     def read(self, path: Path, options: Options) -> Iterator[Batch]:
         """Trades.
@@ -109,7 +111,7 @@ class KrakenTrades(_TradeFiles):
 
     name = "kraken"
 
-    def matches(self, path: Path, head: bytes) -> bool:
+    def matches(self, _path: Path, head: bytes) -> bool:
         """Three numeric columns, the first a time in seconds."""
         row = csvs.first_row(head)
         return len(row) == len(_KRAKEN) and csvs.looks_like_data(row) and _numbers(row) and 1e9 < float(row[0]) < 1e10
@@ -135,7 +137,7 @@ class TradesCsv(_TradeFiles):
 
     name = "trades-csv"
 
-    def matches(self, path: Path, head: bytes) -> bool:
+    def matches(self, _path: Path, head: bytes) -> bool:
         """The header has what a trade needs and is no candle's."""
         header = csvs.first_row(head)
         if csvs.looks_like_data(header) or head[:1] in b"[{" or b"\0" in head:
@@ -182,12 +184,12 @@ def _objects(rows: list[dict[str, Any]], path: Path) -> pl.DataFrame:
     names = translate(header, TICK_NAMES)
     require(names.values(), NEEDED_TICKS, path, header)
     columns = {ours: [_text(row.get(theirs)) for row in rows] for theirs, ours in names.items()}
-    return _sided(pl.DataFrame(columns, schema={name: pl.String for name in columns}))
+    return _sided(pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String)))
 
 
 def _sided(raw: pl.DataFrame) -> pl.DataFrame:
-    """``taker_buys`` from whichever column tells the taker's side, and the number of trades that an aggregate stands for."""
-    new = {}
+    """``taker_buys`` from the column that tells the side, and ``trades`` that an aggregate stands for."""
+    new: dict[str, pl.Expr] = {}
     if "side" in raw.columns:
         side = pl.col("side").cast(pl.String).str.to_lowercase()
         new["taker_buys"] = pl.when(side.is_in(["buy", "b"])).then(True).when(side.is_in(["sell", "s"])).then(False)
@@ -198,5 +200,3 @@ def _sided(raw: pl.DataFrame) -> pl.DataFrame:
         first, last = (pl.col(c).cast(pl.Int64, strict=False) for c in ("first_id", "last_id"))
         new["trades"] = (last - first + 1).fill_null(1)
     return raw.with_columns(**new)
-
-

@@ -1,0 +1,5 @@
+"""The ``lake`` command."""
+
+from lake.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,73 @@
+"""The command group: the lake's address, JSON output, and how errors become exit statuses."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from functools import update_wrapper
+from typing import Any
+
+import click
+
+import lake
+from lake.cli.output import Output
+from lake.errors import LakeError
+
+Command = Callable[..., None]
+
+
+class Context:
+    """What every command is given: where the lake is, and where results go."""
+
+    def __init__(self, uri: str, output: Output) -> None:
+        self.uri = uri
+        self.output = output
+
+    def open(self, *, create: bool = False, bot_id: str = "") -> lake.Lake:
+        """The lake of this command."""
+        return lake.open(self.uri, bot_id=bot_id, create=create)
+
+
+def command(*parameters: Callable[[Command], Command], name: str | None = None) -> Callable[[Command], click.Command]:
+    """A command with ``--lake`` and ``--json``; its function gets a :class:`Context` first."""
+
+    def decorate(function: Command) -> click.Command:
+        def run(lake_uri: str, as_json: bool, **values: Any) -> None:
+            output = Output(as_json=as_json)
+            try:
+                function(Context(lake_uri, output), **values)
+            except LakeError as error:
+                fail(error, as_json)
+
+        update_wrapper(run, function)
+        made: Any = run
+        for parameter in reversed(parameters):
+            made = parameter(made)
+        made = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(made)
+        made = click.option(
+            "--lake", "lake_uri", envvar="LAKE_URI", default="lake-data", show_default=True, help="Folder or s3:// address."
+        )(made)
+        done: click.Command = main.command(name=name)(made)
+        return done
+
+    return decorate
+
+
+def fail(error: LakeError, as_json: bool) -> None:
+    """Tell the error and end with its status."""
+    if as_json:
+        click.echo(json.dumps({"error": error.what, "where": error.where, "todo": error.todo, "message": str(error)}))
+    click.echo(f"lake: {error}", err=True)
+    sys.exit(error.exit_status)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(lake.__version__, prog_name="lake")
+def main() -> None:
+    """The memory of a trading bot: candles, signals, trades and decisions as plain Delta tables with SQL."""
+
+
+from lake.cli import ingesting, maintaining, querying, starting  # noqa: E402 - they register their commands on `main`
+
+__all__ = ["Context", "command", "ingesting", "main", "maintaining", "querying", "starting"]

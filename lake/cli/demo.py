@@ -1,0 +1,192 @@
+"""``lake demo``: the whole main job on a made-up or a real market, told step by step."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import polars as pl
+
+import lake
+from lake.cli.app import Context, command
+from lake.cli.progress import ingest_with_progress
+from lake.clock import MICROS_PER_DAY
+from lake.errors import UsageError
+from lake.kernels import market
+from lake.sources.base import Options
+from lake.spec.times import from_micros
+
+_START = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
+_MINUTE = 60_000_000
+_MARKET = {"BTCUSDT": 93_000.0, "ETHUSDT": 3_200.0, "SOLUSDT": 140.0, "XRPUSDT": 2.1, "DOGEUSDT": 0.16, "PEPEUSDT": 0.0000112}
+_MARK = "_lake/demo"
+
+
+@command(
+    click.option("--candles", "path", type=click.Path(path_type=Path, exists=True), help="Real files instead of a made-up market."),
+    click.option("--days", type=click.IntRange(1, 3650), default=30, show_default=True, help="Length of the made-up market."),
+    click.option("--seed", type=int, default=7, show_default=True, help="Of the made-up market."),
+)
+def demo(ctx: Context, path: Path | None, days: int, seed: int) -> None:
+    """Make a lake, ingest a market, write live while draining, resample, and look at it."""
+    began = time.perf_counter()
+    facts: dict[str, Any] = {}
+    say = _teller(ctx)
+    with _fresh_lake(ctx.uri) as lk:
+        with tempfile.TemporaryDirectory() as folder:
+            if path is None:
+                written = _dumps(Path(folder), days, seed)
+                say(f"made a market: {len(_MARKET)} symbols, {days} days of 1m candles, {written:,} rows in Binance-style dumps, with defects")
+            report = ingest_with_progress(lk, [path or Path(folder)], Options(), ctx.output.interactive)
+        facts["ingest"] = report.totals
+        say("ingested " + report.text().splitlines()[0])
+        facts["live"] = _live(lk, days, seed)
+        say("wrote live: {candles:,} candles and {records:,} records in {seconds:.1f} s while {drains} drains ran".format(**facts["live"]))
+        say(f"  median durable write {facts['live']['p50_ms']:.2f} ms; acknowledged rows seen by SQL: {facts['live']['seen']:,}")
+        facts["resampled"] = _resample(lk, say)
+        facts["compacted"] = _compact(lk, say)
+        facts["verified"] = lk.verify().ok
+        say(f"verified: {'every file, key and log is as it should be' if facts['verified'] else 'FINDINGS, run lake verify'}")
+        facts["stats"] = lk.candles.stats()
+        _tell_stats(lk, facts["stats"], say)
+    facts["seconds"] = round(time.perf_counter() - began, 1)
+    say(f"done in {facts['seconds']} s; ask it: lake sql --lake {ctx.uri} \"SELECT * FROM candle_gaps LIMIT 5\"")
+    if ctx.output.as_json:
+        ctx.output.result(facts)
+
+
+def _teller(ctx: Context) -> Any:
+    return (lambda _: None) if ctx.output.as_json else click.echo
+
+
+@contextmanager
+def _fresh_lake(uri: str) -> Iterator[lake.Lake]:
+    """A new lake; one that an earlier demo made is replaced, any other is refused."""
+    folder = Path(uri)
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / _MARK).exists():
+            raise UsageError("this lake was not made by a demo", where=uri, todo="Give --lake another, empty folder.")
+        shutil.rmtree(folder)
+    with lake.open(uri, bot_id="demo-bot") as lk:
+        lk.location.write(_MARK, b"")
+        yield lk
+
+
+def _dumps(folder: Path, days: int, seed: int) -> int:
+    """The made-up market as files such as an exchange publishes, with what is wrong in real ones."""
+    rows = 0
+    for number, (symbol, price) in enumerate(_MARKET.items()):
+        frame = market.candles(symbol, _START, days * 1440, price=price, seed=seed + number)
+        frame = _spoiled(frame, number)
+        rows += frame.height
+        _dump(frame).write_csv(folder / f"{symbol}-1m-2026-01.csv", include_header=number % 2 == 0)
+    return rows
+
+
+def _spoiled(frame: pl.DataFrame, number: int) -> pl.DataFrame:
+    """A hole, a row twice, rows out of order, and a high below its low."""
+    at = 1000 + 137 * number
+    holed = pl.concat([frame[:at], frame[at + 17 :]])
+    twice = pl.concat([holed[:500], holed[499:500], holed[500:]])
+    swapped = pl.concat([twice[:700], twice[701:702], twice[700:701], twice[702:]])
+    wrong = pl.int_range(pl.len()) == 900
+    return swapped.with_columns(high=pl.when(wrong).then(pl.col("low") * 0.9).otherwise(pl.col("high")))
+
+
+def _dump(frame: pl.DataFrame) -> pl.DataFrame:
+    micros = pl.col("open_time").dt.timestamp("us")
+    return frame.select(
+        micros.alias("open_time"),
+        "open", "high", "low", "close", "volume",
+        (micros + _MINUTE - 1).alias("close_time"),
+        "quote_volume",
+        pl.col("trade_count").alias("count"),
+        "taker_buy_volume", "taker_buy_quote_volume",
+        pl.lit(0).alias("ignore"),
+    )  # fmt: skip
+
+
+def _live(lk: lake.Lake, days: int, seed: int) -> dict[str, Any]:
+    """A bot's two hours: each minute one candle of each symbol, and now and then a signal with its trade."""
+    start, minutes = _START + days * MICROS_PER_DAY, 120
+    frames = {s: market.candles(s, start, minutes, price=p, seed=seed + 99 + i) for i, (s, p) in enumerate(_MARKET.items())}
+    stop, drains, took = threading.Event(), [0], []
+
+    def settle() -> None:
+        while not stop.is_set():
+            lk.drain()
+            drains[0] += 1
+            stop.wait(0.2)
+
+    drainer = threading.Thread(target=settle)
+    drainer.start()
+    began, records = time.perf_counter(), 0
+    for minute in range(minutes):
+        now = time.perf_counter()
+        lk.candles.write_frames({s: f[minute : minute + 1] for s, f in frames.items()}, "1m", venue="demo")
+        took.append(time.perf_counter() - now)
+        if minute % 6 == 0:
+            records += _signal(lk, start + minute * _MINUTE, frames["BTCUSDT"][minute : minute + 1])
+    stop.set()
+    drainer.join()
+    lk.drain()
+    seen = lk.frame("SELECT count(*) AS n FROM candles WHERE open_time >= ?", [from_micros(start)])["n"][0]
+    return {
+        "candles": minutes * len(frames), "records": records, "seconds": time.perf_counter() - began,
+        "drains": drains[0], "p50_ms": sorted(took)[len(took) // 2] * 1000, "seen": seen,
+    }  # fmt: skip
+
+
+def _signal(lk: lake.Lake, moment: int, candle: pl.DataFrame) -> int:
+    """A signal and the trade that came of it land together or not at all."""
+    entry = candle["close"][0]
+    with lk.transaction():
+        signal = lk.write("signals", {
+            "bot_id": "demo-bot", "venue": "demo", "symbol": "BTCUSDT", "timeframe": "1m", "strategy": "demo",
+            "signal_type": "BUY", "direction": "LONG", "entry_price": entry, "stop_loss": entry * 0.99, "tp1": entry * 1.01,
+            "action": "EXECUTED", "signal_time": from_micros(moment),
+        })  # fmt: skip
+        lk.write("trades", {
+            "bot_id": "demo-bot", "venue": "demo", "symbol": "BTCUSDT", "side": "LONG", "status": "open", "mode": "paper",
+            "strategy": "demo", "quantity": 0.01, "entry_price": entry, "signal_id": signal.keys[0][0],
+            "created_at": from_micros(moment), "opened_at": from_micros(moment),
+        })  # fmt: skip
+    return 2
+
+
+def _resample(lk: lake.Lake, say: Any) -> dict[str, int]:
+    held = [t for t in lk.candles.stats()["timeframes"] if t != "1w"]
+    if not held:
+        return {}
+    target = "1h" if held[0].endswith("m") else "1w" if held[0] == "1d" else "1d"
+    hours = lk.candles.resample(None, target, source=held[0])
+    gaps = lk.candles.gaps(None, held[0])
+    found = {"source": held[0], "bars": hours.height, "partial": int(hours["partial"].sum()), "gaps": gaps.height, "missing": int(gaps["missing"].sum())}
+    say("resampled {source} to {target}: {bars:,} bars, {partial} of them partial; {gaps:,} gaps, {missing:,} bars missing".format(**found, target=target))
+    return found
+
+
+def _compact(lk: lake.Lake, say: Any) -> dict[str, int]:
+    done = lk.compact()
+    say(f"compacted {done.files_before} files ({done.bytes_before:,} bytes) into {done.files_after} ({done.bytes_after:,} bytes)")
+    return {"files_before": done.files_before, "files_after": done.files_after, "bytes_before": done.bytes_before, "bytes_after": done.bytes_after}
+
+
+def _tell_stats(lk: lake.Lake, stats: dict[str, Any], say: Any) -> None:
+    say(f"candles: {stats['candles']:,} of {stats['symbols']} symbols, timeframes {', '.join(stats['timeframes'])}")
+    if stats["first"] is not None:
+        say(f"  from {from_micros(stats['first']):%Y-%m-%d %H:%M} to {from_micros(stats['last']):%Y-%m-%d %H:%M} UTC")
+    say(f"  {stats['bytes']:,} bytes in {stats['files']} files, {stats['bytes_per_candle']} bytes per candle")
+    closing = lk.frame(
+        "SELECT symbol, count(*) AS candles, min(low) AS low, max(high) AS high, arg_max(close, open_time) AS close "
+        "FROM candles GROUP BY symbol ORDER BY candles DESC, symbol LIMIT 6"
+    )
+    for row in closing.iter_rows(named=True):
+        say(f"  {row['symbol']:<12}{row['candles']:>9,} candles  low {row['low']:<12.8g} high {row['high']:<12.8g} close {row['close']:.8g}")

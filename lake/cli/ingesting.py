@@ -1,0 +1,61 @@
+"""``lake ingest``: files, folders and exchanges into the lake."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lake.cli.app import Context, command
+from lake.cli.progress import ingest_with_progress
+from lake.errors import UsageError
+from lake.sources.base import Options
+from lake.sources.ccxt_source import ingest_ccxt
+
+
+@command(
+    click.argument("paths", nargs=-1, required=True),
+    click.option("--format", "form", help="Name of the source; by default each file is sniffed."),
+    click.option("--symbol", help="Of the candles, where the file does not say."),
+    click.option("--timeframe", help="Of the candles; for trades, of the candles to build from them (default 1m)."),
+    click.option("--venue", help="Exchange."),
+    click.option("--time-unit", type=click.Choice(["s", "ms", "us", "ns"]), help="Of numeric times."),
+    click.option("--tz", help="Zone of times without one, for example UTC."),
+    click.option("--map", "maps", multiple=True, metavar="COLUMN=NAME", help="Column of the lake = name in the file."),
+    click.option("--workers", type=click.IntRange(1), help="Files read at once."),
+    click.option("--exchange", help="With PATHS = ccxt: the exchange's ccxt name."),
+    click.option("--since", help="With PATHS = ccxt: from when on, unless candles are held already (ISO with offset)."),
+    click.option("--all-files", is_flag=True, help="List every file in the report."),
+)
+def ingest(ctx: Context, paths: tuple[str, ...], **options: Any) -> None:
+    """Read files or folders of candles, trades and metrics; ``lake ingest ccxt --exchange NAME --symbol ...`` asks an exchange."""
+    if paths == ("ccxt",):
+        _ingest_exchange(ctx, options)
+        return
+    given = {name: options[name] for name in ("symbol", "timeframe", "venue", "time_unit", "tz")}
+    read = Options(**given, columns=dict(_pair(text) for text in options["maps"]))
+    with ctx.open(create=True) as lk:
+        report = ingest_with_progress(
+            lk, [Path(p) for p in paths], read, ctx.output.interactive, form=options["form"], workers=options["workers"]
+        )
+    ctx.output.result(report.as_dict(), report.text(every_file=options["all_files"]))
+    if report.failed:
+        sys.exit(1)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    column, equals, name = text.partition("=")
+    if not equals or not column or not name:
+        raise UsageError("--map takes COLUMN=NAME", value=text, todo="For example --map open_time=timestamp.")
+    return column, name
+
+
+def _ingest_exchange(ctx: Context, options: dict[str, Any]) -> None:
+    for name in ("exchange", "symbol", "timeframe", "since"):
+        if not options[name]:
+            raise UsageError(f"--{name} is needed to ask an exchange", todo="lake ingest ccxt --exchange binance --symbol BTC/USDT --timeframe 1h --since 2026-01-01T00:00Z")
+    with ctx.open(create=True) as lk:
+        report = ingest_ccxt(lk, options["exchange"], options["symbol"].split(","), options["timeframe"], options["since"])
+    ctx.output.result(report.as_dict(), report.text())

@@ -1,0 +1,130 @@
+"""Commands that read: sql, shell, tables, describe, stats, publish."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import IO, Any
+
+import click
+import polars as pl
+
+from lake.cli.app import Context, command
+from lake.errors import LakeError, UsageError
+from lake.query.views import views
+from lake.spec import registry
+from lake.spec.render import describe as describe_rows
+from lake.spec.times import from_micros
+
+_FORMATS = ("table", "csv", "json", "jsonl", "parquet")
+
+
+@command(
+    click.argument("statement"),
+    click.option("--param", "params", multiple=True, help="Value of the next ? in the statement."),
+    click.option("--format", "form", type=click.Choice(_FORMATS), help="By default a table, or what --output ends in."),
+    click.option("--output", "-o", type=click.Path(path_type=Path), help="Write the result to this file."),
+    click.option("--limit", type=int, default=1000, show_default=True, help="Rows of a printed table; 0 prints all."),
+    click.option("--tag", help="Read the lake as it was under a tag."),
+    click.option("--at", "moment", help="Read the lake as it was at a time (ISO with offset)."),
+    click.option("--allow-external", is_flag=True, help="Let the statement read and write files outside the lake."),
+)
+def sql(ctx: Context, statement: str, **options: Any) -> None:
+    """Run one SQL statement, read-only; ``-`` reads it from standard input."""
+    text = sys.stdin.read() if statement == "-" else statement
+    params = list(options["params"]) or None
+    with ctx.open() as lk:
+        if options["tag"] or options["moment"]:
+            found = lk.at(tag=options["tag"], time=options["moment"]).frame(text, params)
+        else:
+            found = lk.frame(text, params, allow_external=options["allow_external"])
+    _emit(ctx, found, options)
+
+
+def _emit(ctx: Context, frame: pl.DataFrame, options: dict[str, Any]) -> None:
+    output: Path | None = options["output"]
+    form = options["form"] or ("json" if ctx.output.as_json else output.suffix.lstrip(".") if output else "table")
+    if form not in _FORMATS:
+        raise UsageError("which format?", value=form, todo=f"Add --format with one of {', '.join(_FORMATS)}.")
+    if form == "table":
+        limit = options["limit"] or frame.height
+        ctx.output.rows(frame.head(limit).to_dicts(), frame.columns)
+        if frame.height > limit:
+            click.echo(f"... {frame.height - limit:,} more rows; --limit 0 prints all", err=True)
+        return
+    if form == "parquet" and output is None:
+        raise UsageError("Parquet goes to a file", todo="Add --output FILE.")
+    target: Path | IO[str] = output if output is not None else sys.stdout
+    write = {"csv": frame.write_csv, "json": frame.write_json, "jsonl": frame.write_ndjson, "parquet": frame.write_parquet}
+    write[form](target)  # type: ignore[operator]
+
+
+@command()
+def shell(ctx: Context) -> None:
+    """Ask one SQL statement after another; an empty line or Ctrl-D ends."""
+    with ctx.open() as lk:
+        while True:
+            try:
+                text = click.prompt("lake", prompt_suffix="> ", default="", show_default=False)
+            except click.Abort:
+                return
+            if not text.strip():
+                return
+            try:
+                found = lk.frame(text)
+                ctx.output.rows(found.head(1000).to_dicts(), found.columns)
+            except LakeError as error:
+                click.echo(str(error), err=True)
+
+
+@command()
+def tables(ctx: Context) -> None:
+    """List datasets and views: rows, files, bytes, what they hold."""
+    with ctx.open() as lk:
+        snapshot = lk.store.snapshot(registry.names())
+    rows: list[dict[str, Any]] = []
+    for name in registry.names():
+        state, hot = snapshot.states[name], snapshot.hot[name]
+        rows.append(
+            {
+                "name": name,
+                "kind": "dataset",
+                "settled": state.rows,
+                "hot": hot.height,
+                "files": len(state.files),
+                "bytes": state.size,
+                "meaning": registry.get(name).meaning,
+            }
+        )
+    for view in views().values():
+        rows.append({"name": view.name, "kind": "view", "meaning": view.doc.splitlines()[0]})
+    ctx.output.rows(rows, ("name", "kind", "settled", "hot", "files", "bytes", "meaning"))
+
+
+@command(click.argument("name"))
+def describe(ctx: Context, name: str) -> None:
+    """Show a dataset's columns with types, units and meanings, or a view's documentation."""
+    if name in views():
+        view = views()[name]
+        ctx.output.result({"name": name, "doc": view.doc, "sql": view.sql}, f"{view.doc}\n\n{view.sql}")
+        return
+    ctx.output.rows(describe_rows(registry.get(name)))
+
+
+@command()
+def stats(ctx: Context) -> None:
+    """Candles held: symbols, timeframes, time range, bytes."""
+    with ctx.open() as lk:
+        found = lk.candles.stats()
+    for name in ("first", "last", "at"):
+        if found[name] is not None:
+            found[name] = from_micros(found[name])
+    ctx.output.result(found)
+
+
+@command(click.option("--output", "-o", type=click.Path(path_type=Path), help="By default lake.duckdb in the lake."))
+def publish(ctx: Context, output: Path | None) -> None:
+    """Write a DuckDB catalogue of views that the duckdb command or any SQL tool opens read-only."""
+    with ctx.open() as lk:
+        path = lk.publish(output)
+    ctx.output.result({"published": str(path)}, f"published {path}")

@@ -1,0 +1,112 @@
+"""Is a row new, another version of a row, or the same again? Answered before it is written, so that its receipt can tell."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lake.ledgers.current import CurrentRows, Key, key_of
+from lake.ledgers.receipt import Receipt
+from lake.spec.dataset import Dataset
+from lake.store.cold.table_state import TableState
+from lake.store.hot.entry import Row
+from lake.store.store import Store
+
+_STALE_SECONDS = 0.05  # another process's drain may be noticed so late; only the receipt's wording depends on it
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Rows that need writing, and the receipt to give when they are durable."""
+
+    rows: list[Row]
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class _Ceiling:
+    """The highest value of each key column in the cold table: above any of them a key is new."""
+
+    state: TableState
+    at: float
+    highest: tuple[tuple[str, Any], ...]
+
+
+class Classifier:
+    """Compares rows with what one lake holds."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._ceilings: dict[str, _Ceiling] = {}
+
+    def prepare(self, ds: Dataset, rows: Sequence[Row], current: CurrentRows) -> Prepared:
+        """Which of the rows are to be written; of several with one key, the last."""
+        if len(rows) == 1:
+            return self._single(ds, rows[0], current)
+        inserted = updated = unchanged = 0
+        kept: dict[Key, Row] = {}
+        keys = []
+        for row in rows:
+            key = key_of(ds, row)
+            keys.append(key)
+            known = kept.get(key) or self.find(ds, key, row, current)
+            if known is None:
+                inserted += 1
+            elif known == row:
+                unchanged += 1
+                continue
+            else:
+                updated += 1
+            kept[key] = row
+        return Prepared(list(kept.values()), Receipt(inserted, updated, unchanged, keys=keys))
+
+    def _single(self, ds: Dataset, row: Row, current: CurrentRows) -> Prepared:
+        key = key_of(ds, row)
+        known = self.find(ds, key, row, current)
+        if known is None:
+            return Prepared([row], Receipt(1, keys=(key,)))
+        if known == row:
+            return Prepared([], Receipt(unchanged=1, keys=(key,)))
+        return Prepared([row], Receipt(updated=1, keys=(key,)))
+
+    def find(self, ds: Dataset, key: Key, row: Row, current: CurrentRows) -> Row | None:
+        """The row of that key that this writer knows, or that the cold table holds."""
+        found = current.get(ds, key)
+        if found is not None:
+            return found
+        ceiling = self._ceilings.get(ds.name)
+        if ceiling is None or time.monotonic() - ceiling.at > _STALE_SECONDS:
+            ceiling = self._look(ds)
+        for name, highest in ceiling.highest:
+            if row[name] > highest:
+                return None
+        wanted = {name: (row[name], row[name]) for name in ds.key}
+        if not any(f.may_hold(wanted) for f in ceiling.state.files.values()):
+            return None
+        return self._store.table(ds.name).find(key)
+
+    def _look(self, ds: Dataset) -> _Ceiling:
+        state = self._store.table(ds.name).state()
+        known = self._ceilings.get(ds.name)
+        highest = known.highest if known is not None and known.state is state else _highest(ds, state)
+        ceiling = _Ceiling(state, time.monotonic(), highest)
+        self._ceilings[ds.name] = ceiling
+        return ceiling
+
+
+def _highest(ds: Dataset, state: TableState) -> tuple[tuple[str, Any], ...]:
+    found = []
+    for name in reversed(ds.key):
+        bounds = [f.bounds.get(name) for f in state.files.values()]
+        if all(bounds):
+            found.append((name, max((b[1] for b in bounds if b), default=_Lowest())))
+    return tuple(found)
+
+
+class _Lowest:
+    """Below everything: what an empty table holds at most."""
+
+    def __lt__(self, other: object) -> bool:
+        return True

@@ -1,0 +1,65 @@
+"""The receipt of a write: what became of each row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A row that was not taken, and why; it is kept in the quarantine."""
+
+    row: Mapping[str, Any]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Counts of one write, all rows included.
+
+    Attributes:
+        inserted: rows whose key was new.
+        updated: rows that replaced another version of their key.
+        unchanged: rows that were there already, as they are.
+        rejected: rows that do not fit the dataset; see ``rejections``.
+        rejections: the rejected rows with their reasons.
+        keys: the keys of the rows taken one by one, in order; generated ids are found here.
+    """
+
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    rejections: Sequence[Rejection] = ()
+    keys: Sequence[tuple[Any, ...]] = ()
+
+    @property
+    def landed(self) -> int:
+        """Rows that are in the lake now because of this write."""
+        return self.inserted + self.updated
+
+    @property
+    def rows(self) -> int:
+        """All rows that were given."""
+        return self.inserted + self.updated + self.unchanged + self.rejected
+
+    def __add__(self, other: Receipt) -> Receipt:
+        return Receipt(
+            self.inserted + other.inserted,
+            self.updated + other.updated,
+            self.unchanged + other.unchanged,
+            self.rejected + other.rejected,
+            (*self.rejections, *other.rejections),
+            (*self.keys, *other.keys),
+        )
+
+    def as_dict(self) -> dict[str, int]:
+        """The counts, for JSON."""
+        return {
+            "inserted": self.inserted,
+            "updated": self.updated,
+            "unchanged": self.unchanged,
+            "rejected": self.rejected,
+        }

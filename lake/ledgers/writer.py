@@ -1,0 +1,219 @@
+"""Writing rows of any dataset: small writes to hot, large ones straight to cold, refused rows to quarantine."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+import polars as pl
+
+from lake.errors import InvalidRowError, LakeError
+from lake.ledgers.classify import Classifier, Prepared
+from lake.ledgers.current import CurrentRows, Key, key_of
+from lake.ledgers.receipt import Receipt, Rejection
+from lake.spec import registry
+from lake.spec.dataset import Dataset
+from lake.spec.decode import frame_to_rows
+from lake.spec.frames import Checked, check_frame
+from lake.spec.rows import row_checker
+from lake.store.cold.order import is_unique_and_ordered
+from lake.store.drain import Drained, Step, ignore
+from lake.store.hot.entry import Entry, Row
+from lake.store.hot.log import HotLog
+from lake.store.quarantine import Quarantine
+from lake.store.store import Store
+
+BULK_ROWS = 5_000  # from here on a write goes straight to cold: one commit beats so many hot rows
+
+
+@dataclass
+class Pending:
+    """The entries of an open transaction."""
+
+    entries: list[Entry] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Hot:
+    """This process's hot log and what it knows of its rows."""
+
+    log: HotLog
+    current: CurrentRows
+
+
+class Writer:
+    """Checks rows and lands them; one for each open lake."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.quarantine = Quarantine(store.location)
+        self._classifier = Classifier(store)
+        self._bot = store.bot_id
+        self._hot: Hot | None = None
+        self._lock = Lock()
+        self._pending: ContextVar[Pending | None] = ContextVar(f"pending-{id(self)}", default=None)
+
+    def write(self, name: str, data: Any, constants: Mapping[str, Any] | None = None) -> Receipt:
+        """Write rows of a dataset: a dict, a list of dicts, or a Polars, pandas or Arrow table.
+
+        One row that does not fit raises; of many, those that do not fit are quarantined and reported.
+
+        Raises:
+            InvalidRowError: the row does not fit the dataset.
+            UnknownDatasetError: there is no such dataset.
+        """
+        ds = registry.get(name)
+        if isinstance(data, Mapping):
+            return self.write_rows(ds, [data], strict=True)
+        if isinstance(data, Sequence) and len(data) < BULK_ROWS:
+            return self.write_rows(ds, data if not constants else [{**constants, **row} for row in data])
+        filled = {"bot_id": self._bot, **(constants or {})} if self._bot and "bot_id" in ds.by_name else constants
+        return self.write_frame(ds, check_frame(ds, data, constants=filled))
+
+    def write_rows(self, ds: Dataset, rows: Sequence[Mapping[str, Any]], *, strict: bool = False) -> Receipt:
+        """Write rows given one by one, through hot. With ``strict`` the first bad one refuses all."""
+        prepared, refused = self._prepare(ds, rows, strict)
+        return self._finish(ds, prepared, self._append([Entry(ds.name, prepared.rows)] if prepared.rows else []), refused)
+
+    async def write_rows_async(self, ds: Dataset, rows: Sequence[Mapping[str, Any]], *, strict: bool = False) -> Receipt:
+        """:meth:`write_rows` for asyncio: waits for the disk without blocking the loop."""
+        prepared, refused = self._prepare(ds, rows, strict)
+        entries = [Entry(ds.name, prepared.rows)] if prepared.rows else []
+        pending = self._pending.get()
+        if pending is not None or not entries:
+            sequences = self._append(entries)
+        else:
+            sequences = await self.hot().log.append_async(entries)
+        return self._finish(ds, prepared, sequences, refused)
+
+    def write_frame(self, ds: Dataset, checked: Checked) -> Receipt:
+        """Write a checked frame: through hot when small or inside a transaction, else straight to cold."""
+        rejections = self._refuse(ds, checked.bad)
+        if checked.good.height < BULK_ROWS or self._pending.get() is not None:
+            receipt = self.write_checked_rows(ds, frame_to_rows(ds, checked.good))
+        else:
+            receipt = self.bulk(ds, checked.good)
+        return receipt + Receipt(rejected=len(rejections), rejections=rejections)
+
+    def write_checked_rows(self, ds: Dataset, rows: Sequence[Row]) -> Receipt:
+        """Write rows that are canonical already, through hot."""
+        prepared = self._classifier.prepare(ds, rows, self.hot().current)
+        return self._finish(ds, prepared, self._append([Entry(ds.name, prepared.rows)] if prepared.rows else []), [])
+
+    def bulk(self, ds: Dataset, frame: pl.DataFrame) -> Receipt:
+        """Write canonical rows straight to the cold table, in one commit."""
+        unique = frame
+        if not is_unique_and_ordered(ds, frame):
+            unique = frame.unique(subset=list(ds.key), keep="last", maintain_order=True)
+        if self.store.has_writer() and ds.name in self.hot().log.waiting():
+            self.drain()  # what was written before must not override what is written now
+        landed = self.store.table(ds.name).upsert(unique)
+        if landed is None:
+            raise LakeError("a bulk write was taken for a drain", where=ds.name)
+        return Receipt(landed.inserted, landed.updated, landed.unchanged + frame.height - unique.height)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Writes inside land together or, when the block raises, not at all."""
+        if self._pending.get() is not None:
+            yield  # nested: the outermost decides
+            return
+        pending = Pending()
+        token = self._pending.set(pending)
+        try:
+            yield
+        finally:
+            self._pending.reset(token)
+        if pending.entries:
+            self._note(pending.entries, self.hot().log.append(pending.entries))
+
+    @asynccontextmanager
+    async def transaction_async(self) -> AsyncIterator[None]:
+        """:meth:`transaction` for asyncio."""
+        if self._pending.get() is not None:
+            yield
+            return
+        pending = Pending()
+        token = self._pending.set(pending)
+        try:
+            yield
+        finally:
+            self._pending.reset(token)
+        if pending.entries:
+            self._note(pending.entries, await self.hot().log.append_async(pending.entries))
+
+    def _note(self, entries: Sequence[Entry], sequences: Sequence[int]) -> None:
+        for entry, sequence in zip(entries, sequences, strict=True):
+            self.hot().current.put(registry.get(entry.dataset), entry.rows, sequence)
+
+    def hot(self) -> Hot:
+        """This process's hot log, opened at the first write."""
+        if self._hot is None:
+            with self._lock:
+                if self._hot is None:
+                    log = self.store.writer()
+                    self._hot = Hot(log, CurrentRows(log.recall()))
+        return self._hot
+
+    def current(self, ds: Dataset, key: Key) -> Row | None:
+        """The newest version of a row that this writer knows or the lake holds; None when there is none."""
+        pending = self._pending.get()
+        for entry in reversed(pending.entries) if pending else ():
+            for row in reversed(entry.rows) if entry.dataset == ds.name else ():
+                if key_of(ds, row) == key:
+                    return row
+        row = dict(zip(ds.key, key, strict=True))
+        return self._classifier.find(ds, key, row, self.hot().current)
+
+    def drain(self, *, every_writer: bool = False, step: Step = ignore) -> Drained:
+        """Drain hot logs into the cold tables."""
+        done = self.store.drain(every_writer=every_writer, step=step)
+        if self._hot is not None:
+            self._hot.current.forget(self._hot.log.settled())
+        return done
+
+    def _prepare(
+        self, ds: Dataset, rows: Sequence[Mapping[str, Any]], strict: bool
+    ) -> tuple[Prepared, list[Rejection]]:
+        check = row_checker(ds)
+        if self._bot and "bot_id" in ds.by_name:
+            rows = [row if row.get("bot_id") else {**row, "bot_id": self._bot} for row in rows]
+        good, refused = [], []
+        for row in rows:
+            try:
+                good.append(check(row))
+            except InvalidRowError as error:
+                if strict:
+                    raise
+                refused.append(Rejection(row, str(error)))
+        if refused:
+            self.quarantine.add(ds.name, [(r.row, r.reason) for r in refused])
+        return self._classifier.prepare(ds, good, self.hot().current), refused
+
+    def _append(self, entries: list[Entry]) -> list[int]:
+        if not entries:
+            return []
+        pending = self._pending.get()
+        if pending is not None:
+            pending.entries += entries
+            return []
+        return self.hot().log.append(entries)
+
+    def _finish(self, ds: Dataset, prepared: Prepared, sequences: list[int], refused: list[Rejection]) -> Receipt:
+        if sequences:
+            self.hot().current.put(ds, prepared.rows, sequences[-1])
+        if not refused:
+            return prepared.receipt
+        return prepared.receipt + Receipt(rejected=len(refused), rejections=refused)
+
+    def _refuse(self, ds: Dataset, bad: pl.DataFrame) -> list[Rejection]:
+        if bad.is_empty():
+            return []
+        rows = [(dict(row), str(row.pop("reason"))) for row in bad.to_dicts()]
+        refused = [Rejection({k: v for k, v in row.items() if k != "reason"}, reason) for row, reason in rows]
+        self.quarantine.add(ds.name, [(r.row, r.reason) for r in refused])
+        return refused

@@ -1,0 +1,1 @@
+def bounds(c,s,p): return {}

@@ -1,0 +1,147 @@
+"""What a dataset is: columns with types, units and meanings, key, times, partition, retention."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from lake.errors import SpecError, UnknownColumnError
+
+
+class Type(enum.Enum):
+    """Logical type of a column."""
+
+    STRING = "string"
+    INT = "int64"
+    FLOAT = "float64"
+    BOOL = "bool"
+    TIMESTAMP = "timestamp"  # microseconds since 1970, UTC
+    DATE = "date"
+    JSON = "json"  # text that holds one JSON value
+
+
+class Period(enum.Enum):
+    """Length of the time slice that one partition holds."""
+
+    NONE = "none"
+    MONTH = "month"
+    YEAR = "year"
+    BY_TIMEFRAME = "by timeframe"  # candles: up to 15m by month, above by year
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its name, type and what it means to a trader.
+
+    ``choices`` closes a string column to those values; ``minimum`` and ``maximum`` bound a
+    number, both inclusive; ``required`` columns may not be null.
+    """
+
+    name: str
+    type: Type
+    meaning: str
+    unit: str = ""
+    required: bool = False
+    choices: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier() or self.name != self.name.lower():
+            raise SpecError("a column name is lower_case_with_underscores", value=self.name)
+        if not self.meaning or "\n" in self.meaning:
+            raise SpecError("every column has a one-line meaning", where=self.name)
+        if self.choices and self.type is not Type.STRING:
+            raise SpecError("only a string column has choices", where=self.name)
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise SpecError(f"minimum {self.minimum} is above maximum {self.maximum}", where=self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """How rows are laid out in folders: by plain columns, then by a slice of a time that never changes."""
+
+    time: str | None = None
+    period: Period = Period.NONE
+    columns: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.time is None) is not (self.period is Period.NONE):
+            raise SpecError("a partition period needs a time column, and the other way round", value=self.time)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The whole truth about one dataset; schema, table, empty view, docs and validation come from it.
+
+    Attributes:
+        name: plural noun, the table's name in SQL.
+        meaning: one line: what one row is.
+        columns: in their stored order; ``period`` (the partition slice) is added behind them.
+        key: columns that together name one row.
+        event_time: column with the time the row is about.
+        known_at: SQL expression over the row: when a bot could first have known it.
+        partition: see :class:`Partition`.
+        sort: order of rows inside a file.
+        mutable: False for rows that are only ever added or corrected as a whole.
+        open_when: column -> values for which a row is still open and stays in the hot live table.
+        retention_days: rows older than this (by event time) may be retired; None keeps all.
+        generated_id: the key column that gets a UUIDv7 when the caller gives none.
+        defaults: values for columns that the caller left out; ``"now"`` in a time column is the clock.
+        aliases: other names under which callers give a column, such as ``date`` for ``open_time``.
+    """
+
+    name: str
+    meaning: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    event_time: str
+    known_at: str
+    partition: Partition
+    sort: tuple[str, ...] = ()
+    mutable: bool = True
+    open_when: Mapping[str, tuple[object, ...]] | None = None
+    retention_days: int | None = None
+    generated_id: str | None = None
+    defaults: Mapping[str, object] | None = None
+    aliases: Mapping[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        names = [c.name for c in self.columns]
+        if len(set(names)) != len(names):
+            raise SpecError("a column is declared twice", where=self.name, value=names)
+        used = [*self.key, self.event_time, *self.sort, *self.partition.columns, *(self.open_when or ())]
+        used += [c for c in (self.partition.time, self.generated_id) if c] + list(self.defaults or ())
+        used += (self.aliases or {}).values()
+        for name in used:
+            if name not in names:
+                raise SpecError("the specification names a column that it does not declare", where=self.name, value=name)
+        for name in self.key:
+            if not self.column(name).required:
+                raise SpecError("a key column must be required", where=f"{self.name}.{name}")
+
+    @cached_property
+    def by_name(self) -> dict[str, Column]:
+        """Columns by name."""
+        return {c.name: c for c in self.columns}
+
+    def column(self, name: str) -> Column:
+        """The column of that name.
+
+        Raises:
+            UnknownColumnError: the dataset has none of that name.
+        """
+        try:
+            return self.by_name[name]
+        except KeyError:
+            raise UnknownColumnError(
+                f"no column {name!r}", where=self.name, todo=f"It has: {', '.join(self.by_name)}."
+            ) from None
+
+    @property
+    def partitioned_by(self) -> tuple[str, ...]:
+        """Names of the folder levels, outermost first."""
+        slices = () if self.partition.period is Period.NONE else ("period",)
+        return (*self.partition.columns, *slices)

@@ -1,0 +1,51 @@
+"""AI decisions and what became of them."""
+
+from lake.spec.columns import (
+    CONFIDENCE, EMPTY, ENTRY_PRICE, EXTRA, STOP_LOSS, TIMEFRAME, WHO_AND_WHERE, document, flag, moment, number, percent, price, text, whole,
+)  # fmt: skip
+from lake.spec.dataset import Dataset, Partition, Period
+
+DATASET = Dataset(
+    name="decisions",
+    meaning="one analysis by a language model: what it saw, what it said, what was done, how it came out",
+    columns=(
+        text("decision_id", "names the decision", required=True),
+        *WHO_AND_WHERE,
+        TIMEFRAME,
+        text("recommendation", "what the model said", choices=("LONG", "SHORT", "HOLD")),
+        CONFIDENCE,
+        ENTRY_PRICE,
+        STOP_LOSS,
+        price("take_profit", "target"),
+        text("reasoning", "the model's reasons"),
+        document("market_snapshot", "the market as the model was shown it"),
+        document("raw_response", "the provider's whole answer"),
+        text("chart_image_path", "chart that the model was shown"),
+        text("prompt_version", "version of the prompt"),
+        text("model_version", "name and version of the model"),
+        number("latency_ms", "time until the answer", "ms", minimum=0),
+        whole("input_tokens", "tokens sent", minimum=0),
+        whole("output_tokens", "tokens received", minimum=0),
+        number("cost_usd", "price of the call", "USD", minimum=0),
+        flag("traded", "whether it was traded"),
+        text("skip_reason", "why it was not"),
+        text("trade_id", "the trade that came of it"),
+        moment("analyzed_at", "when the model answered", required=True),
+        flag("outcome_correct", "whether the direction was right"),
+        number("actual_pnl", "result", "quote currency"),
+        percent("actual_pnl_percent", "result"),
+        price("max_favorable", "best price before the end"),
+        price("max_adverse", "worst price before the end"),
+        number("hold_duration_minutes", "from entry to end", "min", minimum=0),
+        moment("outcome_recorded_at", "when the outcome was known"),
+        EXTRA,
+    ),
+    key=("decision_id",),
+    event_time="analyzed_at",
+    known_at="coalesce(outcome_recorded_at, analyzed_at)",
+    partition=Partition("analyzed_at", Period.MONTH),
+    sort=("analyzed_at", "decision_id"),
+    open_when={"outcome_recorded_at": (None,)},
+    generated_id="decision_id",
+    defaults={**EMPTY, "analyzed_at": "now"},
+)

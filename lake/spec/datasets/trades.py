@@ -1,0 +1,51 @@
+"""Position round trips."""
+
+from lake.spec.columns import (
+    EMPTY, ENTRY_PRICE, EXTRA, MODE, SIDE, STOP_LOSS, STRATEGY, TIMEFRAME, WHO_AND_WHERE, document, moment, number, percent, price, text,
+)  # fmt: skip
+from lake.spec.dataset import Dataset, Partition, Period
+
+DATASET = Dataset(
+    name="trades",
+    meaning="one position from its entry to its exit",
+    columns=(
+        text("trade_id", "names the trade", required=True),
+        *WHO_AND_WHERE,
+        SIDE,
+        text("status", "where in its life it is", choices=("pending", "open", "closed", "cancelled", "error")),
+        MODE,
+        STRATEGY,
+        TIMEFRAME,
+        number("quantity", "size of the position", "base currency", minimum=0),
+        number("leverage", "position value over own money; 1 is none", minimum=0),
+        ENTRY_PRICE,
+        price("exit_price", "price of the exit"),
+        STOP_LOSS,
+        price("take_profit", "target"),
+        number("fees", "all fees and funding paid", "quote currency"),
+        number("pnl", "result after fees", "quote currency"),
+        percent("pnl_percent", "result after fees on own money"),
+        text("exit_reason", "what closed it: tp, sl, manual, timeout, liquidated, ..."),
+        text("order_id", "the exchange's id of the opening order"),
+        text("signal_id", "the signal it came from"),
+        text("decision_id", "the AI decision it came from"),
+        text("prompt_version", "the prompt behind that decision"),
+        text("run_id", "the backtest it belongs to"),
+        document("conditions", "conditions at the entry"),
+        document("features", "features at the entry"),
+        price("max_favorable", "best price while it was open"),
+        price("max_adverse", "worst price while it was open"),
+        moment("created_at", "when it was planned", required=True),
+        moment("opened_at", "when it was filled"),
+        moment("closed_at", "when it was closed"),
+        EXTRA,
+    ),
+    key=("trade_id",),
+    event_time="created_at",
+    known_at="coalesce(closed_at, opened_at, created_at)",
+    partition=Partition("created_at", Period.YEAR),
+    sort=("created_at", "trade_id"),
+    open_when={"status": ("pending", "open")},
+    generated_id="trade_id",
+    defaults={**EMPTY, "created_at": "now", "status": "open", "mode": "live", "leverage": 1.0},
+)

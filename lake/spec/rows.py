@@ -1,0 +1,232 @@
+"""Check one row: every value in its canonical form, or one clear error that names the column and the value.
+
+A checker is compiled once per dataset: a function per column, called only for the columns that a
+row has. A candle costs about three microseconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from typing import Any
+
+import orjson
+
+from lake.clock import now_micros, uuid7
+from lake.errors import InvalidRowError
+from lake.spec import symbols
+from lake.spec.dataset import Column, Dataset, Type
+from lake.spec.times import to_micros
+
+Convert = Callable[[Any], Any]
+RowChecker = Callable[[Mapping[str, Any]], dict[str, Any]]
+_compiled: dict[int, tuple[Dataset, RowChecker]] = {}
+_YES, _NO = {"true", "yes", "t", "1"}, {"false", "no", "f", "0"}
+
+
+def row_checker(ds: Dataset) -> RowChecker:
+    """The function that checks one row of the dataset.
+
+    It takes a mapping and returns a dict of the columns that are not null: times as microseconds,
+    dates as ISO text, JSON as text. Missing values get their defaults. It raises InvalidRowError.
+    """
+    found = _compiled.get(id(ds))
+    if found is None:
+        found = _compiled[id(ds)] = (ds, _compile(ds))
+    return found[1]
+
+
+def _compile(ds: Dataset) -> RowChecker:
+    convert = {c.name: _converter(ds, c) for c in ds.columns}
+    required = [c.name for c in ds.columns if c.required]
+    defaults = tuple((name, value) for name, value in (ds.defaults or {}).items() if value != "now")
+    nows = tuple(name for name, value in (ds.defaults or {}).items() if value == "now")
+    generated = ds.generated_id
+    keeps_extra = "extra" in convert
+
+    def check(row: Mapping[str, Any]) -> dict[str, Any]:
+        done: dict[str, Any] = {}
+        unknown: dict[str, Any] | None = None
+        for name, value in row.items():
+            if value is None:
+                continue
+            function = convert.get(name)
+            if function is None:
+                unknown = unknown or {}
+                unknown[name] = value
+                continue
+            value = function(value)
+            if value is not None:
+                done[name] = value
+        for name, value in defaults:
+            if name not in done:
+                done[name] = value
+        for name in nows:
+            if name not in done:
+                done[name] = now_micros()
+        if generated is not None and generated not in done:
+            done[generated] = uuid7()
+        for name in required:
+            if name not in done:
+                raise _missing(ds, name, row)
+        if unknown:
+            _keep_unknown(ds, done, unknown, keeps_extra)
+        return done
+
+    return check
+
+
+def _missing(ds: Dataset, name: str, row: Mapping[str, Any]) -> InvalidRowError:
+    return InvalidRowError("a required value is missing", where=f"{ds.name}.{name}", value=dict(row), todo=f"Give {name!r}.")
+
+
+def _keep_unknown(ds: Dataset, done: dict[str, Any], unknown: dict[str, Any], keeps_extra: bool) -> None:
+    unknown.pop("period", None)
+    if not unknown:
+        return
+    if not keeps_extra:
+        names = ", ".join(repr(n) for n in unknown)
+        raise InvalidRowError(f"no such column: {names}", where=ds.name, todo=f"It has: {', '.join(ds.by_name)}.")
+    kept = orjson.loads(done["extra"]) if "extra" in done else {}
+    if not isinstance(kept, dict):
+        kept = {"extra": kept}
+    done["extra"] = orjson.dumps({**kept, **unknown}, default=str, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY).decode()
+
+
+def _converter(ds: Dataset, column: Column) -> Convert:
+    where = f"{ds.name}.{column.name}"
+    if column.type is Type.TIMESTAMP:
+        return lambda value: to_micros(value, where=where)
+    if column.type is Type.FLOAT:
+        return _float(column, where)
+    if column.type is Type.INT:
+        return _int(column, where)
+    if column.type is Type.BOOL:
+        return lambda value: value if value is True or value is False else _bool(value, where)
+    if column.type is Type.JSON:
+        return lambda value: json_text(value, where)
+    if column.type is Type.DATE:
+        return lambda value: _date(value, where)
+    return _text(column, where)
+
+
+def _float(column: Column, where: str) -> Convert:
+    low = -math.inf if column.minimum is None else column.minimum
+    high = math.inf if column.maximum is None else column.maximum
+
+    def convert(value: Any) -> float | None:
+        if type(value) is not float:
+            value = _number(value, where)
+        if low <= value <= high and value - value == 0.0:
+            return float(value)
+        if value != value:
+            if column.required:
+                raise InvalidRowError("not a number", where=where, value=value, todo="A required number cannot be NaN.")
+            return None
+        raise _out_of_range(column, where, value)
+
+    return convert
+
+
+def _number(value: Any, where: str) -> float:
+    if isinstance(value, bool):
+        raise InvalidRowError("a number is wanted", where=where, value=value)
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise InvalidRowError("a number is wanted", where=where, value=value, todo="Give an int or a float.") from None
+
+
+def _int(column: Column, where: str) -> Convert:
+    def convert(value: Any) -> int | None:
+        if type(value) is not int:
+            number = _number(value, where)
+            if number != number and not column.required:
+                return None
+            if not math.isfinite(number) or number != int(number):
+                raise InvalidRowError("a whole number is wanted", where=where, value=value)
+            value = int(number)
+        if (column.minimum is not None and value < column.minimum) or (column.maximum is not None and value > column.maximum):
+            raise _out_of_range(column, where, value)
+        return int(value)
+
+    return convert
+
+
+def _out_of_range(column: Column, where: str, value: object) -> InvalidRowError:
+    low = "" if column.minimum is None else f"at least {column.minimum:g}"
+    high = "" if column.maximum is None else f"at most {column.maximum:g}"
+    bounds = " and ".join(part for part in (low, high) if part) or "finite"
+    return InvalidRowError(f"out of range, it must be {bounds}", where=where, value=value)
+
+
+def _bool(value: Any, where: str) -> bool:
+    if isinstance(value, str):
+        text = value.strip().lower()
+        if text in _YES or text in _NO:
+            return text in _YES
+    elif not isinstance(value, (list, dict, tuple)) and value in (0, 1):
+        return bool(value)
+    raise InvalidRowError("yes or no is wanted", where=where, value=value, todo="Give True or False.")
+
+
+def _text(column: Column, where: str) -> Convert:
+    if column.name == "symbol":
+        return lambda value: symbols.canonical(value if isinstance(value, str) else _string(value, where))
+    if not column.choices:
+        return lambda value: value if type(value) is str else _string(value, where)
+    known = {c.lower(): c for c in column.choices}
+    exact = frozenset(column.choices)
+
+    def convert(value: Any) -> str:
+        if type(value) is str and value in exact:
+            return value
+        found = known.get(str(value).strip().lower())
+        if found is None:
+            raise InvalidRowError(
+                "not one of its values", where=where, value=value, todo=f"It is one of {', '.join(column.choices)}."
+            )
+        return found
+
+    return convert
+
+
+def _string(value: Any, where: str) -> str:
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, (bool, list, dict, tuple, set, bytes)):
+        raise InvalidRowError("text is wanted", where=where, value=value)
+    return str(value)
+
+
+def _date(value: Any, where: str) -> str:
+    if isinstance(value, datetime):
+        raise InvalidRowError("a date is wanted, not a time", where=where, value=value.isoformat(), todo="Give value.date().")
+    if isinstance(value, date):
+        return value.isoformat()
+    try:
+        return date.fromisoformat(str(value)).isoformat()
+    except ValueError:
+        raise InvalidRowError("a date is wanted", where=where, value=value, todo="Give a date or YYYY-MM-DD.") from None
+
+
+def json_text(value: Any, where: str = "") -> str:
+    """A value as JSON text; text that is JSON already stays as it is.
+
+    Raises:
+        InvalidRowError: it cannot be JSON.
+
+    >>> json_text({"rsi": 58.5}), json_text('{"a": 1}'), json_text("plain words")
+    ('{"rsi":58.5}', '{"a": 1}', '"plain words"')
+    """
+    if isinstance(value, str):
+        try:
+            orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return orjson.dumps(value).decode()
+        return value
+    try:
+        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY).decode()
+    except TypeError as error:
+        raise InvalidRowError(f"it cannot be JSON: {error}", where=where, value=value) from None

@@ -1,0 +1,149 @@
+"""What a write does to the files of one partition: which rows are new, and which files they touch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from lake.spec.dataset import Dataset
+from lake.spec.schema import arrow_schema
+from lake.store.cold.files import Bounds, DataFile
+from lake.store.cold.reader import FileReader
+
+FAN = 8  # so many files of one size are merged into one of the next
+_SMALLEST_TIER = 256  # rows
+MERGE_ROWS = 1_000_000  # a write never merges more than this; the rest is compaction's
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one write does to one partition.
+
+    Attributes:
+        partition: the partition's values.
+        fresh: rows to be written, sorted: those that are new or differ from what is stored.
+        dropped: file -> the keys in it that ``fresh`` replaces; it is rewritten without them.
+        merged: small files that are folded into the new one.
+        inserted, updated, unchanged: counts of the incoming rows.
+    """
+
+    partition: Mapping[str, str | None]
+    fresh: pl.DataFrame
+    dropped: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    merged: Sequence[DataFile] = ()
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+
+
+class Merger:
+    """Plans changes of one dataset's table."""
+
+    def __init__(self, ds: Dataset, reader: FileReader, folder: str) -> None:
+        self.ds = ds
+        self.reader = reader
+        self.folder = folder
+        self._schema = arrow_schema(ds)
+        self._key = list(ds.key)
+
+    def plan(self, partition: Mapping[str, str | None], files: Sequence[DataFile], incoming: pl.DataFrame) -> Change:
+        """The change that upserting ``incoming`` (unique keys, one partition) makes to ``files``."""
+        wanted = bounds_of(incoming, self._key)
+        known: list[pl.DataFrame] = []
+        same: list[pl.DataFrame] = []
+        dropped: dict[str, pl.DataFrame] = {}
+        for file in files:
+            if not file.may_hold(wanted):
+                continue
+            old = self._stored(file, wanted, incoming)
+            if old.is_empty():
+                continue
+            equal = old.join(incoming, on=incoming.columns, how="semi", nulls_equal=True)
+            changed = old.select(self._key).join(equal.select(self._key), on=self._key, how="anti")
+            known.append(old.select(self._key))
+            same.append(equal.select(self._key))
+            if changed.height:
+                dropped[file.path] = changed
+        return self._change(partition, files, incoming, (known, same, dropped))
+
+    def _change(
+        self,
+        partition: Mapping[str, str | None],
+        files: Sequence[DataFile],
+        incoming: pl.DataFrame,
+        found: tuple[list[pl.DataFrame], list[pl.DataFrame], dict[str, pl.DataFrame]],
+    ) -> Change:
+        known, same, dropped = found
+        stored, unchanged = sum(k.height for k in known), sum(k.height for k in same)
+        fresh = incoming.join(pl.concat(same), on=self._key, how="anti", maintain_order="left") if unchanged else incoming
+        merged = () if fresh.is_empty() else small_files_to_merge(files, fresh.height, touched=set(dropped))
+        return Change(
+            partition,
+            fresh,
+            {path: keys for path, keys in dropped.items() if path not in {f.path for f in merged}},
+            merged,
+            inserted=incoming.height - stored,
+            updated=stored - unchanged,
+            unchanged=unchanged,
+        )
+
+    def _stored(self, file: DataFile, wanted: Mapping[str, Bounds], incoming: pl.DataFrame) -> pl.DataFrame:
+        keys = incoming.select(self._key)
+        parts = [
+            frame_of(table).join(keys, on=self._key, how="semi")
+            for table in self.reader.read(self.folder, [file], wanted, self._schema)
+        ]
+        return pl.concat(parts) if parts else incoming.clear()
+
+
+def small_files_to_merge(files: Sequence[DataFile], rows: int, touched: set[str]) -> tuple[DataFile, ...]:
+    """Files to fold into a new one of ``rows`` rows, so that a partition never gathers many small files.
+
+    A file that must be rewritten anyway joins when it is small. Beyond that, files are merged when
+    ``FAN`` of them are no larger than the new one's tier, so each row is rewritten a few times only.
+    """
+    merged = [f for f in files if f.path in touched and (f.rows or MERGE_ROWS) < MERGE_ROWS // 16]
+    total = rows + sum(f.rows or 0 for f in merged)
+    while True:
+        left = [f for f in files if f not in merged and f.path not in touched]
+        peers = [f for f in left if f.rows is not None and _tier(f.rows) <= _tier(total)]
+        gain = sum(f.rows or 0 for f in peers)
+        if len(peers) < FAN or total + gain > MERGE_ROWS:
+            return tuple(merged)
+        merged += peers
+        total += gain
+
+
+def _tier(rows: int) -> int:
+    tier, limit = 0, _SMALLEST_TIER
+    while rows > limit:
+        tier, limit = tier + 1, limit * FAN
+    return tier
+
+
+def frame_of(table: Any) -> pl.DataFrame:
+    """An Arrow table as a Polars frame, without copying what need not be."""
+    frame = pl.from_arrow(table, rechunk=False)
+    if not isinstance(frame, pl.DataFrame):
+        frame = frame.to_frame()
+    return frame
+
+
+def bounds_of(frame: pl.DataFrame, columns: Sequence[str]) -> dict[str, Bounds]:
+    """Smallest and largest value per column, in the form that file statistics compare with."""
+    row = frame.select(
+        expression
+        for name in columns
+        for expression in (_plain(frame, name).min().alias(f"{name}<"), _plain(frame, name).max().alias(f"{name}>"))
+    ).row(0, named=True)
+    return {name: (row[f"{name}<"], row[f"{name}>"]) for name in columns}
+
+
+def _plain(frame: pl.DataFrame, name: str) -> pl.Expr:
+    kind = frame.schema[name]
+    if isinstance(kind, pl.Datetime):
+        return pl.col(name).dt.timestamp("us")
+    return pl.col(name).cast(pl.String) if kind == pl.Date else pl.col(name)

@@ -1,0 +1,149 @@
+"""How rows become Parquet files: encodings, row groups, and the statistics that let readers skip them.
+
+Prices and volumes go without a dictionary (it costs more than it saves on real candles), times and
+counts as deltas, names as dictionaries. The row group is small, because one symbol and one day
+should cost one of them; on real candles that makes the file 0.4 % larger.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lake.clock import now_micros
+from lake.spec.dataset import Dataset, Type
+from lake.store.cold.files import DataFile
+from lake.store.location import Location
+
+ROW_GROUP_ROWS = 16_384
+_OWN_GROUP = ROW_GROUP_ROWS // 2  # rows of a symbol that deserve row groups of their own
+_TEXT_BOUND = 64  # longer texts are worth no statistics
+_COMPACTED = "compacted"
+
+
+@dataclass(frozen=True, slots=True)
+class FileTarget:
+    """Where a new file goes: the table's folder, the partition it belongs to, and how hard to compress."""
+
+    folder: str
+    partition: Mapping[str, str | None]
+    level: int
+    compacted: bool = False
+
+    def new_path(self) -> str:
+        """A fresh path inside the table's folder."""
+        levels = [f"{name}={value}" for name, value in self.partition.items()]
+        kind = _COMPACTED if self.compacted else "part"
+        return "/".join([*levels, f"{kind}-{uuid.uuid4().hex}.zstd.parquet"])
+
+
+def is_compacted(file: DataFile) -> bool:
+    """Whether compaction wrote the file (a hint from its name; nothing but effort depends on it)."""
+    return file.path.rsplit("/", 1)[-1].startswith(_COMPACTED)
+
+
+def write_file(location: Location, ds: Dataset, target: FileTarget, tables: Iterable[pa.Table]) -> DataFile:
+    """Write one file from tables that follow each other in the dataset's sort order; not yet durable.
+
+    The tables hold the stored columns without those of the partition.
+    """
+    path = target.new_path()
+    full = f"{target.folder}/{path}"
+    tables = iter(tables)
+    first = next(tables)
+    with location.open_output(full) as out:
+        with pq.ParquetWriter(out, first.schema, **_options(ds, first.schema, target.level)) as writer:
+            for table in chain([first], tables):
+                for part in row_groups(table):
+                    writer.write_table(part, row_group_size=ROW_GROUP_ROWS)
+        footer = writer.writer.metadata
+    return DataFile(path, location.size(full), target.partition, now_micros() // 1000, json.dumps(_stats(footer, first.schema)))
+
+
+def row_groups(table: pa.Table) -> Iterator[pa.Table]:
+    """Cut a table so that each long run of one symbol has row groups of its own; short runs share one."""
+    if "symbol" not in table.column_names or table.num_rows <= ROW_GROUP_ROWS:
+        yield table
+        return
+    symbols = table.column("symbol").combine_chunks()
+    changes = pc.not_equal(symbols.slice(1), symbols.slice(0, len(symbols) - 1)).to_numpy(zero_copy_only=False)
+    ends = [*(np.flatnonzero(changes) + 1).tolist(), table.num_rows]
+    start = 0
+    for before, end in zip([0, *ends], ends, strict=False):
+        if before > start and (end - before >= _OWN_GROUP or end - start > ROW_GROUP_ROWS):
+            yield table.slice(start, before - start)
+            start = before
+        if end - start >= _OWN_GROUP:
+            yield from _evenly(table, start, end)
+            start = end
+    if start < table.num_rows:
+        yield table.slice(start)
+
+
+def _evenly(table: pa.Table, start: int, end: int) -> Iterator[pa.Table]:
+    count = -(-(end - start) // ROW_GROUP_ROWS)
+    size = -(-(end - start) // count)
+    for at in range(start, end, size):
+        yield table.slice(at, min(size, end - at))
+
+
+def _options(ds: Dataset, schema: pa.Schema, level: int) -> dict[str, Any]:
+    dictionary, encodings = [], {}
+    for name in schema.names:
+        column = ds.by_name.get(name)
+        if column is None:
+            continue
+        if column.type is Type.STRING and name != ds.generated_id:
+            dictionary.append(name)
+        elif column.type in (Type.TIMESTAMP, Type.INT, Type.DATE):
+            encodings[name] = "DELTA_BINARY_PACKED"
+        elif column.type in (Type.STRING, Type.JSON):
+            encodings[name] = "DELTA_LENGTH_BYTE_ARRAY"
+    return {
+        "compression": "zstd",
+        "compression_level": level,
+        "use_dictionary": dictionary or False,
+        "column_encoding": encodings or None,
+        "write_statistics": True,
+    }
+
+
+def _stats(footer: pq.FileMetaData, schema: pa.Schema) -> dict[str, Any]:
+    low: dict[str, Any] = {}
+    high: dict[str, Any] = {}
+    nulls: dict[str, int] = {}
+    for index, name in enumerate(schema.names):
+        column = [footer.row_group(g).column(index).statistics for g in range(footer.num_row_groups)]
+        if any(s is None for s in column):
+            continue
+        nulls[name] = sum(s.null_count for s in column)
+        bounded = [s for s in column if s.has_min_max]
+        # groups without bounds hold only nulls; if one holds values too, nothing is known of the column
+        if not bounded or any(not s.has_min_max and s.num_values for s in column):
+            continue
+        smallest, largest = min(s.min for s in bounded), max(s.max for s in bounded)
+        if isinstance(largest, str) and max(len(smallest), len(largest)) > _TEXT_BOUND:
+            continue
+        if isinstance(largest, bool):
+            continue
+        low[name], high[name] = _shown(smallest), _shown(largest)
+    return {"numRecords": footer.num_rows, "minValues": low, "maxValues": high, "nullCount": nulls}
+
+
+def _shown(value: Any) -> Any:
+    """A statistic in the log's JSON; times are cut to milliseconds, as the protocol asks."""
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03d}Z"
+    if isinstance(value, date):
+        return value.isoformat()
+    return value

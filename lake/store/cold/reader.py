@@ -1,0 +1,142 @@
+"""Selective reads of data files: only the row groups whose statistics allow a match are decoded."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from threading import Lock
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lake.errors import CorruptLakeError
+from lake.store.cold.files import Bounds, DataFile
+from lake.store.location import Location
+
+_FOOTERS_KEPT = 4096
+
+
+class Footer:
+    """A file's Parquet metadata, and per column the bounds of each row group (worked out when asked for)."""
+
+    def __init__(self, metadata: pq.FileMetaData) -> None:
+        self.metadata = metadata
+        self.names = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
+        self._bounds: dict[str, list[Bounds | None]] = {}
+
+    def groups(self, wanted: Mapping[str, Bounds]) -> list[int]:
+        """Row groups that may hold a row between all the bounds of ``wanted``."""
+        left = list(range(self.metadata.num_row_groups))
+        for name, (low, high) in wanted.items():
+            if name in self.names:
+                bounds = self.bounds(name)
+                left = [g for g in left if _overlaps(bounds[g], low, high)]
+        return left
+
+    def constant(self, name: str, groups: Sequence[int]) -> str | None:
+        """The one value that a text column has in all rows of the groups; None when it has several, or nulls."""
+        bounds = self.bounds(name)
+        first = bounds[groups[0]]
+        if first is None or first[0] != first[1] or not isinstance(first[0], str):
+            return None
+        if any(bounds[g] != first for g in groups):
+            return None
+        index = self.names.index(name)
+        nulls = (self.metadata.row_group(g).column(index).statistics.null_count for g in groups)
+        return None if any(nulls) else first[0]
+
+    def bounds(self, name: str) -> list[Bounds | None]:
+        """Smallest and largest value of the column in each row group; None where unknown."""
+        if name not in self._bounds:
+            index = self.names.index(name)
+            groups = range(self.metadata.num_row_groups)
+            self._bounds[name] = [_group_bounds(self.metadata.row_group(g).column(index).statistics) for g in groups]
+        return self._bounds[name]
+
+
+class FileReader:
+    """Reads data files of one location; footers of files already seen are kept, since files never change."""
+
+    def __init__(self, location: Location) -> None:
+        self.location = location
+        self._footers: OrderedDict[str, Footer] = OrderedDict()
+        self._lock = Lock()
+
+    def footer(self, path: str) -> Footer:
+        """The footer of the file at ``path`` (relative to the lake).
+
+        Raises:
+            CorruptLakeError: the file is gone, or is not Parquet.
+        """
+        with self._lock:
+            if path in self._footers:
+                self._footers.move_to_end(path)
+                return self._footers[path]
+        try:
+            footer = Footer(pq.read_metadata(self.location.open_input(path)))
+        except (FileNotFoundError, pa.ArrowInvalid) as error:
+            raise CorruptLakeError(
+                f"a data file cannot be read: {error}", where=path, todo="Run `lake verify`, then restore it from a backup."
+            ) from error
+        with self._lock:
+            self._footers[path] = footer
+            while len(self._footers) > _FOOTERS_KEPT:
+                self._footers.popitem(last=False)
+        return footer
+
+    def read(
+        self, folder: str, files: Iterable[DataFile], wanted: Mapping[str, Bounds], schema: pa.Schema
+    ) -> Iterable[pa.Table]:
+        """Tables with the columns of ``schema``: all rows that match are in them, and some that do not."""
+        for file in files:
+            if not file.may_hold(wanted):
+                continue
+            groups = self.footer(f"{folder}/{file.path}").groups(wanted)
+            if groups:
+                yield self.read_groups(folder, file, groups, schema)
+
+    def read_groups(self, folder: str, file: DataFile, groups: Sequence[int], schema: pa.Schema) -> pa.Table:
+        """The given row groups of one file, in the columns of ``schema``, partition values included."""
+        path = f"{folder}/{file.path}"
+        footer = self.footer(path)
+        stored = [n for n in schema.names if n in footer.names]
+        opened = pq.ParquetFile(self.location.open_input(path), metadata=footer.metadata, memory_map=self.location.is_local)
+        with opened:
+            table = opened.read_row_groups(list(groups), columns=stored)
+        return conform(table, file.partition, schema)
+
+
+def conform(table: pa.Table, partition: Mapping[str, str | None], schema: pa.Schema) -> pa.Table:
+    """``table`` in exactly the columns of ``schema``: partition values and null columns are filled in."""
+    if table.schema.equals(schema):
+        return table
+    columns = []
+    for field in schema:
+        if field.name in partition:
+            columns.append(pa.repeat(pa.scalar(partition[field.name], field.type), table.num_rows))
+        elif field.name in table.column_names:
+            column = table.column(field.name)
+            columns.append(column if column.type.equals(field.type) else column.cast(field.type))
+        else:
+            columns.append(pa.nulls(table.num_rows, field.type))
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _overlaps(bounds: Bounds | None, low: Any, high: Any) -> bool:
+    if bounds is None:
+        return True
+    return (high is None or bounds[0] <= high) and (low is None or bounds[1] >= low)
+
+
+def _group_bounds(statistics: pq.Statistics | None) -> Bounds | None:
+    if statistics is None or not statistics.has_min_max:
+        return None
+    return _plain(statistics.min), _plain(statistics.max)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return int(value.timestamp()) * 1_000_000 + value.microsecond
+    return value.isoformat() if isinstance(value, date) else value

@@ -1,0 +1,283 @@
+"""One dataset's cold table: upsert, rewrite and retire rows by optimistic commits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Lock
+
+import polars as pl
+import pyarrow as pa
+import stamina
+
+from lake.errors import CommitConflictError
+from lake.settings import Settings
+from lake.spec.dataset import Dataset, Type
+from lake.spec.decode import frame_to_rows
+from lake.spec.evolution import added_columns
+from lake.spec.schema import arrow_schema
+from lake.store.cold.files import DataFile
+from lake.store.cold.log import DeltaLog, remove_and_add, schema_of, settle
+from lake.store.cold.mend import load_and_mend
+from lake.store.cold.merge import Change, Merger, frame_of
+from lake.store.cold.order import is_ordered, sort_columns
+from lake.store.cold.parquet import FileTarget, write_file
+from lake.store.cold.reader import FileReader
+from lake.store.cold.table_state import TableState
+from lake.store.location import Location
+
+_ATTEMPTS = 100
+_FILE_ROWS = 1_048_576  # rows of one file of a bulk write; two are written side by side
+_WRITERS = 2
+
+
+class _LostRace(Exception):
+    """Another commit took the version; plan again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """Counts of one write: rows that were new, that replaced another version, that were there already."""
+
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+
+    def __add__(self, other: Landed) -> Landed:
+        return Landed(
+            self.inserted + other.inserted, self.updated + other.updated, self.unchanged + other.unchanged
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A planned commit: files that go, files that come, and what to report when it lands."""
+
+    removed: tuple[DataFile, ...]
+    added: tuple[DataFile, ...]
+    landed: Landed
+    partitions: frozenset[tuple[str | None, ...]]
+    data_change: bool = True
+
+
+class ColdTable:
+    """The Delta table of ``ds`` in ``location``; safe to use from several threads and processes."""
+
+    def __init__(self, location: Location, ds: Dataset, settings: Settings, reader: FileReader) -> None:
+        self.location = location
+        self.ds = ds
+        self.settings = settings
+        self.reader = reader
+        self.folder = ds.name
+        self.log = DeltaLog(location, self.folder)
+        self._merger = Merger(ds, reader, self.folder)
+        self._state: TableState | None = None
+        self._lock = Lock()
+
+    def state(self) -> TableState:
+        """The newest version; version -1 while the table does not exist."""
+        with self._lock:
+            known = self._state
+            fresh = load_and_mend(self.log) if known is None else self.log.follow(known)
+            self._state = fresh
+        return fresh
+
+    def ready(self) -> TableState:
+        """The newest version of a table that exists and has all columns of its specification.
+
+        Raises:
+            SchemaChangeError: the specification changed in a way that is not allowed.
+        """
+        state = self.state()
+        if state.version < 0:
+            configuration = {"delta.logRetentionDuration": f"interval {self.settings.log_retention_days} days"}
+            state = self.log.create(arrow_schema(self.ds), self.ds.partitioned_by, configuration)
+        elif added_columns(self.ds, schema_of(state)):
+            state = self.log.add_columns(state, arrow_schema(self.ds))
+        self._remember(state)
+        return state
+
+    def _remember(self, state: TableState) -> None:
+        with self._lock:
+            if self._state is None or state.version >= self._state.version:
+                self._state = state
+
+    def find(self, key: Sequence[object]) -> dict[str, object] | None:
+        """The stored row of that key in the form of :func:`frame_to_rows`; None when there is none."""
+        wanted = dict(zip(self.ds.key, key, strict=True))
+        bounds = {name: (value, value) for name, value in wanted.items()}
+        match = pl.all_horizontal(plain(self.ds, name) == value for name, value in wanted.items())
+        for table in self.reader.read(self.folder, self.state().files.values(), bounds, arrow_schema(self.ds)):
+            rows = frame_to_rows(self.ds, frame_of(table).filter(match))
+            if rows:
+                return rows[0]
+        return None
+
+    def upsert(self, frame: pl.DataFrame, settled: tuple[str, int] | None = None) -> Landed | None:
+        """Add rows, or replace those of the same key, in one commit.
+
+        Args:
+            frame: canonical columns, keys unique within it.
+            settled: (writer, sequence) to record with the commit.
+
+        Returns:
+            What happened, or None when the writer's sequence was settled before.
+        """
+        return self.commit(lambda state: self._plan_upsert(state, frame), settled, operation="MERGE")
+
+    def commit(
+        self, plan: Callable[[TableState], Edit], settled: tuple[str, int] | None = None, operation: str = "WRITE"
+    ) -> Landed | None:
+        """Commit what ``plan`` makes of the newest version, planning again for as long as others win the race.
+
+        Raises:
+            CommitConflictError: others won every time.
+        """
+        state = self.ready()
+        for attempt in stamina.retry_context(on=_LostRace, attempts=_ATTEMPTS, timeout=120, wait_initial=0.002, wait_max=0.5):
+            with attempt:
+                state = self.state()
+                if settled and state.settled(settled[0]) >= settled[1]:
+                    return None
+                edit = plan(state)
+                return self._land(state, edit, settled, operation)
+        raise CommitConflictError("others kept winning the race", where=self.folder, todo="Try again.")
+
+    def _land(self, state: TableState, edit: Edit, settled: tuple[str, int] | None, operation: str) -> Landed:
+        if not (edit.removed or edit.added or settled):
+            return edit.landed
+        self.location.sync([f"{self.folder}/{f.path}" for f in edit.added])
+        actions = remove_and_add(edit.removed, edit.added, data_change=edit.data_change)
+        if settled:
+            actions.append(settle(*settled))
+        base = state
+        while True:
+            done = self.log.commit(base, actions, operation)
+            if done is not None:
+                self._remember(done)
+                self._checkpoint_if_due(done)
+                return edit.landed
+            base = self.log.follow(base)
+            if not self._still_holds(state, base, edit, settled):
+                self.location.delete([f"{self.folder}/{f.path}" for f in edit.added])
+                raise _LostRace
+
+    def _still_holds(self, planned: TableState, now: TableState, edit: Edit, settled: tuple[str, int] | None) -> bool:
+        """Whether the edit can be committed on ``now`` as it is: nobody touched its partitions, schema or writer."""
+        if planned.schema_json != now.schema_json:
+            return False
+        if settled and now.settled(settled[0]) >= settled[1]:
+            return False
+        differing = planned.files.keys() ^ now.files.keys()
+        known = {**planned.files, **now.files}
+        return not any(_values(known[path], planned.partitioned_by) in edit.partitions for path in differing)
+
+    def _checkpoint_if_due(self, state: TableState) -> None:
+        if state.version and state.version % self.settings.checkpoint_every == 0:
+            self.log.checkpoint()
+
+    def _plan_upsert(self, state: TableState, frame: pl.DataFrame) -> Edit:
+        removed: list[DataFile] = []
+        added: list[DataFile] = []
+        landed, partitions = Landed(), set()
+        for values, part in split_by_partition(frame, state.partitioned_by):
+            files = [f for f in state.files.values() if _values(f, state.partitioned_by) == values]
+            change = self._merger.plan(dict(zip(state.partitioned_by, values, strict=True)), files, part)
+            landed += Landed(change.inserted, change.updated, change.unchanged)
+            partitions.add(values)
+            gone, come = self._carry_out(state, change)
+            removed += gone
+            added += come
+        return Edit(tuple(removed), tuple(added), landed, frozenset(partitions))
+
+    def _carry_out(self, state: TableState, change: Change) -> tuple[list[DataFile], list[DataFile]]:
+        removed = [state.files[path] for path in change.dropped] + list(change.merged)
+        added = [f for path, keys in change.dropped.items() if (f := self._without(state.files[path], keys))]
+        fresh = change.fresh
+        if change.merged:
+            kept = [self._rest(file, fresh) for file in change.merged]
+            fresh = pl.concat([*kept, fresh])
+        if fresh.height:
+            added += self.write(change.partition, self.sorted(fresh))
+        return removed, added
+
+    def _rest(self, file: DataFile, replaced: pl.DataFrame) -> pl.DataFrame:
+        keys = replaced.select(self.ds.key)
+        tables = self.reader.read(self.folder, [file], {}, arrow_schema(self.ds))
+        return pl.concat([frame_of(t) for t in tables]).join(keys, on=list(self.ds.key), how="anti")
+
+    def _without(self, file: DataFile, keys: pl.DataFrame) -> DataFile | None:
+        """The file rewritten without some keys, piece by piece; None when nothing is left of it."""
+        pieces = (t for t in self._pieces(file, keys) if t.num_rows)
+        first = next(pieces, None)
+        if first is None:
+            return None
+        target = FileTarget(self.folder, file.partition, self.settings.write_zstd)
+
+        def rest() -> Iterator[pa.Table]:
+            yield first
+            yield from pieces
+
+        return write_file(self.location, self.ds, target, rest())
+
+    def _pieces(self, file: DataFile, keys: pl.DataFrame, groups_at_once: int = 16) -> Iterator[pa.Table]:
+        count = self.reader.footer(f"{self.folder}/{file.path}").metadata.num_row_groups
+        for start in range(0, count, groups_at_once):
+            groups = range(start, min(start + groups_at_once, count))
+            frame = frame_of(self.reader.read_groups(self.folder, file, groups, arrow_schema(self.ds)))
+            yield self.stored(frame.join(keys, on=list(self.ds.key), how="anti", maintain_order="left"))
+
+    def sorted(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """``frame`` in the order of the dataset's files."""
+        columns = sort_columns(self.ds)
+        return frame if is_ordered(frame, columns) else frame.sort(columns)
+
+    def stored(self, frame: pl.DataFrame) -> pa.Table:
+        """The columns that are in the files, in their exact stored types."""
+        schema = arrow_schema(self.ds)
+        inside = [f for f in schema if f.name not in self.ds.partitioned_by]
+        return frame.select(f.name for f in inside).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.schema(inside))
+
+    def write(self, partition: Mapping[str, str | None], frame: pl.DataFrame) -> list[DataFile]:
+        """Write sorted rows of one partition as new files (not committed, not yet durable)."""
+        target = FileTarget(self.folder, partition, self.settings.write_zstd)
+        slices = list(even_slices(frame, _FILE_ROWS))
+        if len(slices) == 1:
+            return [write_file(self.location, self.ds, target, [self.stored(frame)])]
+        with ThreadPoolExecutor(_WRITERS) as pool:
+            return list(pool.map(lambda s: write_file(self.location, self.ds, target, [self.stored(s)]), slices))
+
+
+def _values(file: DataFile, partitioned_by: Sequence[str]) -> tuple[str | None, ...]:
+    return tuple(file.partition.get(name) for name in partitioned_by)
+
+
+def split_by_partition(frame: pl.DataFrame, columns: Sequence[str]) -> Iterator[tuple[tuple[str | None, ...], pl.DataFrame]]:
+    """The frame's rows by partition."""
+    if frame.is_empty():
+        return
+    if not columns:
+        yield (), frame
+        return
+    if all(frame.get_column(name).n_unique() == 1 for name in columns):
+        yield tuple(frame.select(columns).row(0)), frame
+        return
+    for values, part in frame.partition_by(columns, as_dict=True, maintain_order=True).items():
+        yield tuple(None if v is None else str(v) for v in values), part
+
+
+def even_slices(frame: pl.DataFrame, rows: int) -> Iterator[pl.DataFrame]:
+    """The frame cut into the fewest equal slices of at most ``rows`` rows."""
+    count = max(1, -(-frame.height // rows))
+    size = -(-frame.height // count)
+    for start in range(0, frame.height, size):
+        yield frame.slice(start, size)
+
+
+def plain(ds: Dataset, name: str) -> pl.Expr:
+    """A column in the form in which rows and file statistics hold its values: times as microseconds."""
+    kind = ds.by_name[name].type if name in ds.by_name else Type.STRING
+    if kind is Type.TIMESTAMP:
+        return pl.col(name).dt.timestamp("us")
+    return pl.col(name).cast(pl.String) if kind is Type.DATE else pl.col(name)

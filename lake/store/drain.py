@@ -1,0 +1,118 @@
+"""Move settled history from a hot log to the cold tables, each row exactly once.
+
+A batch is committed together with the number of its last entry; only when that commit is durable
+does hot let go. Whatever is cut off in between, the number in the cold table decides what is done.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import orjson
+from lake.spec.dataset import Dataset
+from lake.store.cold.table import ColdTable, Landed
+from lake.store.hot.entry import Row, Stored
+from lake.store.hot.mirror import decode
+from lake.store.snapshot import newest_by_key
+
+_ENTRIES = 50_000
+
+Step = Callable[[str], None]
+
+
+class HotSource(Protocol):
+    """What a drain needs of a hot log: the writer's own, or another process's file."""
+
+    def waiting(self) -> dict[str, tuple[int, int]]:
+        """Dataset -> (entries waiting, their oldest sequence)."""
+        ...
+
+    def pending(self, dataset: str, after: int = -1, limit: int = -1) -> list[Stored]:
+        """Entries not settled yet, in order."""
+        ...
+
+    def settle(self, dataset: str, upto: int, opened: dict[str, tuple[int, bytes]], closed: list[str]) -> None:
+        """Let go of entries, keep open rows at hand."""
+        ...
+
+
+@dataclass(frozen=True)
+class Drained:
+    """What a drain moved: log entries by dataset, and what became of their rows."""
+
+    entries: dict[str, int] = field(default_factory=dict)
+    landed: Landed = Landed()
+
+    def __add__(self, other: Drained) -> Drained:
+        names = {**self.entries, **other.entries}
+        entries = {n: self.entries.get(n, 0) + other.entries.get(n, 0) for n in names}
+        return Drained(entries, self.landed + other.landed)
+
+
+def ignore(_: str) -> None:
+    """The step observer that observes nothing."""
+
+
+def drain(writer: str, source: HotSource, table_of: Callable[[str], ColdTable], step: Step = ignore) -> Drained:
+    """Drain everything that waits in one hot log. ``step`` is told the name of each step before it is taken."""
+    done = Drained()
+    for name in source.waiting():
+        while entries := source.pending(name, limit=_ENTRIES):
+            done += _drain_batch(writer, entries, source, table_of(name), step)
+    return done
+
+
+def _drain_batch(writer: str, entries: list[Stored], source: HotSource, table: ColdTable, step: Step) -> Drained:
+    upto = entries[-1].sequence
+    step("drain:commit")
+    settled = table.ready().settled(writer)
+    fresh = [e for e in entries if e.sequence > settled]
+    landed = Landed()
+    if fresh:
+        frame = newest_by_key(table.ds, [decode(table.ds.name, fresh)])
+        landed = table.upsert(frame, settled=(writer, upto)) or landed
+    step("drain:settle")
+    opened, closed = _open_rows(table.ds, entries)
+    source.settle(table.ds.name, upto, opened, closed)
+    step("drain:done")
+    return Drained({table.ds.name: len(fresh)}, landed)
+
+
+def _open_rows(ds: Dataset, entries: list[Stored]) -> tuple[dict[str, tuple[int, bytes]], list[str]]:
+    if not ds.open_when:
+        return {}, []
+    opened: dict[str, tuple[int, bytes]] = {}
+    closed: list[str] = []
+    for entry in entries:
+        for row in entry.rows():
+            key = key_text(ds, row)
+            opened.pop(key, None)
+            if is_open(ds, row):
+                opened[key] = (entry.sequence, orjson.dumps([row]))
+            else:
+                closed.append(key)
+    return opened, closed
+
+
+def is_open(ds: Dataset, row: Row) -> bool:
+    """Whether the row's life goes on, so that a writer will want to patch it."""
+    return bool(ds.open_when) and all(row.get(name) in values for name, values in (ds.open_when or {}).items())
+
+
+def key_text(ds: Dataset, row: Row) -> str:
+    """The row's key as text."""
+    key: list[Any] = [row.get(name, "") for name in ds.key]
+    return orjson.dumps(key).decode()
+
+
+@contextmanager
+def sole_drainer(folder: Path, writer: str) -> Iterator[None]:
+    """Holds the drain of one hot log, waiting for another thread or process that drains it."""
+    with open(folder / f"{writer}.drain", "a", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,134 @@
+"""The SQLite file behind a hot log: append, read, settle. One writer process; any number of readers."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from lake.store.hot.entry import Stored
+
+SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS log (seq INTEGER PRIMARY KEY, dataset TEXT NOT NULL, payload BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS live (dataset TEXT NOT NULL, key TEXT NOT NULL, seq INTEGER NOT NULL, payload BLOB NOT NULL,
+    PRIMARY KEY (dataset, key)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS settled (dataset TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
+"""
+_VERSION = 1
+
+
+class HotDatabase:
+    """A connection to one hot file. Not for use by two threads at once; its owner sees to that."""
+
+    def __init__(self, path: Path, *, durability: str = "full", busy_timeout_ms: int = 5000) -> None:
+        self.path = path
+        self._connection = sqlite3.connect(
+            path, timeout=busy_timeout_ms / 1000, isolation_level=None, check_same_thread=False
+        )
+        try:
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute(f"PRAGMA synchronous={SYNCHRONOUS[durability]}")
+            if self._connection.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+                self._connection.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={_VERSION};COMMIT;")
+        except sqlite3.Error:
+            self._connection.close()
+            raise
+
+    def close(self) -> None:
+        """Close the connection; the last one folds the write-ahead log into the file."""
+        self._connection.close()
+
+    def append(self, entries: Sequence[tuple[int, str, bytes]]) -> None:
+        """Add (sequence, dataset, payload) entries, all or none; on return they are durable."""
+        if len(entries) == 1:
+            self._connection.execute("INSERT OR IGNORE INTO log VALUES (?, ?, ?)", entries[0])
+            return
+        with self.transaction():
+            self._connection.executemany("INSERT OR IGNORE INTO log VALUES (?, ?, ?)", entries)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; an error inside undoes what was done and goes on to the caller."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def transaction_for_reading(self) -> Iterator[None]:
+        """Several reads of one moment."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.execute("COMMIT")
+
+    def since(self, sequence: int, dataset: str | None = None, limit: int = -1) -> list[Stored]:
+        """Entries after ``sequence``, in order."""
+        where, values = ("", ()) if dataset is None else (" AND dataset = ?", (dataset,))
+        rows = self._connection.execute(
+            f"SELECT seq, dataset, payload FROM log WHERE seq > ?{where} ORDER BY seq LIMIT ?", (sequence, *values, limit)
+        )
+        return [Stored(*row) for row in rows]
+
+    def last(self) -> int:
+        """The highest sequence number ever given out here; -1 for none."""
+        found = self._connection.execute(
+            "SELECT max(coalesce((SELECT max(seq) FROM log), -1), coalesce((SELECT max(seq) FROM settled), -1))"
+        ).fetchone()
+        return int(found[0])
+
+    def data_version(self) -> int:
+        """Changes when another connection has committed."""
+        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def settled(self) -> dict[str, int]:
+        """Dataset -> the sequence up to which its entries are in the cold table and gone from here."""
+        return dict(self._connection.execute("SELECT dataset, seq FROM settled").fetchall())
+
+    def settle(self, dataset: str, upto: int, opened: Mapping[str, tuple[int, bytes]], closed: Iterable[str]) -> None:
+        """Let go of a dataset's entries up to ``upto``; keep the rows that are still open at hand."""
+        with self.transaction():
+            self._connection.execute("DELETE FROM log WHERE dataset = ? AND seq <= ?", (dataset, upto))
+            self._connection.executemany(
+                "DELETE FROM live WHERE dataset = ? AND key = ?", [(dataset, key) for key in closed]
+            )
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO live VALUES (?, ?, ?, ?)",
+                [(dataset, key, seq, payload) for key, (seq, payload) in opened.items()],
+            )
+            self._connection.execute(
+                "INSERT INTO settled VALUES (?, ?) ON CONFLICT (dataset) DO UPDATE SET seq = max(seq, excluded.seq)",
+                (dataset, upto),
+            )
+
+    def live(self) -> list[Stored]:
+        """The open rows of all datasets that were settled; each payload is an array of one row."""
+        return [Stored(*row) for row in self._connection.execute("SELECT seq, dataset, payload FROM live ORDER BY seq")]
+
+    def datasets(self) -> dict[str, tuple[int, int]]:
+        """Dataset -> (entries waiting, their oldest sequence)."""
+        rows = self._connection.execute("SELECT dataset, count(*), min(seq) FROM log GROUP BY dataset")
+        return {name: (count, oldest) for name, count, oldest in rows}
+
+    def check(self) -> list[str]:
+        """SQLite's own integrity check; empty when all is well."""
+        rows = [r[0] for r in self._connection.execute("PRAGMA integrity_check")]
+        return [] if rows == ["ok"] else rows
+
+    def backup_to(self, path: Path) -> None:
+        """A consistent copy while writing goes on."""
+        target = sqlite3.connect(path)
+        try:
+            self._connection.backup(target)
+        finally:
+            target.close()
+
+
+HOT_ERRORS = (sqlite3.Error, OSError)

@@ -1,0 +1,160 @@
+"""Group commit: one fsync serves every thread and task that waits for it.
+
+The first to come commits for all who came while the last commit ran; nobody waits for a timer, and
+a lone writer pays for no hand-over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+
+from lake.store.hot.entry import Entry
+
+
+class Batch:
+    """Entries of one write, and what became of them."""
+
+    __slots__ = ("abandoned", "entries", "error", "gate", "led", "sequences")
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self.entries = entries
+        self.sequences: list[int] = []
+        self.error: BaseException | None = None
+        self.gate: Lock | None = None
+        self.led = False
+        self.abandoned = False
+
+    def wake(self) -> None:
+        """Let the waiting thread go on."""
+        if self.gate is not None:
+            self.gate.release()
+
+    def result(self) -> list[int]:
+        """The sequence numbers, or the error that kept the entries out."""
+        if self.error is not None:
+            raise self.error
+        return self.sequences
+
+
+class AsyncBatch(Batch):
+    """A batch that an asyncio task waits for."""
+
+    __slots__ = ("future", "loop")
+
+    def __init__(self, entries: Sequence[Entry], loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(entries)
+        self.loop = loop
+        self.future: asyncio.Future[list[int]] = loop.create_future()
+
+    def resolve(self) -> None:
+        """Wake the task; runs on its loop."""
+        if self.future.cancelled():  # the task was; its entries are durable all the same
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.sequences)
+
+
+class GroupCommit:
+    """Hands groups of batches to ``commit``, one group at a time, in the order they came."""
+
+    def __init__(self, commit: Callable[[Sequence[Batch]], None]) -> None:
+        self._commit = commit
+        self._mutex = Lock()
+        self._waiting: list[Batch] = []
+        self._leading = False
+        self._pool: ThreadPoolExecutor | None = None
+
+    def run(self, entries: Sequence[Entry]) -> list[int]:
+        """Commit from a thread; returns when the entries are durable."""
+        batch = Batch(entries)
+        with self._mutex:
+            self._waiting.append(batch)
+            follows = self._leading
+            if follows:
+                batch.gate = Lock()
+                batch.gate.acquire()
+            self._leading = True
+        if not follows or self._wait(batch):
+            self._lead()
+        return batch.result()
+
+    def _wait(self, batch: Batch) -> bool:
+        """Wait for the batch to be committed, or to be asked to lead; True for the latter."""
+        gate = batch.gate
+        if gate is None:
+            return True
+        try:
+            gate.acquire()
+        except BaseException:  # Ctrl-C while waiting: the others must still have a leader
+            with self._mutex:
+                orphaned, batch.abandoned = batch.led, True
+            if orphaned:
+                self._executor().submit(self._lead)
+            raise
+        return batch.led
+
+    async def run_async(self, entries: Sequence[Entry]) -> list[int]:
+        """Commit from a task, without blocking its loop."""
+        loop = asyncio.get_running_loop()
+        batch = AsyncBatch(entries, loop)
+        with self._mutex:
+            self._waiting.append(batch)
+            follows = self._leading
+            self._leading = True
+        if not follows:
+            self._executor().submit(self._lead)
+        return await batch.future
+
+    def close(self) -> None:
+        """End the helper thread of asyncio commits."""
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def _executor(self) -> ThreadPoolExecutor:
+        with self._mutex:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(1, thread_name_prefix="lake-commit")
+            return self._pool
+
+    def _lead(self) -> None:
+        with self._mutex:
+            group, self._waiting = self._waiting, []
+        try:
+            self._commit(group)
+        except BaseException as error:  # every waiter must learn of it, whatever it is
+            for batch in group:
+                batch.error = error
+        with self._mutex:
+            successor = self._waiting[0] if self._waiting else None
+            self._leading = successor is not None
+            by_helper = isinstance(successor, AsyncBatch) or (successor is not None and successor.abandoned)
+            if successor is not None and not by_helper:
+                successor.led = True
+        for batch in group:
+            if not isinstance(batch, AsyncBatch):
+                batch.wake()
+        _resolve_on_their_loops(group)
+        if by_helper:
+            self._executor().submit(self._lead)
+        elif successor is not None:
+            successor.wake()
+
+
+def _resolve_on_their_loops(group: Sequence[Batch]) -> None:
+    loops: dict[asyncio.AbstractEventLoop, list[AsyncBatch]] = {}
+    for batch in group:
+        if isinstance(batch, AsyncBatch):
+            loops.setdefault(batch.loop, []).append(batch)
+    for loop, batches in loops.items():
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_resolve_all, batches)
+
+
+def _resolve_all(batches: Sequence[AsyncBatch]) -> None:
+    for batch in batches:
+        batch.resolve()

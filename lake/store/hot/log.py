@@ -1,0 +1,216 @@
+"""The hot log of one writer: acknowledged means durable, in SQLite or, when that fails, in the spool."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from threading import Lock
+
+from lake.clock import now_micros
+from lake.errors import ClosedError, HotLogError
+from lake.store.hot.claim import Claim
+from lake.store.hot.database import HOT_ERRORS, HotDatabase
+from lake.store.hot.entry import Entry, Stored
+from lake.store.hot.group import Batch, GroupCommit
+from lake.store.hot.spool import Spool
+
+_RETRY_SECONDS = 1.0
+
+
+class HotLog:
+    """Appends for one writer id. Safe for any number of threads and tasks of one process."""
+
+    def __init__(self, claim: Claim, *, durability: str = "full", busy_timeout_ms: int = 5000) -> None:
+        self.claim = claim
+        self.writer = claim.writer
+        self.path = claim.folder / f"{claim.writer}.db"
+        self.spool = Spool(claim.folder / f"{claim.writer}.spool.jsonl")
+        self._durability = durability
+        self._busy_timeout_ms = busy_timeout_ms
+        self._group = GroupCommit(self._commit)
+        self._writing = Lock()
+        self._database: HotDatabase | None = None
+        self._last = -1
+        self._retry_at = 0.0
+        self._closed = False
+        self.failure: str = ""
+        with self._writing:
+            self._recover()
+
+    def append(self, entries: Sequence[Entry]) -> list[int]:
+        """Make entries durable, all or none; returns their sequence numbers.
+
+        Raises:
+            HotLogError: neither SQLite nor the spool took them; nothing was accepted.
+        """
+        return self._group.run(entries)
+
+    async def append_async(self, entries: Sequence[Entry]) -> list[int]:
+        """:meth:`append` for asyncio."""
+        return await self._group.run_async(entries)
+
+    def raise_floor(self, sequence: int) -> None:
+        """Give out only numbers above ``sequence`` from now on."""
+        with self._writing:
+            self._last = max(self._last, sequence)
+
+    def settle(self, dataset: str, upto: int, opened: Mapping[str, tuple[int, bytes]], closed: Iterable[str]) -> None:
+        """Let go of entries that are in the cold table; see :meth:`HotDatabase.settle`."""
+        with self._writing:
+            if self._usable():
+                self._db().settle(dataset, upto, opened, closed)
+
+    def pending(self, dataset: str, after: int = -1, limit: int = -1) -> list[Stored]:
+        """A dataset's entries that are not settled yet, in order; spooled ones are not among them."""
+        with self._writing:
+            return self._db().since(after, dataset, limit) if self._usable() else []
+
+    def waiting(self) -> dict[str, tuple[int, int]]:
+        """Dataset -> (entries waiting, their oldest sequence)."""
+        with self._writing:
+            return self._db().datasets() if self._usable() else {}
+
+    def settled(self) -> dict[str, int]:
+        """Dataset -> the sequence up to which its entries are in the cold table and gone from here."""
+        with self._writing:
+            return self._db().settled() if self._usable() else {}
+
+    def recall(self) -> list[Stored]:
+        """Open rows that were settled, then every waiting entry, in order: what a restarted bot knows."""
+        with self._writing:
+            stored = [*self._db().live(), *self._db().since(-1)] if self._usable() else []
+        return stored + ([] if not self.spool.exists() else [s for s in self.spool.read() if s not in stored])
+
+    def close(self) -> None:
+        """Close the file and let another process have the writer id."""
+        with self._writing:
+            self._closed = True
+            if self._database is not None:
+                self._database.close()
+                self._database = None
+        self._group.close()
+        self.claim.release()
+
+    def _db(self) -> HotDatabase:
+        if self._database is None:
+            raise HotLogError("the hot log is not open", where=str(self.path), value=self.failure or None)
+        return self._database
+
+    def _commit(self, group: Sequence[Batch]) -> None:
+        with self._writing:
+            if self._closed:
+                error = ClosedError("the lake was closed", where=str(self.path), todo="Open it again to write.")
+                for batch in group:
+                    batch.error = error
+                return
+            rows = self._number(group)
+            try:
+                self._store(rows)
+            except HotLogError as error:
+                for batch in group:
+                    batch.error = error
+
+    def _number(self, group: Sequence[Batch]) -> list[tuple[int, str, bytes]]:
+        last = max(self._last, now_micros() - 1)
+        rows = []
+        for batch in group:
+            for entry in batch.entries:
+                last += 1
+                batch.sequences.append(last)
+                rows.append((last, entry.dataset, entry.payload()))
+        self._last = last
+        return rows
+
+    def _store(self, rows: list[tuple[int, str, bytes]]) -> None:
+        if self._usable():
+            try:
+                self._db().append(rows)
+                return
+            except HOT_ERRORS as error:
+                self._fail(error)
+        try:
+            self.spool.append(rows)
+        except OSError as error:
+            raise HotLogError(
+                f"neither SQLite ({self.failure}) nor the spool ({error.strerror or error}) could take the record",
+                where=str(self.path),
+                todo="The record was not accepted: free disk space or fix the folder, then write it again.",
+            ) from error
+
+    def _usable(self) -> bool:
+        """Whether SQLite works; after a failure it is tried again once a second, spool first."""
+        if self._database is not None:
+            return True
+        if self._closed or time.monotonic() < self._retry_at:
+            return False
+        self._recover()
+        return self._database is not None
+
+    def _recover(self) -> None:
+        try:
+            database = HotDatabase(self.path, durability=self._durability, busy_timeout_ms=self._busy_timeout_ms)
+        except sqlite3.DatabaseError as error:
+            if not _is_corrupt(error):
+                self._fail(error)
+                return
+            database = self._start_over()
+        except OSError as error:
+            self._fail(error)
+            return
+        try:
+            self._replay(database)
+            self._last = max(self._last, database.last())
+        except HOT_ERRORS as error:
+            database.close()
+            self._fail(error)
+            return
+        self._database, self.failure = database, ""
+
+    def _replay(self, database: HotDatabase) -> None:
+        if not self.spool.exists():
+            return
+        settled = database.settled()
+        stored = [s for s in self.spool.read() if s.sequence > settled.get(s.dataset, -1)]
+        if stored:
+            database.append([(s.sequence, s.dataset, s.payload) for s in stored])
+            self._last = max(self._last, stored[-1].sequence)
+        self.spool.remove()
+
+    def _start_over(self) -> HotDatabase:
+        """Set a corrupt file aside, and begin a new one with every row of it that can still be read."""
+        aside = self.path.with_name(f"{self.path.stem}.corrupt-{now_micros()}")
+        for ending in ("", "-wal", "-shm"):
+            broken = Path(f"{self.path}{ending}")
+            if broken.exists():
+                broken.rename(f"{aside}{ending}")
+        database = HotDatabase(self.path, durability=self._durability, busy_timeout_ms=self._busy_timeout_ms)
+        rescued = _rescue(aside)
+        if rescued:
+            database.append(rescued)
+        return database
+
+    def _fail(self, error: Exception) -> None:
+        self.failure = str(error)
+        self._retry_at = time.monotonic() + _RETRY_SECONDS
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+
+def _is_corrupt(error: sqlite3.DatabaseError) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _rescue(path: Path) -> list[tuple[int, str, bytes]]:
+    found: list[tuple[int, str, bytes]] = []
+    connection = sqlite3.connect(path)
+    try:
+        for row in connection.execute("SELECT seq, dataset, payload FROM log ORDER BY seq"):
+            found.append(row)
+    except sqlite3.DatabaseError:
+        pass  # the damage begins here; what came before it is kept
+    finally:
+        connection.close()
+    return found

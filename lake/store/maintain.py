@@ -1,0 +1,204 @@
+"""Compaction and retention: fewer files, fewer rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+import pyarrow as pa
+
+from lake.clock import MICROS_PER_DAY, now_micros
+from lake.spec import registry
+from lake.spec.schema import arrow_schema
+from lake.store.cold.files import DataFile
+from lake.store.cold.merge import frame_of
+from lake.store.cold.order import sort_columns
+from lake.store.cold.parquet import FileTarget, is_compacted, write_file
+from lake.store.cold.table import ColdTable, Edit, Landed, plain
+from lake.store.cold.table_state import TableState
+from lake.store.store import Store
+
+_PIECE_ROWS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Maintained:
+    """What maintenance did, or with ``dry_run`` would do: files and bytes before and after, rows removed."""
+
+    files_before: int = 0
+    files_after: int = 0
+    bytes_before: int = 0
+    bytes_after: int = 0
+    rows_removed: int = 0
+    files: Sequence[str] = field(default=())
+
+    def __add__(self, other: Maintained) -> Maintained:
+        return Maintained(
+            self.files_before + other.files_before,
+            self.files_after + other.files_after,
+            self.bytes_before + other.bytes_before,
+            self.bytes_after + other.bytes_after,
+            self.rows_removed + other.rows_removed,
+            (*self.files, *other.files),
+        )
+
+
+def compact(store: Store, names: Iterable[str] | None = None, *, dry_run: bool = False) -> Maintained:
+    """Make of each partition's files the fewest of the target size, sorted and tightly compressed."""
+    done = Maintained()
+    for name in names if names is not None else registry.names():
+        table = store.table(name)
+        state = table.state()
+        for partition in sorted({_values(f, state) for f in state.files.values()}, key=str):
+            done += _compact_partition(table, partition, dry_run)
+    return done
+
+
+def _compact_partition(table: ColdTable, partition: tuple[str | None, ...], dry_run: bool) -> Maintained:
+    outcome = Maintained()
+
+    def plan(state: TableState) -> Edit:
+        nonlocal outcome
+        files = [f for f in state.files.values() if _values(f, state) == partition]
+        chosen = worth_compacting(files, table.settings.target_file_mb << 20)
+        outcome = Maintained(len(chosen), 0, sum(f.size for f in chosen), 0, 0, [f"{table.folder}/{f.path}" for f in chosen])
+        if not chosen or dry_run:
+            return Edit((), (), Landed(), frozenset())
+        added = merged_files(table, chosen)
+        outcome = Maintained(len(chosen), len(added), outcome.bytes_before, sum(f.size for f in added), 0, outcome.files)
+        return Edit(tuple(chosen), tuple(added), Landed(), frozenset([partition]), data_change=False)
+
+    if table.state().version >= 0:
+        table.commit(plan, operation="OPTIMIZE")
+    return outcome
+
+
+def worth_compacting(files: Sequence[DataFile], target: int) -> list[DataFile]:
+    """Files that compaction should rewrite: loose ones, and compacted ones that are small enough to join."""
+    loose = [f for f in files if not is_compacted(f)]
+    small = [f for f in files if is_compacted(f) and f.size < target // 2]
+    if not loose and len(small) < 2:
+        return []
+    return [*small, *loose]
+
+
+def merged_files(table: ColdTable, files: Sequence[DataFile]) -> list[DataFile]:
+    """The rows of some files of one partition as the fewest files of the target size, in order."""
+    target = FileTarget(table.folder, files[0].partition, table.settings.compact_zstd, compacted=True)
+    size = sum(f.size for f in files)
+    rows = sum(f.rows or 0 for f in files)
+    count = max(1, round(size / (table.settings.target_file_mb << 20)))
+    per_file = -(-rows // count) if rows else None
+    pieces = (table.stored(p) for p in sorted_pieces(table, files) if p.height)
+    added = []
+    for group in _grouped(pieces, per_file):
+        added.append(write_file(table.location, table.ds, target, group))
+    return added
+
+
+def _grouped(pieces: Iterator[pa.Table], rows: int | None) -> Iterator[list[pa.Table]]:
+    group: list[pa.Table] = []
+    held = 0
+    for piece in pieces:
+        while rows is not None and held + piece.num_rows > rows:
+            yield [*group, piece.slice(0, rows - held)]
+            piece, group, held = piece.slice(rows - held), [], 0
+        group.append(piece)
+        held += piece.num_rows
+    if held:
+        yield group
+
+
+def sorted_pieces(table: ColdTable, files: Sequence[DataFile]) -> Iterator[pl.DataFrame]:
+    """All rows of the files in sort order, in pieces that fit in memory.
+
+    The first sort column is cut at row group bounds; each piece reads only the groups that reach into it.
+    """
+    schema = arrow_schema(table.ds)
+    first = sort_columns(table.ds)[0]
+    low: object = None
+    for cut in [*_cuts(table, files, first), None]:
+        wanted = {first: (low, cut)}
+        frames = [frame_of(t) for t in table.reader.read(table.folder, files, wanted, schema)]
+        column = plain(table.ds, first)
+        inside = pl.lit(True)
+        if low is not None:
+            inside = inside & (column > low)
+        if cut is not None:
+            inside = inside & (column <= cut)
+        if frames:
+            yield pl.concat([f.filter(inside) for f in frames]).sort(sort_columns(table.ds))
+        low = cut
+
+
+def _cuts(table: ColdTable, files: Sequence[DataFile], name: str) -> list[object]:
+    """Values of the first sort column after which about ``_PIECE_ROWS`` rows are gathered."""
+    ends: list[tuple[object, int]] = []
+    for file in files:
+        footer = table.reader.footer(f"{table.folder}/{file.path}")
+        for group, bounds in enumerate(footer.bounds(name)):
+            if bounds is not None:
+                ends.append((bounds[1], footer.metadata.row_group(group).num_rows))
+    cuts: list[object] = []
+    held = 0
+    for value, rows in sorted(ends, key=lambda e: e[0]):  # type: ignore[arg-type,return-value]
+        held += rows
+        if held >= _PIECE_ROWS and (not cuts or cuts[-1] != value):
+            cuts.append(value)
+            held = 0
+    return cuts
+
+
+def retain(store: Store, days: dict[str, int], *, dry_run: bool = False, now: int | None = None) -> dict[str, Maintained]:
+    """Remove rows whose event time is older than the days given, dataset by dataset.
+
+    Rows that are still open are kept, however old.
+    """
+    moment = now_micros() if now is None else now
+    return {name: _retire(store.table(name), moment - keep * MICROS_PER_DAY, dry_run) for name, keep in days.items()}
+
+
+def _retire(table: ColdTable, before: int, dry_run: bool) -> Maintained:
+    outcome = Maintained()
+    event = table.ds.event_time
+
+    def plan(state: TableState) -> Edit:
+        nonlocal outcome
+        old = [f for f in state.files.values() if f.may_hold({event: (None, before - 1)})]
+        removed, added, rows = [], [], 0
+        for file in old:
+            kept, gone = _without_old(table, file, before, dry_run)
+            if gone:
+                removed.append(file)
+                added += kept
+                rows += gone
+        outcome = Maintained(
+            len(removed), len(added), sum(f.size for f in removed), sum(f.size for f in added), rows,
+            [f"{table.folder}/{f.path}" for f in removed],
+        )
+        if dry_run:
+            return Edit((), (), Landed(), frozenset())
+        partitions = frozenset(_values(f, state) for f in removed)
+        return Edit(tuple(removed), tuple(added), Landed(), partitions)
+
+    if table.state().version >= 0:
+        table.commit(plan, operation="DELETE")
+    return outcome
+
+
+def _without_old(table: ColdTable, file: DataFile, before: int, dry_run: bool) -> tuple[list[DataFile], int]:
+    keep = plain(table.ds, table.ds.event_time) >= before
+    for name, values in (table.ds.open_when or {}).items():
+        keep = keep | (pl.col(name).is_null() if None in values else pl.col(name).is_in(list(values)))
+    frames = [frame_of(t) for t in table.reader.read(table.folder, [file], {}, arrow_schema(table.ds))]
+    whole = pl.concat(frames)
+    kept = whole.filter(keep)
+    gone = whole.height - kept.height
+    if dry_run or not gone or kept.is_empty():
+        return [], gone
+    return table.write(file.partition, table.sorted(kept)), gone
+
+
+def _values(file: DataFile, state: TableState) -> tuple[str | None, ...]:
+    return tuple(file.partition.get(name) for name in state.partitioned_by)

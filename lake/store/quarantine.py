@@ -1,0 +1,45 @@
+"""Rows that were refused, kept with the reason in JSON-lines files beside the data: nothing is dropped silently."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+import orjson
+
+from lake.clock import now_micros
+from lake.store.location import Location
+
+FOLDER = "_quarantine"
+
+
+class Quarantine:
+    """Adds to and reads the refused rows of one lake."""
+
+    def __init__(self, location: Location) -> None:
+        self._location = location
+
+    def add(self, dataset: str, rows: Sequence[tuple[Mapping[str, Any], str]], source: str = "") -> None:
+        """Keep refused rows as they were given, durably, each with its reason."""
+        if not rows:
+            return
+        at = now_micros()
+        lines = [
+            orjson.dumps(
+                {"at": at, "dataset": dataset, "source": source, "reason": reason, "row": dict(row)},
+                default=str,
+                option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS,
+            )
+            for row, reason in rows
+        ]
+        day = datetime.fromtimestamp(at / 1e6, timezone.utc).date().isoformat()
+        self._location.write(f"{FOLDER}/{dataset}/{day}-{uuid.uuid4().hex}.jsonl", b"\n".join(lines) + b"\n")
+
+    def read(self, dataset: str | None = None) -> Iterator[dict[str, Any]]:
+        """Every refused row: at (µs), dataset, source, reason, row."""
+        prefix = FOLDER if dataset is None else f"{FOLDER}/{dataset}"
+        for entry in sorted(self._location.list(prefix), key=lambda e: e.path):
+            for line in self._location.read(entry.path).splitlines():
+                yield orjson.loads(line)

@@ -1,0 +1,118 @@
+"""One consistent moment of several datasets: cold states and the hot rows that are not in them yet.
+
+Hot is read first, then cold; a row that a drain moves in between is in both, and the cold state's
+transaction version says so. A commit that landed in hot after it was read and is in cold already
+would show one dataset later than another; then both are read again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+import polars as pl
+
+from lake.errors import CommitConflictError
+from lake.spec import registry
+from lake.spec.dataset import Dataset
+from lake.spec.schema import polars_schema
+from lake.store.cold.table_state import TableState
+from lake.store.hot.claim import host_name
+from lake.store.hot.mirror import SEQUENCE, HotMirror, HotView
+
+_ATTEMPTS = 1000
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a reader sees.
+
+    Attributes:
+        states: dataset -> its cold table.
+        hot: dataset -> the newest version of each key that is in hot only, in canonical columns.
+    """
+
+    states: Mapping[str, TableState]
+    hot: Mapping[str, pl.DataFrame]
+
+    def versions(self) -> dict[str, int]:
+        """Dataset -> version of its cold table."""
+        return {name: state.version for name, state in self.states.items()}
+
+
+class HotLogs:
+    """All hot logs on this host that belong to one lake."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._mirrors: dict[str, HotMirror] = {}
+        self._merged: dict[str, tuple[tuple[object, ...], pl.DataFrame]] = {}
+        self._lock = Lock()
+
+    def writers(self) -> list[str]:
+        """Writer ids of this host that have a hot log."""
+        ending = f"@{host_name()}"
+        names = {p.name.split(".db")[0].split(".spool.jsonl")[0] for p in self._files()}
+        return sorted(n for n in names if n.endswith(ending))
+
+    def _files(self) -> Iterable[Path]:
+        try:
+            return [p for p in self.folder.iterdir() if p.name.endswith((".db", ".spool.jsonl"))]
+        except FileNotFoundError:
+            return []
+
+    def views(self, states: Mapping[str, TableState]) -> list[HotView]:
+        """Every hot log as it is now; rows that ``states`` know to be settled may be left out."""
+        views = []
+        for writer in self.writers():
+            with self._lock:
+                mirror = self._mirrors.setdefault(writer, HotMirror(self.folder / f"{writer}.db"))
+            views.append(mirror.view({name: state.settled(writer) for name, state in states.items()}))
+        return views
+
+    def merge(self, ds: Dataset, views: Sequence[HotView], state: TableState) -> pl.DataFrame:
+        """The newest version of each key that is in hot only, in canonical columns."""
+        found = []
+        for view in views:
+            rows = view.datasets.get(ds.name)
+            if rows is not None:
+                found.append((rows.frame, state.settled(view.writer), rows))
+        key = tuple(part for frame, settled, _ in found for part in (id(frame), settled))
+        with self._lock:
+            known = self._merged.get(ds.name)
+        if known is not None and known[0] == key:
+            return known[1]
+        merged = newest_by_key(ds, [rows.after(settled) for _, settled, rows in found])
+        with self._lock:
+            self._merged[ds.name] = (key, merged)
+        return merged
+
+    def close(self) -> None:
+        """Let go of all files."""
+        for mirror in self._mirrors.values():
+            mirror.close()
+        self._mirrors.clear()
+
+
+def newest_by_key(ds: Dataset, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Of rows with ``__sequence``, the last version of each key, without the sequence."""
+    filled = [f for f in frames if f.height]
+    if not filled:
+        return pl.DataFrame(schema=polars_schema(ds))
+    rows = filled[0] if len(filled) == 1 else pl.concat(filled).sort(SEQUENCE, maintain_order=True)
+    return rows.unique(subset=list(ds.key), keep="last", maintain_order=True).drop(SEQUENCE)
+
+
+def take(
+    names: Sequence[str], known: Mapping[str, TableState], logs: HotLogs, state_of: Callable[[str], TableState]
+) -> Snapshot:
+    """A snapshot of ``names``; ``known`` are states seen earlier, only to spare work."""
+    for _ in range(_ATTEMPTS):
+        views = logs.views(known)
+        states = {name: state_of(name) for name in names}
+        if all(state.settled(view.writer) <= view.last for view in views for state in states.values()):
+            hot = {name: logs.merge(registry.get(name), views, states[name]) for name in names}
+            return Snapshot(states, hot)
+    raise CommitConflictError("drains kept overtaking the reader", where=str(logs.folder), todo="Try again.")

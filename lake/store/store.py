@@ -1,0 +1,173 @@
+"""The lake's storage as one object: tables, hot logs, and the moves between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import RLock
+
+from lake.errors import UsageError
+from lake.settings import Settings
+from lake.spec import registry
+from lake.store.cold.reader import FileReader
+from lake.store.cold.scan import Scanner
+from lake.store.cold.table import ColdTable
+from lake.store.cold.table_state import TableState
+from lake.store.drain import Drained, HotSource, Step, drain, ignore, sole_drainer
+from lake.store.hot.claim import claim, try_claim
+from lake.store.hot.database import HotDatabase
+from lake.store.hot.log import HotLog
+from lake.store.leases import Lease
+from lake.store.location import Location
+from lake.store.snapshot import HotLogs, Snapshot, take
+
+
+class Store:
+    """Cold tables and hot logs of one lake, for one process.
+
+    Args:
+        location: where the lake is.
+        settings: its settings.
+        bot_id: under which name this process writes; claimed at once when given, else at the first write.
+    """
+
+    def __init__(self, location: Location, settings: Settings, bot_id: str = "") -> None:
+        self.location = location
+        self.settings = settings
+        self.bot_id = bot_id
+        self.reader = FileReader(location)
+        self.scanner = Scanner(self.reader)
+        self.hot_folder = hot_folder(location, settings)
+        self.logs = HotLogs(self.hot_folder)
+        self.lease = Lease(location)
+        self._tables: dict[str, ColdTable] = {}
+        self._known: dict[str, TableState] = {}
+        self._hot: HotLog | None = None
+        self._lock = RLock()
+        if bot_id:
+            self.writer()
+
+    def table(self, name: str) -> ColdTable:
+        """The cold table of a dataset.
+
+        Raises:
+            UnknownDatasetError: there is no such dataset.
+        """
+        with self._lock:
+            if name not in self._tables:
+                self._tables[name] = ColdTable(self.location, registry.get(name), self.settings, self.reader)
+            return self._tables[name]
+
+    def writer(self) -> HotLog:
+        """This process's hot log, claimed at the first call.
+
+        Raises:
+            WriterBusyError: another live process writes under the same bot id.
+        """
+        with self._lock:
+            if self._hot is None:
+                held = claim(self.hot_folder, self.bot_id)
+                is_new = not (self.hot_folder / f"{held.writer}.db").exists()
+                self._hot = HotLog(
+                    held, durability=self.settings.durability, busy_timeout_ms=self.settings.busy_timeout_ms
+                )
+                if is_new:
+                    self._hot.raise_floor(self._settled_before(held.writer))
+            return self._hot
+
+    def _settled_before(self, writer: str) -> int:
+        """A hot file that was lost and begun anew must not repeat numbers that cold tables know."""
+        return max((self.table(name).state().settled(writer) for name in registry.names()), default=-1)
+
+    def has_writer(self) -> bool:
+        """Whether this process has written to hot."""
+        return self._hot is not None
+
+    def snapshot(self, names: Sequence[str]) -> Snapshot:
+        """One consistent moment of the datasets named."""
+        found = take(names, self._known, self.logs, lambda name: self.table(name).state())
+        self._known.update(found.states)
+        self.lease.cover(found.versions())
+        return found
+
+    def at(self, versions: Mapping[str, int], names: Sequence[str]) -> Snapshot:
+        """The datasets named as they were at those versions of their cold tables."""
+        states = {}
+        for name in names:
+            version = versions.get(name, -1)
+            states[name] = self.table(name).log.load(version) if version >= 0 else TableState()
+        empty = take(names, {}, HotLogs(self.hot_folder / "none"), lambda name: states[name])
+        return Snapshot(states, empty.hot)
+
+    def drain(self, *, every_writer: bool = False, step: Step = ignore) -> Drained:
+        """Drain this process's hot log; with ``every_writer`` also those that other processes left or use."""
+        done = Drained()
+        mine = self._hot.writer if self._hot else None
+        if self._hot is not None:
+            with sole_drainer(self.hot_folder, self._hot.writer):
+                done += drain(self._hot.writer, self._hot, self.table, step)
+        if every_writer:
+            for writer in self.logs.writers():
+                if writer != mine:
+                    done += self._drain_other(writer, step)
+        return done
+
+    def _drain_other(self, writer: str, step: Step) -> Drained:
+        with sole_drainer(self.hot_folder, writer), self._source(writer) as source:
+            return drain(writer, source, self.table, step)
+
+    @contextmanager
+    def _source(self, writer: str) -> Iterator[HotSource]:
+        held = try_claim(self.hot_folder, writer)
+        if held is not None:
+            left = HotLog(held, busy_timeout_ms=self.settings.busy_timeout_ms)
+            try:
+                yield left
+            finally:
+                left.close()
+            return
+        database = HotDatabase(self.hot_folder / f"{writer}.db", busy_timeout_ms=self.settings.busy_timeout_ms)
+        try:
+            yield _Foreign(database)
+        finally:
+            database.close()
+
+    def close(self) -> None:
+        """Close files; what was acknowledged stays where it is."""
+        with self._lock:
+            self.logs.close()
+            if self._hot is not None:
+                self._hot.close()
+                self._hot = None
+            self.lease.release()
+
+
+class _Foreign:
+    """The hot log of another live process, as a drain's source."""
+
+    def __init__(self, database: HotDatabase) -> None:
+        self._database = database
+
+    def waiting(self) -> dict[str, tuple[int, int]]:
+        return self._database.datasets()
+
+    def pending(self, dataset: str, after: int = -1, limit: int = -1) -> list:  # type: ignore[type-arg]
+        return self._database.since(after, dataset, limit)
+
+    def settle(self, dataset: str, upto: int, opened: dict[str, tuple[int, bytes]], closed: list[str]) -> None:
+        self._database.settle(dataset, upto, opened, closed)
+
+
+def hot_folder(location: Location, settings: Settings) -> Path:
+    """Where this host keeps the lake's hot logs: in the lake when that is local, else in the user's state folder.
+
+    Raises:
+        UsageError: a remote lake without a local folder for its hot logs.
+    """
+    if location.is_local:
+        return Path(location.url("_hot"))
+    folder = settings.hot_folder_for(location.uri)
+    if not folder:
+        raise UsageError("a remote lake needs a local folder for its hot logs", where=location.uri, todo="Set LAKE_HOT_FOLDER.")
+    return Path(folder)

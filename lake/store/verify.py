@@ -1,0 +1,124 @@
+"""Check what is stored against every promise that can be checked, and mend what can be mended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import polars as pl
+import pyarrow as pa
+
+from lake.errors import LakeError
+from lake.spec import registry
+from lake.spec.evolution import added_columns
+from lake.spec.schema import arrow_schema
+from lake.store.cold.files import DataFile
+from lake.store.cold.log import schema_of
+from lake.store.cold.merge import frame_of
+from lake.store.cold.table import ColdTable
+from lake.store.cold.table_state import TableState
+from lake.store.hot.database import HOT_ERRORS, HotDatabase
+from lake.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not as it should be."""
+
+    where: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check covered and what it found; ``ok`` when nothing is wrong."""
+
+    tables: int = 0
+    files: int = 0
+    rows: int = 0
+    hot_logs: int = 0
+    findings: tuple[Finding, ...] = field(default=())
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+
+def verify(store: Store, *, repair: bool = False) -> Report:
+    """Read every file of every table, and every hot log.
+
+    Checked: the logs can be replayed, the schemas fit the specifications, each file is there in the
+    size and with the rows its log entry says, rows lie in their partition, keys are unique; hot logs
+    pass SQLite's own check and spools can be read. ``repair`` drops a torn end of a log.
+    """
+    findings: list[Finding] = []
+    tables = files = rows = 0
+    for name in registry.names():
+        table = store.table(name)
+        try:
+            state = table.state() if repair else table.log.load()
+            if state.version < 0:
+                continue
+            tables += 1
+            files += len(state.files)
+            rows += state.rows
+            findings += _check_table(table, state)
+        except LakeError as error:
+            findings.append(Finding(error.where or name, error.what))
+    writers = store.logs.writers()
+    for writer in writers:
+        findings += _check_hot(store, writer)
+    return Report(tables, files, rows, len(writers), tuple(findings))
+
+
+def _check_table(table: ColdTable, state: TableState) -> Iterator[Finding]:
+    try:
+        added_columns(table.ds, schema_of(state))
+    except LakeError as error:
+        yield Finding(table.folder, str(error))
+    by_partition: dict[tuple[str | None, ...], list[DataFile]] = {}
+    for file in state.files.values():
+        trouble = _check_file(table, file)
+        if trouble:
+            yield Finding(f"{table.folder}/{file.path}", trouble)
+        else:
+            by_partition.setdefault(tuple(file.partition.values()), []).append(file)
+    for files in by_partition.values():
+        repeated = _repeated_keys(table, files)
+        if repeated:
+            yield Finding(f"{table.folder}/{files[0].path.rsplit('/', 1)[0]}", f"{repeated} keys occur more than once")
+
+
+def _check_file(table: ColdTable, file: DataFile) -> str:
+    path = f"{table.folder}/{file.path}"
+    if not table.location.exists(path):
+        return "the file is missing"
+    size = table.location.size(path)
+    if size != file.size:
+        return f"it has {size} bytes, the log says {file.size}"
+    rows = table.reader.footer(path).metadata.num_rows
+    if file.rows is not None and rows != file.rows:
+        return f"it has {rows} rows, the log says {file.rows}"
+    return ""
+
+
+def _repeated_keys(table: ColdTable, files: list[DataFile]) -> int:
+    schema = pa.schema([f for f in arrow_schema(table.ds) if f.name in table.ds.key])
+    keys = [frame_of(t) for t in table.reader.read(table.folder, files, {}, schema)]
+    return int(pl.concat(keys).is_duplicated().sum()) if keys else 0
+
+
+def _check_hot(store: Store, writer: str) -> Iterator[Finding]:
+    path = store.hot_folder / f"{writer}.db"
+    if not path.exists():
+        return
+    try:
+        database = HotDatabase(path)
+        try:
+            for line in database.check():
+                yield Finding(str(path), line)
+        finally:
+            database.close()
+    except HOT_ERRORS as error:
+        yield Finding(str(path), str(error))

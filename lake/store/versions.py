@@ -1,0 +1,146 @@
+"""The whole lake as it was: tags, and the versions of all tables at a moment."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lake.clock import now_micros
+from lake.errors import UnknownVersionError, UsageError
+from lake.spec import registry
+from lake.spec.times import to_micros
+from lake.store.store import Store
+
+FOLDER = "_lake/tags"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True)
+class LakeVersion:
+    """The version of every dataset's table at one moment; -1 for one that did not exist.
+
+    ``number`` counts all commits of all tables up to here, so it grows with each and orders the
+    lake's history; it is what ``lk.at(version=...)`` takes.
+    """
+
+    datasets: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def number(self) -> int:
+        """Commits up to here."""
+        return sum(version + 1 for version in self.datasets.values())
+
+
+def current(store: Store) -> LakeVersion:
+    """The newest version of every table."""
+    return LakeVersion({name: store.table(name).state().version for name in registry.names()})
+
+
+def at_number(store: Store, number: int) -> LakeVersion:
+    """The lake after its first ``number`` commits, in order of their times.
+
+    Raises:
+        UnknownVersionError: so many commits were never made, or their log is no longer kept.
+    """
+    newest = current(store)
+    if not 0 <= number <= newest.number:
+        raise UnknownVersionError("no such version", value=number, todo=f"They run from 0 to {newest.number}.")
+    versions = dict(newest.datasets)
+    # walk back from the newest: undo the latest commit until the number fits
+    heap = [(-_time(store, name, version), name) for name, version in versions.items() if version >= 0]
+    heapq.heapify(heap)
+    for _ in range(newest.number - number):
+        _, name = heapq.heappop(heap)
+        versions[name] -= 1
+        if versions[name] >= 0:
+            heapq.heappush(heap, (-_time(store, name, versions[name]), name))
+    return LakeVersion(versions)
+
+
+def at_time(store: Store, micros: int) -> LakeVersion:
+    """The lake as it was settled at that time: every commit made by then, none made later."""
+    versions = {}
+    for name, newest in current(store).datasets.items():
+        low, high = -1, newest
+        while low < high:
+            middle = (low + high + 1) // 2
+            if _time(store, name, middle) * 1000 <= micros:
+                low = middle
+            else:
+                high = middle - 1
+        versions[name] = low
+    return LakeVersion(versions)
+
+
+def tag(store: Store, name: str) -> LakeVersion:
+    """Name the lake as it is settled now.
+
+    Raises:
+        UsageError: a name that is not a plain word, or is taken.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError("a tag is letters, digits, dot, dash and underscore", value=name)
+    found = current(store)
+    text = json.dumps({"created": now_micros(), "datasets": dict(found.datasets)}).encode()
+    if not store.location.create(f"{FOLDER}/{name}.json", text):
+        raise UsageError("the tag exists", value=name, todo="Choose another name, or delete it first.")
+    return found
+
+
+def tagged(store: Store, name: str) -> LakeVersion:
+    """The version that a tag names.
+
+    Raises:
+        UnknownVersionError: there is no such tag.
+    """
+    raw = store.location.read_or_none(f"{FOLDER}/{name}.json") if _NAME.fullmatch(name) else None
+    if raw is None:
+        raise UnknownVersionError("no such tag", value=name, todo=f"There are: {', '.join(sorted(tags(store))) or 'none'}.")
+    return LakeVersion(json.loads(raw)["datasets"])
+
+
+def tags(store: Store) -> dict[str, LakeVersion]:
+    """All tags."""
+    names = [n.removesuffix(".json") for n in store.location.list_names(FOLDER) if n.endswith(".json")]
+    return {n: LakeVersion(json.loads(store.location.read(f"{FOLDER}/{n}.json"))["datasets"]) for n in sorted(names)}
+
+
+def delete_tag(store: Store, name: str) -> None:
+    """Let go of a tag; its files may be vacuumed then."""
+    tagged(store, name)
+    store.location.delete([f"{FOLDER}/{name}.json"])
+
+
+def _time(store: Store, name: str, version: int) -> int:
+    log = store.table(name).log
+    if log.location.exists(log.entry(version)):
+        return log.timestamp(version)
+    return 0  # its entry was cleaned away: older than everything that is kept
+
+
+def find(store: Store, *, version: int | Mapping[str, int] | None, time: object, tag: str | None) -> LakeVersion:
+    """The version that exactly one of the three names.
+
+    Raises:
+        UsageError: none or several of them.
+        UnknownVersionError: it does not exist.
+    """
+    given = [v for v in (version, time, tag) if v is not None]
+    if len(given) != 1:
+        raise UsageError("name one of version, time and tag", value=given or None)
+    if tag is not None:
+        return tagged(store, tag)
+    if time is not None:
+        return at_time(store, to_micros(time, where="time"))
+    if isinstance(version, int):
+        return at_number(store, version)
+    return LakeVersion(dict(version or {}))
+
+
+def replace_tag(store: Store, name: str) -> LakeVersion:
+    """Point a tag at the lake as it is settled now, whether it exists or not."""
+    store.location.delete([f"{FOLDER}/{name}.json"])
+    return tag(store, name)
