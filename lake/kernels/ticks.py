@@ -36,7 +36,7 @@ def fold(trades: pl.DataFrame, timeframe: str) -> pl.DataFrame:
 
     Returns:
         One row per venue, symbol and candle that has trades, by venue, symbol and open time, in the lake's candle
-        columns, and ``rows``: how many rows of ``trades`` it is made of. Taker columns are null where a side is unknown.
+        columns, and ``rows``: how many of ``trades`` it is made of. Taker columns are null where a side is unknown.
     """
     product, given = pl.col("price") * pl.col("quantity"), pl.col("quote_quantity")
     # A given value that is the product but for its last digits would make equal trades of two files unequal.

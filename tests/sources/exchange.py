@@ -42,7 +42,7 @@ class Exchange:
 
     def config(self) -> dict[str, object]:
         """For ccxt's binance."""
-        api = {key: f"{self.url}/api/v3" for key in ("public", "private", "v1")}
+        api = dict.fromkeys(("public", "private", "v1"), f"{self.url}/api/v3")
         options = {"fetchMarkets": {"types": ["spot"]}, "fetchCurrencies": False, "defaultType": "spot"}
         return {"urls": {"api": api}, "options": options, "rateLimit": 1}
 
@@ -63,12 +63,20 @@ def serving(exchange: Exchange) -> Iterator[Exchange]:
             kind = address.path.rsplit("/", 1)[-1]
             fault = exchange.faults.pop(0) if kind == "klines" and exchange.faults else ""
             body = orjson.dumps(self._answer(kind, parse_qs(address.query)))
-            self._send({"429": 429, "500": 500}.get(fault, 200), b"{}" if fault in ("429", "500") else body, half=fault == "half")
+            self._send(
+                {"429": 429, "500": 500}.get(fault, 200),
+                b"{}" if fault in ("429", "500") else body,
+                half=fault == "half",
+            )
 
         def _answer(self, kind: str, query: dict[str, list[str]]) -> object:
             if kind == "klines":
                 return exchange.klines(query)
-            return {"timezone": "UTC", "serverTime": exchange.last, "symbols": [market("BTC", "USDT"), market("ETH", "USDT")]}
+            return {
+                "timezone": "UTC",
+                "serverTime": exchange.last,
+                "symbols": [market("BTC", "USDT"), market("ETH", "USDT")],
+            }
 
         def _send(self, status: int, body: bytes, *, half: bool) -> None:
             self.send_response(status)

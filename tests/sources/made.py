@@ -13,7 +13,22 @@ def kline_rows(count: int, step: int = 60_000, scale: int = 1, start: int = STAR
     for number in range(count):
         opened = start + number * step
         price = 100 + number % 7
-        rows.append([opened * scale, price, price + 2, price - 1, price + 1, 10 + number, (opened + step - 1) * scale, 1000, 5, 4, 400, 0])
+        rows.append(
+            [
+                opened * scale,
+                price,
+                price + 2,
+                price - 1,
+                price + 1,
+                10 + number,
+                (opened + step - 1) * scale,
+                1000,
+                5,
+                4,
+                400,
+                0,
+            ]
+        )
     return rows
 
 

@@ -49,7 +49,9 @@ class RecordingLake:
     """What ingest needs of a lake."""
 
     folder: Path
-    rows: dict[str, pl.DataFrame] = field(default_factory=lambda: {name: pl.DataFrame(schema=SCHEMAS[name]) for name in KEYS})
+    rows: dict[str, pl.DataFrame] = field(
+        default_factory=lambda: {name: pl.DataFrame(schema=SCHEMAS[name]) for name in KEYS}
+    )
     quarantined: list[dict[str, Any]] = field(default_factory=list)
     commits: int = 0
     fail_at_commit: int | None = None

@@ -118,11 +118,16 @@ def test_a_failed_file_is_not_remembered(lk: RecordingLake, tmp_path: Path) -> N
 
 def _trades(first: int, last: int) -> str:
     """Binance trades ``first`` to ``last`` (ids), one every 7 s."""
-    rows = [[i, 100 + i % 5, 1, 100 + i % 5, START + i * 7_000, "True" if i % 2 else "False", "True"] for i in range(first, last)]
+    rows = [
+        [i, 100 + i % 5, 1, 100 + i % 5, START + i * 7_000, "True" if i % 2 else "False", "True"]
+        for i in range(first, last)
+    ]
     return csv_text(rows)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("cuts", [((0, 600),), ((0, 200), (200, 600)), ((0, 350), (100, 600)), ((0, 600), (150, 300), (590, 600))])
+@pytest.mark.parametrize(
+    "cuts", [((0, 600),), ((0, 200), (200, 600)), ((0, 350), (100, 600)), ((0, 600), (150, 300), (590, 600))]
+)
 def test_trades_cut_into_files_anyhow_fold_into_the_same_candles(lk: RecordingLake, tmp_path: Path, cuts) -> None:
     folder = tmp_path / "in"
     for number, (first, last) in enumerate(cuts):
@@ -169,11 +174,19 @@ def test_trades_and_aggtrades_of_one_market_are_not_added_up(lk: RecordingLake, 
 
 def test_a_perpetual_is_told_by_its_folder(lk: RecordingLake, tmp_path: Path) -> None:
     for folder in ("spot", "futures/um"):
-        written(tmp_path / "data", f"{folder}/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2024-01-01.csv", csv_text(kline_rows(3)))
-    written(tmp_path / "data", "futures/um/BTCUSDT-fundingRate-2024-01.csv", "calc_time,funding_interval_hours,last_funding_rate\n1704067200000,8,0.0003\n")
+        written(
+            tmp_path / "data", f"{folder}/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2024-01-01.csv", csv_text(kline_rows(3))
+        )
+    written(
+        tmp_path / "data",
+        "futures/um/BTCUSDT-fundingRate-2024-01.csv",
+        "calc_time,funding_interval_hours,last_funding_rate\n1704067200000,8,0.0003\n",
+    )
     ingest(lk, tmp_path / "data")
     assert sorted(lk.rows["candles"]["symbol"].unique()) == ["BTCUSDT", "BTCUSDT.P"]
-    assert lk.rows["market_metrics"].select("symbol", "metric", "value").rows() == [("BTCUSDT.P", "funding_rate", 0.0003)]
+    assert lk.rows["market_metrics"].select("symbol", "metric", "value").rows() == [
+        ("BTCUSDT.P", "funding_rate", 0.0003)
+    ]
 
 
 def test_a_bybit_cache_is_strings_newest_first(lk: RecordingLake, tmp_path: Path) -> None:
@@ -210,7 +223,9 @@ def test_fates_follow_the_order_of_the_rows_like_a_perfect_store() -> None:
         minutes = [START + rng.randrange(6) * 60_000 for _ in range(20)]
         rows = [{**key, "open_time": t, "close": float(rng.randrange(2))} for t in minutes]
         table = pl.DataFrame(rows).with_columns(pl.col("open_time").cast(pl.Datetime("ms", "UTC")))
-        table = table.select(pl.col(n).cast(k) if n in table.columns else pl.lit(None, dtype=k).alias(n) for n, k in CANDLES.items())
+        table = table.select(
+            pl.col(n).cast(k) if n in table.columns else pl.lit(None, dtype=k).alias(n) for n, k in CANDLES.items()
+        )
         held = table.head(5).unique(["open_time"], keep="last", maintain_order=True)
         known = dict(zip(held["open_time"], held["close"], strict=True))
         expected = []

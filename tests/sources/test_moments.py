@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 
 import polars as pl
 import pytest
@@ -10,23 +10,27 @@ import pytest
 from lake.errors import SourceError
 from lake.sources.moments import LOST, read_times
 
-AT = datetime(2024, 3, 1, 17, tzinfo=timezone.utc)
+AT = datetime(2024, 3, 1, 17, tzinfo=UTC)
 SECONDS = int(AT.timestamp())
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        str(SECONDS), str(SECONDS * 1000), str(SECONDS * 10**6), str(SECONDS * 10**9), f"{SECONDS}.0", "2024-03-01T17:00:00Z",
+        str(SECONDS), str(SECONDS * 1000), str(SECONDS * 10**6), str(SECONDS * 10**9), f"{SECONDS}.0",
+        "2024-03-01T17:00:00Z",
         "2024-03-01 17:00:00 UTC", "2024-03-01T18:00:00+01:00", "2024-03-01 22:30:00.000+0530", "2024-03-01 17:00:00",
-        "2024-03-01T17:00:00.000000", "2024/03/01 17:00", "20240301 17:00", "20240301 17:00:00", "2024-03-01 05-PM", " 2024-03-01 17:00 ",
+        "2024-03-01T17:00:00.000000", "2024/03/01 17:00", "20240301 17:00", "20240301 17:00:00",
+        "2024-03-01 05-PM", " 2024-03-01 17:00 ",
     ],
 )  # fmt: skip
 def test_every_spelling_is_the_same_moment(text: str) -> None:
     assert read_times(pl.Series([text]), tz="UTC")["time"].to_list() == [AT]
 
 
-@pytest.mark.parametrize("values", [[SECONDS], [SECONDS * 1000], [SECONDS * 10**6], [SECONDS * 10**9], [float(SECONDS)], [AT]])
+@pytest.mark.parametrize(
+    "values", [[SECONDS], [SECONDS * 1000], [SECONDS * 10**6], [SECONDS * 10**9], [float(SECONDS)], [AT]]
+)
 def test_numbers_and_datetimes_are_read_by_magnitude_and_zone(values: list[object]) -> None:
     assert read_times(pl.Series(values))["time"].to_list() == [AT]
 
@@ -62,4 +66,4 @@ def test_times_without_a_zone_are_refused_where_none_is_known(values: list[objec
 
 def test_the_hour_that_a_zone_skips_is_no_time() -> None:
     got = read_times(pl.Series(["2024-03-31 02:30:00", "2024-03-31 03:30:00"]), tz="Europe/Berlin")
-    assert got["time"].to_list() == [None, datetime(2024, 3, 31, 1, 30, tzinfo=timezone.utc)]
+    assert got["time"].to_list() == [None, datetime(2024, 3, 31, 1, 30, tzinfo=UTC)]
