@@ -98,7 +98,8 @@ def start_seaweed(binary: str, folder: Path, service: S3Service) -> subprocess.P
     ]
     command = [
         binary, f"-logdir={folder}/log", "mini", f"-dir={folder}/data", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
-        f"-s3.config={folder}/s3.json", f"-s3.port={service.endpoint.rpartition(':')[2]}", f"-s3.port.grpc={free_port()}",
+        f"-s3.config={folder}/s3.json", f"-s3.port={service.endpoint.rpartition(':')[2]}",
+        f"-s3.port.grpc={free_port()}",
         "-s3.port.iceberg=0", *flags, "-webdav=false", "-admin.ui=false", "-master.telemetry=false",
     ]  # fmt: skip
     with (folder / "out.txt").open("wb") as out:
