@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import polars as pl
 
@@ -57,7 +57,7 @@ class AsyncLake:
         """Close the lake."""
         await asyncio.to_thread(self.lake.close)
 
-    async def __aenter__(self) -> AsyncLake:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import duckdb
 import polars as pl
@@ -121,7 +121,9 @@ class Lake:
         kept = [({k: v for k, v in row.items() if k != "reason"}, str(row.get("reason", ""))) for row in rows]
         self.writer.quarantine.add(dataset, kept, source)
 
-    def at(self, *, version: int | Mapping[str, int] | None = None, time: Any = None, tag: str | None = None) -> LakeView:
+    def at(
+        self, *, version: int | Mapping[str, int] | None = None, time: Any = None, tag: str | None = None
+    ) -> LakeView:
         """The whole lake as it was: at a version (see :meth:`version`), a time, or a tag.
 
         Raises:
@@ -182,7 +184,7 @@ class Lake:
         self._engine.close()
         self._store.close()
 
-    def __enter__(self) -> Lake:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -210,6 +212,6 @@ def open(
         storage_options: for S3: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, ...
         create: False raises NotALakeError when there is none.
     """
-    return Lake(open_store(str(uri), bot_id=bot_id, durability=durability, storage_options=storage_options, create=create))
-
-
+    return Lake(
+        open_store(str(uri), bot_id=bot_id, durability=durability, storage_options=storage_options, create=create)
+    )

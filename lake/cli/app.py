@@ -29,7 +29,7 @@ class Context:
         return lake.open(self.uri, bot_id=bot_id, create=create)
 
 
-def command(*parameters: Callable[[Command], Command], name: str | None = None) -> Callable[[Command], click.Command]:
+def command(*parameters: Callable[[Command], Command], lake_default: str = "lake-data") -> Callable[[Command], click.Command]:
     """A command with ``--lake`` and ``--json``; its function gets a :class:`Context` first."""
 
     def decorate(function: Command) -> click.Command:
@@ -46,9 +46,14 @@ def command(*parameters: Callable[[Command], Command], name: str | None = None) 
             made = parameter(made)
         made = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(made)
         made = click.option(
-            "--lake", "lake_uri", envvar="LAKE_URI", default="lake-data", show_default=True, help="Folder or s3:// address."
+            "--lake",
+            "lake_uri",
+            envvar="LAKE_URI",
+            default=lake_default,
+            show_default=True,
+            help="Folder or s3:// address.",
         )(made)
-        done: click.Command = main.command(name=name)(made)
+        done: click.Command = main.command()(made)
         return done
 
     return decorate

@@ -25,14 +25,29 @@ from lake.spec.times import from_micros
 
 _START = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
 _MINUTE = 60_000_000
-_MARKET = {"BTCUSDT": 93_000.0, "ETHUSDT": 3_200.0, "SOLUSDT": 140.0, "XRPUSDT": 2.1, "DOGEUSDT": 0.16, "PEPEUSDT": 0.0000112}
+_MARKET = {
+    "BTCUSDT": 93_000.0,
+    "ETHUSDT": 3_200.0,
+    "SOLUSDT": 140.0,
+    "XRPUSDT": 2.1,
+    "DOGEUSDT": 0.16,
+    "PEPEUSDT": 0.0000112,
+}
 _MARK = "_lake/demo"
 
 
 @command(
-    click.option("--candles", "path", type=click.Path(path_type=Path, exists=True), help="Real files instead of a made-up market."),
-    click.option("--days", type=click.IntRange(1, 3650), default=30, show_default=True, help="Length of the made-up market."),
+    click.option(
+        "--candles",
+        "path",
+        type=click.Path(path_type=Path, exists=True),
+        help="Real files instead of a made-up market.",
+    ),
+    click.option(
+        "--days", type=click.IntRange(1, 3650), default=30, show_default=True, help="Length of the made-up market."
+    ),
     click.option("--seed", type=int, default=7, show_default=True, help="Of the made-up market."),
+    lake_default="demo-lake",
 )
 def demo(ctx: Context, path: Path | None, days: int, seed: int) -> None:
     """Make a lake, ingest a market, write live while draining, resample, and look at it."""
@@ -43,21 +58,31 @@ def demo(ctx: Context, path: Path | None, days: int, seed: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
             if path is None:
                 written = _dumps(Path(folder), days, seed)
-                say(f"made a market: {len(_MARKET)} symbols, {days} days of 1m candles, {written:,} rows in Binance-style dumps, with defects")
+                say(
+                    f"made a market: {len(_MARKET)} symbols, {days} days of 1m candles, {written:,} rows in Binance-style dumps, with defects"
+                )
             report = ingest_with_progress(lk, [path or Path(folder)], Options(), ctx.output.interactive)
         facts["ingest"] = report.totals
         say("ingested " + report.text().splitlines()[0])
         facts["live"] = _live(lk, days, seed)
-        say("wrote live: {candles:,} candles and {records:,} records in {seconds:.1f} s while {drains} drains ran".format(**facts["live"]))
-        say(f"  median durable write {facts['live']['p50_ms']:.2f} ms; acknowledged rows seen by SQL: {facts['live']['seen']:,}")
+        say(
+            "wrote live: {candles:,} candles and {records:,} records in {seconds:.1f} s while {drains} drains ran".format(
+                **facts["live"]
+            )
+        )
+        say(
+            f"  median durable write {facts['live']['p50_ms']:.2f} ms; acknowledged rows seen by SQL: {facts['live']['seen']:,}"
+        )
         facts["resampled"] = _resample(lk, say)
         facts["compacted"] = _compact(lk, say)
         facts["verified"] = lk.verify().ok
-        say(f"verified: {'every file, key and log is as it should be' if facts['verified'] else 'FINDINGS, run lake verify'}")
+        say(
+            f"verified: {'every file, key and log is as it should be' if facts['verified'] else 'FINDINGS, run lake verify'}"
+        )
         facts["stats"] = lk.candles.stats()
         _tell_stats(lk, facts["stats"], say)
     facts["seconds"] = round(time.perf_counter() - began, 1)
-    say(f"done in {facts['seconds']} s; ask it: lake sql --lake {ctx.uri} \"SELECT * FROM candle_gaps LIMIT 5\"")
+    say(f'done in {facts["seconds"]} s; ask it: lake sql --lake {ctx.uri} "SELECT * FROM candle_gaps LIMIT 5"')
     if ctx.output.as_json:
         ctx.output.result(facts)
 
@@ -116,7 +141,9 @@ def _dump(frame: pl.DataFrame) -> pl.DataFrame:
 def _live(lk: lake.Lake, days: int, seed: int) -> dict[str, Any]:
     """A bot's two hours: each minute one candle of each symbol, and now and then a signal with its trade."""
     start, minutes = _START + days * MICROS_PER_DAY, 120
-    frames = {s: market.candles(s, start, minutes, price=p, seed=seed + 99 + i) for i, (s, p) in enumerate(_MARKET.items())}
+    frames = {
+        s: market.candles(s, start, minutes, price=p, seed=seed + 99 + i) for i, (s, p) in enumerate(_MARKET.items())
+    }
     stop, drains, took = threading.Event(), [0], []
 
     def settle() -> None:
@@ -168,15 +195,32 @@ def _resample(lk: lake.Lake, say: Any) -> dict[str, int]:
     target = "1h" if held[0].endswith("m") else "1w" if held[0] == "1d" else "1d"
     hours = lk.candles.resample(None, target, source=held[0])
     gaps = lk.candles.gaps(None, held[0])
-    found = {"source": held[0], "bars": hours.height, "partial": int(hours["partial"].sum()), "gaps": gaps.height, "missing": int(gaps["missing"].sum())}
-    say("resampled {source} to {target}: {bars:,} bars, {partial} of them partial; {gaps:,} gaps, {missing:,} bars missing".format(**found, target=target))
+    found = {
+        "source": held[0],
+        "bars": hours.height,
+        "partial": int(hours["partial"].sum()),
+        "gaps": gaps.height,
+        "missing": int(gaps["missing"].sum()),
+    }
+    say(
+        "resampled {source} to {target}: {bars:,} bars, {partial} of them partial; {gaps:,} gaps, {missing:,} bars missing".format(
+            **found, target=target
+        )
+    )
     return found
 
 
 def _compact(lk: lake.Lake, say: Any) -> dict[str, int]:
     done = lk.compact()
-    say(f"compacted {done.files_before} files ({done.bytes_before:,} bytes) into {done.files_after} ({done.bytes_after:,} bytes)")
-    return {"files_before": done.files_before, "files_after": done.files_after, "bytes_before": done.bytes_before, "bytes_after": done.bytes_after}
+    say(
+        f"compacted {done.files_before} files ({done.bytes_before:,} bytes) into {done.files_after} ({done.bytes_after:,} bytes)"
+    )
+    return {
+        "files_before": done.files_before,
+        "files_after": done.files_after,
+        "bytes_before": done.bytes_before,
+        "bytes_after": done.bytes_after,
+    }
 
 
 def _tell_stats(lk: lake.Lake, stats: dict[str, Any], say: Any) -> None:
@@ -189,4 +233,6 @@ def _tell_stats(lk: lake.Lake, stats: dict[str, Any], say: Any) -> None:
         "FROM candles GROUP BY symbol ORDER BY candles DESC, symbol LIMIT 6"
     )
     for row in closing.iter_rows(named=True):
-        say(f"  {row['symbol']:<12}{row['candles']:>9,} candles  low {row['low']:<12.8g} high {row['high']:<12.8g} close {row['close']:.8g}")
+        say(
+            f"  {row['symbol']:<12}{row['candles']:>9,} candles  low {row['low']:<12.8g} high {row['high']:<12.8g} close {row['close']:.8g}"
+        )

@@ -55,7 +55,12 @@ def _pair(text: str) -> tuple[str, str]:
 def _ingest_exchange(ctx: Context, options: dict[str, Any]) -> None:
     for name in ("exchange", "symbol", "timeframe", "since"):
         if not options[name]:
-            raise UsageError(f"--{name} is needed to ask an exchange", todo="lake ingest ccxt --exchange binance --symbol BTC/USDT --timeframe 1h --since 2026-01-01T00:00Z")
+            raise UsageError(
+                f"--{name} is needed to ask an exchange",
+                todo="lake ingest ccxt --exchange binance --symbol BTC/USDT --timeframe 1h --since 2026-01-01T00:00Z",
+            )
     with ctx.open(create=True) as lk:
-        report = ingest_ccxt(lk, options["exchange"], options["symbol"].split(","), options["timeframe"], options["since"])
+        report = ingest_ccxt(
+            lk, options["exchange"], options["symbol"].split(","), options["timeframe"], options["since"]
+        )
     ctx.output.result(report.as_dict(), report.text())

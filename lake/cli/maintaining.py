@@ -38,14 +38,20 @@ def compact(ctx: Context, datasets: tuple[str, ...], dry_run: bool) -> None:
 
 
 @command(
-    click.option("--keep", "keeps", multiple=True, metavar="DATASET=DAYS", help="Instead of what the settings say."), _DRY_RUN
+    click.option("--keep", "keeps", multiple=True, metavar="DATASET=DAYS", help="Instead of what the settings say."),
+    _DRY_RUN,
 )
 def retain(ctx: Context, keeps: tuple[str, ...], dry_run: bool) -> None:
     """Remove rows that are older than their dataset keeps them; open ones stay."""
     days = dict(_keep(text) for text in keeps)
     with ctx.open() as lk:
         done = lk.retain(days or None, dry_run=dry_run)
-    ctx.output.rows([{"dataset": name, "rows_removed": d.rows_removed, "files": d.files_before, "dry_run": dry_run} for name, d in done.items()])
+    ctx.output.rows(
+        [
+            {"dataset": name, "rows_removed": d.rows_removed, "files": d.files_before, "dry_run": dry_run}
+            for name, d in done.items()
+        ]
+    )
     if not done and not ctx.output.as_json:
         click.echo("no dataset has a retention; set one in settings.toml, or give --keep DATASET=DAYS")
 
@@ -89,7 +95,10 @@ def tag(ctx: Context, name: str, delete: bool) -> None:
             return
         lk.drain(every_writer=True)
         version = lk.tag(name)
-    ctx.output.result({"tag": name, "version": version.number, "datasets": dict(version.datasets)}, f"{name} is version {version.number}")
+    ctx.output.result(
+        {"tag": name, "version": version.number, "datasets": dict(version.datasets)},
+        f"{name} is version {version.number}",
+    )
 
 
 @command()

@@ -16,12 +16,24 @@ from lake.sources.report import IngestReport
 
 
 def ingest_with_progress(
-    lk: Lake, paths: Sequence[Path], options: Options, show: bool, *, form: str | None = None, workers: int | None = None
+    lk: Lake,
+    paths: Sequence[Path],
+    options: Options,
+    show: bool,
+    *,
+    form: str | None = None,
+    workers: int | None = None,
 ) -> IngestReport:
     """Ingest files, showing how far it is when ``show``."""
     if not show:
         return ingest(lk, paths, options, format=form, workers=workers)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("files"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("files"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("ingesting", total=None)
 

@@ -55,7 +55,12 @@ def _emit(ctx: Context, frame: pl.DataFrame, options: dict[str, Any]) -> None:
     if form == "parquet" and output is None:
         raise UsageError("Parquet goes to a file", todo="Add --output FILE.")
     target: Path | IO[str] = output if output is not None else sys.stdout
-    write = {"csv": frame.write_csv, "json": frame.write_json, "jsonl": frame.write_ndjson, "parquet": frame.write_parquet}
+    write = {
+        "csv": frame.write_csv,
+        "json": frame.write_json,
+        "jsonl": frame.write_ndjson,
+        "parquet": frame.write_parquet,
+    }
     write[form](target)  # type: ignore[operator]
 
 
@@ -96,8 +101,7 @@ def tables(ctx: Context) -> None:
                 "meaning": registry.get(name).meaning,
             }
         )
-    for view in views().values():
-        rows.append({"name": view.name, "kind": "view", "meaning": view.doc.splitlines()[0]})
+    rows += [{"name": v.name, "kind": "view", "meaning": v.doc.splitlines()[0]} for v in views().values()]
     ctx.output.rows(rows, ("name", "kind", "settled", "hot", "files", "bytes", "meaning"))
 
 

@@ -69,7 +69,9 @@ class Candles:
         ]
         bad = [c.bad for c in checked if c.bad.height]
         return self.write_checked(
-            Checked(pl.concat([c.good for c in checked]), pl.concat(bad, how="diagonal_relaxed") if bad else checked[0].bad)
+            Checked(
+                pl.concat([c.good for c in checked]), pl.concat(bad, how="diagonal_relaxed") if bad else checked[0].bad
+            )
         )
 
     def write_checked(self, checked: Checked | pl.DataFrame) -> Receipt:
@@ -118,7 +120,13 @@ class Candles:
         return _in_order(cold, hot, schema).select(chosen)
 
     def resample(
-        self, symbols_: str | Sequence[str] | None, timeframe: str, start: Any = None, end: Any = None, *, source: str = "",
+        self,
+        symbols_: str | Sequence[str] | None,
+        timeframe: str,
+        start: Any = None,
+        end: Any = None,
+        *,
+        source: str = "",
         venue: str | None = None,
     ) -> pl.DataFrame:
         """Candles of ``timeframe`` made from finer ones, each with bars, expected and a ``partial`` flag.
@@ -156,7 +164,9 @@ class Candles:
             "symbols": self._symbols(),
             "timeframes": [t for t in timeframes.ALL if t in held],
             "first": min((t[0] for t in times), default=None),
-            "last": max((t[1] // 1000 * 1000 for t in times), default=None),  # file statistics round up to the millisecond
+            "last": max(
+                (t[1] // 1000 * 1000 for t in times), default=None
+            ),  # file statistics round up to the millisecond
             "bytes": state.size,
             "bytes_per_candle": round(state.size / state.rows, 2) if state.rows else None,
             "files": len(state.files),
@@ -169,7 +179,8 @@ class Candles:
         snapshot = self._store.snapshot(["candles"])
         schema = pa.schema([arrow_schema(_DS).field("symbol")])
         parts = [
-            frame_of(t).unique() for t in table.reader.read(table.folder, snapshot.states["candles"].files.values(), {}, schema)
+            frame_of(t).unique()
+            for t in table.reader.read(table.folder, snapshot.states["candles"].files.values(), {}, schema)
         ]
         return pl.concat([*parts, snapshot.hot["candles"].select("symbol")]).n_unique()
 
@@ -178,7 +189,11 @@ class Candles:
         state = self._store.snapshot(["candles"])
         held = {f.partition["timeframe"] or "" for f in state.states["candles"].files.values()}
         held |= set(state.hot["candles"]["timeframe"].to_list())
-        fits = [t for t in timeframes.ALL if t in held and timeframes.micros(t) < length and length % timeframes.micros(t) == 0]
+        fits = [
+            t
+            for t in timeframes.ALL
+            if t in held and timeframes.micros(t) < length and length % timeframes.micros(t) == 0
+        ]
         if not fits:
             raise UsageError(f"no candles finer than {target} are held", value=sorted(held), todo="Ingest them first.")
         return fits[-1]
@@ -190,7 +205,9 @@ def _names(given: str | Sequence[str] | None) -> list[str] | None:
     return [symbols.canonical(s) for s in ([given] if isinstance(given, str) else given)]
 
 
-def _wanted(given: str | Sequence[str] | None, timeframe: str, start: Any, end: Any, venue: str | None) -> dict[str, Bounds]:
+def _wanted(
+    given: str | Sequence[str] | None, timeframe: str, start: Any, end: Any, venue: str | None
+) -> dict[str, Bounds]:
     if not timeframe:
         raise UsageError("which timeframe?", todo=f"One of {', '.join(timeframes.ALL)}.")
     held = timeframes.parse(timeframe)
@@ -210,7 +227,7 @@ def _wanted(given: str | Sequence[str] | None, timeframe: str, start: Any, end: 
 
 
 def _match(names: list[str] | None, wanted: Mapping[str, Bounds]) -> pl.Expr:
-    match = pl.col("timeframe") == wanted["timeframe"][0]
+    match: pl.Expr = pl.col("timeframe") == wanted["timeframe"][0]
     if names is not None:
         match = match & (pl.col("symbol") == names[0] if len(names) == 1 else pl.col("symbol").is_in(names))
     if "venue" in wanted:

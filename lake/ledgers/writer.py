@@ -77,9 +77,13 @@ class Writer:
     def write_rows(self, ds: Dataset, rows: Sequence[Mapping[str, Any]], *, strict: bool = False) -> Receipt:
         """Write rows given one by one, through hot. With ``strict`` the first bad one refuses all."""
         prepared, refused = self._prepare(ds, rows, strict)
-        return self._finish(ds, prepared, self._append([Entry(ds.name, prepared.rows)] if prepared.rows else []), refused)
+        return self._finish(
+            ds, prepared, self._append([Entry(ds.name, prepared.rows)] if prepared.rows else []), refused
+        )
 
-    async def write_rows_async(self, ds: Dataset, rows: Sequence[Mapping[str, Any]], *, strict: bool = False) -> Receipt:
+    async def write_rows_async(
+        self, ds: Dataset, rows: Sequence[Mapping[str, Any]], *, strict: bool = False
+    ) -> Receipt:
         """:meth:`write_rows` for asyncio: waits for the disk without blocking the loop."""
         prepared, refused = self._prepare(ds, rows, strict)
         entries = [Entry(ds.name, prepared.rows)] if prepared.rows else []

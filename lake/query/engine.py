@@ -51,9 +51,9 @@ class Engine:
         cursor = self._database().cursor()
         self._check(cursor, sql)
         names = mentioned(sql)
-        if not names or any(word in sql.lower() for word in _CATALOG):
-            names = (*registry.names(), *views()) if any(word in sql.lower() for word in _CATALOG) else names
-        datasets, needed = closure(tuple(names))
+        if any(word in sql.lower() for word in _CATALOG):
+            names = (*registry.names(), *views())
+        datasets, needed = closure(names)
         direct = {} if needed else bounds(cursor, sql, params)
         show(cursor, self._location, self._snapshot_of(datasets), needed, direct)
         try:
@@ -70,7 +70,7 @@ class Engine:
         """
         relation = self.sql(sql, params)
         try:
-            found = relation.pl()
+            found: pl.DataFrame = relation.pl()
         except duckdb.Error as error:
             raise _query_error(error, sql) from error
         zoned = [n for n, t in found.schema.items() if isinstance(t, pl.Datetime) and t.time_zone]
@@ -105,7 +105,9 @@ class Engine:
 def connect(location: Location, *, allow_external: bool = False) -> duckdb.DuckDBPyConnection:
     """An in-memory DuckDB that can read the lake, and nothing else unless allowed."""
     connection = duckdb.connect(":memory:")
-    connection.execute("SET TimeZone = 'UTC'; SET python_enable_replacements = false; SET parquet_metadata_cache = true")
+    connection.execute(
+        "SET TimeZone = 'UTC'; SET python_enable_replacements = false; SET parquet_metadata_cache = true"
+    )
     if not location.is_local:
         connection.register_filesystem(location.filesystem)
     if not allow_external:

@@ -26,7 +26,9 @@ def publish(path: Path, location: Location, snapshot: Snapshot) -> int:
         for name in registry.names():
             ds = registry.get(name)
             empty = snapshot.hot[name].clear()
-            connection.execute(f"CREATE VIEW {name} AS {relations.select(ds, location, snapshot.states[name], empty, {})}")
+            connection.execute(
+                f"CREATE VIEW {name} AS {relations.select(ds, location, snapshot.states[name], empty, {})}"
+            )
             connection.execute(f"COMMENT ON VIEW {name} IS {_quoted(ds.meaning)}")
         ordered = closure(tuple(views()))[1]
         for view in ordered:
@@ -35,7 +37,7 @@ def publish(path: Path, location: Location, snapshot: Snapshot) -> int:
         connection.execute("CHECKPOINT")
     finally:
         connection.close()
-    os.replace(draft, path)
+    draft.replace(path)
     return len(registry.names()) + len(ordered)
 
 

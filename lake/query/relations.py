@@ -46,7 +46,9 @@ def select(ds: Dataset, location: Location, state: TableState, hot: pl.DataFrame
     parts = [_from_files(ds, location, state, clear)] if clear else []
     if touched:
         keys = ", ".join(ds.key)
-        parts.append(f"SELECT * FROM ({_from_files(ds, location, state, touched)}) ANTI JOIN {hot_name(ds)} USING ({keys})")
+        parts.append(
+            f"SELECT * FROM ({_from_files(ds, location, state, touched)}) ANTI JOIN {hot_name(ds)} USING ({keys})"
+        )
     return "\nUNION ALL ".join([*parts, _from_hot(ds)])
 
 

@@ -22,8 +22,10 @@ class View:
     @property
     def needs(self) -> tuple[str, ...]:
         """Datasets and views that its SQL names."""
-        return mentioned(self.sql) if self.name not in mentioned(self.sql) else tuple(
-            n for n in mentioned(self.sql) if n != self.name
+        return (
+            mentioned(self.sql)
+            if self.name not in mentioned(self.sql)
+            else tuple(n for n in mentioned(self.sql) if n != self.name)
         )
 
 
@@ -36,7 +38,8 @@ def views() -> dict[str, View]:
 
 
 def _parse(name: str, text: str) -> View:
-    head, body = [], []
+    head: list[str] = []
+    body: list[str] = []
     for line in text.splitlines():
         (head if line.startswith("--") and not body else body).append(line)
     if not head:

@@ -14,7 +14,7 @@ from lake.sources.freqtrade import row_frame
 from lake.sources.landing import Landing
 from lake.sources.naming import About
 from lake.sources.pieces import Piece
-from lake.sources.report import IngestReport
+from lake.sources.report import FileReport, IngestReport
 from lake.sources.shape import candle_batch
 from lake.spec import symbols as names
 from lake.spec import timeframes
@@ -41,81 +41,88 @@ class _Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
-    """What to fetch from an exchange.
+class Extra:
+    """What most calls leave out.
 
     Attributes:
-        exchange: ccxt's id, such as ``binance``.
-        symbols: as ccxt writes them (``BTC/USDT``, ``BTC/USDT:USDT``) or the lake (``BTCUSDT``, ``BTCUSDT.P``).
-        timeframe: one that both the exchange and the lake know.
-        since: where a symbol without candles starts: an aware time, epoch number or ISO text with offset.
         until: end, not included; now by default.
         venue: name in the lake; the exchange's id by default.
         config: for ccxt: keys, proxies, options, ``urls``.
     """
 
-    exchange: str
-    symbols: Sequence[str]
-    timeframe: str
-    since: Any
     until: Any = None
     venue: str | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        timeframes.parse(self.timeframe)
-        to_micros(self.since, where="since")
-        if self.until is not None:
-            to_micros(self.until, where="until")
-        if isinstance(self.symbols, str) or not self.symbols:
-            raise UsageError("which symbols?", where="symbols", value=self.symbols, todo="Give a list of them.")
 
-    @property
-    def held_as(self) -> str:
-        """The venue in the lake."""
-        return self.exchange if self.venue is None else self.venue
+@dataclass(frozen=True, slots=True)
+class _Live:
+    """A request that was checked; times in microseconds."""
+
+    venue: str
+    timeframe: str
+    since: int
+    until: int | None
 
 
-def ingest_ccxt(lk: Any, live: Live) -> IngestReport:
+def ingest_ccxt(
+    lk: Any, exchange: str, symbols: str | Sequence[str], timeframe: str, since: Any, extra: Extra | None = None
+) -> IngestReport:
     """Fetch candles and land them, symbol by symbol; what is held already is not fetched again.
 
     Args:
         lk: an open lake.
-        live: what to fetch.
+        exchange: ccxt's id, such as ``binance``.
+        symbols: as ccxt writes them (``BTC/USDT``, ``BTC/USDT:USDT``) or the lake (``BTCUSDT``, ``BTCUSDT.P``).
+        timeframe: one that both the exchange and the lake know.
+        since: where a symbol without candles starts: an aware time, epoch number or ISO text with offset.
+        extra: end, venue, and settings for ccxt.
 
     Raises:
         MissingExtraError: ccxt is not installed.
-        UsageError: unknown exchange.
+        UsageError: unknown exchange, or no symbols.
+        InvalidTimeError: a time without a zone.
+        UnknownTimeframeError: the lake does not hold the timeframe.
         SourceError: the exchange cannot be reached, or does not have the timeframe.
     """
-    ccxt = _ccxt()
-    if live.exchange not in ccxt.exchanges:
-        raise UsageError("ccxt knows no such exchange", value=live.exchange)
-    api = getattr(ccxt, live.exchange)({"enableRateLimit": True, **live.config})
-    frame = timeframes.parse(live.timeframe)
-    client = _Client(ccxt, api, frame)
-    labels = {number: f"{live.exchange} {text} {frame}" for number, text in enumerate(live.symbols)}
+    asked = extra or Extra()
+    wanted = [symbols] if isinstance(symbols, str) else list(symbols)
+    until = None if asked.until is None else to_micros(asked.until, where="until")
+    venue = exchange if asked.venue is None else asked.venue
+    live = _Live(venue, timeframes.parse(timeframe), to_micros(since, where="since"), until)
+    if not wanted:
+        raise UsageError("which symbols?", where="symbols", todo="Give at least one, such as BTC/USDT.")
+    client = _client(exchange, asked.config, live.timeframe)
+    labels = {number: f"{exchange} {text} {live.timeframe}" for number, text in enumerate(wanted)}
     landing = Landing(lk, labels)
-    reports = []
-    for number, text in enumerate(live.symbols):
-        error = ""
-        try:
-            _land(landing, number, client, _span(lk, live, client, text), live.held_as)
-        except LakeError as failure:
-            error = str(failure)
-        landing.flush()
-        reports.append(landing.counts[number].report(labels[number], "ccxt", error))
-    return IngestReport(tuple(reports))
+    return IngestReport(tuple(_symbol(lk, landing, client, live, (n, text)) for n, text in enumerate(wanted)))
 
 
-def _span(lk: Any, live: Live, client: _Client, text: str) -> _Span:
-    """From the last candle held, or from ``since``."""
-    frame = timeframes.parse(live.timeframe)
-    last = lk.candles.last(names.canonical(text), frame, live.held_as)
-    first = to_micros(live.since, where="since")
-    start = first if last is None else max(first, last + timeframes.micros(frame))
-    end = client.now if live.until is None else min(client.now, to_micros(live.until, where="until") // 1000)
-    return _Span(client.market(text), frame, start // 1000, end)
+def _symbol(lk: Any, landing: Landing, client: _Client, live: _Live, what: tuple[int, str]) -> FileReport:
+    """One symbol fetched and landed; its failure is its own."""
+    number, text = what
+    error = ""
+    try:
+        _land(landing, number, client, _span(lk, live, client, text), live.venue)
+    except LakeError as failure:
+        error = str(failure)
+    landing.flush()
+    return landing.counts[number].report(landing.names[number], "ccxt", error)
+
+
+def _span(lk: Any, live: _Live, client: _Client, text: str) -> _Span:
+    """From behind the last candle held, or from ``since``."""
+    last = lk.candles.last(names.canonical(text), live.timeframe, live.venue)
+    start = live.since if last is None else max(live.since, last + timeframes.micros(live.timeframe))
+    end = client.now if live.until is None else min(client.now, live.until // 1000)
+    return _Span(client.market(text), live.timeframe, start // 1000, end)
+
+
+def _client(exchange: str, config: Mapping[str, Any], timeframe: str) -> _Client:
+    ccxt = _ccxt()
+    if exchange not in ccxt.exchanges:
+        raise UsageError("ccxt knows no such exchange", value=exchange)
+    return _Client(ccxt, getattr(ccxt, exchange)({"enableRateLimit": True, **config}), timeframe)
 
 
 def _land(landing: Landing, number: int, client: _Client, span: _Span, venue: str) -> None:

@@ -110,4 +110,4 @@ class _Merge:
             .join(candles.select("row", *_KEY), on=_KEY).select(pl.col("row").cast(pl.Int64), "file", "rows")
         )  # fmt: skip
         frame = candles.select(pl.col(name).cast(kind) for name, kind in CANDLES.items())
-        return Piece("candles", frame, tuple(tallies), shares)
+        return Piece("candles", frame, tuple(tallies), folded=True, shares=shares)

@@ -20,7 +20,7 @@ from lake.sources.done import Done
 from lake.sources.folding import fold_files
 from lake.sources.landing import GATHER_ROWS, Landing
 from lake.sources.pieces import Piece
-from lake.sources.plan import Job, Plan, Planned, plan
+from lake.sources.plan import Job, Plan, Planned, Request, plan
 from lake.sources.report import IngestReport
 from lake.spec import timeframes
 
@@ -68,9 +68,10 @@ def ingest(
     done = Done(lk.location)
     if options.timeframe:
         timeframes.parse(options.timeframe)
-    planned = plan(given, options, done, format)
+    at_once = workers or os.cpu_count() or 1
+    planned = plan(Request(tuple(given), options, format, at_once), done)
     run = _Run(lk, planned, done, progress or (lambda _: None))
-    for job, pieces in _read_ahead(planned.jobs, options, workers or os.cpu_count() or 1):
+    for job, pieces in _read_ahead(planned.jobs, options, at_once):
         run.take(job, pieces)
     return run.finish()
 

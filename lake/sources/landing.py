@@ -39,7 +39,7 @@ class Landing:
 
     def __init__(self, lk: Any, names: dict[int, str]) -> None:
         self._lk = lk
-        self._names = names
+        self.names = names
         self._pieces: list[Piece] = []
         self._rows = 0
         self.counts: dict[int, Counts] = {number: Counts() for number in names}
@@ -68,9 +68,10 @@ class Landing:
         frame = pl.concat([p.frame for p in pieces])
         shares = _shares(pieces)
         held = _held(self._lk, dataset, frame)
+        poorer = _poorer(pieces, held, frame)
         write = self._lk.candles.write_checked if dataset == "candles" else lambda rows: self._lk.write(dataset, rows)
-        receipt = write(_last_of_each(frame, dataset))
-        fate = fates(dataset, held, frame)
+        receipt = write(_last_of_each(frame.filter(~poorer), dataset))
+        fate = fates(dataset, held, frame).zip_with(~poorer, pl.repeat("duplicate", frame.height, eager=True))
         if receipt.rejected:
             fate = _refused(fate, frame, dataset, receipt)
         told = shares.join(pl.DataFrame({"row": pl.int_range(frame.height, eager=True), "fate": fate}), on="row")
@@ -86,7 +87,7 @@ class Landing:
             counts.reasons.update(tally.notes)
             if tally.rejected.height:
                 counts.reasons.update(dict(tally.rejected["reason"].value_counts().iter_rows()))
-                self._lk.quarantine(self._names[tally.file], tally.rejected.to_dicts(), dataset=piece.dataset)
+                self._lk.quarantine(self.names[tally.file], tally.rejected.to_dicts(), dataset=piece.dataset)
 
 
 def _shares(pieces: list[Piece]) -> pl.DataFrame:
@@ -113,6 +114,17 @@ def _held(lk: Any, dataset: str, frame: pl.DataFrame) -> pl.DataFrame:
     found: pl.DataFrame = lk.sql(sql, [frame[time].min(), frame[time].max(), names]).pl()
     typed = found.select(pl.col(name).cast(kind) for name, kind in SCHEMAS[dataset].items())
     return typed.join(frame.select(KEYS[dataset]), on=list(KEYS[dataset]), how="semi")
+
+
+def _poorer(pieces: list[Piece], held: pl.DataFrame, frame: pl.DataFrame) -> pl.Series:
+    """Candles folded from fewer trades than the lake's candle: their file starts or ends inside of it."""
+    folded = pl.concat([pl.repeat(p.folded, p.frame.height, eager=True) for p in pieces])
+    if not held.height or not folded.any():
+        return pl.repeat(False, frame.height, eager=True)
+    key = list(KEYS["candles"])
+    known = held.select(*key, known=pl.col("trade_count"))
+    fewer = frame.join(known, on=key, how="left", maintain_order="left").select(pl.col("known") > pl.col("trade_count"))
+    return fewer.to_series().fill_null(False) & folded
 
 
 def fates(dataset: str, held: pl.DataFrame, frame: pl.DataFrame) -> pl.Series:

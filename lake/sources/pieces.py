@@ -29,12 +29,14 @@ class Piece:
         dataset: ``candles`` or ``market_metrics``.
         frame: the rows, in the dataset's columns.
         tallies: of the files they were made from.
+        folded: whether the candles are made of trades, so that one may be made of fewer than the lake's.
         shares: ``row`` (place in the frame), ``file``, ``rows`` (how many rows of that file are in it).
     """
 
     dataset: str
     frame: pl.DataFrame
     tallies: tuple[Tally, ...]
+    folded: bool = False
     shares: pl.DataFrame = field(
         default_factory=lambda: pl.DataFrame(schema={"row": pl.Int64, "file": pl.Int64, "rows": pl.Int64})
     )
@@ -47,4 +49,4 @@ class Piece:
             file=pl.lit(file, dtype=pl.Int64), rows=pl.lit(1, dtype=pl.Int64)
         )
         tally = Tally(file, batch.rows_in, batch.rejected, batch.duplicate, batch.notes)
-        return cls(batch.dataset, batch.frame, (tally,), shares)
+        return cls(batch.dataset, batch.frame, (tally,), shares=shares)

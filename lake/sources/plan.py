@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,6 +40,16 @@ class Planned:
     path: Path
     source: Source
     identity: Identity
+    market: str | None  # whose trades it holds; None for candles
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A file met on the way, and whether the caller named it."""
+
+    number: int
+    path: Path
+    given: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,39 +69,53 @@ class Plan:
     settled: dict[int, FileReport] = field(default_factory=dict)
 
 
-def plan(paths: Iterable[str | Path], options: Options, done: Done, format: str | None) -> Plan:  # noqa: A002 - the public word
-    """Sniff every file and skip the finished ones.
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked for."""
+
+    paths: tuple[str | Path, ...]
+    options: Options
+    format: str | None = None
+    workers: int = 1
+
+
+def plan(request: Request, done: Done) -> Plan:
+    """Sniff every file, some at once, and skip the finished ones.
 
     Raises:
         SourceError: a path does not exist.
         UsageError: no source of that name.
     """
-    chosen = by_name(format) if format else None
-    found = list(_walk(paths))
+    chosen = by_name(request.format) if request.format else None
+    found = [_Found(number, path, given) for number, (path, given) in enumerate(_walk(request.paths))]
+    with ThreadPoolExecutor(request.workers, "plan") as pool:
+        seen = list(pool.map(lambda file: _examined(file, request.options, done, chosen), found))
     result = Plan(total=len(found))
-    series: dict[str, list[Planned]] = {}
-    for number, (path, given) in enumerate(found):
-        try:
-            source = _source(path, given, chosen)
-            if source is None:
-                result.settled[number] = FileReport(str(path), "", "skipped")
-                continue
-            identity = Identity.of(path, options, source.name)
-            if identity in done:
-                result.settled[number] = FileReport(str(path), source.name, "already there")
-                continue
-            check(path)
-            market = source.series(path, options)
-        except SourceError as error:
-            result.settled[number] = FileReport(str(path), "", "failed", error=str(error))
-            continue
-        planned = Planned(number, path, source, identity)
-        if market is None:
-            result.jobs.append(Job((planned,), folds=False))
+    markets: dict[str, list[Planned]] = {}
+    for file, what in zip(found, seen, strict=True):
+        if isinstance(what, FileReport):
+            result.settled[file.number] = what
+        elif what.market is None:
+            result.jobs.append(Job((what,), folds=False))
         else:
-            series.setdefault(market, []).append(planned)
-    result.jobs += [Job(tuple(files), folds=True) for files in series.values()]
+            markets.setdefault(what.market, []).append(what)
+    result.jobs += [Job(tuple(files), folds=True) for files in markets.values()]
     return result
+
+
+def _examined(file: _Found, options: Options, done: Done, chosen: Source | None) -> Planned | FileReport:
+    """A file to read, or the report of one that needs no reading."""
+    try:
+        source = _source(file.path, file.given, chosen)
+        if source is None:
+            return FileReport(str(file.path), "", "skipped")
+        identity = Identity.of(file.path, options, source.name)
+        if identity in done:
+            return FileReport(str(file.path), source.name, "already there")
+        check(file.path)
+        return Planned(file.number, file.path, source, identity, source.series(file.path, options))
+    except SourceError as error:
+        return FileReport(str(file.path), "", "failed", error=str(error))
 
 
 def _walk(paths: Iterable[str | Path]) -> Iterator[tuple[Path, bool]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import orjson
+
 from lake.spec.dataset import Dataset
 from lake.store.cold.table import ColdTable, Landed
 from lake.store.hot.entry import Row, Stored
@@ -46,7 +47,7 @@ class Drained:
     """What a drain moved: log entries by dataset, and what became of their rows."""
 
     entries: dict[str, int] = field(default_factory=dict)
-    landed: Landed = Landed()
+    landed: Landed = field(default_factory=Landed)
 
     def __add__(self, other: Drained) -> Drained:
         names = {**self.entries, **other.entries}
@@ -113,6 +114,6 @@ def key_text(ds: Dataset, row: Row) -> str:
 @contextmanager
 def sole_drainer(folder: Path, writer: str) -> Iterator[None]:
     """Holds the drain of one hot log, waiting for another thread or process that drains it."""
-    with open(folder / f"{writer}.drain", "a", encoding="utf-8") as lock:
+    with (folder / f"{writer}.drain").open("a", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -65,7 +65,7 @@ class Lease:
             return
         if self._guard is not None:
             self._guard.close()
-        self._guard = open(self._location.url(f"{FOLDER}/{self._name}"), encoding="utf-8")  # noqa: SIM115 - held
+        self._guard = Path(self._location.url(f"{FOLDER}/{self._name}")).open(encoding="utf-8")  # noqa: SIM115 - held
         fcntl.flock(self._guard, fcntl.LOCK_SH)
 
 
@@ -95,7 +95,7 @@ def _alive(location: Location, path: str, lease: Mapping[str, object]) -> bool:
 
 def _locked(path: Path) -> bool:
     try:
-        with open(path, encoding="utf-8") as file:
+        with path.open(encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -62,11 +63,15 @@ def _compact_partition(table: ColdTable, partition: tuple[str | None, ...], dry_
         nonlocal outcome
         files = [f for f in state.files.values() if _values(f, state) == partition]
         chosen = worth_compacting(files, table.settings.target_file_mb << 20)
-        outcome = Maintained(len(chosen), 0, sum(f.size for f in chosen), 0, 0, [f"{table.folder}/{f.path}" for f in chosen])
+        outcome = Maintained(
+            len(chosen), 0, sum(f.size for f in chosen), 0, 0, [f"{table.folder}/{f.path}" for f in chosen]
+        )
         if not chosen or dry_run:
             return Edit((), (), Landed(), frozenset())
         added = merged_files(table, chosen)
-        outcome = Maintained(len(chosen), len(added), outcome.bytes_before, sum(f.size for f in added), 0, outcome.files)
+        outcome = Maintained(
+            len(chosen), len(added), outcome.bytes_before, sum(f.size for f in added), 0, outcome.files
+        )
         return Edit(tuple(chosen), tuple(added), Landed(), frozenset([partition]), data_change=False)
 
     if table.state().version >= 0:
@@ -91,21 +96,19 @@ def merged_files(table: ColdTable, files: Sequence[DataFile]) -> list[DataFile]:
     count = max(1, round(size / (table.settings.target_file_mb << 20)))
     per_file = -(-rows // count) if rows else None
     pieces = (table.stored(p) for p in sorted_pieces(table, files) if p.height)
-    added = []
-    for group in _grouped(pieces, per_file):
-        added.append(write_file(table.location, table.ds, target, group))
-    return added
+    return [write_file(table.location, table.ds, target, group) for group in _grouped(pieces, per_file)]
 
 
 def _grouped(pieces: Iterator[pa.Table], rows: int | None) -> Iterator[list[pa.Table]]:
     group: list[pa.Table] = []
     held = 0
     for piece in pieces:
-        while rows is not None and held + piece.num_rows > rows:
-            yield [*group, piece.slice(0, rows - held)]
-            piece, group, held = piece.slice(rows - held), [], 0
-        group.append(piece)
-        held += piece.num_rows
+        rest = piece
+        while rows is not None and held + rest.num_rows > rows:
+            yield [*group, rest.slice(0, rows - held)]
+            rest, group, held = rest.slice(rows - held), [], 0
+        group.append(rest)
+        held += rest.num_rows
     if held:
         yield group
 
@@ -117,7 +120,7 @@ def sorted_pieces(table: ColdTable, files: Sequence[DataFile]) -> Iterator[pl.Da
     """
     schema = arrow_schema(table.ds)
     first = sort_columns(table.ds)[0]
-    low: object = None
+    low: Any = None
     for cut in [*_cuts(table, files, first), None]:
         wanted = {first: (low, cut)}
         frames = [frame_of(t) for t in table.reader.read(table.folder, files, wanted, schema)]
@@ -132,17 +135,17 @@ def sorted_pieces(table: ColdTable, files: Sequence[DataFile]) -> Iterator[pl.Da
         low = cut
 
 
-def _cuts(table: ColdTable, files: Sequence[DataFile], name: str) -> list[object]:
+def _cuts(table: ColdTable, files: Sequence[DataFile], name: str) -> list[Any]:
     """Values of the first sort column after which about ``_PIECE_ROWS`` rows are gathered."""
-    ends: list[tuple[object, int]] = []
+    ends: list[tuple[Any, int]] = []
     for file in files:
         footer = table.reader.footer(f"{table.folder}/{file.path}")
         for group, bounds in enumerate(footer.bounds(name)):
             if bounds is not None:
                 ends.append((bounds[1], footer.metadata.row_group(group).num_rows))
-    cuts: list[object] = []
+    cuts: list[Any] = []
     held = 0
-    for value, rows in sorted(ends, key=lambda e: e[0]):  # type: ignore[arg-type,return-value]
+    for value, rows in sorted(ends, key=lambda e: e[0]):
         held += rows
         if held >= _PIECE_ROWS and (not cuts or cuts[-1] != value):
             cuts.append(value)
@@ -150,7 +153,9 @@ def _cuts(table: ColdTable, files: Sequence[DataFile], name: str) -> list[object
     return cuts
 
 
-def retain(store: Store, days: dict[str, int], *, dry_run: bool = False, now: int | None = None) -> dict[str, Maintained]:
+def retain(
+    store: Store, days: dict[str, int], *, dry_run: bool = False, now: int | None = None
+) -> dict[str, Maintained]:
     """Remove rows whose event time is older than the days given, dataset by dataset.
 
     Rows that are still open are kept, however old.
@@ -174,7 +179,11 @@ def _retire(table: ColdTable, before: int, dry_run: bool) -> Maintained:
                 added += kept
                 rows += gone
         outcome = Maintained(
-            len(removed), len(added), sum(f.size for f in removed), sum(f.size for f in added), rows,
+            len(removed),
+            len(added),
+            sum(f.size for f in removed),
+            sum(f.size for f in added),
+            rows,
             [f"{table.folder}/{f.path}" for f in removed],
         )
         if dry_run:

@@ -53,7 +53,9 @@ def read_settings(location: Location) -> Settings:
 
 def _create(location: Location, create: bool) -> None:
     if not create:
-        raise NotALakeError("there is no lake here", where=location.uri, todo="Make one with `lake init`, or check the path.")
+        raise NotALakeError(
+            "there is no lake here", where=location.uri, todo="Make one with `lake init`, or check the path."
+        )
     found = [n for n in location.list_names("") if not n.startswith(".")]
     if found:
         raise NotALakeError(

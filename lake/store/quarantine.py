@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -34,7 +34,7 @@ class Quarantine:
             )
             for row, reason in rows
         ]
-        day = datetime.fromtimestamp(at / 1e6, timezone.utc).date().isoformat()
+        day = datetime.fromtimestamp(at / 1e6, UTC).date().isoformat()
         self._location.write(f"{FOLDER}/{dataset}/{day}-{uuid.uuid4().hex}.jsonl", b"\n".join(lines) + b"\n")
 
     def read(self, dataset: str | None = None) -> Iterator[dict[str, Any]]:

@@ -169,5 +169,7 @@ def hot_folder(location: Location, settings: Settings) -> Path:
         return Path(location.url("_hot"))
     folder = settings.hot_folder_for(location.uri)
     if not folder:
-        raise UsageError("a remote lake needs a local folder for its hot logs", where=location.uri, todo="Set LAKE_HOT_FOLDER.")
+        raise UsageError(
+            "a remote lake needs a local folder for its hot logs", where=location.uri, todo="Set LAKE_HOT_FOLDER."
+        )
     return Path(folder)

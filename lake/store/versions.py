@@ -98,7 +98,9 @@ def tagged(store: Store, name: str) -> LakeVersion:
     """
     raw = store.location.read_or_none(f"{FOLDER}/{name}.json") if _NAME.fullmatch(name) else None
     if raw is None:
-        raise UnknownVersionError("no such tag", value=name, todo=f"There are: {', '.join(sorted(tags(store))) or 'none'}.")
+        raise UnknownVersionError(
+            "no such tag", value=name, todo=f"There are: {', '.join(sorted(tags(store))) or 'none'}."
+        )
     return LakeVersion(json.loads(raw)["datasets"])
 
 

@@ -92,7 +92,9 @@ def file_of(add: Mapping[str, Any]) -> DataFile:
     """The file that a log's ``add`` action describes."""
     values = add.get("partitionValues") or {}
     pairs = values.items() if isinstance(values, Mapping) else values
-    return DataFile(unquote(add["path"]), int(add["size"]), dict(pairs), int(add["modificationTime"] or 0), add.get("stats"))
+    return DataFile(
+        unquote(add["path"]), int(add["size"]), dict(pairs), int(add["modificationTime"] or 0), add.get("stats")
+    )
 
 
 def _bound(value: Any, round_up_micros: int) -> Any:

@@ -103,13 +103,15 @@ class DeltaLog:
 
     def checkpoint(self) -> None:
         """Write a checkpoint of the newest version, durably, so that opening reads it and not every commit."""
-        table = DeltaTable(self.location.url(self.folder), storage_options=self.location.delta_options or None)
+        table = DeltaTable(self.location.url(self.folder), storage_options=dict(self.location.delta_options) or None)
         table.create_checkpoint()
         self.location.sync([self._checkpoint(table.version()), self._pointer])
 
     def forget_expired(self) -> None:
         """Delete log entries that are older than the table's log retention and lie before a checkpoint."""
-        DeltaTable(self.location.url(self.folder), storage_options=self.location.delta_options or None).cleanup_metadata()
+        DeltaTable(
+            self.location.url(self.folder), storage_options=dict(self.location.delta_options) or None
+        ).cleanup_metadata()
 
     def versions(self) -> list[int]:
         """Versions whose own log entry is still kept, ascending."""
@@ -131,9 +133,7 @@ class DeltaLog:
             except (pa.ArrowInvalid, FileNotFoundError):
                 continue  # torn, or just cleaned away: an older one and the log behind it say the same
             actions = (
-                {name: value}
-                for name in _CHECKPOINT_COLUMNS
-                for value in table.column(name).drop_null().to_pylist()
+                {name: value} for name in _CHECKPOINT_COLUMNS for value in table.column(name).drop_null().to_pylist()
             )
             return TableState().after(found, actions, self.folder)
         return TableState()
@@ -189,7 +189,9 @@ def settle(writer: str, sequence: int) -> Action:
     return {"txn": {"appId": writer, "version": sequence, "lastUpdated": now_micros() // 1000}}
 
 
-def _metadata(table_id: str, schema: pa.Schema, partitioned_by: Sequence[str], configuration: Mapping[str, str]) -> Action:
+def _metadata(
+    table_id: str, schema: pa.Schema, partitioned_by: Sequence[str], configuration: Mapping[str, str]
+) -> Action:
     return {
         "metaData": {
             "id": table_id,

@@ -78,7 +78,9 @@ class Merger:
     ) -> Change:
         known, same, dropped = found
         stored, unchanged = sum(k.height for k in known), sum(k.height for k in same)
-        fresh = incoming.join(pl.concat(same), on=self._key, how="anti", maintain_order="left") if unchanged else incoming
+        fresh = (
+            incoming.join(pl.concat(same), on=self._key, how="anti", maintain_order="left") if unchanged else incoming
+        )
         merged = () if fresh.is_empty() else small_files_to_merge(files, fresh.height, touched=set(dropped))
         return Change(
             partition,

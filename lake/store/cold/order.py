@@ -55,4 +55,6 @@ def is_unique_and_ordered(ds: Dataset, frame: pl.DataFrame) -> bool:
     """
     columns = sort_columns(ds)
     outside = [c for c in ds.partition.columns if frame.get_column(c).n_unique() > 1]
-    return not outside and set(ds.key) <= {*columns, *ds.partition.columns} and is_ordered(frame, columns, strictly=True)
+    return (
+        not outside and set(ds.key) <= {*columns, *ds.partition.columns} and is_ordered(frame, columns, strictly=True)
+    )

@@ -67,7 +67,9 @@ def write_file(location: Location, ds: Dataset, target: FileTarget, tables: Iter
                 for part in row_groups(table):
                     writer.write_table(part, row_group_size=ROW_GROUP_ROWS)
         footer = writer.writer.metadata
-    return DataFile(path, location.size(full), target.partition, now_micros() // 1000, json.dumps(_stats(footer, first.schema)))
+    return DataFile(
+        path, location.size(full), target.partition, now_micros() // 1000, json.dumps(_stats(footer, first.schema))
+    )
 
 
 def row_groups(table: pa.Table) -> Iterator[pa.Table]:

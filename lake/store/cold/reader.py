@@ -78,7 +78,9 @@ class FileReader:
             footer = Footer(pq.read_metadata(self.location.open_input(path)))
         except (FileNotFoundError, pa.ArrowInvalid) as error:
             raise CorruptLakeError(
-                f"a data file cannot be read: {error}", where=path, todo="Run `lake verify`, then restore it from a backup."
+                f"a data file cannot be read: {error}",
+                where=path,
+                todo="Run `lake verify`, then restore it from a backup.",
             ) from error
         with self._lock:
             self._footers[path] = footer
@@ -102,7 +104,9 @@ class FileReader:
         path = f"{folder}/{file.path}"
         footer = self.footer(path)
         stored = [n for n in schema.names if n in footer.names]
-        opened = pq.ParquetFile(self.location.open_input(path), metadata=footer.metadata, memory_map=self.location.is_local)
+        opened = pq.ParquetFile(
+            self.location.open_input(path), metadata=footer.metadata, memory_map=self.location.is_local
+        )
         with opened:
             table = opened.read_row_groups(list(groups), columns=stored)
         return conform(table, file.partition, schema)

@@ -32,7 +32,7 @@ _FILE_ROWS = 1_048_576  # rows of one file of a bulk write; two are written side
 _WRITERS = 2
 
 
-class _LostRace(Exception):
+class _LostRaceError(Exception):
     """Another commit took the version; plan again."""
 
 
@@ -45,9 +45,7 @@ class Landed:
     unchanged: int = 0
 
     def __add__(self, other: Landed) -> Landed:
-        return Landed(
-            self.inserted + other.inserted, self.updated + other.updated, self.unchanged + other.unchanged
-        )
+        return Landed(self.inserted + other.inserted, self.updated + other.updated, self.unchanged + other.unchanged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +133,9 @@ class ColdTable:
             CommitConflictError: others won every time.
         """
         state = self.ready()
-        for attempt in stamina.retry_context(on=_LostRace, attempts=_ATTEMPTS, timeout=120, wait_initial=0.002, wait_max=0.5):
+        for attempt in stamina.retry_context(
+            on=_LostRaceError, attempts=_ATTEMPTS, timeout=120, wait_initial=0.002, wait_max=0.5
+        ):
             with attempt:
                 state = self.state()
                 if settled and state.settled(settled[0]) >= settled[1]:
@@ -161,7 +161,7 @@ class ColdTable:
             base = self.log.follow(base)
             if not self._still_holds(state, base, edit, settled):
                 self.location.delete([f"{self.folder}/{f.path}" for f in edit.added])
-                raise _LostRace
+                raise _LostRaceError
 
     def _still_holds(self, planned: TableState, now: TableState, edit: Edit, settled: tuple[str, int] | None) -> bool:
         """Whether the edit can be committed on ``now`` as it is: nobody touched its partitions, schema or writer."""
@@ -237,7 +237,9 @@ class ColdTable:
         """The columns that are in the files, in their exact stored types."""
         schema = arrow_schema(self.ds)
         inside = [f for f in schema if f.name not in self.ds.partitioned_by]
-        return frame.select(f.name for f in inside).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.schema(inside))
+        return (
+            frame.select(f.name for f in inside).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.schema(inside))
+        )
 
     def write(self, partition: Mapping[str, str | None], frame: pl.DataFrame) -> list[DataFile]:
         """Write sorted rows of one partition as new files (not committed, not yet durable)."""
@@ -253,7 +255,9 @@ def _values(file: DataFile, partitioned_by: Sequence[str]) -> tuple[str | None, 
     return tuple(file.partition.get(name) for name in partitioned_by)
 
 
-def split_by_partition(frame: pl.DataFrame, columns: Sequence[str]) -> Iterator[tuple[tuple[str | None, ...], pl.DataFrame]]:
+def split_by_partition(
+    frame: pl.DataFrame, columns: Sequence[str]
+) -> Iterator[tuple[tuple[str | None, ...], pl.DataFrame]]:
     """The frame's rows by partition."""
     if frame.is_empty():
         return

@@ -9,7 +9,7 @@ import re
 import socket
 import sys
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
@@ -73,7 +73,7 @@ def try_claim(folder: Path, writer: str) -> Claim | None:
 
 
 def _try(folder: Path, writer: str) -> Claim | None:
-    lock = open(folder / f"{writer}.lock", "a+", encoding="utf-8")  # noqa: SIM115 - held as long as the claim
+    lock = (folder / f"{writer}.lock").open("a+", encoding="utf-8")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -81,7 +81,7 @@ def _try(folder: Path, writer: str) -> Claim | None:
         return None
     lock.seek(0)
     lock.truncate()
-    since = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    since = datetime.now(UTC).isoformat(timespec="seconds")
     json.dump({"pid": os.getpid(), "command": " ".join(sys.argv)[:200], "since": since}, lock)
     lock.flush()
     return Claim(writer, folder, lock)

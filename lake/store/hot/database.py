@@ -73,7 +73,8 @@ class HotDatabase:
         """Entries after ``sequence``, in order."""
         where, values = ("", ()) if dataset is None else (" AND dataset = ?", (dataset,))
         rows = self._connection.execute(
-            f"SELECT seq, dataset, payload FROM log WHERE seq > ?{where} ORDER BY seq LIMIT ?", (sequence, *values, limit)
+            f"SELECT seq, dataset, payload FROM log WHERE seq > ?{where} ORDER BY seq LIMIT ?",
+            (sequence, *values, limit),
         )
         return [Stored(*row) for row in rows]
 

@@ -126,7 +126,7 @@ class GroupCommit:
             group, self._waiting = self._waiting, []
         try:
             self._commit(group)
-        except BaseException as error:  # every waiter must learn of it, whatever it is
+        except BaseException as error:  # noqa: BLE001 - every waiter must learn of it, whatever it is
             for batch in group:
                 batch.error = error
         with self._mutex:

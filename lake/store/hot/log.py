@@ -208,7 +208,7 @@ def _rescue(path: Path) -> list[tuple[int, str, bytes]]:
     connection = sqlite3.connect(path)
     try:
         for row in connection.execute("SELECT seq, dataset, payload FROM log ORDER BY seq"):
-            found.append(row)
+            found.append(row)  # noqa: PERF402 - what was read before the damage must be kept
     except sqlite3.DatabaseError:
         pass  # the damage begins here; what came before it is kept
     finally:

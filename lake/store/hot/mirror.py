@@ -113,9 +113,7 @@ class HotMirror:
 
     def _take(self, stored: list[Stored], settled: Mapping[str, int]) -> None:
         fresh = [s for s in stored if s.sequence > self._seen]
-        datasets = {
-            name: HotRows(rows.after(settled.get(name, -1))) for name, rows in self._view.datasets.items()
-        }
+        datasets = {name: HotRows(rows.after(settled.get(name, -1))) for name, rows in self._view.datasets.items()}
         by_dataset: dict[str, list[Stored]] = {}
         for entry in {s.sequence: s for s in fresh}.values():
             by_dataset.setdefault(entry.dataset, []).append(entry)
@@ -124,7 +122,7 @@ class HotMirror:
             known = datasets.get(name)
             datasets[name] = HotRows(frame if known is None else _joined(known.frame, frame))
         if fresh:
-            self._seen = max(self._seen, max(s.sequence for s in fresh))
+            self._seen = max(self._seen, *(s.sequence for s in fresh))
         self._view = HotView(self.writer, max(self._view.last, self._seen), datasets)
 
 
