@@ -76,7 +76,7 @@ BROKEN = {
         csv_text([r[:3] + r[4:] for r in kline_rows(5)], HEADER.replace(",low", "")).encode(),
         "no column low",
     ),
-    "a parquet of another kind": ("users.parquet", _parquet(pl.DataFrame({"name": ["a"], "age": [3]})), "no known kind"),
+    "a parquet of another kind": ("users.parquet", _parquet(pl.DataFrame({"name": ["a"]})), "no known kind"),
     "a binance dump cut in its columns": (
         "BTCUSDT-1m-2024-01.csv", csv_text([r[:9] for r in kline_rows(5)]).encode(), "no known kind",
     ),

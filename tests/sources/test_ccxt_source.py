@@ -12,7 +12,7 @@ import stamina
 
 from lake.errors import InvalidTimeError, MissingExtraError, SourceError, UnknownTimeframeError, UsageError
 from lake.sources import ccxt_source
-from lake.sources.ccxt_source import Live, ingest_ccxt
+from lake.sources.ccxt_source import Extra, ingest_ccxt
 from lake.sources.report import IngestReport
 from tests.sources.exchange import STEP, Exchange, kline, serving
 from tests.sources.recorder import RecordingLake
@@ -35,7 +35,7 @@ def lk(tmp_path: Path) -> RecordingLake:
 
 def _fetch(lk: RecordingLake, exchange: Exchange, symbols: list[str], minutes: int | None = None) -> IngestReport:
     until = None if minutes is None else SINCE + timedelta(minutes=minutes)
-    return ingest_ccxt(lk, Live("binance", symbols, "1m", SINCE, until, config=exchange.config()))
+    return ingest_ccxt(lk, "binance", symbols, "1m", SINCE, Extra(until, config=exchange.config()))
 
 
 def _minutes(lk: RecordingLake) -> list[int]:
@@ -66,7 +66,7 @@ def test_the_candle_that_is_still_forming_is_not_taken(lk: RecordingLake) -> Non
     now = int(time.time() * 1000)
     first = now // STEP * STEP - 10 * STEP
     with serving(Exchange(first, now + STEP)) as exchange:
-        ingest_ccxt(lk, Live("binance", ["BTC/USDT"], "1m", first, config=exchange.config()))
+        ingest_ccxt(lk, "binance", "BTC/USDT", "1m", first, Extra(config=exchange.config()))
     assert all(opened + STEP <= int(time.time() * 1000) for opened in _minutes(lk))
     assert len(_minutes(lk)) in {10, 11}
 
@@ -97,23 +97,23 @@ def test_an_exchange_that_stays_down_is_one_sentence_and_keeps_what_landed(lk: R
 
 def test_a_timeframe_the_exchange_lacks_is_refused(lk: RecordingLake) -> None:
     with serving(Exchange(FIRST, FIRST)) as exchange:
-        live = Live("binance", ["BTC/USDT"], "1m", SINCE, config={**exchange.config(), "timeframes": {"1m": None}})
+        extra = Extra(config={**exchange.config(), "timeframes": {"1m": None}})
         with pytest.raises(SourceError, match="no candles of this timeframe"):
-            ingest_ccxt(lk, live)
+            ingest_ccxt(lk, "binance", "BTC/USDT", "1m", SINCE, extra)
 
 
 def test_an_unknown_exchange_is_refused(lk: RecordingLake) -> None:
     with pytest.raises(UsageError, match="ccxt knows no such exchange"):
-        ingest_ccxt(lk, Live("nowhere", ["BTC/USDT"], "1m", SINCE))
+        ingest_ccxt(lk, "nowhere", ["BTC/USDT"], "1m", SINCE)
 
 
-def test_what_cannot_be_fetched_is_refused_before_anything_is_asked() -> None:
+def test_what_cannot_be_fetched_is_refused_before_anything_is_asked(lk: RecordingLake) -> None:
     with pytest.raises(InvalidTimeError, match="since"):
-        Live("binance", ["BTC/USDT"], "1m", "2024-01-01 00:00")
+        ingest_ccxt(lk, "binance", ["BTC/USDT"], "1m", "2024-01-01 00:00")
     with pytest.raises(UnknownTimeframeError, match="7m"):
-        Live("binance", ["BTC/USDT"], "7m", SINCE)
+        ingest_ccxt(lk, "binance", ["BTC/USDT"], "7m", SINCE)
     with pytest.raises(UsageError, match="which symbols"):
-        Live("binance", "BTC/USDT", "1m", SINCE)
+        ingest_ccxt(lk, "binance", [], "1m", SINCE)
 
 
 def test_without_ccxt_it_says_what_to_install(lk: RecordingLake, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,4 +122,4 @@ def test_without_ccxt_it_says_what_to_install(lk: RecordingLake, monkeypatch: py
 
     monkeypatch.setattr(ccxt_source.importlib, "import_module", missing)
     with pytest.raises(MissingExtraError, match="fetching candles needs ccxt"):
-        ingest_ccxt(lk, Live("binance", ["BTC/USDT"], "1m", SINCE))
+        ingest_ccxt(lk, "binance", ["BTC/USDT"], "1m", SINCE)

@@ -141,6 +141,14 @@ def test_trades_cut_into_files_anyhow_fold_into_the_same_candles(lk: RecordingLa
     assert (candles["open"][0], candles["trade_count"][0], candles["taker_buy_volume"].sum()) == (100.0, 9, 300.0)
 
 
+def test_a_file_that_starts_inside_a_candle_does_not_replace_the_whole_one(lk: RecordingLake, tmp_path: Path) -> None:
+    ingest(lk, written(tmp_path, "BTCUSDT-trades-2024-01.csv", _trades(0, 600)))
+    whole = lk.rows["candles"].sort("open_time")
+    (file,) = ingest(lk, written(tmp_path, "BTCUSDT-trades-2024-02.csv", _trades(100, 300))).files
+    assert (file.duplicate, file.updated, file.balanced) == (200, 0, True)
+    assert lk.rows["candles"].sort("open_time").equals(whole)
+
+
 def test_trades_in_many_batches_fold_as_in_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = written(tmp_path, "BTCUSDT-trades-2024-01.csv", _trades(0, 600))
     whole = RecordingLake(tmp_path / "a")
