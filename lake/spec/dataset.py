@@ -10,6 +10,9 @@ from functools import cached_property
 from lake.errors import SpecError, UnknownColumnError
 
 
+_TIME_NAMES = frozenset({"date", "datetime", "timestamp", "time"})
+
+
 class Type(enum.Enum):
     """Logical type of a column."""
 
@@ -90,7 +93,6 @@ class Dataset:
         retention_days: rows older than this (by event time) may be retired; None keeps all.
         generated_id: the key column that gets a UUIDv7 when the caller gives none.
         defaults: values for columns that the caller left out; ``"now"`` in a time column is the clock.
-        aliases: other names under which callers give a column, such as ``date`` for ``open_time``.
     """
 
     name: str
@@ -106,7 +108,6 @@ class Dataset:
     retention_days: int | None = None
     generated_id: str | None = None
     defaults: Mapping[str, object] | None = None
-    aliases: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         names = [c.name for c in self.columns]
@@ -114,7 +115,6 @@ class Dataset:
             raise SpecError("a column is declared twice", where=self.name, value=names)
         used = [*self.key, self.event_time, *self.sort, *self.partition.columns, *(self.open_when or ())]
         used += [c for c in (self.partition.time, self.generated_id) if c] + list(self.defaults or ())
-        used += (self.aliases or {}).values()
         for name in used:
             if name not in names:
                 raise SpecError("the specification names a column that it does not declare", where=self.name, value=name)
@@ -139,6 +139,11 @@ class Dataset:
             raise UnknownColumnError(
                 f"no column {name!r}", where=self.name, todo=f"It has: {', '.join(self.by_name)}."
             ) from None
+
+    @cached_property
+    def time_aliases(self) -> frozenset[str]:
+        """Other names under which callers give the event time, in lower case; a dataset's own columns are none."""
+        return _TIME_NAMES - frozenset(self.by_name)
 
     @property
     def partitioned_by(self) -> tuple[str, ...]:

@@ -7,6 +7,8 @@ row has. A candle costs about three microseconds.
 from __future__ import annotations
 
 import math
+import operator
+import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from typing import Any
@@ -14,14 +16,16 @@ from typing import Any
 import orjson
 
 from lake.clock import now_micros, uuid7
-from lake.errors import InvalidRowError
-from lake.spec import symbols
+from lake.errors import InvalidRowError, UnknownTimeframeError
+from lake.spec import symbols, timeframes
 from lake.spec.dataset import Column, Dataset, Type
 from lake.spec.times import to_micros
 
 Convert = Callable[[Any], Any]
 RowChecker = Callable[[Mapping[str, Any]], dict[str, Any]]
 _compiled: dict[int, tuple[Dataset, RowChecker]] = {}
+_INT64 = (-(2**63), 2**63 - 1)
+_DIGITS = re.compile(r"[+-]?\d{1,19}")
 _YES, _NO = {"true", "yes", "t", "1"}, {"false", "no", "f", "0"}
 
 
@@ -42,7 +46,7 @@ def _compile(ds: Dataset) -> RowChecker:
     required = [c.name for c in ds.columns if c.required]
     defaults = tuple((name, value) for name, value in (ds.defaults or {}).items() if value != "now")
     nows = tuple(name for name, value in (ds.defaults or {}).items() if value == "now")
-    generated = ds.generated_id
+    generated, event = ds.generated_id, ds.event_time
     keeps_extra = "extra" in convert
 
     def check(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -59,6 +63,8 @@ def _compile(ds: Dataset) -> RowChecker:
             value = function(value)
             if value is not None:
                 done[name] = value
+        if unknown is not None and event not in done:
+            _take_time(unknown, done, event, ds.time_aliases, convert[event])
         for name, value in defaults:
             if name not in done:
                 done[name] = value
@@ -77,6 +83,15 @@ def _compile(ds: Dataset) -> RowChecker:
     return check
 
 
+def _take_time(unknown: dict[str, Any], done: dict[str, Any], event: str, aliases: frozenset[str], convert: Convert) -> None:
+    """The event time under another common name, such as ``timestamp``."""
+    for name in [n for n in unknown if isinstance(n, str) and n.lower() in aliases]:
+        value = convert(unknown.pop(name))
+        if value is not None:
+            done[event] = value
+        return
+
+
 def _missing(ds: Dataset, name: str, row: Mapping[str, Any]) -> InvalidRowError:
     return InvalidRowError("a required value is missing", where=f"{ds.name}.{name}", value=dict(row), todo=f"Give {name!r}.")
 
@@ -91,13 +106,13 @@ def _keep_unknown(ds: Dataset, done: dict[str, Any], unknown: dict[str, Any], ke
     kept = orjson.loads(done["extra"]) if "extra" in done else {}
     if not isinstance(kept, dict):
         kept = {"extra": kept}
-    done["extra"] = orjson.dumps({**kept, **unknown}, default=str, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY).decode()
+    done["extra"] = json_text({**kept, **unknown}, f"{ds.name}.extra", default=str)
 
 
 def _converter(ds: Dataset, column: Column) -> Convert:
     where = f"{ds.name}.{column.name}"
     if column.type is Type.TIMESTAMP:
-        return lambda value: to_micros(value, where=where)
+        return lambda value: None if value != value else to_micros(value, where=where)
     if column.type is Type.FLOAT:
         return _float(column, where)
     if column.type is Type.INT:
@@ -108,7 +123,7 @@ def _converter(ds: Dataset, column: Column) -> Convert:
         return lambda value: json_text(value, where)
     if column.type is Type.DATE:
         return lambda value: _date(value, where)
-    return _text(column, where)
+    return _text(ds, column, where)
 
 
 def _float(column: Column, where: str) -> Convert:
@@ -130,28 +145,50 @@ def _float(column: Column, where: str) -> Convert:
 
 
 def _number(value: Any, where: str) -> float:
+    if _is_null(value):
+        return math.nan
     if isinstance(value, bool):
         raise InvalidRowError("a number is wanted", where=where, value=value)
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidRowError("a number is wanted", where=where, value=value, todo="Give an int or a float.") from None
 
 
 def _int(column: Column, where: str) -> Convert:
     def convert(value: Any) -> int | None:
         if type(value) is not int:
-            number = _number(value, where)
-            if number != number and not column.required:
+            value = _whole(value, where)
+            if value is None:
                 return None
-            if not math.isfinite(number) or number != int(number):
-                raise InvalidRowError("a whole number is wanted", where=where, value=value)
-            value = int(number)
+        if not _INT64[0] <= value <= _INT64[1]:
+            raise InvalidRowError("a whole number of at most 64 bits is wanted", where=where, value=value)
         if (column.minimum is not None and value < column.minimum) or (column.maximum is not None and value > column.maximum):
             raise _out_of_range(column, where, value)
         return int(value)
 
     return convert
+
+
+def _whole(value: Any, where: str) -> int | None:
+    """Exact, however large: only what is a float already goes through one."""
+    try:
+        return operator.index(value) if not isinstance(value, bool) else int(str(value))
+    except (TypeError, ValueError):
+        pass
+    if isinstance(value, str) and _DIGITS.fullmatch(value.strip()):
+        return int(value)
+    number = _number(value, where)
+    if number != number:
+        return None
+    if not math.isfinite(number) or number != int(number):
+        raise InvalidRowError("a whole number is wanted", where=where, value=value)
+    return int(number)
+
+
+def _is_null(value: Any) -> bool:
+    """Whether it is a null of pandas, which neither compares nor converts."""
+    return type(value).__name__ in ("NAType", "NaTType")
 
 
 def _out_of_range(column: Column, where: str, value: object) -> InvalidRowError:
@@ -171,11 +208,54 @@ def _bool(value: Any, where: str) -> bool:
     raise InvalidRowError("yes or no is wanted", where=where, value=value, todo="Give True or False.")
 
 
-def _text(column: Column, where: str) -> Convert:
+def _symbol(where: str, may_be_empty: bool) -> Convert:
+    def convert(value: Any) -> str | None:
+        found = symbols.canonical(value if type(value) is str and value.isascii() else _string(value, where))
+        return found if found or may_be_empty else _empty(where)
+
+    return convert
+
+
+def _words(where: str, may_be_empty: bool) -> Convert:
+    def convert(value: Any) -> str | None:
+        if type(value) is not str or not value.isascii():
+            value = _string(value, where)
+        return value if value or may_be_empty else _empty(where)
+
+    return convert
+
+
+def _timeframe(column: Column, where: str) -> Convert:
+    """Candles have timeframes that the lake holds; elsewhere one that it does not hold is kept as given."""
+    held = timeframes.TABLE
+
+    def convert(value: Any) -> str:
+        if type(value) is str and value in held:
+            return value
+        try:
+            return timeframes.parse(value)
+        except UnknownTimeframeError as error:
+            if not column.choices:
+                return _string(value, where)
+            raise UnknownTimeframeError(error.what, where=where, value=value, todo=error.todo) from None
+
+    return convert
+
+
+def _empty(where: str) -> None:
+    raise InvalidRowError("a text that may not be empty", where=where, value="")
+
+
+def _text(ds: Dataset, column: Column, where: str) -> Convert:
+    may_be_empty = not column.required or (ds.defaults or {}).get(column.name) == ""
+    if column.name == ds.generated_id:
+        return lambda value: _words(where, may_be_empty=True)(value) or None
     if column.name == "symbol":
-        return lambda value: symbols.canonical(value if isinstance(value, str) else _string(value, where))
+        return _symbol(where, may_be_empty)
+    if column.name == "timeframe":
+        return _timeframe(column, where)
     if not column.choices:
-        return lambda value: value if type(value) is str else _string(value, where)
+        return _words(where, may_be_empty)
     known = {c.lower(): c for c in column.choices}
     exact = frozenset(column.choices)
 
@@ -194,10 +274,18 @@ def _text(column: Column, where: str) -> Convert:
 
 def _string(value: Any, where: str) -> str:
     if isinstance(value, str):
+        _valid(value, where)
         return str(value)
     if isinstance(value, (bool, list, dict, tuple, set, bytes)):
         raise InvalidRowError("text is wanted", where=where, value=value)
     return str(value)
+
+
+def _valid(text: str, where: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidRowError("text with half a character (a lone surrogate)", where=where, value=text) from None
 
 
 def _date(value: Any, where: str) -> str:
@@ -211,7 +299,7 @@ def _date(value: Any, where: str) -> str:
         raise InvalidRowError("a date is wanted", where=where, value=value, todo="Give a date or YYYY-MM-DD.") from None
 
 
-def json_text(value: Any, where: str = "") -> str:
+def json_text(value: Any, where: str = "", default: Callable[[Any], Any] | None = None) -> str:
     """A value as JSON text; text that is JSON already stays as it is.
 
     Raises:
@@ -221,12 +309,13 @@ def json_text(value: Any, where: str = "") -> str:
     ('{"rsi":58.5}', '{"a": 1}', '"plain words"')
     """
     if isinstance(value, str):
+        _valid(value, where)
         try:
             orjson.loads(value)
         except orjson.JSONDecodeError:
             return orjson.dumps(value).decode()
         return value
     try:
-        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY).decode()
+        return orjson.dumps(value, default=default, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY).decode()
     except TypeError as error:
         raise InvalidRowError(f"it cannot be JSON: {error}", where=where, value=value) from None
