@@ -1,0 +1,82 @@
+"""The ingest against the real lake: the same rows as a perfect store, and no row lost or doubled by a kill."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+
+import lake
+from lake.sources.base import KEYS, SCHEMAS, Options
+from lake.sources.ingest import ingest
+from tests.sources.made import START, csv_text, kline_rows, written
+from tests.sources.recorder import RecordingLake
+
+PROGRAM = """
+import sys
+import lake
+from lake.sources import landing
+from lake.sources.ingest import ingest
+
+landing.GATHER_ROWS = 6_000
+with lake.open(sys.argv[1]) as lk:
+    print("open", flush=True)
+    ingest(lk, sys.argv[2], workers=2)
+"""
+
+
+def _all(lk: lake.Lake, dataset: str) -> pl.DataFrame:
+    held = lk.sql(f"select {', '.join(SCHEMAS[dataset])} from {dataset}").pl()
+    return held.select(pl.col(name).cast(kind) for name, kind in SCHEMAS[dataset].items()).sort(KEYS[dataset])
+
+
+def test_the_real_files_land_as_in_a_perfect_store(shared_data: Path, tmp_path: Path) -> None:
+    folders = [shared_data / "ohlcv", shared_data / "trades"]
+    model = RecordingLake(tmp_path / "model")
+    expected = ingest(model, folders)
+    with lake.open(str(tmp_path / "lake")) as lk:
+        report = ingest(lk, folders)
+        assert report.as_dict() == expected.as_dict()
+        for dataset in KEYS:
+            assert _all(lk, dataset).equals(model.rows[dataset].sort(KEYS[dataset]))
+        assert sum(1 for _ in lk.writer.quarantine.read()) == report.totals["quarantined"]
+    with lake.open(str(tmp_path / "lake")) as lk:
+        assert ingest(lk, folders).totals["already there"] == report.totals["done"]
+
+
+def test_small_files_go_through_hot_and_count_the_same(tmp_path: Path) -> None:
+    written(tmp_path / "in", "BTCUSDT-1m-2024-01-01.csv", csv_text(kline_rows(10)))
+    written(tmp_path / "in", "BTCUSDT-1m-2024-01-02.csv", csv_text(kline_rows(10, start=START + 5 * 60_000)))
+    with lake.open(str(tmp_path / "lake")) as lk:
+        report = ingest(lk, tmp_path / "in")
+        assert (report.totals["landed"], report.totals["updated"], report.balanced) == (15, 5, True)
+        again = ingest(lk, tmp_path / "in", Options(time_unit="ms"))
+        assert (again.totals["landed"], again.balanced) == (0, True)
+        assert _all(lk, "candles").height == 15
+
+
+def test_a_killed_ingest_loses_and_doubles_nothing_once_it_is_run_again(tmp_path: Path) -> None:
+    rng = random.Random(3)
+    folder, address = tmp_path / "in", str(tmp_path / "lake")
+    for number in range(12):
+        written(folder, f"SYM{number}USDT-1m-2024-01.csv", csv_text(kline_rows(4_000)))
+    for _ in range(4):
+        child = subprocess.Popen([sys.executable, "-c", PROGRAM, address, str(folder)], stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"open\n"
+        time.sleep(rng.uniform(0.02, 0.5))
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+    with lake.open(address) as lk:
+        report = ingest(lk, folder)
+        assert report.balanced
+        assert report.failed == ()
+        held = _all(lk, "candles")
+        assert held.height == held.select(KEYS["candles"]).n_unique() == 48_000
+        assert held["symbol"].n_unique() == 12
