@@ -182,6 +182,7 @@ class Lake:
     def close(self) -> None:
         """Close the lake; what was acknowledged stays where it is."""
         self._engine.close()
+        self.writer.close()
         self._store.close()
 
     def __enter__(self) -> Self:

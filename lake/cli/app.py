@@ -29,7 +29,9 @@ class Context:
         return lake.open(self.uri, bot_id=bot_id, create=create)
 
 
-def command(*parameters: Callable[[Command], Command], lake_default: str = "lake-data") -> Callable[[Command], click.Command]:
+def command(
+    *parameters: Callable[[Command], Command], lake_default: str = "lake-data"
+) -> Callable[[Command], click.Command]:
     """A command with ``--lake`` and ``--json``; its function gets a :class:`Context` first."""
 
     def decorate(function: Command) -> click.Command:

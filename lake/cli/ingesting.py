@@ -40,6 +40,7 @@ def ingest(ctx: Context, paths: tuple[str, ...], **options: Any) -> None:
         report = ingest_with_progress(
             lk, [Path(p) for p in paths], read, ctx.output.interactive, form=options["form"], workers=options["workers"]
         )
+        lk.drain()
     ctx.output.result(report.as_dict(), report.text(every_file=options["all_files"]))
     if report.failed:
         sys.exit(1)

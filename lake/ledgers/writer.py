@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import polars as pl
 
@@ -25,6 +26,7 @@ from lake.store.drain import Drained, Step, ignore
 from lake.store.hot.entry import Entry, Row
 from lake.store.hot.log import HotLog
 from lake.store.quarantine import Quarantine
+from lake.store.settler import Settler
 from lake.store.store import Store
 
 BULK_ROWS = 5_000  # from here on a write goes straight to cold: one commit beats so many hot rows
@@ -43,6 +45,7 @@ class Hot:
 
     log: HotLog
     current: CurrentRows
+    settler: Settler
 
 
 class Writer:
@@ -153,15 +156,27 @@ class Writer:
     def _note(self, entries: Sequence[Entry], sequences: Sequence[int]) -> None:
         for entry, sequence in zip(entries, sequences, strict=True):
             self.hot().current.put(registry.get(entry.dataset), entry.rows, sequence)
+        self.hot().settler.wrote(sum(len(entry.rows) for entry in entries))
 
     def hot(self) -> Hot:
         """This process's hot log, opened at the first write."""
-        if self._hot is None:
-            with self._lock:
-                if self._hot is None:
-                    log = self.store.writer()
-                    self._hot = Hot(log, CurrentRows(log.recall()))
-        return self._hot
+        hot = self._hot
+        return hot if hot is not None else self._open()
+
+    def _open(self) -> Hot:
+        with self._lock:
+            if self._hot is None:
+                log = self.store.writer()
+                settings = self.store.settings
+                settler = Settler(self.drain, seconds=settings.drain_seconds, rows=settings.drain_rows)
+                self._hot = Hot(log, _current(log), settler)
+            return self._hot
+
+    def close(self) -> None:
+        """End the background drain; what was acknowledged stays where it is."""
+        if self._hot is not None:
+            self._hot.settler.stop()
+            self._hot = None
 
     def current(self, ds: Dataset, key: Key) -> Row | None:
         """The newest version of a row that this writer knows or the lake holds; None when there is none."""
@@ -209,7 +224,9 @@ class Writer:
 
     def _finish(self, ds: Dataset, prepared: Prepared, sequences: list[int], refused: list[Rejection]) -> Receipt:
         if sequences:
-            self.hot().current.put(ds, prepared.rows, sequences[-1])
+            hot = self.hot()
+            hot.current.put(ds, prepared.rows, sequences[-1])
+            hot.settler.wrote(len(prepared.rows))
         if not refused:
             return prepared.receipt
         return prepared.receipt + Receipt(rejected=len(refused), rejections=refused)
@@ -221,3 +238,13 @@ class Writer:
         refused = [Rejection({k: v for k, v in row.items() if k != "reason"}, reason) for row, reason in rows]
         self.quarantine.add(ds.name, [(r.row, r.reason) for r in refused])
         return refused
+
+
+_known: WeakKeyDictionary[HotLog, CurrentRows] = WeakKeyDictionary()
+
+
+def _current(log: HotLog) -> CurrentRows:
+    """What is known of a log's rows, shared by all who write to it."""
+    if log not in _known:
+        _known[log] = CurrentRows(log.recall())
+    return _known[log]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
 
-from lake.errors import UsageError
+from lake.errors import ClosedError, UsageError
 from lake.settings import Settings
 from lake.spec import registry
 from lake.store.cold.reader import FileReader
@@ -15,9 +15,10 @@ from lake.store.cold.scan import Scanner
 from lake.store.cold.table import ColdTable
 from lake.store.cold.table_state import TableState
 from lake.store.drain import Drained, HotSource, Step, drain, ignore, sole_drainer
-from lake.store.hot.claim import claim, try_claim
+from lake.store.hot.claim import try_claim
 from lake.store.hot.database import HotDatabase
 from lake.store.hot.log import HotLog
+from lake.store.hot.shared import acquire, release
 from lake.store.leases import Lease
 from lake.store.location import Location
 from lake.store.snapshot import HotLogs, Snapshot, take
@@ -44,6 +45,7 @@ class Store:
         self._tables: dict[str, ColdTable] = {}
         self._known: dict[str, TableState] = {}
         self._hot: HotLog | None = None
+        self._closed = False
         self._lock = RLock()
         if bot_id:
             self.writer()
@@ -64,17 +66,22 @@ class Store:
 
         Raises:
             WriterBusyError: another live process writes under the same bot id.
+            ClosedError: the lake was closed.
         """
         with self._lock:
+            self._must_be_open()
             if self._hot is None:
-                held = claim(self.hot_folder, self.bot_id)
-                is_new = not (self.hot_folder / f"{held.writer}.db").exists()
-                self._hot = HotLog(
-                    held, durability=self.settings.durability, busy_timeout_ms=self.settings.busy_timeout_ms
+                timeout = self.settings.busy_timeout_ms
+                self._hot, is_new = acquire(
+                    self.hot_folder, self.bot_id, durability=self.settings.durability, busy_timeout_ms=timeout
                 )
                 if is_new:
-                    self._hot.raise_floor(self._settled_before(held.writer))
+                    self._hot.raise_floor(self._settled_before(self._hot.writer))
             return self._hot
+
+    def _must_be_open(self) -> None:
+        if self._closed:
+            raise ClosedError("the lake was closed", where=self.location.uri, todo="Open it again.")
 
     def _settled_before(self, writer: str) -> int:
         """A hot file that was lost and begun anew must not repeat numbers that cold tables know."""
@@ -86,6 +93,7 @@ class Store:
 
     def snapshot(self, names: Sequence[str]) -> Snapshot:
         """One consistent moment of the datasets named."""
+        self._must_be_open()
         found = take(names, self._known, self.logs, lambda name: self.table(name).state())
         self._known.update(found.states)
         self.lease.cover(found.versions())
@@ -136,9 +144,10 @@ class Store:
     def close(self) -> None:
         """Close files; what was acknowledged stays where it is."""
         with self._lock:
+            self._closed = True
             self.logs.close()
             if self._hot is not None:
-                self._hot.close()
+                release(self._hot)
                 self._hot = None
             self.lease.release()
 

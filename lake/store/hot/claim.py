@@ -36,6 +36,17 @@ def host_name() -> str:
     return _safe(socket.gethostname()) or "localhost"
 
 
+def writer_id(bot_id: str) -> str:
+    """The writer id of a bot on this host, stable over restarts.
+
+    Raises:
+        UsageError: the bot id has no letter or digit.
+    """
+    if not _safe(bot_id):
+        raise UsageError("a bot id needs letters or digits", value=bot_id)
+    return f"{_safe(bot_id)}@{host_name()}"
+
+
 def claim(folder: Path, bot_id: str) -> Claim:
     """Claim the hot log of ``bot_id`` on this host; without a bot id, the first that no process holds.
 
@@ -45,9 +56,7 @@ def claim(folder: Path, bot_id: str) -> Claim:
     """
     folder.mkdir(parents=True, exist_ok=True)
     if bot_id:
-        if not _safe(bot_id):
-            raise UsageError("a bot id needs letters or digits", value=bot_id)
-        held = _try(folder, f"{_safe(bot_id)}@{host_name()}")
+        held = _try(folder, writer_id(bot_id))
         if held is None:
             raise _busy(folder, bot_id)
         return held
@@ -88,7 +97,7 @@ def _try(folder: Path, writer: str) -> Claim | None:
 
 
 def _busy(folder: Path, bot_id: str) -> WriterBusyError:
-    writer = f"{_safe(bot_id)}@{host_name()}"
+    writer = writer_id(bot_id)
     text = (folder / f"{writer}.lock").read_text(encoding="utf-8")
     try:
         holder = json.loads(text)
