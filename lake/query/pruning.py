@@ -20,6 +20,8 @@ from lake.query.ranges import ANYTHING, Range, compared, narrowed, operator, set
 from lake.spec import registry
 from lake.spec.dataset import Dataset, Type
 
+_TREE = "SELECT json_serialize_sql(?), current_setting('TimeZone')"
+_UTC = {"UTC", "Etc/UTC"}
 _CONDITION = re.compile(r"\b(where|on)\b", re.IGNORECASE)
 _KNOWN = {
     "SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE",
@@ -51,7 +53,7 @@ def bounds(
     the statement reads exactly once are in it. Statements that are not understood have no bounds; none is an error.
 
     Args:
-        connection: of a session in UTC.
+        connection: of a session in UTC; in another time zone, where texts mean other times, there are no bounds.
         sql: one statement.
         params: its parameters.
     """
@@ -66,19 +68,16 @@ def bounds(
 
 
 def _bounds(connection: duckdb.DuckDBPyConnection, sql: str, params: Any) -> dict[str, dict[str, Range]]:
-    tree = json.loads(connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()[0][0])
-    if tree["error"] or len(tree["statements"]) != 1:
+    text, zone = connection.execute(_TREE, [sql]).fetchall()[0]
+    tree = json.loads(text)
+    if tree["error"] or len(tree["statements"]) != 1 or zone not in _UTC:
         return {}
     seen = _look(tree["statements"])
     once = {name for name, count in seen.reads.items() if count == 1 and name not in seen.hidden}
     if seen.strange or not once:
         return {}
     constants = Constants(connection, params)
-    found: dict[str, dict[str, Range]] = {}
-    for select in seen.selects:
-        for name, ranges in _select(select, once, constants):
-            found[name] = ranges
-    return found
+    return {name: ranges for select in seen.selects for name, ranges in _select(select, once, constants)}
 
 
 def _look(tree: Any) -> _Seen:
