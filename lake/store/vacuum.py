@@ -28,7 +28,7 @@ def vacuum(store: Store, *, dry_run: bool = False, grace_hours: float | None = N
         if table.state().version < 0:
             continue
         tags = {t.datasets[name] for t in tagged if t.datasets.get(name, -1) >= 0}
-        readers = {v for v in held.get(name, set()) if v >= 0}
+        readers = {max(v, 0) for v in held.get(name, set())}  # one that began before the table may read it since
         done += _vacuum_table(table, tags, readers, before, dry_run)
     return done
 
