@@ -1,0 +1,33 @@
+"""What every job shares: the lake's address, one JSON line of log, an exit status."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+
+import lake
+
+
+def job(name: str, work: Callable[[lake.Lake], Mapping[str, Any]]) -> click.Command:
+    """A command that opens the lake, does the work and logs what it did."""
+
+    @click.command(name, help=work.__doc__)
+    @click.option("--lake", "uri", envvar="LAKE_URI", required=True, help="Folder or s3:// address.")
+    def run(uri: str) -> None:
+        began = time.perf_counter()
+        line: dict[str, Any] = {"job": name, "lake": uri, "ok": True}
+        try:
+            with lake.open(uri, create=False) as lk:
+                line.update(work(lk))
+        except lake.LakeError as error:
+            line.update(ok=False, error=str(error))
+        line["seconds"] = round(time.perf_counter() - began, 3)
+        click.echo(json.dumps(line, default=str))
+        sys.exit(0 if line["ok"] else 1)
+
+    return run
