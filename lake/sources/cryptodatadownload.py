@@ -38,7 +38,7 @@ def _period(path: Path) -> str:
 
 
 class CryptoDataDownload(CandleFiles):
-    """``Coinbase_BTCUSD_1h.csv``: UTC, ``2019-10-17 09-AM`` or ISO; a unix column wins where there is one."""
+    """``Coinbase_BTCUSD_1h.csv``: UTC, ``2019-10-17 09-AM`` or ISO; a unix column, often maimed, only where alone."""
 
     name = "cryptodatadownload"
 
@@ -69,8 +69,6 @@ def _names(header: list[str]) -> dict[str, str]:
     """Two volumes: the one in the base asset is the volume, the other the quote volume."""
     lower = {h.strip().lower(): h for h in header}
     names = {k: v for k, v in translate(header, CANDLE_NAMES).items() if v not in ("volume", "quote_volume")}
-    if "unix" in lower:
-        names = {k: v for k, v in names.items() if v != "open_time"} | {lower["unix"]: "open_time"}
     volumes = [(lower[n], _VOLUME.match(n)) for n in lower if _VOLUME.match(n)]
     for place, (column, _) in enumerate(volumes[:2]):
         names[column] = "volume" if place == 0 else "quote_volume"

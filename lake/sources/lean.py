@@ -20,12 +20,7 @@ from lake.spec import symbols
 _CANDLE = ("open_time", "open", "high", "low", "close", "volume")
 _RESOLUTIONS = {"minute": "1m", "hour": "1h", "daily": "1d"}
 _WHEN = re.compile(r"^\d{8} \d{2}:\d{2}(:\d{2})?$")
-_NAME = re.compile(
-    r"^(?:(?P<venue>[a-z]+)_)?(?:(?P<resolution>minute|hour|daily|second)_)?(?:(?P<symbol>[a-z0-9]+)_)?(?:(?P<date>\d{8})_)?trade$"
-)
-_MEMBER = re.compile(
-    r"^(?:(?P<date>\d{8})_)?(?P<symbol>[a-z0-9]+)(?:_(?P<resolution>minute|hour|daily|second))?(?:_trade)?$"
-)
+_WORDS = frozenset({"trade", "minute", "hour", "daily", "second"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +34,21 @@ class _Named:
 
 
 def _named(path: Path) -> _Named | None:
-    outer, inner = _NAME.match(stem(path)), _MEMBER.match(stem(Path(member_name(path))))
-    if outer is None and (inner is None or inner["resolution"] is None):
+    """Words of the name: venue, resolution, symbol and date in any order; None when it is not Lean's."""
+    outer, inner = (stem(Path(name)).lower().split("_") for name in (path.name, member_name(path)))
+    if "trade" not in (*outer, *inner):
         return None
-    parts = [part.lower() for part in path.parts]
-    folder = next((part for part in reversed(parts[:-1]) if part in (*_RESOLUTIONS, "second")), "")
-    said = [m.groupdict() for m in (outer, inner) if m]
-
-    def first(key: str) -> str:
-        return next((d[key] for d in said if d.get(key)), "")
-
-    venue = first("venue") or venue_of(path) or (parts[parts.index(folder) - 1] if folder else "")
-    return _Named(first("symbol"), first("resolution") or folder, first("date"), venue)
+    parts = [part.lower() for part in path.parts[:-1]]
+    folder = next((part for part in reversed(parts) if part in (*_RESOLUTIONS, "second")), "")
+    above = parts[parts.index(folder) - 1] if folder and parts.index(folder) else ""
+    words = [*outer, *inner]
+    coins = [w for w in words if w not in _WORDS and not w.isdigit() and w != venue_of(Path(w))]
+    return _Named(
+        symbol=coins[0] if coins else "",
+        resolution=next((w for w in words if w in (*_RESOLUTIONS, "second")), folder),
+        date=next((w for w in words if len(w) == len("20240101") and w.isdigit()), ""),
+        venue=venue_of(path) or above,
+    )
 
 
 class Lean(CandleFiles):

@@ -15,7 +15,7 @@ from lake.sources.lean import Lean, LeanFunding
 from lake.sources.nautilus import Nautilus
 from lake.sources.octobot import OctoBot
 from lake.sources.opening import head
-from lake.sources.trade_files import CcxtTrades, FreqtradeTrades, KrakenTrades, TradesCsv
+from lake.sources.trade_files import CcxtTrades, FreqtradeTrades, KrakenCandles, KrakenTrades, TradesCsv
 
 SOURCES: tuple[Source, ...] = (
     OctoBot(),
@@ -31,6 +31,7 @@ SOURCES: tuple[Source, ...] = (
     Lean(),
     LeanFunding(),
     KrakenTrades(),
+    KrakenCandles(),
     Nautilus(),
     TradesCsv(),
     Generic(),

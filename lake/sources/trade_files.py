@@ -11,18 +11,20 @@ import polars as pl
 
 from lake.errors import SourceError
 from lake.sources import csvs, frames, jsons
-from lake.sources.base import Batch, Options
+from lake.sources.base import Batch, CandleFiles, Options
 from lake.sources.columns import NEEDED_TICKS, TICK_NAMES, require, translate
 from lake.sources.freqtrade import pair
 from lake.sources.naming import About, about, guess, need, venue_of
 from lake.sources.opening import head, stem
-from lake.sources.shape import tick_batch
+from lake.sources.shape import candle_batch, tick_batch
 from lake.spec import symbols
 
 _ROW = ("time", "trade_id", "type", "side", "price", "quantity", "quote_quantity")
 _NAME = re.compile(r"^(?P<pair>[A-Za-z0-9]+(?:_[A-Za-z0-9]+){1,2})-trades$")
 _CCXT_KEYS = {"timestamp", "price", "amount"}
 _KRAKEN = ("time", "price", "quantity")
+_KRAKEN_CANDLE = ("open_time", "open", "high", "low", "close", "volume", "trade_count")
+_KRAKEN_NAME = re.compile(r"^(?:kraken[_-])?(?P<pair>[A-Z0-9]{5,12})_(?P<minutes>\d{1,5})$")
 _KRAKEN_NAMES = {"XBT": "BTC", "XDG": "DOGE"}
 
 
@@ -122,14 +124,36 @@ class KrakenTrades(_TradeFiles):
         Raises:
             SourceError: damaged, or the name says no pair and none is given.
         """
-        name = re.sub(r"^kraken[_-]", "", stem(path), flags=re.IGNORECASE)
-        for theirs, ours in _KRAKEN_NAMES.items():
-            name = re.sub(rf"^{theirs}|{theirs}(?=$)", ours, name)
-        symbol = symbols.canonical(options.symbol or name)
+        symbol = symbols.canonical(options.symbol or _kraken_pair(stem(path)))
         known = about(path, options, symbol=symbol, timeframe="", venue="kraken", tz="UTC")
         layout = csvs.Layout(_KRAKEN, csvs.separator_of(csvs.first_line(head(path))), header=False)
         for frame in csvs.frames(path, layout):
             yield tick_batch(frame, known)
+
+
+class KrakenCandles(CandleFiles):
+    """Kraken's historical candles, ``XBTUSD_60.csv`` (60 minutes): unix seconds, o, h, l, c, volume, trades."""
+
+    name = "kraken-candles"
+
+    def matches(self, path: Path, head: bytes) -> bool:
+        """Seven numeric columns, the first a time in seconds, and a name that ends in minutes."""
+        row = csvs.first_row(head)
+        shaped = len(row) == len(_KRAKEN_CANDLE) and _numbers(row) and 1e9 < float(row[0]) < 1e10
+        return shaped and _KRAKEN_NAME.match(stem(path)) is not None
+
+    def read(self, path: Path, options: Options) -> Iterator[Batch]:
+        """Candles.
+
+        Raises:
+            SourceError: damaged, or the name says no pair or minutes and none are given.
+        """
+        found = _KRAKEN_NAME.match(stem(path))
+        symbol = symbols.canonical(need(options.symbol or (found and _kraken_pair(found["pair"])), "symbol", path))
+        frame = need(options.timeframe or (found and found["minutes"]), "timeframe", path)
+        known = about(path, options, symbol=symbol, timeframe=frame, venue="kraken", tz="UTC")
+        for rows in csvs.frames(path, csvs.Layout(_KRAKEN_CANDLE, header=False)):
+            yield candle_batch(rows, known)
 
 
 class TradesCsv(_TradeFiles):
@@ -160,6 +184,14 @@ class TradesCsv(_TradeFiles):
         for frame in csvs.frames(path, csvs.Layout(tuple(header), csvs.separator_of(line))):
             raw = frame.select(list(names)).rename(names)
             yield tick_batch(_sided(raw.drop("symbol", strict=False) if options.symbol else raw), known)
+
+
+def _kraken_pair(text: str) -> str:
+    """Kraken's name of a pair with the coins called as elsewhere."""
+    name = re.sub(r"^kraken[_-]", "", text, flags=re.IGNORECASE)
+    for theirs, ours in _KRAKEN_NAMES.items():
+        name = re.sub(rf"^{theirs}|{theirs}$", ours, name)
+    return name
 
 
 def _numbers(row: list[str]) -> bool:
