@@ -106,7 +106,7 @@ def connect(location: Location, *, allow_external: bool = False) -> duckdb.DuckD
     """An in-memory DuckDB that can read the lake, and nothing else unless allowed."""
     connection = duckdb.connect(":memory:")
     connection.execute(
-        "SET TimeZone = 'UTC'; SET python_enable_replacements = false; SET parquet_metadata_cache = true"
+        "SET GLOBAL TimeZone = 'UTC'; SET python_enable_replacements = false; SET parquet_metadata_cache = true"
     )
     if not location.is_local:
         connection.register_filesystem(location.filesystem)

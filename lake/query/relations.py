@@ -63,7 +63,7 @@ def _from_files(ds: Dataset, location: Location, state: TableState, files: Seque
     if state.partitioned_by:
         types = ", ".join(f"'{name}': {_type(ds, name)}" for name in state.partitioned_by)
         options = ["hive_partitioning = true", f"hive_types = {{{types}}}"]
-    if state.evolved:
+    if state.evolved or not state.columns.issuperset(column_names(ds)):
         return _evolved(ds, paths, options)
     return f"SELECT {', '.join(column_names(ds))} FROM read_parquet([{paths}], {', '.join(options)})"
 

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import polars as pl
 
-from lake.errors import InvalidTimeError
-from lake.spec import symbols
+from lake.errors import InvalidRowError, InvalidTimeError
 from lake.spec.dataset import Column, Dataset, Type
-from lake.spec.rows import json_text
+from lake.spec.rows import Convert, converter, json_text
 from lake.spec.schema import UTC_MICROS, polars_schema
-from lake.spec.times import LATEST, UNITS
+from lake.spec.times import LATEST, UNITS, to_micros
 from lake.spec.times import magnitude as unit_of
 
 EARLIEST = 0
 
+_NAIVE = r"^\s*\d{4}-\d{2}-\d{2}(?:[T ]\d{2}(?::?\d{2}){0,2}(?:[.,]\d+)?)?\s*$"
 _YES, _NO = ["true", "yes", "t", "1"], ["false", "no", "f", "0"]
 
 
 def converted(ds: Dataset, column: Column, given: pl.Series, unit: str | None) -> pl.Series:
     """The column in its canonical type; values that do not fit are null."""
     where = f"{ds.name}.{column.name}"
+    if given.dtype == pl.Object:
+        return _one_by_one(ds, column, given)
     if column.type is Type.TIMESTAMP:
         return _times(given, unit, where)
     if column.type is Type.JSON:
@@ -29,8 +31,8 @@ def converted(ds: Dataset, column: Column, given: pl.Series, unit: str | None) -
     if column.type in (Type.FLOAT, Type.INT):
         return _numbers(column, given)
     if column.type is Type.DATE:
-        return given.str.to_date(strict=False) if given.dtype == pl.String else given.cast(pl.Date, strict=False)
-    return _texts(column, given).cast(polars_schema(ds)[column.name])
+        return _days(given)
+    return _texts(ds, column, given)
 
 
 def reason_for(column: Column, given: pl.Series, done: pl.Series) -> pl.Series | None:
@@ -39,11 +41,10 @@ def reason_for(column: Column, given: pl.Series, done: pl.Series) -> pl.Series |
         return None
     if done.null_count() == 0:
         return None
-    lost = done.is_null() & (given.is_not_null() & ~_is_nan(given) | pl.Series([column.required]))
+    lost = done.is_null() & (given.is_not_null() & ~is_nan(given) | pl.Series([column.required]))
     if not lost.any():
         return None
-    shown = given.cast(pl.String, strict=False).fill_null("nothing") if given.dtype != pl.Object else given.cast(pl.String)
-    frame = pl.DataFrame({"lost": lost, "shown": shown})
+    frame = pl.DataFrame({"lost": lost, "shown": _shown(given).fill_null("nothing")})
     text = f"{column.name}: {_wanted(column)}, got "
     return frame.select(pl.when("lost").then(pl.concat_str(pl.lit(text), pl.col("shown")))).to_series()
 
@@ -58,8 +59,17 @@ def _wanted(column: Column) -> str:
     return f"a {column.type.value} is wanted"
 
 
-def _is_nan(given: pl.Series) -> pl.Series:
-    return given.is_nan().fill_null(False) if given.dtype.is_float() else pl.Series([False]).new_from_index(0, len(given))
+def is_nan(given: pl.Series) -> pl.Series:
+    """Where a column of floats holds NaN; nowhere in others."""
+    if given.dtype.is_float():
+        return given.is_nan().fill_null(value=False)
+    return pl.Series([False]).new_from_index(0, len(given))
+
+
+def _shown(given: pl.Series) -> pl.Series:
+    if given.dtype == pl.Object or given.dtype.is_nested():
+        return pl.Series([None if v is None else repr(v) for v in given.to_list()], dtype=pl.String)
+    return given.cast(pl.String, strict=False)
 
 
 def _times(given: pl.Series, unit: str | None, where: str) -> pl.Series:
@@ -73,56 +83,62 @@ def _times(given: pl.Series, unit: str | None, where: str) -> pl.Series:
             )  # fmt: skip
         done = given.dt.cast_time_unit("us").dt.convert_time_zone("UTC")
     elif given.dtype == pl.String:
-        done = _from_text(given, where)
+        done = _from_text(given, unit, where)
     elif given.dtype.is_numeric():
         done = _from_numbers(given, unit, where)
     elif given.dtype == pl.Null:
         done = given.cast(UTC_MICROS)
     else:
-        raise InvalidTimeError("no times", where=where, value=str(given.dtype), todo="Give aware times or epoch numbers.")
+        raise InvalidTimeError(
+            "no times", where=where, value=str(given.dtype), todo="Give aware times or epoch numbers."
+        )
     physical = done.to_physical()
     if len(done) and (physical.min() is not None) and (physical.min() < EARLIEST or physical.max() >= LATEST):  # type: ignore[operator]
-        done = pl.DataFrame({"t": done}).select(pl.when(pl.col("t").to_physical().is_between(EARLIEST, LATEST - 1)).then("t")).to_series()
+        done = (
+            pl.DataFrame({"t": done})
+            .select(pl.when(pl.col("t").to_physical().is_between(EARLIEST, LATEST - 1)).then("t"))
+            .to_series()
+        )
     return done.alias(given.name)
 
 
 def _from_numbers(given: pl.Series, unit: str | None, where: str) -> pl.Series:
     values = given.drop_nulls()
     if values.is_empty():
-        return given.cast(pl.Int64).cast(UTC_MICROS)
+        return given.cast(pl.Int64, strict=False).cast(UTC_MICROS)
     low, high = float(values.min() or 0), float(values.max() or 0)  # type: ignore[arg-type]
     if unit is None:
         units = {unit_of(low), unit_of(high)}
         if len(units) != 1 or None in units:
             raise InvalidTimeError(
-                "epoch times in mixed or unknown units", where=where, value=(low, high), todo="Give one unit a call, or name it."
+                "epoch times in mixed or unknown units",
+                where=where,
+                value=(low, high),
+                todo="Give one unit a call, or name it.",
             )
         unit = units.pop()
     if unit == "ns":
-        return (given.cast(pl.Int64) // 1000).cast(UTC_MICROS)
+        return (given.cast(pl.Int64, strict=False) // 1000).cast(UTC_MICROS)
     factor = 1_000_000 // UNITS[unit or "us"]
     if given.dtype.is_float():
         return (given * factor).round().cast(pl.Int64, strict=False).cast(UTC_MICROS)
     return (given.cast(pl.Int64) * factor).cast(UTC_MICROS)
 
 
-def _from_text(given: pl.Series, where: str) -> pl.Series:
-    zoned = given.str.contains(r"(?:Z|[+-]\d{2}:?\d{2})$")
-    naive = given.filter(~zoned.fill_null(True))
+def _from_text(given: pl.Series, unit: str | None, where: str) -> pl.Series:
+    """Each distinct text by the rule for one value; a naive one refuses the column, another bad one its row."""
+    naive = given.filter(given.str.contains(_NAIVE).fill_null(value=False))
     if len(naive):
-        raise InvalidTimeError("times without a zone", where=where, value=naive.head(1).to_list(), todo="Add their offset, for example Z.")
-    return given.str.to_datetime(time_unit="us", time_zone="UTC", strict=False)
+        raise InvalidTimeError(
+            "times without a zone", where=where, value=naive[0], todo="Add their offset, for example Z."
+        )
+    found = {text: _or_none(lambda value: to_micros(value, unit=unit, where=where), text) for text in _distinct(given)}
+    return _replaced(given, found, pl.Int64()).cast(UTC_MICROS)
 
 
 def _numbers(column: Column, given: pl.Series) -> pl.Series:
     kind = pl.Float64() if column.type is Type.FLOAT else pl.Int64()
-    done = given
-    if given.dtype != kind:
-        if column.type is Type.INT and (given.dtype.is_float() or given.dtype == pl.String):
-            number = given.cast(pl.Float64, strict=False)
-            done = pl.DataFrame({"n": number}).select(pl.when(pl.col("n") == pl.col("n").round()).then("n")).to_series().cast(kind, strict=False)
-        else:
-            done = given.cast(kind, strict=False)
+    done = given if given.dtype == kind else _cast(given, kind)
     if done.null_count() == len(done):
         return done.alias(column.name)
     low, high = done.min(), done.max()
@@ -136,6 +152,35 @@ def _numbers(column: Column, given: pl.Series) -> pl.Series:
     if column.maximum is not None:
         test = test & (pl.col("n") <= column.maximum)
     return pl.DataFrame({"n": done}).select(pl.when(test).then("n").alias(column.name)).to_series()
+
+
+def _cast(given: pl.Series, kind: pl.DataType) -> pl.Series:
+    """Numbers of another type, exactly; what is none, or no whole one where those are wanted, is null."""
+    if given.dtype == pl.Boolean or given.dtype.is_nested() or given.dtype.is_temporal():
+        return pl.Series(given.name, [None], dtype=kind).new_from_index(0, len(given))
+    if given.dtype == pl.String:
+        given = given.str.strip_chars()
+    done = given.cast(kind, strict=False)
+    if kind == pl.Float64() or given.dtype.is_integer():
+        return done
+    number = pl.DataFrame({"n": given.cast(pl.Float64, strict=False), "exact": done})
+    if given.dtype != pl.String:
+        number = number.with_columns(pl.lit(None, dtype=pl.Int64).alias("exact"))
+    whole = pl.when(pl.col("n") == pl.col("n").round()).then("n").cast(pl.Int64, strict=False)
+    return number.select(pl.coalesce("exact", whole).alias(given.name)).to_series()
+
+
+def _days(given: pl.Series) -> pl.Series:
+    """Days; a time is one only at midnight UTC."""
+    if given.dtype == pl.String:
+        return given.str.strip_chars().str.to_date("%Y-%m-%d", strict=False)
+    if isinstance(given.dtype, pl.Datetime):
+        at = pl.col("t") if given.dtype.time_zone is None else pl.col("t").dt.convert_time_zone("UTC")
+        whole = pl.when(at.dt.time() == pl.time(0)).then(at.dt.date())
+        return pl.DataFrame({"t": given}).select(whole.alias(given.name)).to_series()
+    if given.dtype in (pl.Date, pl.Null):
+        return given.cast(pl.Date)
+    return pl.Series(given.name, [None], dtype=pl.Date).new_from_index(0, len(given))
 
 
 def _flags(given: pl.Series) -> pl.Series:
@@ -155,20 +200,49 @@ def _documents(given: pl.Series) -> pl.Series:
     return pl.Series(given.name, [None if v is None else json_text(v) for v in given.to_list()], dtype=pl.String)
 
 
-def _texts(column: Column, given: pl.Series) -> pl.Series:
+def _texts(ds: Dataset, column: Column, given: pl.Series) -> pl.Series:
+    """Names by the rule for one value, once for each distinct one; plain text as it is."""
+    if given.dtype in (pl.Boolean, pl.Binary) or given.dtype.is_nested():
+        return pl.Series(column.name, [None], dtype=pl.String).new_from_index(0, len(given))
     done = given if given.dtype == pl.String else given.cast(pl.String)
-    if column.name == "symbol":
-        return _mapped(done, symbols.canonical)
-    if column.choices:
-        known = {c.lower(): c for c in column.choices}
-        return _mapped(done, lambda text: known.get(text.strip().lower()))
-    return done
+    if column.name in ("symbol", "timeframe") or column.choices:
+        rule = converter(ds, column)
+        return _replaced(done, {text: _or_none(rule, text) for text in _distinct(done)}, pl.String())
+    may_be_empty = not column.required or (ds.defaults or {}).get(column.name) == ""
+    if may_be_empty and column.name != ds.generated_id:
+        return done
+    empty = done == ""
+    return done.set(empty, None) if empty.any() else done
 
 
-def _mapped(given: pl.Series, function: object) -> pl.Series:
-    """The function of each value, called once for each distinct one; untouched when it changes none."""
-    distinct = given.unique().drop_nulls().to_list()
-    pairs = {value: function(value) for value in distinct}  # type: ignore[operator]
-    if all(before == after for before, after in pairs.items()):
+def _distinct(given: pl.Series) -> list[str]:
+    found: list[str] = given.unique().drop_nulls().to_list()
+    return found
+
+
+def _or_none(rule: Convert, value: object) -> object:
+    try:
+        return rule(value)
+    except InvalidRowError:
+        return None
+
+
+def _replaced(given: pl.Series, found: dict[str, object], kind: pl.DataType) -> pl.Series:
+    """Each value by what was found for it; the column itself when that changes none."""
+    if kind == given.dtype and all(before == after for before, after in found.items()):
         return given
-    return given.replace_strict(list(pairs), list(pairs.values()), default=None, return_dtype=pl.String)
+    if not found:
+        return pl.Series(given.name, [None], dtype=kind).new_from_index(0, len(given))
+    old, new = pl.Series(list(found), dtype=pl.String), pl.Series(list(found.values()), dtype=kind)
+    return given.replace_strict(old, new, default=None, return_dtype=kind)
+
+
+def _one_by_one(ds: Dataset, column: Column, given: pl.Series) -> pl.Series:
+    """A column of Python objects, by the rule for one value."""
+    rule = converter(ds, column)
+    values = [None if value is None else _or_none(rule, value) for value in given.to_list()]
+    if column.type is Type.TIMESTAMP:
+        return pl.Series(column.name, values, dtype=pl.Int64).cast(UTC_MICROS)
+    if column.type is Type.DATE:
+        return pl.Series(column.name, values, dtype=pl.String).str.to_date()
+    return pl.Series(column.name, values, dtype=polars_schema(ds)[column.name])

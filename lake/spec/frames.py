@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
-import pyarrow as pa
 
 from lake.clock import now_micros, uuid7
 from lake.errors import InvalidRowError, UnknownColumnError, UsageError
-from lake.spec.convert import converted, reason_for
-from lake.spec.dataset import Dataset
-from lake.spec.decode import with_period
+from lake.spec.convert import converted, is_nan, reason_for
+from lake.spec.dataset import Column, Dataset, Type
+from lake.spec.decode import rows_to_frame, with_period
+from lake.spec.rows import converter, json_text, merged_extra, row_checker
 from lake.spec.schema import PERIOD, polars_schema
-
-_TIME_NAMES = ("date", "timestamp", "time", "datetime")
+from lake.spec.tables import as_given, as_polars
+from lake.spec.times import known_unit, to_micros
 
 
 @dataclass(frozen=True)
@@ -43,23 +43,28 @@ def check_frame(
         constants: values for columns that the table does not have.
 
     Raises:
-        InvalidTimeError: times without a zone, or in mixed units.
+        InvalidTimeError: a column of times without a zone, or in mixed units.
         UnknownColumnError: columns that the dataset does not have and cannot keep.
-        InvalidRowError: a required column is missing as a whole.
+        InvalidRowError: a required column is missing as a whole, or a constant does not fit.
     """
+    known_unit(unit)
+    fixed = _canonical(ds, constants or {})
+    if isinstance(data, Sequence) and not isinstance(data, (str, bytes)):
+        return _check_rows(ds, data, unit, fixed)
     given = _renamed(ds, as_polars(data))
-    frame = _with_constants(ds, given, constants or {})
-    frame = _with_unknown(ds, frame)
+    frame = _with_unknown(ds, _completed(ds, given, fixed))
     columns, reasons = [], []
-    for name in polars_schema(ds):
-        if name == PERIOD:
-            continue
-        series = converted(ds, ds.by_name[name], frame.get_column(name), unit)
+    for column in ds.columns:
+        raw = frame.get_column(column.name)
+        series = _with_defaults(ds, column, raw, converted(ds, column, raw, unit))
         columns.append(series)
-        reason = reason_for(ds.by_name[name], frame.get_column(name), series)
+        reason = reason_for(column, raw, series)
         if reason is not None:
             reasons.append(reason)
-    done = pl.DataFrame(columns)
+    return _sorted_out(ds, given, pl.DataFrame(columns), reasons)
+
+
+def _sorted_out(ds: Dataset, given: pl.DataFrame, done: pl.DataFrame, reasons: Sequence[pl.Series]) -> Checked:
     if not reasons:
         return Checked(with_period(ds, done), given.clear().with_columns(pl.lit("").alias("reason")))
     why = pl.DataFrame([r.alias(str(i)) for i, r in enumerate(reasons)]).select(
@@ -70,24 +75,36 @@ def check_frame(
     return Checked(with_period(ds, done.filter(fits)), bad)
 
 
-def as_polars(data: Any) -> pl.DataFrame:
-    """A Polars frame of whatever holds a table."""
-    if isinstance(data, pl.DataFrame):
-        return data
-    if isinstance(data, pl.LazyFrame):
-        return data.collect()
-    if isinstance(data, (pa.Table, pa.RecordBatch)):
-        frame = pl.from_arrow(data)
-        return frame if isinstance(frame, pl.DataFrame) else frame.to_frame()
-    if isinstance(data, Mapping):
-        return pl.DataFrame(data, strict=False)
-    if type(data).__module__.startswith("pandas"):
-        named = data.index.name is not None or str(data.index.dtype).startswith("datetime")
-        whole = data.rename_axis("open_time" if data.index.name is None else data.index.name).reset_index() if named else data
-        return pl.from_pandas(whole)
-    if isinstance(data, (list, tuple)):
-        return pl.DataFrame(list(data), infer_schema_length=None, strict=False) if data else pl.DataFrame()
-    raise UsageError("no table", value=type(data).__name__, todo="Give a Polars or pandas frame, an Arrow table, or rows.")
+def _check_rows(ds: Dataset, rows: Sequence[Any], unit: str | None, fixed: Mapping[str, Any]) -> Checked:
+    """Rows given one by one: each of its own shape, so each is checked by itself."""
+    check = row_checker(ds)
+    good: list[dict[str, Any]] = []
+    bad: list[Mapping[str, Any]] = []
+    reasons = []
+    for row in rows:
+        if not isinstance(row, Mapping):
+            raise UsageError("a row is a mapping of columns to values", where=ds.name, value=row)
+        try:
+            timed = row if unit is None else _in_micros(ds, row, unit)
+            good.append(check({**fixed, **timed} if fixed else timed))
+        except InvalidRowError as error:
+            bad.append(row)
+            reasons.append(str(error))
+    return Checked(rows_to_frame(ds, good), as_given(bad, reasons))
+
+
+def _in_micros(ds: Dataset, row: Mapping[str, Any], unit: str) -> dict[str, Any]:
+    times = {c.name for c in ds.columns if c.type is Type.TIMESTAMP} | ds.time_aliases
+    return {
+        name: to_micros(value, unit=unit, where=f"{ds.name}.{name}")
+        if name in times and isinstance(value, (int, float)) and not isinstance(value, bool)
+        else value
+        for name, value in row.items()
+    }
+
+
+def _canonical(ds: Dataset, constants: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: converter(ds, ds.column(name))(value) for name, value in constants.items() if value is not None}
 
 
 def _renamed(ds: Dataset, frame: pl.DataFrame) -> pl.DataFrame:
@@ -95,31 +112,54 @@ def _renamed(ds: Dataset, frame: pl.DataFrame) -> pl.DataFrame:
     if ds.event_time in frame.columns:
         return frame
     for name in frame.columns:
-        if name.lower() in _TIME_NAMES and name not in ds.by_name:
+        if name.lower() in ds.time_aliases and name not in ds.by_name:
             return frame.rename({name: ds.event_time})
     return frame
 
 
-def _with_constants(ds: Dataset, frame: pl.DataFrame, constants: Mapping[str, Any]) -> pl.DataFrame:
-    schema = polars_schema(ds)
+def _completed(ds: Dataset, frame: pl.DataFrame, fixed: Mapping[str, Any]) -> pl.DataFrame:
+    """The frame with every column of the dataset: absent ones hold their constant, else null."""
+    kinds = polars_schema(ds)
     added: list[pl.Series] = []
-    for name, kind in schema.items():
-        if name == PERIOD or name in frame.columns:
+    for column in ds.columns:
+        if column.name in frame.columns:
             continue
-        if name in constants:
-            added.append(pl.Series(name, [constants[name]]).new_from_index(0, frame.height))
-        elif name == ds.generated_id:
-            added.append(pl.Series(name, [uuid7() for _ in range(frame.height)], dtype=pl.String))
-        else:
-            default = (ds.defaults or {}).get(name)
-            if default is None and ds.by_name[name].required and frame.height:
-                raise InvalidRowError(
-                    "a required column is missing", where=f"{ds.name}.{name}", value=frame.columns, todo=f"Give {name!r}."
-                )
-            value = now_micros() if default == "now" else default
-            kept = pl.Int64() if default == "now" else kind
-            added.append(pl.Series(name, [value], dtype=kept).new_from_index(0, frame.height))
+        value = fixed.get(column.name)
+        filled = column.name == ds.generated_id or column.name in (ds.defaults or {})
+        if value is None and column.required and not filled and frame.height:
+            where = f"{ds.name}.{column.name}"
+            raise InvalidRowError(
+                "a required column is missing", where=where, value=frame.columns, todo=f"Give {column.name!r}."
+            )
+        added.append(_repeated(column, value, frame.height, kinds[column.name]))
     return frame.with_columns(added) if added else frame
+
+
+def _repeated(column: Column, value: Any, height: int, kind: pl.DataType) -> pl.Series:
+    """One canonical value in every row."""
+    if column.type is Type.TIMESTAMP:
+        return pl.Series(column.name, [value], dtype=pl.Int64).cast(kind).new_from_index(0, height)
+    if column.type is Type.DATE and value is not None:
+        return pl.Series(column.name, [value], dtype=pl.String).str.to_date().new_from_index(0, height)
+    return pl.Series(column.name, [value], dtype=kind).new_from_index(0, height)
+
+
+def _with_defaults(ds: Dataset, column: Column, given: pl.Series, done: pl.Series) -> pl.Series:
+    """What was not given gets its default or a fresh id; what was given and does not fit stays null."""
+    if not done.null_count():
+        return done
+    absent = given.is_null() | is_nan(given)
+    if column.name == ds.generated_id:
+        fresh = [value if value is not None else uuid7() for value in done.to_list()]
+        return pl.Series(column.name, fresh, dtype=pl.String)
+    default = (ds.defaults or {}).get(column.name)
+    if default is None or not absent.any():
+        return done
+    value = now_micros() if default == "now" else default
+    filling = _repeated(column, value, 1, polars_schema(ds)[column.name])
+    if absent.all():
+        return filling.new_from_index(0, len(done))
+    return done.zip_with(~absent, filling.new_from_index(0, len(done)))
 
 
 def _with_unknown(ds: Dataset, frame: pl.DataFrame) -> pl.DataFrame:
@@ -128,8 +168,12 @@ def _with_unknown(ds: Dataset, frame: pl.DataFrame) -> pl.DataFrame:
     if not unknown:
         return frame
     if "extra" not in ds.by_name:
-        raise UnknownColumnError(
-            f"no such column: {', '.join(unknown)}", where=ds.name, todo=f"It has: {', '.join(ds.by_name)}. Leave the others out."
-        )
-    kept = frame.select(pl.struct(unknown).struct.json_encode()).to_series()
-    return frame.with_columns(kept.alias("extra"))
+        names, todo = ", ".join(unknown), f"It has: {', '.join(ds.by_name)}. Leave the others out."
+        raise UnknownColumnError(f"no such column: {names}", where=ds.name, todo=todo)
+    where = f"{ds.name}.extra"
+    kept = []
+    for more, given in zip(frame.select(unknown).to_dicts(), frame.get_column("extra").to_list(), strict=True):
+        found = {name: value for name, value in more.items() if value is not None}
+        text = None if given is None else json_text(given, where)
+        kept.append(merged_extra(text, found, where) if found else text)
+    return frame.with_columns(pl.Series("extra", kept, dtype=pl.String))

@@ -11,7 +11,7 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 import orjson
 
@@ -42,7 +42,7 @@ def row_checker(ds: Dataset) -> RowChecker:
 
 
 def _compile(ds: Dataset) -> RowChecker:
-    convert = {c.name: _converter(ds, c) for c in ds.columns}
+    convert = {c.name: converter(ds, c) for c in ds.columns}
     required = [c.name for c in ds.columns if c.required]
     defaults = tuple((name, value) for name, value in (ds.defaults or {}).items() if value != "now")
     nows = tuple(name for name, value in (ds.defaults or {}).items() if value == "now")
@@ -83,9 +83,11 @@ def _compile(ds: Dataset) -> RowChecker:
     return check
 
 
-def _take_time(unknown: dict[str, Any], done: dict[str, Any], event: str, aliases: frozenset[str], convert: Convert) -> None:
+def _take_time(
+    unknown: dict[str, Any], done: dict[str, Any], event: str, aliases: frozenset[str], convert: Convert
+) -> None:
     """The event time under another common name, such as ``timestamp``."""
-    for name in [n for n in unknown if isinstance(n, str) and n.lower() in aliases]:
+    for name in [n for n in unknown if str(n).lower() in aliases]:
         value = convert(unknown.pop(name))
         if value is not None:
             done[event] = value
@@ -93,7 +95,9 @@ def _take_time(unknown: dict[str, Any], done: dict[str, Any], event: str, aliase
 
 
 def _missing(ds: Dataset, name: str, row: Mapping[str, Any]) -> InvalidRowError:
-    return InvalidRowError("a required value is missing", where=f"{ds.name}.{name}", value=dict(row), todo=f"Give {name!r}.")
+    return InvalidRowError(
+        "a required value is missing", where=f"{ds.name}.{name}", value=dict(row), todo=f"Give {name!r}."
+    )
 
 
 def _keep_unknown(ds: Dataset, done: dict[str, Any], unknown: dict[str, Any], keeps_extra: bool) -> None:
@@ -103,13 +107,19 @@ def _keep_unknown(ds: Dataset, done: dict[str, Any], unknown: dict[str, Any], ke
     if not keeps_extra:
         names = ", ".join(repr(n) for n in unknown)
         raise InvalidRowError(f"no such column: {names}", where=ds.name, todo=f"It has: {', '.join(ds.by_name)}.")
-    kept = orjson.loads(done["extra"]) if "extra" in done else {}
+    done["extra"] = merged_extra(done.get("extra"), unknown, f"{ds.name}.extra")
+
+
+def merged_extra(known: str | None, more: Mapping[str, Any], where: str) -> str:
+    """JSON text of the fields that are kept already and of more of them."""
+    kept = {} if known is None else orjson.loads(known)
     if not isinstance(kept, dict):
         kept = {"extra": kept}
-    done["extra"] = json_text({**kept, **unknown}, f"{ds.name}.extra", default=str)
+    return json_text({**kept, **more}, where, default=str)
 
 
-def _converter(ds: Dataset, column: Column) -> Convert:
+def converter(ds: Dataset, column: Column) -> Convert:
+    """The function that makes one value of a column canonical, or null; it raises InvalidRowError."""
     where = f"{ds.name}.{column.name}"
     if column.type is Type.TIMESTAMP:
         return lambda value: None if value != value else to_micros(value, where=where)
@@ -163,7 +173,9 @@ def _int(column: Column, where: str) -> Convert:
                 return None
         if not _INT64[0] <= value <= _INT64[1]:
             raise InvalidRowError("a whole number of at most 64 bits is wanted", where=where, value=value)
-        if (column.minimum is not None and value < column.minimum) or (column.maximum is not None and value > column.maximum):
+        if (column.minimum is not None and value < column.minimum) or (
+            column.maximum is not None and value > column.maximum
+        ):
             raise _out_of_range(column, where, value)
         return int(value)
 
@@ -242,7 +254,7 @@ def _timeframe(column: Column, where: str) -> Convert:
     return convert
 
 
-def _empty(where: str) -> None:
+def _empty(where: str) -> NoReturn:
     raise InvalidRowError("a text that may not be empty", where=where, value="")
 
 
@@ -290,7 +302,9 @@ def _valid(text: str, where: str) -> None:
 
 def _date(value: Any, where: str) -> str:
     if isinstance(value, datetime):
-        raise InvalidRowError("a date is wanted, not a time", where=where, value=value.isoformat(), todo="Give value.date().")
+        raise InvalidRowError(
+            "a date is wanted, not a time", where=where, value=value.isoformat(), todo="Give value.date()."
+        )
     if isinstance(value, date):
         return value.isoformat()
     try:
@@ -316,6 +330,8 @@ def json_text(value: Any, where: str = "", default: Callable[[Any], Any] | None 
             return orjson.dumps(value).decode()
         return value
     try:
-        return orjson.dumps(value, default=default, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY).decode()
+        return orjson.dumps(
+            value, default=default, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+        ).decode()
     except TypeError as error:
         raise InvalidRowError(f"it cannot be JSON: {error}", where=where, value=value) from None

@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from lake.clock import MICROS_PER_DAY, now_micros
 from lake.spec import registry
-from lake.spec.schema import arrow_schema
 from lake.store.cold.files import DataFile
 from lake.store.cold.merge import frame_of
 from lake.store.cold.order import sort_columns
@@ -118,7 +117,7 @@ def sorted_pieces(table: ColdTable, files: Sequence[DataFile]) -> Iterator[pl.Da
 
     The first sort column is cut at row group bounds; each piece reads only the groups that reach into it.
     """
-    schema = arrow_schema(table.ds)
+    schema = table.schema()
     first = sort_columns(table.ds)[0]
     low: Any = None
     for cut in [*_cuts(table, files, first), None]:
@@ -200,7 +199,7 @@ def _without_old(table: ColdTable, file: DataFile, before: int, dry_run: bool) -
     keep = plain(table.ds, table.ds.event_time) >= before
     for name, values in (table.ds.open_when or {}).items():
         keep = keep | (pl.col(name).is_null() if None in values else pl.col(name).is_in(list(values)))
-    frames = [frame_of(t) for t in table.reader.read(table.folder, [file], {}, arrow_schema(table.ds))]
+    frames = [frame_of(t) for t in table.reader.read(table.folder, [file], {}, table.schema())]
     whole = pl.concat(frames)
     kept = whole.filter(keep)
     gone = whole.height - kept.height

@@ -55,8 +55,8 @@ class DataFile:
         """False when no row of the file can lie between all the bounds of ``wanted``."""
         for name, (low, high) in wanted.items():
             mine = self.bounds.get(name)
-            if mine is None:
-                continue
+            if mine is None or isinstance(mine[0], str) is not isinstance(low if low is not None else high, str):
+                continue  # nothing is known, or a text that only looks like a time
             if (high is not None and mine[0] > high) or (low is not None and mine[1] < low):
                 return False
         return True

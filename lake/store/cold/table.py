@@ -112,6 +112,17 @@ class ColdTable:
                 return rows[0]
         return None
 
+    def schema(self) -> pa.Schema:
+        """The dataset's columns, and behind them those that a newer version of it has added to the table.
+
+        Rewritten files keep them, so that an older bot beside a newer one loses nothing of it.
+        """
+        known = arrow_schema(self.ds)
+        state = self._state
+        if state is None or state.columns <= set(known.names):
+            return known
+        return pa.schema([*known, *(f for f in schema_of(state) if f.name not in known.names)])
+
     def upsert(self, frame: pl.DataFrame, settled: tuple[str, int] | None = None) -> Landed | None:
         """Add rows, or replace those of the same key, in one commit.
 
@@ -197,14 +208,14 @@ class ColdTable:
         fresh = change.fresh
         if change.merged:
             kept = [self._rest(file, fresh) for file in change.merged]
-            fresh = pl.concat([*kept, fresh])
+            fresh = pl.concat([*kept, fresh], how="diagonal")
         if fresh.height:
             added += self.write(change.partition, self.sorted(fresh))
         return removed, added
 
     def _rest(self, file: DataFile, replaced: pl.DataFrame) -> pl.DataFrame:
         keys = replaced.select(self.ds.key)
-        tables = self.reader.read(self.folder, [file], {}, arrow_schema(self.ds))
+        tables = self.reader.read(self.folder, [file], {}, self.schema())
         return pl.concat([frame_of(t) for t in tables]).join(keys, on=list(self.ds.key), how="anti")
 
     def _without(self, file: DataFile, keys: pl.DataFrame) -> DataFile | None:
@@ -225,7 +236,7 @@ class ColdTable:
         count = self.reader.footer(f"{self.folder}/{file.path}").metadata.num_row_groups
         for start in range(0, count, groups_at_once):
             groups = range(start, min(start + groups_at_once, count))
-            frame = frame_of(self.reader.read_groups(self.folder, file, groups, arrow_schema(self.ds)))
+            frame = frame_of(self.reader.read_groups(self.folder, file, groups, self.schema()))
             yield self.stored(frame.join(keys, on=list(self.ds.key), how="anti", maintain_order="left"))
 
     def sorted(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -235,8 +246,10 @@ class ColdTable:
 
     def stored(self, frame: pl.DataFrame) -> pa.Table:
         """The columns that are in the files, in their exact stored types."""
-        schema = arrow_schema(self.ds)
+        schema = self.schema()
         inside = [f for f in schema if f.name not in self.ds.partitioned_by]
+        absent = [pl.lit(None).alias(f.name) for f in inside if f.name not in frame.columns]
+        frame = frame.with_columns(absent) if absent else frame
         return (
             frame.select(f.name for f in inside).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.schema(inside))
         )

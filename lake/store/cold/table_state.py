@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 from urllib.parse import unquote
 
@@ -40,6 +42,11 @@ class TableState:
     def settled(self, writer: str) -> int:
         """The last sequence number of that writer that is in this table; -1 for none."""
         return self.transactions.get(writer, -1)
+
+    @cached_property
+    def columns(self) -> frozenset[str]:
+        """Names of the stored columns."""
+        return frozenset(f["name"] for f in json.loads(self.schema_json)["fields"]) if self.schema_json else frozenset()
 
     @property
     def evolved(self) -> bool:

@@ -94,7 +94,7 @@ class S3Location:
         filesystem, url = self.filesystem, self.url(path)
         with self._errors(path):
             try:
-                data: bytes = filesystem.cat_file(url)
+                data: bytes = filesystem.cat_file(url, max_concurrency=1)  # else it asks for the size first
             except FileNotFoundError:
                 self._require_bucket()
                 raise FileNotFoundError(url) from None
