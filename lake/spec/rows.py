@@ -43,11 +43,7 @@ def row_checker(ds: Dataset) -> RowChecker:
 
 def _compile(ds: Dataset) -> RowChecker:
     convert = {c.name: converter(ds, c) for c in ds.columns}
-    required = [c.name for c in ds.columns if c.required]
-    defaults = tuple((name, value) for name, value in (ds.defaults or {}).items() if value != "now")
-    nows = tuple(name for name, value in (ds.defaults or {}).items() if value == "now")
-    generated, event = ds.generated_id, ds.event_time
-    keeps_extra = "extra" in convert
+    complete = _completer(ds)
 
     def check(row: Mapping[str, Any]) -> dict[str, Any]:
         done: dict[str, Any] = {}
@@ -57,40 +53,47 @@ def _compile(ds: Dataset) -> RowChecker:
                 continue
             function = convert.get(name)
             if function is None:
-                unknown = unknown or {}
-                unknown[name] = value
-                continue
-            value = function(value)
-            if value is not None:
-                done[name] = value
-        if unknown is not None and event not in done:
-            _take_time(unknown, done, event, ds.time_aliases, convert[event])
-        for name, value in defaults:
-            if name not in done:
-                done[name] = value
-        for name in nows:
-            if name not in done:
-                done[name] = now_micros()
-        if generated is not None and generated not in done:
-            done[generated] = uuid7()
-        for name in required:
-            if name not in done:
-                raise _missing(ds, name, row)
-        if unknown:
-            _keep_unknown(ds, done, unknown, keeps_extra)
+                unknown = {name: value} if unknown is None else {**unknown, name: value}
+            elif (found := function(value)) is not None:
+                done[name] = found
+        if unknown is not None:
+            _take_time(ds, unknown, done, convert[ds.event_time])
+            _keep_unknown(ds, done, unknown)
+        complete(done, row)
         return done
 
     return check
 
 
-def _take_time(
-    unknown: dict[str, Any], done: dict[str, Any], event: str, aliases: frozenset[str], convert: Convert
-) -> None:
+def _completer(ds: Dataset) -> Callable[[dict[str, Any], Mapping[str, Any]], None]:
+    """The function that adds defaults and a fresh id, and refuses a row that still lacks something."""
+    required = frozenset(c.name for c in ds.columns if c.required)
+    defaults = tuple((name, value) for name, value in (ds.defaults or {}).items() if value != "now")
+    nows = tuple(name for name, value in (ds.defaults or {}).items() if value == "now")
+    generated = ds.generated_id
+
+    def complete(done: dict[str, Any], row: Mapping[str, Any]) -> None:
+        for name, value in defaults:
+            done.setdefault(name, value)
+        for name in nows:
+            if name not in done:
+                done[name] = now_micros()
+        if generated is not None and generated not in done:
+            done[generated] = uuid7()
+        if not done.keys() >= required:
+            raise _missing(ds, next(c.name for c in ds.columns if c.required and c.name not in done), row)
+
+    return complete
+
+
+def _take_time(ds: Dataset, unknown: dict[str, Any], done: dict[str, Any], convert: Convert) -> None:
     """The event time under another common name, such as ``timestamp``."""
-    for name in [n for n in unknown if str(n).lower() in aliases]:
-        value = convert(unknown.pop(name))
-        if value is not None:
-            done[event] = value
+    if ds.event_time in done:
+        return
+    for name in [n for n in unknown if str(n).lower() in ds.time_aliases]:
+        found = convert(unknown.pop(name))
+        if found is not None:
+            done[ds.event_time] = found
         return
 
 
@@ -100,11 +103,11 @@ def _missing(ds: Dataset, name: str, row: Mapping[str, Any]) -> InvalidRowError:
     )
 
 
-def _keep_unknown(ds: Dataset, done: dict[str, Any], unknown: dict[str, Any], keeps_extra: bool) -> None:
+def _keep_unknown(ds: Dataset, done: dict[str, Any], unknown: dict[str, Any]) -> None:
     unknown.pop("period", None)
     if not unknown:
         return
-    if not keeps_extra:
+    if "extra" not in ds.by_name:
         names = ", ".join(repr(n) for n in unknown)
         raise InvalidRowError(f"no such column: {names}", where=ds.name, todo=f"It has: {', '.join(ds.by_name)}.")
     done["extra"] = merged_extra(done.get("extra"), unknown, f"{ds.name}.extra")
@@ -122,7 +125,7 @@ def converter(ds: Dataset, column: Column) -> Convert:
     """The function that makes one value of a column canonical, or null; it raises InvalidRowError."""
     where = f"{ds.name}.{column.name}"
     if column.type is Type.TIMESTAMP:
-        return lambda value: None if value != value else to_micros(value, where=where)
+        return lambda value: to_micros(value, where=where) if type(value) is int else _moment(value, where)
     if column.type is Type.FLOAT:
         return _float(column, where)
     if column.type is Type.INT:
@@ -145,7 +148,7 @@ def _float(column: Column, where: str) -> Convert:
             value = _number(value, where)
         if low <= value <= high and value - value == 0.0:
             return float(value)
-        if value != value:
+        if math.isnan(value):
             if column.required:
                 raise InvalidRowError("not a number", where=where, value=value, todo="A required number cannot be NaN.")
             return None
@@ -182,6 +185,12 @@ def _int(column: Column, where: str) -> Convert:
     return convert
 
 
+def _moment(value: Any, where: str) -> int | None:
+    if _is_null(value) or (isinstance(value, float) and math.isnan(value)):
+        return None
+    return to_micros(value, where=where)
+
+
 def _whole(value: Any, where: str) -> int | None:
     """Exact, however large: only what is a float already goes through one."""
     try:
@@ -191,7 +200,7 @@ def _whole(value: Any, where: str) -> int | None:
     if isinstance(value, str) and _DIGITS.fullmatch(value.strip()):
         return int(value)
     number = _number(value, where)
-    if number != number:
+    if math.isnan(number):
         return None
     if not math.isfinite(number) or number != int(number):
         raise InvalidRowError("a whole number is wanted", where=where, value=value)
@@ -230,9 +239,8 @@ def _symbol(where: str, may_be_empty: bool) -> Convert:
 
 def _words(where: str, may_be_empty: bool) -> Convert:
     def convert(value: Any) -> str | None:
-        if type(value) is not str or not value.isascii():
-            value = _string(value, where)
-        return value if value or may_be_empty else _empty(where)
+        found: str = value if type(value) is str and value.isascii() else _string(value, where)
+        return found if found or may_be_empty else _empty(where)
 
     return convert
 

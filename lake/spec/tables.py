@@ -1,0 +1,76 @@
+"""Whatever holds a table, as a Polars frame; nothing is checked yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from lake.errors import InvalidRowError, UsageError
+
+_NAMELESS_INDEX = "date"  # a common name of the event time, see Dataset.time_aliases
+
+
+def as_polars(data: Any) -> pl.DataFrame:
+    """A Polars frame of a Polars or pandas frame (its times may be the index), an Arrow table or batch, or columns.
+
+    Raises:
+        UsageError: it holds no table.
+        InvalidRowError: a column mixes kinds of values that no one type holds.
+    """
+    if isinstance(data, pl.DataFrame):
+        return data
+    if isinstance(data, pl.LazyFrame):
+        return data.collect()
+    try:
+        return _converted(data)
+    except (pa.ArrowException, pl.exceptions.PolarsError, TypeError) as error:
+        raise InvalidRowError(f"a column mixes kinds of values: {error}", todo="Give each column one type.") from error
+
+
+def _converted(data: Any) -> pl.DataFrame:
+    if isinstance(data, (pa.Table, pa.RecordBatch)):
+        frame = pl.from_arrow(data, rechunk=False)
+        return frame if isinstance(frame, pl.DataFrame) else frame.to_frame()
+    if isinstance(data, Mapping):
+        return pl.DataFrame(data)
+    if type(data).__module__.startswith("pandas") and hasattr(data, "reset_index"):
+        return pl.from_pandas(_without_index(data))
+    raise UsageError(
+        "no table", value=type(data).__name__, todo="Give a Polars or pandas frame, an Arrow table, or rows."
+    )
+
+
+def _without_index(data: Any) -> Any:
+    """A pandas frame whose index is a column when it says something."""
+    names = [name for name in data.index.names if name is not None]
+    if any(name in data.columns for name in names):
+        return data.reset_index(drop=True)
+    if names:
+        return data.reset_index()
+    timed = str(data.index.dtype).startswith("datetime")
+    return data.rename_axis(_NAMELESS_INDEX).reset_index() if timed else data
+
+
+def as_given(rows: Sequence[Mapping[str, Any]], reasons: Sequence[str]) -> pl.DataFrame:
+    """Refused rows as a frame, with their ``reason``; a column of several kinds of values becomes text."""
+    names = dict.fromkeys(str(name) for row in rows for name in row)
+    columns = [_as_given(name, [row.get(name) for row in rows]) for name in names if name != "reason"]
+    return pl.DataFrame([*columns, pl.Series("reason", reasons, dtype=pl.String)])
+
+
+def _as_given(name: str, values: list[Any]) -> pl.Series:
+    kinds = {type(value) for value in values if value is not None}
+    if len(kinds) <= 1 and kinds <= {str, int, float, bool}:
+        try:
+            return pl.Series(name, values, strict=True)
+        except (TypeError, OverflowError, UnicodeEncodeError, pl.exceptions.PolarsError):
+            pass  # a number past 64 bits, or half a character: shown as text
+    return pl.Series(name, [None if v is None else _shown(v) for v in values], dtype=pl.String)
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return text.encode("utf-8", "backslashreplace").decode()
