@@ -49,7 +49,9 @@ def percent(name: str, meaning: str, **more: Any) -> Column:
 
 BOT = text("bot_id", "the bot that wrote the row", required=True)
 VENUE = text("venue", "the exchange, empty where unknown", required=True)
-SYMBOL = text("symbol", "canonical symbol: BTCUSDT, BTCUSDT.P for a perpetual, BTCUSDT.240628 for a dated future", required=True)
+SYMBOL = text(
+    "symbol", "canonical symbol: BTCUSDT, BTCUSDT.P for a perpetual, BTCUSDT.240628 for a dated future", required=True
+)
 TIMEFRAME = text("timeframe", "length of the candles it is about")
 STRATEGY = text("strategy", "name of the strategy")
 SIDE = text("side", "direction of the position", choices=("LONG", "SHORT"))

@@ -9,7 +9,6 @@ from functools import cached_property
 
 from lake.errors import SpecError, UnknownColumnError
 
-
 _TIME_NAMES = frozenset({"date", "datetime", "timestamp", "time"})
 
 
@@ -117,7 +116,9 @@ class Dataset:
         used += [c for c in (self.partition.time, self.generated_id) if c] + list(self.defaults or ())
         for name in used:
             if name not in names:
-                raise SpecError("the specification names a column that it does not declare", where=self.name, value=name)
+                raise SpecError(
+                    "the specification names a column that it does not declare", where=self.name, value=name
+                )
         for name in self.key:
             if not self.column(name).required:
                 raise SpecError("a key column must be required", where=f"{self.name}.{name}")

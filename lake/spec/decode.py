@@ -10,7 +10,7 @@ import polars as pl
 
 from lake.clock import MICROS_PER_DAY
 from lake.spec import timeframes
-from lake.spec.dataset import Dataset, Period, Type
+from lake.spec.dataset import Column, Dataset, Period, Type
 from lake.spec.schema import PERIOD, polars_schema
 
 
@@ -32,15 +32,19 @@ def rows_to_frame(ds: Dataset, rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
 
 def frame_to_rows(ds: Dataset, frame: pl.DataFrame) -> list[dict[str, Any]]:
     """A canonical frame as rows such as a row checker makes: without nulls, times as microseconds."""
-    plain = frame.select(
-        pl.col(c.name).dt.timestamp("us")
-        if c.type is Type.TIMESTAMP
-        else pl.col(c.name).dt.to_string("iso")
-        if c.type is Type.DATE
-        else pl.col(c.name)
-        for c in ds.columns
-    )
-    return [{name: value for name, value in row.items() if value is not None} for row in plain.to_dicts()]
+    columns = [(c.name, _plain(c, frame.get_column(c.name))) for c in ds.columns]
+    filled = [(name, series) for name, series in columns if series.null_count() < len(series)]
+    names = [name for name, _ in filled]
+    values = zip(*(series.to_list() for _, series in filled), strict=True)
+    if not any(series.null_count() for _, series in filled):
+        return [dict(zip(names, row, strict=True)) for row in values]
+    return [{name: value for name, value in zip(names, row, strict=True) if value is not None} for row in values]
+
+
+def _plain(column: Column, series: pl.Series) -> pl.Series:
+    if column.type is Type.TIMESTAMP:
+        return series.dt.timestamp("us")
+    return series.dt.to_string("iso") if column.type is Type.DATE else series
 
 
 def with_period(ds: Dataset, frame: pl.DataFrame) -> pl.DataFrame:
@@ -62,12 +66,15 @@ def _by_timeframe(frame: pl.DataFrame, time: pl.Series) -> pl.DataFrame:
         return frame.with_columns(periods(time, kind).alias(PERIOD))
     monthly = [name for name, kind in kinds.items() if kind is Period.MONTH]
     return frame.with_columns(
-        pl.when(held.is_in(monthly)).then(periods(time, Period.MONTH)).otherwise(periods(time, Period.YEAR)).alias(PERIOD)
+        pl.when(held.is_in(monthly))
+        .then(periods(time, Period.MONTH))
+        .otherwise(periods(time, Period.YEAR))
+        .alias(PERIOD)
     )
 
 
 def periods(time: pl.Series, kind: Period) -> pl.Series:
-    """The month (``2026-11``) or year (``2026``) of each time; found by the few edges between the first and the last."""
+    """The month (``2026-11``) or year (``2026``) of each time, found by the few edges between first and last."""
     if time.is_empty():
         return pl.Series(PERIOD, [], dtype=pl.String)
     unit = "M" if kind is Period.MONTH else "Y"
@@ -75,7 +82,9 @@ def periods(time: pl.Series, kind: Period) -> pl.Series:
         micros = time.to_physical().cast(pl.Int64).to_numpy() * MICROS_PER_DAY
     else:
         micros = time.to_physical().to_numpy()
-    first, last = (np.datetime64(int(edge), "us").astype(f"datetime64[{unit}]") for edge in (micros.min(), micros.max()))
+    first, last = (
+        np.datetime64(int(edge), "us").astype(f"datetime64[{unit}]") for edge in (micros.min(), micros.max())
+    )
     slices = np.arange(first, last + 1)
     names = pl.Series(PERIOD, [str(s) for s in slices], dtype=pl.String)
     if len(names) == 1:

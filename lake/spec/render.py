@@ -32,17 +32,36 @@ def markdown() -> str:
 def _section(ds: Dataset) -> list[str]:
     facts = [
         f"- key: {', '.join(f'`{k}`' for k in ds.key)}",
-        f"- event time: `{ds.event_time}`; known at: `{ds.known_at if len(ds.known_at) < 80 else 'open_time + length of the timeframe'}`",
+        f"- event time: `{ds.event_time}`; known at: `{_known_at(ds)}`",
         f"- partitions: {_partition(ds)}",
     ]
     if ds.open_when:
-        conditions = " and ".join(f"`{n}` is {' or '.join(str(v) for v in values)}" for n, values in ds.open_when.items())
+        conditions = " and ".join(
+            f"`{n}` is {' or '.join(str(v) for v in values)}" for n, values in ds.open_when.items()
+        )
         facts.append(f"- a row stays at hand in the hot log while {conditions}".replace("None", "empty"))
     if ds.retention_days:
         facts.append(f"- kept for {ds.retention_days} days where retention is on")
     table = ["| column | type | unit | meaning |", "|---|---|---|---|"]
-    table += [f"| `{c.name}`{' *' if c.required else ''} | {c.type.value} | {c.unit} | {_meaning(c)} |" for c in ds.columns]
-    return [f"## {ds.name}", "", f"{ds.meaning[0].upper()}{ds.meaning[1:]}.", "", *facts, "", *table, "", "\\* required", ""]
+    table += [
+        f"| `{c.name}`{' *' if c.required else ''} | {c.type.value} | {c.unit} | {_meaning(c)} |" for c in ds.columns
+    ]
+    return [
+        f"## {ds.name}",
+        "",
+        f"{ds.meaning[0].upper()}{ds.meaning[1:]}.",
+        "",
+        *facts,
+        "",
+        *table,
+        "",
+        "\\* required",
+        "",
+    ]
+
+
+def _known_at(ds: Dataset) -> str:
+    return ds.known_at if len(ds.known_at) < 80 else "open_time + length of the timeframe"
 
 
 def _partition(ds: Dataset) -> str:

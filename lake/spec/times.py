@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -123,7 +124,7 @@ def _of_text(value: str, unit: str | None, where: str) -> int:
 def _number(value: Any, where: str) -> int | float:
     if isinstance(value, float):
         return value
-    if isinstance(value, bool) or hasattr(value, "dtype") and getattr(value.dtype, "kind", "") not in "iuf":
+    if isinstance(value, bool) or (hasattr(value, "dtype") and getattr(value.dtype, "kind", "") not in "iuf"):
         naive = getattr(getattr(value, "dtype", None), "kind", "") == "M"
         what = "a naive time could mean any zone" if naive else "not a time"
         raise InvalidTimeError(what, where=where, value=value, todo=_AWARE)
@@ -138,14 +139,16 @@ def _number(value: Any, where: str) -> int | float:
     raise InvalidTimeError("not a time", where=where, value=value, todo=_AWARE)
 
 
-def _of_number(value: int | float, unit: str | None, where: str) -> int:
+def _of_number(value: float, unit: str | None, where: str) -> int:
     known = known_unit(unit) or magnitude(value)
     if known is None:
-        todo = "Name the unit: s, ms, us or ns." if 0 <= value else "Times start in 1970."
-        raise InvalidTimeError("an epoch number of no clear unit between 1973 and 2200", where=where, value=value, todo=todo)
+        todo = "Name the unit: s, ms, us or ns." if value >= 0 else "Times start in 1970."
+        raise InvalidTimeError(
+            "an epoch number of no clear unit between 1973 and 2200", where=where, value=value, todo=todo
+        )
     if isinstance(value, int):
         return _ranged(value * MICROS_PER_SECOND // UNITS[known], value, where)
-    if value != value or value in (float("inf"), float("-inf")):
+    if not math.isfinite(value):
         raise InvalidTimeError("not a time", where=where, value=value, todo=_AWARE)
     return _ranged(round(value * (MICROS_PER_SECOND / UNITS[known])), value, where)
 

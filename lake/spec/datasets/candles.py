@@ -17,7 +17,9 @@ DATASET = Dataset(
         price("high", "highest price", required=True, minimum=0),
         price("low", "lowest price", required=True, minimum=0),
         price("close", "last price", required=True, minimum=0),
-        number("volume", "traded amount; null where the source has none, as for a mark price", "base currency", minimum=0),
+        number(
+            "volume", "traded amount; null where the source has none, as for a mark price", "base currency", minimum=0
+        ),
         number("quote_volume", "traded value", "quote currency", minimum=0),
         whole("trade_count", "number of trades", minimum=0),
         number("taker_buy_volume", "amount bought by takers", "base currency", minimum=0),

@@ -1,8 +1,22 @@
 """AI decisions and what became of them."""
 
 from lake.spec.columns import (
-    CONFIDENCE, EMPTY, ENTRY_PRICE, EXTRA, STOP_LOSS, TIMEFRAME, WHO_AND_WHERE, document, flag, moment, number, percent, price, text, whole,
-)  # fmt: skip
+    CONFIDENCE,
+    EMPTY,
+    ENTRY_PRICE,
+    EXTRA,
+    STOP_LOSS,
+    TIMEFRAME,
+    WHO_AND_WHERE,
+    document,
+    flag,
+    moment,
+    number,
+    percent,
+    price,
+    text,
+    whole,
+)
 from lake.spec.dataset import Dataset, Partition, Period
 
 DATASET = Dataset(

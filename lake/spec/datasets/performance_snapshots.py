@@ -21,6 +21,6 @@ DATASET = Dataset(
     ),
     key=("bot_id", "date"),
     event_time="date",
-    known_at="date + 1",
+    known_at="(date + 1)::TIMESTAMP AT TIME ZONE 'UTC'",
     partition=Partition("date", Period.YEAR),
 )

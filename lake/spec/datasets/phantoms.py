@@ -1,9 +1,25 @@
 """Every signal followed to its end."""
 
 from lake.spec.columns import (
-    EMPTY, ENTRY_PRICE, EXTRA, SIDE, STOP_LOSS, STRATEGY, TIMEFRAME, TP1, TP2, TP3, WHO_AND_WHERE, document, flag, moment, number,
-    percent, price, text,
-)  # fmt: skip
+    EMPTY,
+    ENTRY_PRICE,
+    EXTRA,
+    SIDE,
+    STOP_LOSS,
+    STRATEGY,
+    TIMEFRAME,
+    TP1,
+    TP2,
+    TP3,
+    WHO_AND_WHERE,
+    document,
+    flag,
+    moment,
+    number,
+    percent,
+    price,
+    text,
+)
 from lake.spec.dataset import Dataset, Partition, Period
 
 DATASET = Dataset(

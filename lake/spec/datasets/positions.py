@@ -1,8 +1,23 @@
 """Live positions as the exchange shows them."""
 
 from lake.spec.columns import (
-    CONFIDENCE, EMPTY, ENTRY_PRICE, EXTRA, SIDE, STOP_LOSS, TP1, TP2, TP3, WHO_AND_WHERE, flag, moment, number, percent, price, text,
-)  # fmt: skip
+    CONFIDENCE,
+    EMPTY,
+    ENTRY_PRICE,
+    EXTRA,
+    SIDE,
+    STOP_LOSS,
+    TP1,
+    TP2,
+    TP3,
+    WHO_AND_WHERE,
+    flag,
+    moment,
+    number,
+    percent,
+    price,
+    text,
+)
 from lake.spec.dataset import Dataset, Partition, Period
 
 DATASET = Dataset(
@@ -27,7 +42,7 @@ DATASET = Dataset(
         flag("checkpoint_50", "whether half of the way to the target was reached"),
         flag("checkpoint_75", "whether three quarters of the way to the target were reached"),
         flag("checkpoint_85", "whether 85 % of the way to the target were reached"),
-        text("status", "whether it is still held", choices=("open", "closed")),
+        text("status", "whether it is still held", choices=("active", "open", "closed")),
         text("trade_id", "its trade"),
         text("signal_id", "its signal"),
         moment("opened_at", "when it was opened", required=True),
@@ -39,7 +54,7 @@ DATASET = Dataset(
     known_at="coalesce(synced_at, opened_at)",
     partition=Partition("opened_at", Period.YEAR),
     sort=("opened_at", "position_id"),
-    open_when={"status": ("open",)},
+    open_when={"status": ("active", "open")},
     generated_id="position_id",
     defaults={**EMPTY, "opened_at": "now", "status": "open"},
 )

@@ -1,6 +1,18 @@
 """Model predictions and their outcomes."""
 
-from lake.spec.columns import CONFIDENCE, EMPTY, EXTRA, TIMEFRAME, WHO_AND_WHERE, flag, moment, number, price, text, whole
+from lake.spec.columns import (
+    CONFIDENCE,
+    EMPTY,
+    EXTRA,
+    TIMEFRAME,
+    WHO_AND_WHERE,
+    flag,
+    moment,
+    number,
+    price,
+    text,
+    whole,
+)
 from lake.spec.dataset import Dataset, Partition, Period
 
 DATASET = Dataset(

@@ -1,8 +1,22 @@
 """Every signal, taken or not."""
 
 from lake.spec.columns import (
-    CONFIDENCE, EMPTY, ENTRY_PRICE, EXTRA, STOP_LOSS, STRATEGY, TIMEFRAME, TP1, TP2, TP3, WHO_AND_WHERE, document, moment, number, text,
-)  # fmt: skip
+    CONFIDENCE,
+    EMPTY,
+    ENTRY_PRICE,
+    EXTRA,
+    STOP_LOSS,
+    STRATEGY,
+    TIMEFRAME,
+    TP1,
+    TP2,
+    TP3,
+    WHO_AND_WHERE,
+    document,
+    moment,
+    number,
+    text,
+)
 from lake.spec.dataset import Dataset, Partition, Period
 
 DATASET = Dataset(

@@ -1,8 +1,22 @@
 """Position round trips."""
 
 from lake.spec.columns import (
-    EMPTY, ENTRY_PRICE, EXTRA, MODE, SIDE, STOP_LOSS, STRATEGY, TIMEFRAME, WHO_AND_WHERE, document, moment, number, percent, price, text,
-)  # fmt: skip
+    EMPTY,
+    ENTRY_PRICE,
+    EXTRA,
+    MODE,
+    SIDE,
+    STOP_LOSS,
+    STRATEGY,
+    TIMEFRAME,
+    WHO_AND_WHERE,
+    document,
+    moment,
+    number,
+    percent,
+    price,
+    text,
+)
 from lake.spec.dataset import Dataset, Partition, Period
 
 DATASET = Dataset(
