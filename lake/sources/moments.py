@@ -10,6 +10,7 @@ from lake.sources.base import TIME
 # A number below the bound is in that unit: seconds reach the year 5138, milliseconds of 1973 are above them.
 _BOUNDS = (("s", 1e11), ("ms", 1e14), ("us", 1e17), ("ns", 1e20))
 _MICROS = {"s": 1_000_000.0, "ms": 1_000.0, "us": 1.0, "ns": 0.001}
+_FAR = 1e16  # microseconds; what is further does not fit
 _EARLIEST, _LATEST = "1990-01-01", "2100-01-01"
 _NAIVE = (
     "%Y-%m-%dT%H:%M:%S%.f",
@@ -89,7 +90,7 @@ def _epoch(numbers: pl.Series, exact: pl.Series, unit: str | None) -> pl.Series:
     scaled = pl.lit(None, dtype=pl.Int64)
     for name, bound in reversed(_BOUNDS):
         if unit is None or unit == name:
-            inside = pl.col("f").abs() < bound if unit is None else pl.lit(True)
+            inside = pl.col("f").abs() < (bound if unit is None else _FAR / _MICROS[name])
             scaled = pl.when(inside).then(_micros(name)).otherwise(scaled)
     return frame.select(scaled.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")).to_series()
 

@@ -26,32 +26,33 @@ def candle_batch(raw: pl.DataFrame, about: About) -> Batch:
     Raises:
         SourceError: times carry no zone and none is known.
     """
-    frame = _with_constants(raw, about).with_columns(
-        pl.col("symbol").cast(pl.String),
-        given=pl.col("timeframe").cast(pl.String),
-        venue=pl.col("venue").cast(pl.String),
-    )
-    frame = _renamed(frame, "timeframe", held_timeframe)
-    frame = _renamed(frame, "symbol", symbols.canonical)
     times = read_times(raw["open_time"], unit=about.time_unit, tz=about.tz, where=about.where)
-    frame = frame.with_columns(open_time=times["time"], why_time=times["reason"])
-    if about.volume == "quote":
+    given = pl.col("timeframe") if "timeframe" in raw.columns else pl.lit(about.timeframe)
+    frame = raw.with_columns(
+        _venue(raw, about),
+        _symbol(raw, about),
+        _through(raw, "timeframe", about.timeframe, held_timeframe),
+        given.cast(pl.String).alias("given"),
+        open_time=times["time"],
+        why_time=times["reason"],
+    )
+    if about.volume == "quote" and "volume" in raw.columns:
         frame = frame.with_columns(quote_volume=pl.col("volume"), volume=pl.lit(None, dtype=pl.Float64))
     frame, numbers = _numbers(frame, CANDLES)
     broken = ohlcv.violations(frame.select(pl.col("timeframe").fill_null(""), pl.exclude("timeframe")))
-    return _settled(frame, [_unknown_timeframe(), pl.col("why_time"), *numbers, pl.lit(broken)], raw, "candles")
+    return _settled(
+        frame, [_no_symbol(), _unknown_timeframe(), pl.col("why_time"), *numbers, pl.lit(broken)], raw, "candles"
+    )
 
 
 def metric_batch(raw: pl.DataFrame, about: About, metric: str) -> Batch:
     """Market metrics from raw rows with ``time``, ``value`` and perhaps ``symbol`` and ``metric``."""
-    frame = _with_constants(raw, about).drop("timeframe")
+    frame = _timed(raw, about)
     if "metric" not in raw.columns:
         frame = frame.with_columns(metric=pl.lit(metric))
-    times = read_times(raw["time"], unit=about.time_unit, tz=about.tz, where=about.where)
-    frame = _renamed(frame.with_columns(time=times["time"], why_time=times["reason"]), "symbol", symbols.canonical)
     frame, numbers = _numbers(frame, METRICS)
     missing = pl.when(pl.col("value").is_null()).then(pl.lit("value is missing"))
-    return _settled(frame, [pl.col("why_time"), *numbers, missing], raw, "market_metrics")
+    return _settled(frame, [_no_symbol(), pl.col("why_time"), *numbers, missing], raw, "market_metrics")
 
 
 def tick_batch(raw: pl.DataFrame, about: About) -> Batch:
@@ -60,9 +61,7 @@ def tick_batch(raw: pl.DataFrame, about: About) -> Batch:
     Perhaps also ``trade_id``, ``quote_quantity``, ``taker_buys`` (bool or null) and ``trades`` (how many one row
     stands for).
     """
-    frame = _with_constants(raw, about).drop("timeframe")
-    times = read_times(raw["time"], unit=about.time_unit, tz=about.tz, where=about.where)
-    frame = _renamed(frame.with_columns(time=times["time"], why_time=times["reason"]), "symbol", symbols.canonical)
+    frame = _timed(raw, about)
     if "trades" not in raw.columns:
         frame = frame.with_columns(trades=pl.lit(1, dtype=pl.Int64))
     frame, numbers = _numbers(frame, TICKS)
@@ -71,24 +70,31 @@ def tick_batch(raw: pl.DataFrame, about: About) -> Batch:
         .when(~(pl.col(c) >= 0) | pl.col(c).is_infinite()).then(pl.format(f"{c} is not a size: {{}}", c))
         for c in ("price", "quantity")
     ]  # fmt: skip
-    return _settled(frame, [pl.col("why_time"), *numbers, *wrong], raw, "ticks")
+    return _settled(frame, [_no_symbol(), pl.col("why_time"), *numbers, *wrong], raw, "ticks")
 
 
-def _with_constants(raw: pl.DataFrame, about: About) -> pl.DataFrame:
-    known = {"symbol": about.symbol, "timeframe": about.timeframe, "venue": about.venue}
-    return raw.with_columns(pl.lit(v, dtype=pl.String).alias(k) for k, v in known.items() if k not in raw.columns)
+def _timed(raw: pl.DataFrame, about: About) -> pl.DataFrame:
+    """Rows that happen at a ``time``, with venue and symbol."""
+    times = read_times(raw["time"], unit=about.time_unit, tz=about.tz, where=about.where)
+    return raw.with_columns(_venue(raw, about), _symbol(raw, about), time=times["time"], why_time=times["reason"])
 
 
-def _renamed(frame: pl.DataFrame, column: str, rule: Callable[[str], str | None]) -> pl.DataFrame:
-    """Each distinct text of a column through a rule, once."""
-    names = frame[column].cast(pl.String).unique().drop_nulls().to_list()
-    mapping = {name: rule(name) for name in names}
-    new = pl.Series(list(mapping.values()), dtype=pl.String)
-    if not mapping:
-        return frame.with_columns(pl.col(column).cast(pl.String))
-    return frame.with_columns(
-        pl.col(column).cast(pl.String).replace_strict(pl.Series(names, dtype=pl.String), new, default=None)
-    )
+def _venue(raw: pl.DataFrame, about: About) -> pl.Expr:
+    venue = pl.col("venue") if "venue" in raw.columns else pl.lit(about.venue)
+    return venue.cast(pl.String).fill_null("").alias("venue")
+
+
+def _symbol(raw: pl.DataFrame, about: About) -> pl.Expr:
+    return _through(raw, "symbol", about.symbol, symbols.canonical)
+
+
+def _through(raw: pl.DataFrame, column: str, constant: str, rule: Callable[[str], str | None]) -> pl.Expr:
+    """The constant, or each distinct text of the column, through a rule once."""
+    if column not in raw.columns:
+        return pl.lit(rule(constant), dtype=pl.String).alias(column)
+    names = raw[column].cast(pl.String).unique().drop_nulls()
+    new = pl.Series([rule(name) for name in names], dtype=pl.String)
+    return pl.col(column).cast(pl.String).replace_strict(names, new, default=None, return_dtype=pl.String)
 
 
 def _numbers(
@@ -112,8 +118,15 @@ def _numbers(
     return frame.with_columns(casts), reasons
 
 
+def _no_symbol() -> pl.Expr:
+    return pl.when(pl.col("symbol").fill_null("") == "").then(pl.lit("symbol is missing"))
+
+
 def _unknown_timeframe() -> pl.Expr:
-    return pl.when(pl.col("timeframe").is_null()).then(pl.format("unknown timeframe '{}'", pl.col("given")))
+    told = pl.when(pl.col("given").is_null()).then(pl.lit("timeframe is missing"))
+    return pl.when(pl.col("timeframe").is_null()).then(
+        told.otherwise(pl.format("unknown timeframe '{}'", pl.col("given")))
+    )
 
 
 def _settled(frame: pl.DataFrame, reasons: list[pl.Expr], raw: pl.DataFrame, dataset: str) -> Batch:

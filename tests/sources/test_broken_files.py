@@ -191,6 +191,13 @@ def test_a_column_map_reads_any_table(lk: RecordingLake, tmp_path: Path) -> None
     assert lk.rows["candles"]["symbol"].to_list() == ["ETHUSDT", "BTCUSDT"]
 
 
+def test_rows_without_a_symbol_or_timeframe_are_quarantined(lk: RecordingLake, tmp_path: Path) -> None:
+    text = "symbol,interval,time,open,high,low,close\n,1h,1704067200,1,2,1,1\nBTC/USDT,,1704067200,1,2,1,1\n"
+    file = _one(lk, written(tmp_path, "x.csv", text + "BTC/USDT,60,1704067200,1,2,1,1\n"))
+    assert (file.landed, file.reasons) == (1, {"symbol is missing": 1, "timeframe is missing": 1})
+    assert lk.rows["candles"].row(0)[:3] == ("", "BTCUSDT", "1h")
+
+
 def test_a_column_map_that_names_a_column_the_file_lacks_is_refused(lk: RecordingLake, tmp_path: Path) -> None:
     path = written(tmp_path, "BTCUSDT_1h.csv", "date,open,high,low,close\n2024-01-01T00:00:00Z,1,2,0.5,1.5\n")
     file = _one(lk, path, Options(columns={"volume": "menge"}))

@@ -45,6 +45,11 @@ def test_a_declared_unit_is_not_second_guessed() -> None:
     assert got["reason"][0] == f"the time is out of range 1990-2100: {SECONDS}"
 
 
+@pytest.mark.parametrize("unit", ["s", "ms"])
+def test_a_number_too_large_for_its_unit_does_not_wrap_around(unit: str) -> None:
+    assert read_times(pl.Series([SECONDS * 10**9]), unit=unit)["time"].to_list() == [None]
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
