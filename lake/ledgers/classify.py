@@ -87,6 +87,10 @@ class Classifier:
             return None
         return self._store.table(ds.name).find(key)
 
+    def look_again(self) -> None:
+        """Forget what was seen of the cold tables: this process has just written to them."""
+        self._ceilings.clear()
+
     def _look(self, ds: Dataset) -> _Ceiling:
         state = self._store.table(ds.name).state()
         known = self._ceilings.get(ds.name)

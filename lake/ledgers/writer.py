@@ -119,6 +119,7 @@ class Writer:
         if self.store.has_writer() and ds.name in self.hot().log.waiting():
             self.drain()  # what was written before must not override what is written now
         landed = self.store.table(ds.name).upsert(unique)
+        self._classifier.look_again()
         if landed is None:
             raise LakeError("a bulk write was taken for a drain", where=ds.name)
         return Receipt(landed.inserted, landed.updated, landed.unchanged + frame.height - unique.height)
@@ -191,6 +192,7 @@ class Writer:
     def drain(self, *, every_writer: bool = False, step: Step = ignore) -> Drained:
         """Drain hot logs into the cold tables."""
         done = self.store.drain(every_writer=every_writer, step=step)
+        self._classifier.look_again()
         if self._hot is not None:
             self._hot.current.forget(self._hot.log.settled())
         return done

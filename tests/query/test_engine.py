@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+
+import lake
+from lake.errors import QueryError, ReadOnlyError, UsageError
+from lake.kernels import market
+from lake.query.views import views
+from lake.spec import registry
+
+START = 1_767_225_600_000_000
+FIRST = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def lk(tmp_path: Path) -> Iterator[lake.Lake]:
+    with lake.open(tmp_path / "lake", bot_id="tester") as opened:
+        opened.write("candles", market.candles("BTCUSDT", START, 6000, price=90_000.0, seed=1))
+        opened.candles.write(market.candles("BTCUSDT", START + 6000 * 60_000_000, 5, price=90_000.0, seed=2), "1m")
+        yield opened
+
+
+def test_hot_and_cold_rows_are_one_table(lk: lake.Lake) -> None:
+    assert lk.sql("SELECT count(*) FROM candles").fetchall() == [(6005,)]
+
+
+def test_a_relation_gives_arrow_polars_pandas_and_text(lk: lake.Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    relation = lk.sql("SELECT symbol, close FROM candles LIMIT 3")
+    relation.show()
+    assert "symbol" in capsys.readouterr().out
+    assert relation.pl().shape == relation.df().shape == (3, 2)
+    assert sum(batch.num_rows for batch in relation.arrow()) == 3
+
+
+def test_every_dataset_of_an_empty_lake_is_an_empty_typed_table(tmp_path: Path) -> None:
+    with lake.open(tmp_path) as lk:
+        for ds in registry.all_datasets():
+            frame = lk.frame(f"SELECT * FROM {ds.name}")
+            assert frame.height == 0
+            assert [n for n in frame.columns if n != "period"] == [c.name for c in ds.columns]
+
+
+def test_every_view_answers_on_an_empty_lake(tmp_path: Path) -> None:
+    with lake.open(tmp_path) as lk:
+        for name in views():
+            assert lk.frame(f"SELECT * FROM {name}").height >= 0
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "COPY candles TO '/tmp/stolen.csv'",
+        "CREATE TABLE t AS SELECT 1",
+        "INSERT INTO candles SELECT * FROM candles",
+        "ATTACH '/tmp/other.duckdb'",
+        "SET enable_external_access = true",
+        "INSTALL httpfs",
+        "PRAGMA database_size",
+    ],
+)
+def test_a_statement_that_is_not_reading_is_refused(lk: lake.Lake, statement: str) -> None:
+    with pytest.raises(ReadOnlyError, match="is not reading"):
+        lk.sql(statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT * FROM read_csv('/etc/passwd')",
+        "SELECT * FROM read_text('/etc/hostname')",
+        "SELECT * FROM glob('/etc/*')",
+    ],
+)
+def test_files_outside_the_lake_cannot_be_read(lk: lake.Lake, statement: str) -> None:
+    with pytest.raises(QueryError, match="disabled by configuration"):
+        lk.frame(statement)
+
+
+def test_files_outside_can_be_read_when_the_user_turns_that_on(lk: lake.Lake, tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_text("a\n1\n")
+    found = lk.frame(
+        f"SELECT a, (SELECT count(*) FROM candles) n FROM read_csv('{tmp_path}/own.csv')", allow_external=True
+    )
+    assert found.rows() == [(1, 6005)]
+
+
+def test_two_statements_in_one_call_are_refused(lk: lake.Lake) -> None:
+    with pytest.raises(UsageError, match="one statement at a time"):
+        lk.sql("SELECT 1; SELECT 2")
+
+
+def test_a_wrong_column_is_a_query_error_with_the_statement(lk: lake.Lake) -> None:
+    with pytest.raises(QueryError, match=r'(?s)"nope" not found.*SELECT nope FROM candles'):
+        lk.sql("SELECT nope FROM candles")
+
+
+def test_an_error_while_running_is_a_query_error_too(lk: lake.Lake) -> None:
+    with pytest.raises(QueryError, match="Could not convert string"):
+        lk.frame("SELECT symbol::INTEGER FROM candles")
+
+
+def test_a_relation_keeps_its_snapshot_however_late_it_is_read(lk: lake.Lake) -> None:
+    before = lk.sql("SELECT count(*), min(close) FROM candles")
+    expected = lk.sql("SELECT count(*), min(close) FROM candles").fetchall()
+    lk.write("candles", market.candles("ETHUSDT", START, 6000, price=3000.0, seed=3))
+    lk.drain()
+    lk.compact()
+    lk.vacuum(grace_hours=0)
+    assert before.fetchall() == expected
+
+
+def test_parameters_are_bound_by_place_and_by_name(lk: lake.Lake) -> None:
+    assert lk.frame("SELECT count(*) n FROM candles WHERE symbol = ?", ["BTCUSDT"])["n"][0] == 6005
+    assert lk.frame("SELECT count(*) n FROM candles WHERE open_time < $t", {"t": FIRST})["n"][0] == 0
+
+
+def test_times_are_utc_whatever_the_zone_of_the_machine(lk: lake.Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    found = lk.frame(
+        "SELECT min(open_time) t, min(open_time)::VARCHAR s FROM candles WHERE open_time >= '2026-01-01 00:00'"
+    )
+    assert found["t"][0] == FIRST
+    assert found["s"][0].startswith("2026-01-01 00:00:00+00")
+    assert found.schema["t"] == pl.Datetime("us", "UTC")
+
+
+def test_files_outside_the_condition_are_not_even_listed(lk: lake.Lake) -> None:
+    lk.write("candles", market.candles("BTCUSDT", START + 40 * 86_400_000_000, 6000, price=90_000.0, seed=1))
+    plan = lk.sql("SELECT * FROM candles WHERE open_time < '2026-01-05'").explain()
+    del plan
+    count = lk.sql("SELECT count(DISTINCT period) FROM candles WHERE open_time < '2026-01-05'").fetchall()
+    assert count == [(1,)]
+
+
+def test_show_tables_and_describe_work(lk: lake.Lake) -> None:
+    names = {row[0] for row in lk.sql("SHOW TABLES").fetchall()}
+    assert {"candles", "trades", "candle_gaps"} <= names
+    assert lk.sql("DESCRIBE candles").fetchall()[0][0] == "venue"
+
+
+def test_threads_may_ask_at_once(lk: lake.Lake) -> None:
+    answers: list[int] = []
+
+    def ask() -> None:
+        answers.extend(lk.sql("SELECT count(*) FROM candles").fetchall()[0][0] for _ in range(20))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [6005] * 80
+
+
+def test_read_takes_conditions_as_sql_or_as_values(lk: lake.Lake) -> None:
+    assert lk.read("candles", where="close > 0").height == 6005
+    assert lk.read("candles", where={"symbol": "BTC/USDT", "timeframe": ["1m", "5m"]}).height == 6005
+    assert lk.read("candles", where={"open_time": "2026-01-01T00:00:00Z"}).height == 1
+    assert lk.read("candles", where={"quote_volume": None}).height == 0
+    with pytest.raises(lake.LakeError, match="no column 'colour'"):
+        lk.read("candles", where={"colour": 1})
+
+
+def test_the_candle_gaps_view_finds_the_holes_between_candles(tmp_path: Path) -> None:
+    frame = market.candles("BTCUSDT", START, 100, price=1.0, seed=1)
+    with lake.open(tmp_path) as lk:
+        lk.candles.write(pl.concat([frame[:10], frame[13:50], frame[51:]]), "1m")
+        found = lk.read("candle_gaps").select("gap_start", "gap_end", "missing").rows()
+    times = frame["open_time"]
+    assert found == [(times[10], times[12], 3), (times[50], times[50], 1)]
+
+
+def test_a_published_catalogue_opens_read_only_in_plain_duckdb(lk: lake.Lake) -> None:
+    path = lk.publish()
+    with duckdb.connect(str(path), read_only=True) as other:
+        assert other.sql("SELECT count(*) FROM candles").fetchall() == [(6005,)]
+        assert other.sql("SELECT count(*) FROM trades").fetchall() == [(0,)]
+        assert other.sql("SELECT comment FROM duckdb_views() WHERE view_name = 'candle_gaps'").fetchall()[0][0]
+
+
+def test_a_published_catalogue_stays_readable_after_compaction_and_vacuum(lk: lake.Lake) -> None:
+    path = lk.publish()
+    lk.compact()
+    lk.vacuum(grace_hours=0)
+    with duckdb.connect(str(path), read_only=True) as other:
+        assert other.sql("SELECT count(*) FROM candles").fetchall() == [(6005,)]
+
+
+def test_other_engines_see_the_same_rows(lk: lake.Lake) -> None:
+    lk.drain()
+    columns = [
+        "venue",
+        "symbol",
+        "timeframe",
+        "open_time",
+        "open",
+        "high",
+        "low",
+        "close",
+        "volume",
+        "trade_count",
+        "period",
+    ]
+    ours = lk.frame(f"SELECT {', '.join(columns)} FROM candles ORDER BY symbol, open_time")
+    theirs = pl.scan_delta(lk.uri("candles")).select(columns).sort("symbol", "open_time").collect()
+    assert theirs.equals(ours)
