@@ -1,0 +1,36 @@
+"""The clock and its ids."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+
+from lake.clock import now_micros, uuid7
+
+
+def test_ids_of_one_process_sort_in_the_order_they_were_made() -> None:
+    made = [uuid7() for _ in range(20_000)]
+    assert made == sorted(made)
+    assert len(set(made)) == len(made)
+
+
+def test_ids_are_version_7_and_say_when_they_were_made() -> None:
+    before = now_micros() // 1000
+    found = uuid.UUID(uuid7())
+    assert found.version == 7
+    assert found.variant == uuid.RFC_4122
+    assert 0 <= (found.int >> 80) - before < 60_000
+
+
+def test_threads_never_get_the_same_id() -> None:
+    made: list[str] = []
+
+    def make() -> None:
+        made.extend([uuid7() for _ in range(5_000)])
+
+    threads = [threading.Thread(target=make) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(made)) == 20_000
