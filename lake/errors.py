@@ -24,9 +24,10 @@ class LakeError(Exception):
         self.where = where
         self.value = value
         self.todo = todo
-        super().__init__(self._sentence())
+        super().__init__(self.sentence())
 
-    def _sentence(self) -> str:
+    def sentence(self) -> str:
+        """The whole message."""
         text = self.what if not self.where else f"{self.where}: {self.what}"
         if self.value is not None:
             shown = repr(self.value)
@@ -40,7 +41,7 @@ class LakeError(Exception):
 def _rebuild(kind: type[LakeError], state: dict[str, object]) -> LakeError:
     error = kind.__new__(kind)
     error.__dict__.update(state)
-    Exception.__init__(error, error._sentence())
+    Exception.__init__(error, error.sentence())
     return error
 
 

@@ -9,14 +9,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import duckdb
 import polars as pl
 
 from lake.errors import ReadOnlyError
 from lake.ledgers.candles import Candles
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.writer import Writer
-from lake.query.engine import Engine, Params
+from lake.query.engine import Engine, Params, Relation
 from lake.query.publish import publish
 from lake.query.read import read
 from lake.spec import registry
@@ -36,7 +35,7 @@ class LakeView:
         self._store.lease.cover({n: v for n, v in version.datasets.items() if v >= 0})
         self._engine = Engine(store.location, partial(store.at, version.datasets))
 
-    def sql(self, sql: str, params: Params = None) -> duckdb.DuckDBPyRelation:
+    def sql(self, sql: str, params: Params = None) -> Relation:
         """Read-only SQL over the lake as it was."""
         return self._engine.sql(sql, params)
 
@@ -75,7 +74,7 @@ class Lake:
         """Address of a dataset's Delta table, for any other engine."""
         return self._store.location.url(self._store.table(dataset).folder)
 
-    def sql(self, sql: str, params: Params = None, *, allow_external: bool = False) -> duckdb.DuckDBPyRelation:
+    def sql(self, sql: str, params: Params = None, *, allow_external: bool = False) -> Relation:
         """A DuckDB relation over one consistent snapshot: ``.show() .df() .pl() .arrow()``.
 
         Every dataset and view is a table. The statement can only read the lake, unless

@@ -73,8 +73,3 @@ def fail(error: LakeError, as_json: bool) -> None:
 @click.version_option(lake.__version__, prog_name="lake")
 def main() -> None:
     """The memory of a trading bot: candles, signals, trades and decisions as plain Delta tables with SQL."""
-
-
-from lake.cli import ingesting, maintaining, querying, starting  # noqa: E402 - they register their commands on `main`
-
-__all__ = ["Context", "command", "ingesting", "main", "maintaining", "querying", "starting"]

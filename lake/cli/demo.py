@@ -58,27 +58,16 @@ def demo(ctx: Context, path: Path | None, days: int, seed: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
             if path is None:
                 written = _dumps(Path(folder), days, seed)
-                say(
-                    f"made a market: {len(_MARKET)} symbols, {days} days of 1m candles, {written:,} rows in Binance-style dumps, with defects"
-                )
+                say(f"made a market: {len(_MARKET)} symbols, {days} days of 1m candles, {written:,} rows with defects")
             report = ingest_with_progress(lk, [path or Path(folder)], Options(), ctx.output.interactive)
         facts["ingest"] = report.totals
         say("ingested " + report.text().splitlines()[0])
         facts["live"] = _live(lk, days, seed)
-        say(
-            "wrote live: {candles:,} candles and {records:,} records in {seconds:.1f} s while {drains} drains ran".format(
-                **facts["live"]
-            )
-        )
-        say(
-            f"  median durable write {facts['live']['p50_ms']:.2f} ms; acknowledged rows seen by SQL: {facts['live']['seen']:,}"
-        )
+        _tell_live(facts["live"], say)
         facts["resampled"] = _resample(lk, say)
         facts["compacted"] = _compact(lk, say)
         facts["verified"] = lk.verify().ok
-        say(
-            f"verified: {'every file, key and log is as it should be' if facts['verified'] else 'FINDINGS, run lake verify'}"
-        )
+        say("verified: " + ("all files, keys and logs" if facts["verified"] else "something is WRONG, see lake verify"))
         facts["stats"] = lk.candles.stats()
         _tell_stats(lk, facts["stats"], say)
     facts["seconds"] = round(time.perf_counter() - began, 1)
@@ -173,19 +162,24 @@ def _live(lk: lake.Lake, days: int, seed: int) -> dict[str, Any]:
 
 def _signal(lk: lake.Lake, moment: int, candle: pl.DataFrame) -> int:
     """A signal and the trade that came of it land together or not at all."""
-    entry = candle["close"][0]
+    entry, when = candle["close"][0], from_micros(moment)
+    about = {"venue": "demo", "symbol": "BTCUSDT", "timeframe": "1m", "strategy": "demo", "entry_price": entry}
+    levels = {"stop_loss": entry * 0.99, "tp1": entry * 1.01}
     with lk.transaction():
-        signal = lk.write("signals", {
-            "bot_id": "demo-bot", "venue": "demo", "symbol": "BTCUSDT", "timeframe": "1m", "strategy": "demo",
-            "signal_type": "BUY", "direction": "LONG", "entry_price": entry, "stop_loss": entry * 0.99, "tp1": entry * 1.01,
-            "action": "EXECUTED", "signal_time": from_micros(moment),
-        })  # fmt: skip
-        lk.write("trades", {
-            "bot_id": "demo-bot", "venue": "demo", "symbol": "BTCUSDT", "side": "LONG", "status": "open", "mode": "paper",
-            "strategy": "demo", "quantity": 0.01, "entry_price": entry, "signal_id": signal.keys[0][0],
-            "created_at": from_micros(moment), "opened_at": from_micros(moment),
-        })  # fmt: skip
+        signal = lk.write(
+            "signals", {**about, **levels, "direction": "LONG", "action": "EXECUTED", "signal_time": when}
+        )
+        size = {"side": "LONG", "quantity": 0.01, "mode": "paper", "created_at": when, "opened_at": when}
+        lk.write("trades", {**about, **size, "signal_id": signal.keys[0][0]})
     return 2
+
+
+def _tell_live(live: dict[str, Any], say: Any) -> None:
+    say(f"wrote live: {live['candles']:,} candles, {live['records']} records in {live['seconds']:.1f} s")
+    say(
+        f"  {live['drains']} drains ran meanwhile; {len(_MARKET)} candles were durable in {live['p50_ms']:.2f} ms (median)"
+    )
+    say(f"  acknowledged candles that SQL sees: {live['seen']:,}")
 
 
 def _resample(lk: lake.Lake, say: Any) -> dict[str, int]:
@@ -202,18 +196,15 @@ def _resample(lk: lake.Lake, say: Any) -> dict[str, int]:
         "gaps": gaps.height,
         "missing": int(gaps["missing"].sum()),
     }
-    say(
-        "resampled {source} to {target}: {bars:,} bars, {partial} of them partial; {gaps:,} gaps, {missing:,} bars missing".format(
-            **found, target=target
-        )
-    )
+    say(f"resampled {held[0]} to {target}: {hours.height:,} bars, {found['partial']} of them partial")
+    say(f"  {found['gaps']:,} gaps, {found['missing']:,} bars missing")
     return found
 
 
 def _compact(lk: lake.Lake, say: Any) -> dict[str, int]:
     done = lk.compact()
     say(
-        f"compacted {done.files_before} files ({done.bytes_before:,} bytes) into {done.files_after} ({done.bytes_after:,} bytes)"
+        f"compacted {done.files_before} files, {done.bytes_before:,} bytes, into {done.files_after}, {done.bytes_after:,} bytes"
     )
     return {
         "files_before": done.files_before,
@@ -232,7 +223,5 @@ def _tell_stats(lk: lake.Lake, stats: dict[str, Any], say: Any) -> None:
         "SELECT symbol, count(*) AS candles, min(low) AS low, max(high) AS high, arg_max(close, open_time) AS close "
         "FROM candles GROUP BY symbol ORDER BY candles DESC, symbol LIMIT 6"
     )
-    for row in closing.iter_rows(named=True):
-        say(
-            f"  {row['symbol']:<12}{row['candles']:>9,} candles  low {row['low']:<12.8g} high {row['high']:<12.8g} close {row['close']:.8g}"
-        )
+    for symbol, count, low, high, close in closing.iter_rows():
+        say(f"  {symbol:<12}{count:>9,} candles  low {low:<12.8g} high {high:<12.8g} close {close:.8g}")

@@ -30,7 +30,10 @@ from lake.sources.ccxt_source import ingest_ccxt
     click.option("--all-files", is_flag=True, help="List every file in the report."),
 )
 def ingest(ctx: Context, paths: tuple[str, ...], **options: Any) -> None:
-    """Read files or folders of candles, trades and metrics; ``lake ingest ccxt --exchange NAME --symbol ...`` asks an exchange."""
+    """Read files or folders of candles, trades and metrics.
+
+    `lake ingest ccxt --exchange NAME --symbol ...` asks an exchange instead.
+    """
     if paths == ("ccxt",):
         _ingest_exchange(ctx, options)
         return

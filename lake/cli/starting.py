@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from lake.cli import demo
 from lake.cli.app import Context, command
 from lake.settings import Settings
 from lake.store.opening import SETTINGS_FILE
@@ -15,6 +14,3 @@ def init(ctx: Context) -> None:
         lk.location.create(SETTINGS_FILE, Settings().to_toml().encode())
         uri = lk.location.uri
     ctx.output.result({"lake": uri}, f"a lake is at {uri}")
-
-
-__all__ = ["demo", "init"]

@@ -1,4 +1,4 @@
-"""Is a row new, another version of a row, or the same again? Answered before it is written, so that its receipt can tell."""
+"""Is a row new, another version of a row, or the same again? Answered before it is written, for its receipt."""
 
 from __future__ import annotations
 

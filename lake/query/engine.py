@@ -18,6 +18,7 @@ from lake.store.location import Location
 from lake.store.snapshot import Snapshot
 
 Params = Sequence[Any] | Mapping[str, Any] | None
+Relation = duckdb.DuckDBPyRelation
 _READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
 _CATALOG = ("show", "information_schema", "duckdb_", "pg_")
 
@@ -40,7 +41,7 @@ class Engine:
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._lock = Lock()
 
-    def sql(self, sql: str, params: Params = None) -> duckdb.DuckDBPyRelation:
+    def sql(self, sql: str, params: Params = None) -> Relation:
         """A relation over one snapshot; it keeps that snapshot however late it is read.
 
         Raises:
@@ -57,10 +58,9 @@ class Engine:
         direct = {} if needed else bounds(cursor, sql, params)
         show(cursor, self._location, self._snapshot_of(datasets), needed, direct)
         try:
-            found = cursor.sql(sql, params=_values(params))
+            return cursor.sql(sql, params=_values(params))
         except duckdb.Error as error:
             raise _query_error(error, sql) from error
-        return found if found is not None else cursor.sql("SELECT 'done' AS result")
 
     def frame(self, sql: str, params: Params = None) -> pl.DataFrame:
         """The whole result as a Polars frame, times in UTC.

@@ -101,8 +101,10 @@ def _whole(constant: Constant, *, up: bool, strict: bool) -> int | None:
     if constant.kind is not Kind.NUMBER or not math.isfinite(value) or abs(value) > _EXACT:
         return None
     if up:
-        return math.floor(value) + 1 if strict else math.ceil(value)
-    return math.ceil(value) - 1 if strict else math.floor(value)
+        above: int = math.floor(value) + 1 if strict else math.ceil(value)
+        return above
+    below: int = math.ceil(value) - 1 if strict else math.floor(value)
+    return below
 
 
 def _float(constant: Constant, *, up: bool) -> float | None:

@@ -39,10 +39,12 @@ class Lease:
         """Promise to keep files of these versions, and of those covered before, readable."""
         now = now_micros()
         due = now - self._written >= _RENEW_MICROS
-        if not due and self._held.keys() >= versions.keys():
+        if not due and all(self._held.get(name, version + 1) <= version for name, version in versions.items()):
             return
         with self._lock:
-            self._held = {**self._held, **versions} if due else {**versions, **self._held}
+            kept = {} if due else self._held
+            lowered = {name: min(version, kept.get(name, version)) for name, version in versions.items()}
+            self._held = {**self._held, **lowered}
             self._location.write(f"{FOLDER}/{self._name}", self._text(now))
             self._hold()
             self._written = now

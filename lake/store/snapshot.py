@@ -108,11 +108,26 @@ def newest_by_key(ds: Dataset, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
 def take(
     names: Sequence[str], known: Mapping[str, TableState], logs: HotLogs, state_of: Callable[[str], TableState]
 ) -> Snapshot:
-    """A snapshot of ``names``; ``known`` are states seen earlier, only to spare work."""
+    """A snapshot of ``names``; ``known`` are states seen earlier, only to spare work.
+
+    What cold had settled before a hot log was read, that log has held; if it tells of less, it was
+    lost or restored from an older copy, and waiting for it would be in vain.
+    """
+    settled: dict[str, int] = {}
     for _ in range(_ATTEMPTS):
         views = logs.views(known)
         states = {name: state_of(name) for name in names}
-        if all(state.settled(view.writer) <= view.last for view in views for state in states.values()):
+        before, settled = settled, _settled(states)
+        if all(settled.get(v.writer, -1) <= max(v.last, before.get(v.writer, -1)) for v in views):
             hot = {name: logs.merge(registry.get(name), views, states[name]) for name in names}
             return Snapshot(states, hot)
     raise CommitConflictError("drains kept overtaking the reader", where=str(logs.folder), todo="Try again.")
+
+
+def _settled(states: Mapping[str, TableState]) -> dict[str, int]:
+    """Writer -> the highest sequence number that any of the tables knows."""
+    found: dict[str, int] = {}
+    for state in states.values():
+        for writer, sequence in state.transactions.items():
+            found[writer] = max(sequence, found.get(writer, -1))
+    return found

@@ -34,9 +34,9 @@ class Spool:
         """
         created = not self.path.exists()
         line = orjson.dumps([[seq, dataset, orjson.Fragment(payload)] for seq, dataset, payload in entries]) + b"\n"
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            size = os.fstat(descriptor).st_size
+            size = _cut_torn_end(descriptor)
             try:
                 _write_all(descriptor, line)
                 os.fsync(descriptor)
@@ -77,6 +77,15 @@ class Spool:
         """Forget what was replayed."""
         self.path.unlink(missing_ok=True)
         _sync_folder(self.path.parent)
+
+
+def _cut_torn_end(descriptor: int) -> int:
+    """Drop a last line that a crash cut off, so that the next one begins a line; the size that is left."""
+    size = os.fstat(descriptor).st_size
+    if size and os.pread(descriptor, 1, size - 1) != b"\n":
+        size = os.pread(descriptor, size, 0).rfind(b"\n") + 1
+        os.ftruncate(descriptor, size)
+    return size
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
