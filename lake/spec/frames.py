@@ -16,7 +16,7 @@ from lake.spec.decode import rows_to_frame, with_period
 from lake.spec.rows import converter, json_text, merged_extra, row_checker
 from lake.spec.schema import PERIOD, polars_schema
 from lake.spec.tables import as_given, as_polars
-from lake.spec.times import known_unit, to_micros
+from lake.spec.times import from_micros, known_unit, to_micros
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def _check_rows(ds: Dataset, rows: Sequence[Any], unit: str | None, fixed: Mappi
         if not isinstance(row, Mapping):
             raise UsageError("a row is a mapping of columns to values", where=ds.name, value=row)
         try:
-            timed = row if unit is None else _in_micros(ds, row, unit)
+            timed = row if unit is None else _timed(ds, row, unit)
             good.append(check({**fixed, **timed} if fixed else timed))
         except InvalidRowError as error:
             bad.append(row)
@@ -93,10 +93,10 @@ def _check_rows(ds: Dataset, rows: Sequence[Any], unit: str | None, fixed: Mappi
     return Checked(rows_to_frame(ds, good), as_given(bad, reasons))
 
 
-def _in_micros(ds: Dataset, row: Mapping[str, Any], unit: str) -> dict[str, Any]:
+def _timed(ds: Dataset, row: Mapping[str, Any], unit: str) -> dict[str, Any]:
     times = {c.name for c in ds.columns if c.type is Type.TIMESTAMP} | ds.time_aliases
     return {
-        name: to_micros(value, unit=unit, where=f"{ds.name}.{name}")
+        name: from_micros(to_micros(value, unit=unit, where=f"{ds.name}.{name}"))
         if name in times and isinstance(value, (int, float)) and not isinstance(value, bool)
         else value
         for name, value in row.items()

@@ -35,7 +35,7 @@ def test_what_is_not_understood_is_kept_as_given(given: str) -> None:
 
 def test_a_symbol_that_is_no_text_is_refused() -> None:
     with pytest.raises(InvalidRowError, match=r"a symbol is a text \(got 5\)"):
-        symbols.canonical(5)  # type: ignore[arg-type]
+        symbols.canonical(5)
 
 
 @given(
