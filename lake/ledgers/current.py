@@ -72,3 +72,16 @@ class CurrentRows:
         """Rows of the dataset whose life goes on."""
         with self._lock:
             return [row for _, row in self._rows.get(ds.name, {}).values() if is_open(ds, row)]
+
+
+class CurrentWithin(CurrentRows):
+    """The rows as a transaction sees them: its own versions, over those outside of it."""
+
+    def __init__(self, outside: CurrentRows) -> None:
+        super().__init__(())
+        self._outside = outside
+
+    def get(self, ds: Dataset, key: Key) -> Row | None:
+        """The latest row of that key, None when it is not known here."""
+        found = super().get(ds, key)
+        return self._outside.get(ds, key) if found is None else found

@@ -12,9 +12,9 @@ from weakref import WeakKeyDictionary
 
 import polars as pl
 
-from lake.errors import InvalidRowError, LakeError
+from lake.errors import ClosedError, InvalidRowError, LakeError
 from lake.ledgers.classify import Classifier, Prepared
-from lake.ledgers.current import CurrentRows, Key, key_of
+from lake.ledgers.current import CurrentRows, CurrentWithin, Key
 from lake.ledgers.receipt import Receipt, Rejection
 from lake.spec import registry
 from lake.spec.dataset import Dataset
@@ -34,9 +34,17 @@ BULK_ROWS = 5_000  # from here on a write goes straight to cold: one commit beat
 
 @dataclass
 class Pending:
-    """The entries of an open transaction."""
+    """The entries of a transaction, and the rows as it sees them; it takes no more when it has ended."""
 
+    rows: CurrentWithin
     entries: list[Entry] = field(default_factory=list)
+    ended: bool = False
+
+    def add(self, entries: Sequence[Entry]) -> None:
+        """Keep entries for the end of the transaction."""
+        for entry in entries:
+            self.entries.append(entry)
+            self.rows.put(registry.get(entry.dataset), entry.rows, len(self.entries))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +98,7 @@ class Writer:
         """:meth:`write_rows` for asyncio: waits for the disk without blocking the loop."""
         prepared, refused = self._prepare(ds, rows, strict)
         entries = [Entry(ds.name, prepared.rows)] if prepared.rows else []
-        pending = self._pending.get()
-        if pending is not None or not entries:
+        if self._open_transaction() is not None or not entries:
             sequences = self._append(entries)
         else:
             sequences = await self.hot().log.append_async(entries)
@@ -100,7 +107,7 @@ class Writer:
     def write_frame(self, ds: Dataset, checked: Checked) -> Receipt:
         """Write a checked frame: through hot when small or inside a transaction, else straight to cold."""
         rejections = self._refuse(ds, checked.bad)
-        if checked.good.height < BULK_ROWS or self._pending.get() is not None:
+        if checked.good.height < BULK_ROWS or self._open_transaction() is not None:
             receipt = self.write_checked_rows(ds, frame_to_rows(ds, checked.good))
         else:
             receipt = self.bulk(ds, checked.good)
@@ -108,7 +115,7 @@ class Writer:
 
     def write_checked_rows(self, ds: Dataset, rows: Sequence[Row]) -> Receipt:
         """Write rows that are canonical already, through hot."""
-        prepared = self._classifier.prepare(ds, rows, self.hot().current)
+        prepared = self._classifier.prepare(ds, rows, self._rows())
         return self._finish(ds, prepared, self._append([Entry(ds.name, prepared.rows)] if prepared.rows else []), [])
 
     def bulk(self, ds: Dataset, frame: pl.DataFrame) -> Receipt:
@@ -127,14 +134,15 @@ class Writer:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Writes inside land together or, when the block raises, not at all."""
-        if self._pending.get() is not None:
+        if self._open_transaction() is not None:
             yield  # nested: the outermost decides
             return
-        pending = Pending()
+        pending = Pending(CurrentWithin(self.hot().current))
         token = self._pending.set(pending)
         try:
             yield
         finally:
+            pending.ended = True
             self._pending.reset(token)
         if pending.entries:
             self._note(pending.entries, self.hot().log.append(pending.entries))
@@ -142,17 +150,38 @@ class Writer:
     @asynccontextmanager
     async def transaction_async(self) -> AsyncIterator[None]:
         """:meth:`transaction` for asyncio."""
-        if self._pending.get() is not None:
+        if self._open_transaction() is not None:
             yield
             return
-        pending = Pending()
+        pending = Pending(CurrentWithin(self.hot().current))
         token = self._pending.set(pending)
         try:
             yield
         finally:
+            pending.ended = True
             self._pending.reset(token)
         if pending.entries:
             self._note(pending.entries, await self.hot().log.append_async(pending.entries))
+
+    def _open_transaction(self) -> Pending | None:
+        """The transaction that a write is part of.
+
+        Raises:
+            ClosedError: it has ended; a task or thread that it started writes after it.
+        """
+        pending = self._pending.get()
+        if pending is not None and pending.ended:
+            raise ClosedError(
+                "the transaction has ended",
+                where=self.store.location.uri,
+                todo="Wait inside its block for the tasks that write in it, or start them outside.",
+            )
+        return pending
+
+    def _rows(self) -> CurrentRows:
+        """What is known of rows where this write stands: inside a transaction, or outside of any."""
+        pending = self._open_transaction()
+        return self.hot().current if pending is None else pending.rows
 
     def _note(self, entries: Sequence[Entry], sequences: Sequence[int]) -> None:
         for entry, sequence in zip(entries, sequences, strict=True):
@@ -181,13 +210,8 @@ class Writer:
 
     def current(self, ds: Dataset, key: Key) -> Row | None:
         """The newest version of a row that this writer knows or the lake holds; None when there is none."""
-        pending = self._pending.get()
-        for entry in reversed(pending.entries) if pending else ():
-            for row in reversed(entry.rows) if entry.dataset == ds.name else ():
-                if key_of(ds, row) == key:
-                    return row
         row = dict(zip(ds.key, key, strict=True))
-        return self._classifier.find(ds, key, row, self.hot().current)
+        return self._classifier.find(ds, key, row, self._rows())
 
     def drain(self, *, every_writer: bool = False, step: Step = ignore) -> Drained:
         """Drain hot logs into the cold tables."""
@@ -213,14 +237,14 @@ class Writer:
                 refused.append(Rejection(row, str(error)))
         if refused:
             self.quarantine.add(ds.name, [(r.row, r.reason) for r in refused])
-        return self._classifier.prepare(ds, good, self.hot().current), refused
+        return self._classifier.prepare(ds, good, self._rows()), refused
 
     def _append(self, entries: list[Entry]) -> list[int]:
         if not entries:
             return []
-        pending = self._pending.get()
+        pending = self._open_transaction()
         if pending is not None:
-            pending.entries += entries
+            pending.add(entries)
             return []
         return self.hot().log.append(entries)
 
