@@ -20,7 +20,7 @@ from lake.spec.dataset import Dataset
 from lake.spec.schema import polars_schema
 from lake.store.cold.table_state import TableState
 from lake.store.hot.claim import host_name
-from lake.store.hot.mirror import SEQUENCE, HotMirror, HotView
+from lake.store.hot.mirror import SEQUENCE, HotMirror, HotRows, HotView
 
 _ATTEMPTS = 1000
 
@@ -48,7 +48,7 @@ class HotLogs:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._mirrors: dict[str, HotMirror] = {}
-        self._merged: dict[str, tuple[tuple[object, ...], pl.DataFrame]] = {}
+        self._merged: dict[str, tuple[list[tuple[HotRows, int]], pl.DataFrame]] = {}
         self._lock = Lock()
 
     def writers(self) -> list[str]:
@@ -78,15 +78,14 @@ class HotLogs:
         for view in views:
             rows = view.datasets.get(ds.name)
             if rows is not None:
-                found.append((rows.frame, state.settled(view.writer), rows))
-        key = tuple(part for frame, settled, _ in found for part in (id(frame), settled))
+                found.append((rows, state.settled(view.writer)))
         with self._lock:
-            known = self._merged.get(ds.name)
-        if known is not None and known[0] == key:
-            return known[1]
-        merged = newest_by_key(ds, [rows.after(settled) for _, settled, rows in found])
+            known, merged = self._merged.get(ds.name, ([], None))
+        if merged is not None and _same(known, found):
+            return merged
+        merged = newest_by_key(ds, [rows.after(settled) for rows, settled in found])
         with self._lock:
-            self._merged[ds.name] = (key, merged)
+            self._merged[ds.name] = (found, merged)
         return merged
 
     def close(self) -> None:
@@ -94,6 +93,13 @@ class HotLogs:
         for mirror in self._mirrors.values():
             mirror.close()
         self._mirrors.clear()
+
+
+def _same(known: Sequence[tuple[HotRows, int]], found: Sequence[tuple[HotRows, int]]) -> bool:
+    """Whether it is the very same frames again, settled as far."""
+    return len(known) == len(found) and all(
+        a.frame is b.frame and settled == also for (a, settled), (b, also) in zip(known, found, strict=True)
+    )
 
 
 def newest_by_key(ds: Dataset, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
