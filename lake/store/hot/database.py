@@ -31,7 +31,7 @@ class HotDatabase:
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute(f"PRAGMA synchronous={SYNCHRONOUS[durability]}")
             if self._connection.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
-                self._connection.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={_VERSION};COMMIT;")
+                self._connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version={_VERSION};COMMIT;")
         except sqlite3.Error:
             self._connection.close()
             raise
@@ -67,7 +67,7 @@ class HotDatabase:
         try:
             yield
         finally:
-            self._connection.execute("COMMIT")
+            self._connection.rollback()  # nothing was written
 
     def since(self, sequence: int, dataset: str | None = None, limit: int = -1) -> list[Stored]:
         """Entries after ``sequence``, in order."""
@@ -118,6 +118,15 @@ class HotDatabase:
         rows = self._connection.execute("SELECT dataset, count(*), min(seq) FROM log GROUP BY dataset")
         return {name: (count, oldest) for name, count, oldest in rows}
 
+    def is_sound(self) -> bool:
+        """Whether every page can be read: a quick look at the whole file."""
+        try:
+            return bool(self._connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
+        except sqlite3.DatabaseError as error:
+            if is_corrupt(error):
+                return False
+            raise
+
     def check(self) -> list[str]:
         """SQLite's own integrity check; empty when all is well."""
         rows = [r[0] for r in self._connection.execute("PRAGMA integrity_check")]
@@ -133,3 +142,8 @@ class HotDatabase:
 
 
 HOT_ERRORS = (sqlite3.Error, OSError)
+
+
+def is_corrupt(error: sqlite3.Error) -> bool:
+    """Whether the file's content is damaged, and not only out of reach."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

@@ -11,7 +11,7 @@ from threading import Lock
 from lake.clock import now_micros
 from lake.errors import ClosedError, HotLogError
 from lake.store.hot.claim import Claim
-from lake.store.hot.database import HOT_ERRORS, HotDatabase
+from lake.store.hot.database import HOT_ERRORS, HotDatabase, is_corrupt
 from lake.store.hot.entry import Entry, Stored
 from lake.store.hot.group import Batch, GroupCommit
 from lake.store.hot.spool import Spool
@@ -150,13 +150,8 @@ class HotLog:
 
     def _recover(self) -> None:
         try:
-            database = HotDatabase(self.path, durability=self._durability, busy_timeout_ms=self._busy_timeout_ms)
-        except sqlite3.DatabaseError as error:
-            if not _is_corrupt(error):
-                self._fail(error)
-                return
-            database = self._start_over()
-        except OSError as error:
+            database = self._sound() or self._start_over()
+        except HOT_ERRORS as error:
             self._fail(error)
             return
         try:
@@ -167,6 +162,18 @@ class HotLog:
             self._fail(error)
             return
         self._database, self.failure = database, ""
+
+    def _sound(self) -> HotDatabase | None:
+        """The file, opened; None when it is corrupt."""
+        try:
+            database = HotDatabase(self.path, durability=self._durability, busy_timeout_ms=self._busy_timeout_ms)
+            if database.is_sound():
+                return database
+            database.close()
+        except sqlite3.DatabaseError as error:
+            if not is_corrupt(error):
+                raise
+        return None
 
     def _replay(self, database: HotDatabase) -> None:
         if not self.spool.exists():
@@ -197,10 +204,6 @@ class HotLog:
         if self._database is not None:
             self._database.close()
             self._database = None
-
-
-def _is_corrupt(error: sqlite3.DatabaseError) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def _rescue(path: Path) -> list[tuple[int, str, bytes]]:

@@ -11,9 +11,10 @@ from threading import Lock
 import numpy as np
 import polars as pl
 
+from lake.errors import CorruptLakeError, HotLogError, LakeError
 from lake.spec import registry
 from lake.spec.decode import rows_to_frame
-from lake.store.hot.database import HotDatabase
+from lake.store.hot.database import HotDatabase, is_corrupt
 from lake.store.hot.entry import Stored
 from lake.store.hot.spool import Spool
 
@@ -67,7 +68,12 @@ class HotMirror:
         """The log as it is now, without rows that the caller knows to be settled."""
         with self._lock:
             spooled = self._spool.read() if self._spool.exists() else []
-            self._take(spooled + self._fresh(), settled)
+            try:
+                fresh = self._fresh()
+            except sqlite3.Error as error:
+                self._forget()
+                raise _unreadable(error, self.path) from error
+            self._take(spooled + fresh, settled)
             return self._view
 
     def close(self) -> None:
@@ -92,16 +98,16 @@ class HotMirror:
 
     def _open(self) -> bool:
         try:
-            inode = self.path.stat().st_ino
+            status = self.path.stat()
         except FileNotFoundError:
             self._forget()
             return False
+        inode = status.st_ino
+        if not status.st_size:
+            return False  # its writer is just making it
         if self._database is None or inode != self._inode:
             self._forget()
-            try:
-                self._database = HotDatabase(self.path)
-            except sqlite3.DatabaseError:
-                return False  # the writer sets it aside and goes on in a new file; its spool is read meanwhile
+            self._database = HotDatabase(self.path)
             self._inode, self._version, self._seen = inode, -1, -1
             self._view = HotView(self.writer, -1)
         return True
@@ -124,6 +130,15 @@ class HotMirror:
         if fresh:
             self._seen = max(self._seen, *(s.sequence for s in fresh))
         self._view = HotView(self.writer, max(self._view.last, self._seen), datasets)
+
+
+def _unreadable(error: sqlite3.Error, path: Path) -> LakeError:
+    if is_corrupt(error):
+        todo = "Open the lake under its bot id, or drain every writer: what is readable of it is kept in a new file."
+        return CorruptLakeError("a hot log is damaged", where=str(path), todo=todo)
+    return HotLogError(
+        f"a hot log cannot be read: {error}", where=str(path), todo="Try again; `lake doctor` says more."
+    )
 
 
 def decode(dataset: str, entries: list[Stored]) -> pl.DataFrame:
