@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import uuid
 from collections.abc import Mapping
@@ -16,8 +17,11 @@ from threading import Lock
 from typing import IO
 
 from lake.clock import MICROS_PER_DAY, now_micros
+from lake.errors import StorageError
 from lake.store.hot.claim import host_name
 from lake.store.location import Location
+
+_log = logging.getLogger("lake.leases")
 
 FOLDER = "_lake/leases"
 _RENEW_MICROS = 3600 * 1_000_000
@@ -45,8 +49,11 @@ class Lease:
             kept = {} if due else self._held
             lowered = {name: min(version, kept.get(name, version)) for name, version in versions.items()}
             self._held = {**self._held, **lowered}
-            self._location.write(f"{FOLDER}/{self._name}", self._text(now))
-            self._hold()
+            try:
+                self._location.write(f"{FOLDER}/{self._name}", self._text(now))
+                self._hold()
+            except StorageError as error:  # a full or read-only disk must not keep anybody from reading
+                _log.warning("no lease could be written, a vacuum may disturb this reader: %s", error)
             self._written = now
 
     def release(self) -> None:
