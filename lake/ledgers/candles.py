@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
-import pyarrow as pa
 
 from lake.clock import now_micros
 from lake.errors import UsageError
 from lake.kernels import ohlcv
 from lake.ledgers.receipt import Receipt
+from lake.ledgers.series import Series, load_all, named, split
 from lake.ledgers.writer import Writer
 from lake.spec import registry, symbols, timeframes
+from lake.spec.decode import with_period
 from lake.spec.frames import Checked, check_frame
-from lake.spec.schema import arrow_schema, polars_schema
+from lake.spec.schema import polars_schema
 from lake.spec.times import to_micros
 from lake.store.cold.files import Bounds
-from lake.store.cold.merge import frame_of
 
 _DS = registry.get("candles")
+_CONSTANT = ("venue", "symbol", "timeframe", "period")
+_RESAMPLED = ("open_time", "open", "high", "low", "close", "volume")
 _OHLCV = ("open_time", "open", "high", "low", "close", "volume")
 
 
@@ -104,20 +107,16 @@ class Candles:
             columns: which columns; venue, symbol and the OHLCV columns when left out.
             venue: only of this venue.
         """
-        wanted = _wanted(symbols_, timeframe, start, end, venue)
+        held = timeframes.parse(timeframe) if timeframe else ""
         chosen = _chosen(columns)
-        needed = list(dict.fromkeys([*chosen, *_DS.key]))
-        names = _names(symbols_)
-        snapshot = self._store.snapshot(["candles"])
-        schema = pa.schema([f for f in arrow_schema(_DS) if f.name in needed])
-        files = list(snapshot.states["candles"].files.values())
-        cold = list(self._store.scanner.frames(_DS.name, files, wanted, schema))
-        hot = snapshot.hot["candles"]
-        if hot.height:
-            hot = hot.filter(_match(names, wanted)).select(schema.names)
-        if names is not None and len(names) > 1:
-            cold = [frame.filter(pl.col("symbol").is_in(names)) for frame in cold]
-        return _in_order(cold, hot, schema).select(chosen)
+        stored = [n for n in dict.fromkeys([*chosen, "open_time"]) if n not in _CONSTANT]
+        found = self._series(_Asked(_names(symbols_), held, _span(start, end), venue), stored)
+        frames = load_all(self._store.scanner, found, stored, named)
+        rows = pl.concat([f for f in frames if f.height] or frames) if frames else _nothing()
+        constants = [pl.lit(held).alias("timeframe")] if "timeframe" in chosen else []
+        if "period" in chosen:
+            rows = with_period(_DS, rows.with_columns(pl.lit(held).alias("timeframe")))
+        return rows.with_columns(constants).select(chosen)
 
     def resample(
         self,
@@ -135,9 +134,29 @@ class Candles:
             source: the finer timeframe; the coarsest one held that fits when left out.
         """
         target = timeframes.parse(timeframe)
-        found = timeframes.parse(source) if source else self._finer(target)
-        frame = self.read(symbols_, found, start, end, ("venue", "symbol", *_OHLCV), venue=venue)
-        return ohlcv.resample(frame.with_columns(pl.lit(found).alias("timeframe")), target)
+        finer = timeframes.parse(source) if source else self._finer(target)
+        columns = _RESAMPLED
+        found = self._series(_Asked(_names(symbols_), finer, _span(start, end), venue), columns)
+
+        def coarser(series: Series, rows: pl.DataFrame) -> pl.DataFrame:
+            return named(series, ohlcv.resample(rows.with_columns(pl.lit(finer).alias("timeframe")), target))
+
+        frames = load_all(self._store.scanner, found, columns, coarser)
+        empty = ohlcv.resample(
+            _nothing().with_columns(pl.lit(finer).alias("timeframe")).select(*columns, "timeframe"), target
+        )
+        done = pl.concat(frames) if frames else named(Series(("", "")), empty)
+        return done.select("venue", "symbol", pl.exclude("venue", "symbol"))
+
+    def _series(self, asked: _Asked, columns: Sequence[str]) -> list[Series]:
+        """The series that hold what is asked for, not read yet."""
+        snapshot = self._store.snapshot(["candles"])
+        wanted = asked.bounds()
+        parts = self._store.scanner.parts(
+            _DS.name, snapshot.states["candles"].files.values(), wanted, [*columns, "symbol", "venue"]
+        )
+        hot = snapshot.hot["candles"]
+        return split(self._store.scanner, parts, hot.filter(asked.match()) if hot.height else hot, asked.symbols)
 
     def gaps(self, symbol: str | Sequence[str] | None, timeframe: str, *, venue: str | None = None) -> pl.DataFrame:
         """Runs of missing candles between the first and the last one held: gap_start, gap_end, missing."""
@@ -175,14 +194,14 @@ class Candles:
         }
 
     def _symbols(self) -> int:
-        table = self._store.table("candles")
+        """How many symbols: told by the statistics of row groups where those have one symbol only."""
         snapshot = self._store.snapshot(["candles"])
-        schema = pa.schema([arrow_schema(_DS).field("symbol")])
-        parts = [
-            frame_of(t).unique()
-            for t in table.reader.read(table.folder, snapshot.states["candles"].files.values(), {}, schema)
-        ]
-        return pl.concat([*parts, snapshot.hot["candles"].select("symbol")]).n_unique()
+        parts = self._store.scanner.parts(_DS.name, snapshot.states["candles"].files.values(), {}, ["symbol", "venue"])
+        held = {part.constants["symbol"] for part in parts if "symbol" in part.constants}
+        for part in parts:
+            if "symbol" not in part.constants:
+                held |= set(self._store.scanner.read(part)["symbol"].unique().to_list())
+        return len(held | set(snapshot.hot["candles"]["symbol"].unique().to_list()))
 
     def _finer(self, target: str) -> str:
         length = timeframes.micros(target)
@@ -205,39 +224,50 @@ def _names(given: str | Sequence[str] | None) -> list[str] | None:
     return [symbols.canonical(s) for s in ([given] if isinstance(given, str) else given)]
 
 
-def _wanted(
-    given: str | Sequence[str] | None, timeframe: str, start: Any, end: Any, venue: str | None
-) -> dict[str, Bounds]:
-    if not timeframe:
-        raise UsageError("which timeframe?", todo=f"One of {', '.join(timeframes.ALL)}.")
-    held = timeframes.parse(timeframe)
-    wanted: dict[str, Bounds] = {"timeframe": (held, held)}
-    names = _names(given)
-    if names:
-        wanted["symbol"] = (min(names), max(names))
-    if venue is not None:
-        wanted["venue"] = (venue, venue)
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a read asks for; times in microseconds, both inclusive."""
+
+    symbols: list[str] | None
+    timeframe: str
+    span: Bounds
+    venue: str | None
+
+    def __post_init__(self) -> None:
+        if not self.timeframe:
+            raise UsageError("which timeframe?", todo=f"One of {', '.join(timeframes.ALL)}.")
+
+    def bounds(self) -> dict[str, Bounds]:
+        """As file statistics understand it."""
+        wanted: dict[str, Bounds] = {"timeframe": (self.timeframe, self.timeframe)}
+        if self.symbols:
+            wanted["symbol"] = (min(self.symbols), max(self.symbols))
+        if self.venue is not None:
+            wanted["venue"] = (self.venue, self.venue)
+        if self.span != (None, None):
+            wanted["open_time"] = self.span
+        return wanted
+
+    def match(self) -> pl.Expr:
+        """As a condition on rows."""
+        match: pl.Expr = pl.col("timeframe") == self.timeframe
+        if self.symbols is not None:
+            match = match & pl.col("symbol").is_in(self.symbols)
+        if self.venue is not None:
+            match = match & (pl.col("venue") == self.venue)
+        low, high = self.span
+        time = pl.col("open_time").dt.timestamp("us")
+        if low is not None:
+            match = match & (time >= low)
+        return match if high is None else match & (time <= high)
+
+
+def _span(start: Any, end: Any) -> Bounds:
     low = None if start is None else to_micros(start, where="start")
     high = None if end is None else to_micros(end, where="end") - 1
     if low is not None and high is not None and low > high:
-        raise UsageError("start is not before end", value=(start, end))
-    if low is not None or high is not None:
-        wanted["open_time"] = (low, high)
-    return wanted
-
-
-def _match(names: list[str] | None, wanted: Mapping[str, Bounds]) -> pl.Expr:
-    match: pl.Expr = pl.col("timeframe") == wanted["timeframe"][0]
-    if names is not None:
-        match = match & (pl.col("symbol") == names[0] if len(names) == 1 else pl.col("symbol").is_in(names))
-    if "venue" in wanted:
-        match = match & (pl.col("venue") == wanted["venue"][0])
-    low, high = wanted.get("open_time", (None, None))
-    if low is not None:
-        match = match & (pl.col("open_time") >= pl.lit(low).cast(pl.Datetime("us", "UTC")))
-    if high is not None:
-        match = match & (pl.col("open_time") <= pl.lit(high).cast(pl.Datetime("us", "UTC")))
-    return match
+        raise UsageError("start is not before end", value=(start, end), todo="Give an end after the start.")
+    return low, high
 
 
 def _chosen(columns: Sequence[str] | None) -> list[str]:
@@ -249,13 +279,5 @@ def _chosen(columns: Sequence[str] | None) -> list[str]:
     return list(columns)
 
 
-def _in_order(cold: list[pl.DataFrame], hot: pl.DataFrame, schema: pa.Schema) -> pl.DataFrame:
-    empty = pl.DataFrame(schema={n: t for n, t in polars_schema(_DS).items() if n in schema.names}).select(schema.names)
-    stored = pl.concat(cold) if cold else empty
-    if hot.height:
-        if stored.height:
-            stored = stored.join(hot.select(_DS.key), on=list(_DS.key), how="anti", maintain_order="left")
-        stored = pl.concat([stored, hot])
-    elif len(cold) <= 1:
-        return stored
-    return stored.sort("symbol", "venue", "open_time")
+def _nothing() -> pl.DataFrame:
+    return pl.DataFrame(schema=polars_schema(_DS))

@@ -7,20 +7,41 @@ the rows that match. That, and the row group's size, is what makes one symbol's 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from threading import local
 from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lake.store.cold.files import Bounds, DataFile
 from lake.store.cold.merge import frame_of
-from lake.store.cold.reader import FileReader
+from lake.store.cold.reader import FileReader, Footer
 
 _OPEN_FILES = 64  # per thread
+
+
+@dataclass(frozen=True)
+class Part:
+    """Row groups of one file that are next to each other and have the same symbol and venue throughout, or several.
+
+    ``constants`` holds the columns that are the same in every row; they are not read.
+    """
+
+    path: str
+    groups: list[int]
+    constants: Mapping[str, Any]
+    wanted: Mapping[str, Bounds]
+    columns: tuple[str, ...]
+
+    @property
+    def series(self) -> tuple[str, str] | None:
+        """The (symbol, venue) of all its rows; None when it has several."""
+        symbol, venue = self.constants.get("symbol"), self.constants.get("venue")
+        return None if symbol is None or venue is None else (symbol, venue)
 
 
 class Scanner:
@@ -30,35 +51,31 @@ class Scanner:
         self._reader = reader
         self._local = local()
 
-    def frames(
-        self, folder: str, files: Sequence[DataFile], wanted: Mapping[str, Bounds], schema: pa.Schema
-    ) -> Iterator[pl.DataFrame]:
-        """The rows between all the bounds of ``wanted``, in the columns of ``schema``, file by file."""
+    def parts(
+        self, folder: str, files: Iterable[DataFile], wanted: Mapping[str, Bounds], columns: Sequence[str]
+    ) -> list[Part]:
+        """What must be read of the files to find the rows between all the bounds of ``wanted``."""
+        found: list[Part] = []
         for file in files:
-            if not file.may_hold(wanted):
-                continue
-            path = f"{folder}/{file.path}"
-            groups = self._reader.footer(path).groups(wanted)
-            if groups:
-                frame = self._read(path, file, groups, (wanted, schema))
-                if frame.height:
-                    yield frame
+            if file.may_hold(wanted):
+                found += self._parts_of(f"{folder}/{file.path}", file, wanted, columns)
+        return found
 
-    def _read(
-        self, path: str, file: DataFile, groups: list[int], asked: tuple[Mapping[str, Bounds], pa.Schema]
-    ) -> pl.DataFrame:
-        wanted, schema = asked
+    def _parts_of(
+        self, path: str, file: DataFile, wanted: Mapping[str, Bounds], columns: Sequence[str]
+    ) -> Iterator[Part]:
         footer = self._reader.footer(path)
-        constants: dict[str, Any] = {n: v for n, v in file.partition.items() if n in schema.names or n in wanted}
-        for name in ("symbol", "venue"):
-            if name in footer.names and name in schema.names:
-                value = footer.constant(name, groups)
-                if value is not None:
-                    constants[name] = value
-        stored = [n for n in footer.names if n not in constants and (n in schema.names or n in wanted)]
-        frame = frame_of(self._open(path).read_row_groups(groups, columns=stored))
-        frame = between(frame, {n: b for n, b in wanted.items() if n in stored})
-        return _complete(frame, constants, schema)
+        partition = {n: v for n, v in file.partition.items() if n in columns}
+        for series, groups in groupby(footer.groups(wanted), key=lambda g: _series(footer, g)):
+            constants = {**partition, **dict(series)}
+            open_bounds = {n: b for n, b in wanted.items() if n in footer.names and n not in constants}
+            stored = tuple(n for n in footer.names if n not in constants and (n in columns or n in open_bounds))
+            yield Part(path, list(groups), constants, open_bounds, stored)
+
+    def read(self, part: Part, *, threads: bool = True) -> pl.DataFrame:
+        """The rows of a part that lie between its bounds, without its constants."""
+        table = self._open(part.path).read_row_groups(part.groups, columns=list(part.columns), use_threads=threads)
+        return between(frame_of(table), part.wanted)
 
     def _open(self, path: str) -> pq.ParquetFile:
         opened: OrderedDict[str, pq.ParquetFile] | None = getattr(self._local, "opened", None)
@@ -75,6 +92,13 @@ class Scanner:
         else:
             opened.move_to_end(path)
         return file
+
+
+def _series(footer: Footer, group: int) -> tuple[tuple[str, str], ...]:
+    """The symbol and venue of a row group, as far as they are the same in all of its rows."""
+    names = [n for n in ("symbol", "venue") if n in footer.names]
+    values = [(n, footer.constant(n, [group])) for n in names]
+    return tuple((n, v) for n, v in values if v is not None)
 
 
 def between(frame: pl.DataFrame, wanted: Mapping[str, Bounds]) -> pl.DataFrame:
@@ -111,20 +135,3 @@ def _rows(frame: pl.DataFrame, keep: np.ndarray[Any, np.dtype[np.bool_]]) -> pl.
         return frame.clear()
     first, count = int(found[0]), int(found[-1]) - int(found[0]) + 1
     return frame.slice(first, count) if count == len(found) else frame.filter(pl.Series(keep))
-
-
-def _complete(frame: pl.DataFrame, constants: Mapping[str, Any], schema: pa.Schema) -> pl.DataFrame:
-    columns = []
-    for field in schema:
-        if field.name in frame.columns:
-            columns.append(frame.get_column(field.name))
-        else:
-            value = constants.get(field.name)
-            kind = pl.Series([], dtype=pl.String).dtype if pa.types.is_string(field.type) else _polars_type(field.type)
-            columns.append(pl.Series(field.name, [value], dtype=kind).new_from_index(0, frame.height))
-    return pl.DataFrame(columns)
-
-
-def _polars_type(kind: pa.DataType) -> pl.DataType:
-    series = pl.from_arrow(pa.nulls(0, kind))
-    return series.dtype if isinstance(series, pl.Series) else pl.Null()

@@ -1,0 +1,122 @@
+"""Candles of one symbol and venue, put together from files and hot rows in order of time.
+
+Files are sorted, so each series is read by itself, several at once, and nothing is sorted again unless its
+pieces overlap. A hot row takes the place of the stored one with its open time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import pairwise
+
+import polars as pl
+
+from lake.store.cold.scan import Part, Scanner
+
+Name = tuple[str, str]
+_NAMES = ["symbol", "venue"]
+
+
+@dataclass
+class Series:
+    """One (symbol, venue): parts of files still to be read, rows read from files it shares, and its hot rows."""
+
+    name: Name
+    parts: list[Part] = field(default_factory=list)
+    loose: list[pl.DataFrame] = field(default_factory=list)
+    hot: pl.DataFrame | None = None
+
+    def load(self, scanner: Scanner, columns: Sequence[str], *, threads: bool) -> pl.DataFrame:
+        """Its rows in order of time, without symbol and venue; ``columns`` includes open_time."""
+        pieces = [scanner.read(part, threads=threads) for part in self.parts]
+        pieces = [_only(p, columns) for p in (*pieces, *self.loose) if p.height]
+        if self.hot is not None:
+            pieces = [*(_without(p, self.hot) for p in pieces), _only(self.hot, columns)]
+        return _joined(pieces)
+
+
+def split(
+    scanner: Scanner, parts: Iterable[Part], hot: pl.DataFrame, names: Sequence[str] | None = None
+) -> list[Series]:
+    """The series that the parts and hot rows hold, in order of symbol and venue; only of ``names`` when given."""
+    found: dict[Name, Series] = {}
+    mixed: list[pl.DataFrame] = []
+    for part in parts:
+        if part.series is None:
+            mixed.append(_with_names(scanner.read(part), part))
+        else:
+            found.setdefault(part.series, Series(part.series)).parts.append(part)
+    for name, rows in _by_name(mixed):
+        found.setdefault(name, Series(name)).loose.append(rows)
+    for name, rows in _by_name([hot]):
+        found.setdefault(name, Series(name)).hot = rows
+    wanted = found if names is None else [n for n in found if n[0] in names]
+    return [found[name] for name in sorted(wanted)]
+
+
+def load_all(
+    scanner: Scanner,
+    series: Sequence[Series],
+    columns: Sequence[str],
+    then: Callable[[Series, pl.DataFrame], pl.DataFrame],
+) -> list[pl.DataFrame]:
+    """What ``then`` makes of each series, in their order; several are worked on at once."""
+    if len(series) == 1:
+        return [then(series[0], series[0].load(scanner, columns, threads=True))]
+    return list(_pool().map(lambda s: then(s, s.load(scanner, columns, threads=False)), series))
+
+
+def named(series: Series, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with their symbol and venue."""
+    symbol, venue = series.name
+    return rows.with_columns(_constant("symbol", symbol, rows.height), _constant("venue", venue, rows.height))
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="lake-read")
+
+
+def _with_names(rows: pl.DataFrame, part: Part) -> pl.DataFrame:
+    constants = [(n, part.constants[n]) for n in _NAMES if n in part.constants]
+    return rows.with_columns(_constant(name, value, rows.height) for name, value in constants)
+
+
+def _constant(name: str, value: str | None, rows: int) -> pl.Series:
+    return pl.Series(name, [value], dtype=pl.String).new_from_index(0, rows)
+
+
+def _by_name(frames: Sequence[pl.DataFrame]) -> Iterable[tuple[Name, pl.DataFrame]]:
+    filled = [f for f in frames if f.height]
+    if not filled:
+        return
+    for (symbol, venue), rows in pl.concat(filled, how="diagonal").partition_by(_NAMES, as_dict=True).items():
+        yield (str(symbol), str(venue)), rows.sort("open_time")
+
+
+def _only(rows: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    """The columns wanted, those that older files lack as nulls."""
+    absent = [pl.lit(None, dtype=pl.Float64).alias(n) for n in columns if n not in rows.columns]
+    return rows.with_columns(absent).select(columns) if absent else rows.select(columns)
+
+
+def _without(stored: pl.DataFrame, hot: pl.DataFrame) -> pl.DataFrame:
+    """Stored rows that no hot row replaces."""
+    times = stored.get_column("open_time")
+    first, last = hot["open_time"][0], hot["open_time"][-1]
+    if times[-1] < first or times[0] > last:
+        return stored
+    return stored.join(hot.select("open_time"), on="open_time", how="anti", maintain_order="left")
+
+
+def _joined(pieces: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    filled = sorted((p for p in pieces if p.height), key=lambda p: p["open_time"][0])
+    if len(filled) <= 1:
+        return filled[0] if filled else pieces[0] if pieces else pl.DataFrame()
+    together = pl.concat(filled, how="vertical_relaxed")
+    apart = all(a["open_time"][-1] < b["open_time"][0] for a, b in pairwise(filled))
+    return together if apart else together.sort("open_time")
