@@ -14,7 +14,7 @@ import polars as pl
 
 from lake.errors import ClosedError, InvalidRowError, LakeError
 from lake.ledgers.classify import Classifier, Prepared
-from lake.ledgers.current import CurrentRows, CurrentWithin, Key
+from lake.ledgers.current import CurrentRows, Key, key_of
 from lake.ledgers.receipt import Receipt, Rejection
 from lake.spec import registry
 from lake.spec.dataset import Dataset
@@ -230,7 +230,7 @@ class Writer:
         good, refused = [], []
         for row in rows:
             try:
-                good.append(check(row))
+                good.append(self._with_first_times(ds, row, check(row)))
             except InvalidRowError as error:
                 if strict:
                     raise
@@ -238,6 +238,14 @@ class Writer:
         if refused:
             self.quarantine.add(ds.name, [(r.row, r.reason) for r in refused])
         return self._classifier.prepare(ds, good, self._rows()), refused
+
+    def _with_first_times(self, ds: Dataset, given: Mapping[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+        """A time that the clock filled in is the first version's: writing a row again does not make it newer."""
+        names = [n for n, v in (ds.defaults or {}).items() if v == "now" and n not in ds.key and given.get(n) is None]
+        if names and (ds.generated_id is None or given.get(ds.generated_id) is not None):
+            known = self._classifier.find(ds, key_of(ds, row), row, self._rows()) or {}
+            row.update((n, known[n]) for n in names if n in known)
+        return row
 
     def _append(self, entries: list[Entry]) -> list[int]:
         if not entries:

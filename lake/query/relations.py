@@ -45,7 +45,7 @@ def select(ds: Dataset, location: Location, state: TableState, hot: pl.DataFrame
     clear = [f for f in files if f not in touched]
     parts = [_from_files(ds, location, state, clear)] if clear else []
     if touched:
-        keys = ", ".join(ds.key)
+        keys = ", ".join(f'"{name}"' for name in ds.key)
         parts.append(
             f"SELECT * FROM ({_from_files(ds, location, state, touched)}) ANTI JOIN {hot_name(ds)} USING ({keys})"
         )
@@ -57,6 +57,11 @@ def column_names(ds: Dataset) -> list[str]:
     return list(arrow_schema(ds).names)
 
 
+def _columns(ds: Dataset) -> str:
+    """The columns as SQL; quoted, since a name may be a word of the language."""
+    return ", ".join(f'"{name}"' for name in column_names(ds))
+
+
 def _from_files(ds: Dataset, location: Location, state: TableState, files: Sequence[DataFile]) -> str:
     paths = ", ".join(_quoted(location.url(f"{ds.name}/{f.path}")) for f in files)
     options = ["hive_partitioning = false"]
@@ -65,7 +70,7 @@ def _from_files(ds: Dataset, location: Location, state: TableState, files: Seque
         options = ["hive_partitioning = true", f"hive_types = {{{types}}}"]
     if state.evolved or not state.columns.issuperset(column_names(ds)):
         return _evolved(ds, paths, options)
-    return f"SELECT {', '.join(column_names(ds))} FROM read_parquet([{paths}], {', '.join(options)})"
+    return f"SELECT {_columns(ds)} FROM read_parquet([{paths}], {', '.join(options)})"
 
 
 def _evolved(ds: Dataset, paths: str, options: Sequence[str]) -> str:
@@ -75,11 +80,11 @@ def _evolved(ds: Dataset, paths: str, options: Sequence[str]) -> str:
 
 
 def _from_hot(ds: Dataset) -> str:
-    return f"SELECT {', '.join(column_names(ds))} FROM {hot_name(ds)}"
+    return f"SELECT {_columns(ds)} FROM {hot_name(ds)}"
 
 
 def _nothing(ds: Dataset) -> str:
-    columns = ", ".join(f"NULL::{_type(ds, name)} AS {name}" for name in column_names(ds))
+    columns = ", ".join(f'NULL::{_type(ds, name)} AS "{name}"' for name in column_names(ds))
     return f"SELECT {columns} WHERE false"
 
 

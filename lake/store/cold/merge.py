@@ -49,13 +49,24 @@ class Merger:
         self._schema = arrow_schema(ds)
         self._key = list(ds.key)
 
-    def plan(self, partition: Mapping[str, str | None], files: Sequence[DataFile], incoming: pl.DataFrame) -> Change:
-        """The change that upserting ``incoming`` (unique keys, one partition) makes to ``files``."""
+    def plan(
+        self,
+        partition: Mapping[str, str | None],
+        files: Sequence[DataFile],
+        incoming: pl.DataFrame,
+        searched: Sequence[DataFile] | None = None,
+    ) -> Change:
+        """The change that upserting ``incoming`` (unique keys, one partition) makes.
+
+        Args:
+            files: those of the partition.
+            searched: those in which an older version of a row may lie; by default the same.
+        """
         wanted = bounds_of(incoming, self._key)
         known: list[pl.DataFrame] = []
         same: list[pl.DataFrame] = []
         dropped: dict[str, pl.DataFrame] = {}
-        for file in files:
+        for file in files if searched is None else searched:
             if not file.may_hold(wanted):
                 continue
             old = self._stored(file, wanted, incoming)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 
 import polars as pl
@@ -50,12 +50,15 @@ class Landed:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A planned commit: files that go, files that come, and what to report when it lands."""
+    """A planned commit: files that go, files that come, and what to report when it lands.
+
+    It holds as long as nobody else touches its ``partitions``; None stands for all.
+    """
 
     removed: tuple[DataFile, ...]
     added: tuple[DataFile, ...]
     landed: Landed
-    partitions: frozenset[tuple[str | None, ...]]
+    partitions: frozenset[tuple[str | None, ...]] | None
     data_change: bool = True
 
 
@@ -181,6 +184,8 @@ class ColdTable:
         if settled and now.settled(settled[0]) >= settled[1]:
             return False
         differing = planned.files.keys() ^ now.files.keys()
+        if edit.partitions is None:
+            return not differing
         known = {**planned.files, **now.files}
         return not any(_values(known[path], planned.partitioned_by) in edit.partitions for path in differing)
 
@@ -193,14 +198,31 @@ class ColdTable:
         added: list[DataFile] = []
         landed, partitions = Landed(), set()
         for values, part in split_by_partition(frame, state.partitioned_by):
-            files = [f for f in state.files.values() if _values(f, state.partitioned_by) == values]
-            change = self._merger.plan(dict(zip(state.partitioned_by, values, strict=True)), files, part)
+            current = self._replaced(state, removed, added)
+            files = [f for f in current.files.values() if _values(f, state.partitioned_by) == values]
+            searched = list(current.files.values()) if self._keys_may_move else files
+            change = self._merger.plan(dict(zip(state.partitioned_by, values, strict=True)), files, part, searched)
             landed += Landed(change.inserted, change.updated, change.unchanged)
             partitions.add(values)
-            gone, come = self._carry_out(state, change)
-            removed += gone
-            added += come
-        return Edit(tuple(removed), tuple(added), landed, frozenset(partitions))
+            gone, come = self._carry_out(current, change)
+            removed += [f for f in gone if f not in added]
+            added = [f for f in added if f not in gone] + come
+        touched = None if self._keys_may_move else frozenset(partitions)
+        return Edit(tuple(removed), tuple(added), landed, touched)
+
+    @property
+    def _keys_may_move(self) -> bool:
+        """Whether the key says nothing of the partition, so that a key is looked for in all of them."""
+        inside = {self.ds.partition.time, *self.ds.partition.columns} - {None}
+        return not inside <= set(self.ds.key)
+
+    def _replaced(self, state: TableState, removed: list[DataFile], added: list[DataFile]) -> TableState:
+        """The state as this edit leaves it so far."""
+        if not self._keys_may_move or not (removed or added):
+            return state
+        gone = {f.path for f in removed}
+        files = {path: f for path, f in state.files.items() if path not in gone}
+        return replace(state, files={**files, **{f.path: f for f in added}})
 
     def _carry_out(self, state: TableState, change: Change) -> tuple[list[DataFile], list[DataFile]]:
         removed = [state.files[path] for path in change.dropped] + list(change.merged)

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import lake
+from lake.errors import ClosedError, InvalidRowError, InvalidTimeError, UnknownDatasetError
+from lake.spec import registry
+
+
+@pytest.fixture
+def lk(tmp_path: Path) -> Iterator[lake.Lake]:
+    with lake.open(tmp_path / "lake", bot_id="tester") as opened:
+        yield opened
+
+
+TRADE = {"symbol": "BTC/USDT", "side": "LONG", "quantity": 0.01, "entry_price": 90_000.0}
+
+
+def test_a_row_gets_an_id_a_time_and_its_bot_and_the_receipt_names_the_id(lk: lake.Lake) -> None:
+    receipt = lk.write("trades", TRADE)
+    row = lk.read("trades").row(0, named=True)
+    assert receipt.keys == ((row["trade_id"],),)
+    assert (row["bot_id"], row["symbol"], row["status"]) == ("tester", "BTCUSDT", "open")
+    assert row["created_at"] is not None
+
+
+def test_fields_that_the_specification_does_not_know_are_kept(lk: lake.Lake) -> None:
+    lk.write("trades", {**TRADE, "mood": "greedy", "tags": ["a", "b"]})
+    assert lk.frame("SELECT extra->>'mood' m, extra->'tags'->>1 t FROM trades").row(0) == ("greedy", "b")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"side": "UP"}, r"trades\.side.*'UP'.*LONG, SHORT"),
+        ({"quantity": -1}, r"trades\.quantity.*at least 0"),
+        ({"quantity": "many"}, r"trades\.quantity.*'many'"),
+        ({"symbol": None}, r"trades\.symbol"),
+    ],
+)
+def test_a_row_that_does_not_fit_is_refused_whole_with_column_and_value(
+    lk: lake.Lake, change: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InvalidRowError, match=message):
+        lk.write("trades", {**TRADE, **change})
+    assert lk.read("trades").is_empty()
+
+
+def test_a_naive_time_is_refused_with_its_value(lk: lake.Lake) -> None:
+    with pytest.raises(InvalidTimeError, match=r"trades\.opened_at.*2026-01-01"):
+        lk.write("trades", {**TRADE, "opened_at": "2026-01-01T00:00:00"})
+
+
+def test_of_several_rows_the_bad_ones_are_quarantined_and_the_others_land(lk: lake.Lake) -> None:
+    receipt = lk.write("trades", [TRADE, {**TRADE, "side": "UP"}, TRADE])
+    assert (receipt.inserted, receipt.rejected) == (2, 1)
+    kept = list(lk.writer.quarantine.read("trades"))
+    assert [k["row"]["side"] for k in kept] == ["UP"]
+
+
+def test_an_unknown_dataset_is_refused_with_the_names_near_it(lk: lake.Lake) -> None:
+    with pytest.raises(UnknownDatasetError, match="Did you mean trades"):
+        lk.write("trade", TRADE)
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_writing_a_row_again_keeps_the_time_that_the_clock_gave_it(lk: lake.Lake, settled: bool) -> None:
+    lk.write("trades", {**TRADE, "trade_id": "t1"})
+    first = lk.read("trades")["created_at"][0]
+    if settled:
+        lk.drain()
+    assert lk.write("trades", {**TRADE, "trade_id": "t1"}).unchanged == 1
+    assert lk.write("trades", {**TRADE, "trade_id": "t1", "status": "closed"}).updated == 1
+    lk.drain()
+    assert lk.read("trades").select("created_at", "status").rows() == [(first, "closed")]
+
+
+def test_a_key_stays_unique_when_a_correction_moves_it_to_another_partition(lk: lake.Lake) -> None:
+    lk.write("trades", {**TRADE, "trade_id": "t1", "created_at": "2024-05-01T00:00:00Z"})
+    lk.write("trades", {**TRADE, "trade_id": "t2", "created_at": "2024-05-01T00:00:00Z"})
+    lk.drain()
+    lk.write("trades", {**TRADE, "trade_id": "t1", "created_at": "2025-05-01T00:00:00Z"})
+    lk.drain()
+    assert lk.read("trades").sort("trade_id").select("trade_id", "period").rows() == [("t1", "2025"), ("t2", "2024")]
+    assert lk.verify().ok
+
+
+@pytest.mark.parametrize("ds", registry.all_datasets(), ids=lambda ds: ds.name)
+def test_every_dataset_takes_a_row_settles_it_and_gives_it_back(lk: lake.Lake, ds: object) -> None:
+    values = {
+        "string": "x",
+        "int64": 3,
+        "float64": 0.5,
+        "bool": True,
+        "timestamp": 1_767_225_600_000_000,
+        "date": "2026-01-01",
+        "json": {"a": 1},
+    }
+    row = {c.name: c.choices[0] if c.choices else values[c.type.value] for c in ds.columns}  # type: ignore[attr-defined]
+    if ds.name == "candles":  # type: ignore[attr-defined]
+        row["timeframe"] = "1m"
+    name = ds.name  # type: ignore[attr-defined]
+    assert lk.write(name, row).inserted == 1
+    hot = lk.read(name)
+    lk.drain()
+    assert lk.read(name).equals(hot)
+    assert lk.write(name, row).unchanged == 1
+    theirs = pl.scan_delta(lk.uri(name)).collect()
+    assert theirs.select(hot.columns).equals(hot)
+
+
+def test_rows_of_any_dataset_go_in_as_a_table(lk: lake.Lake) -> None:
+    frame = pl.DataFrame([{**TRADE, "trade_id": f"t{i}", "pnl": float(i)} for i in range(6000)])
+    assert lk.write("trades", frame).inserted == 6000
+    assert lk.write("trades", frame[:10].with_columns(pnl=pl.lit(-1.0))).updated == 10
+    assert lk.frame("SELECT count(*) n, sum(pnl) s FROM trades").row(0) == (6000, float(sum(range(10, 6000)) - 10))
+
+
+def test_a_closed_lake_says_so(tmp_path: Path) -> None:
+    lk = lake.open(tmp_path / "lake")
+    lk.close()
+    for call in (lambda: lk.write("trades", TRADE), lambda: lk.read("trades"), lambda: lk.sql("SELECT * FROM trades")):
+        with pytest.raises(ClosedError, match="the lake was closed"):
+            call()
