@@ -11,13 +11,15 @@ from lake.store.leases import held_versions
 from lake.store.maintain import Maintained
 from lake.store.store import Store
 
+_COMMIT_MICROS = 3_600_000_000  # longer than any commit takes from its first file to its log entry
+
 
 def vacuum(store: Store, *, dry_run: bool = False, grace_hours: float | None = None) -> Maintained:
     """Delete data files that no current version, tag or running reader needs.
 
     A file that was part of a table less than ``grace_hours`` ago (setting ``reader_grace_hours``), or
-    since the oldest version that a living reader holds, stays, and so does one that was written
-    meanwhile: its commit may be under way.
+    since the oldest version that a living reader holds, stays. A file that no kept version knows may
+    belong to a commit that is under way; it stays for an hour at least.
     """
     hours = store.settings.reader_grace_hours if grace_hours is None else grace_hours
     before = now_micros() - int(hours * 3_600_000_000)
@@ -35,15 +37,17 @@ def vacuum(store: Store, *, dry_run: bool = False, grace_hours: float | None = N
 
 def _vacuum_table(table: ColdTable, tags: set[int], readers: set[int], before: int, dry_run: bool) -> Maintained:
     needed = live_since(table, min([_version_at(table, before), *readers]))
+    known = live_since(table, 0)
     for version in tags:
         needed |= set(table.log.load(version).files)
+    uncommitted = min(before, now_micros() - _COMMIT_MICROS)
     gone = [
         entry
         for entry in table.location.list(table.folder)
         if entry.path.endswith(".parquet")
         and "/_delta_log/" not in entry.path
-        and entry.path.removeprefix(f"{table.folder}/") not in needed
-        and entry.modified_micros < before
+        and (path := entry.path.removeprefix(f"{table.folder}/")) not in needed
+        and entry.modified_micros < (before if path in known else uncommitted)
     ]
     if not dry_run:
         table.location.delete([e.path for e in gone])
