@@ -176,9 +176,7 @@ def _signal(lk: lake.Lake, moment: int, candle: pl.DataFrame) -> int:
 
 def _tell_live(live: dict[str, Any], say: Any) -> None:
     say(f"wrote live: {live['candles']:,} candles, {live['records']} records in {live['seconds']:.1f} s")
-    say(
-        f"  {live['drains']} drains ran meanwhile; {len(_MARKET)} candles were durable in {live['p50_ms']:.2f} ms (median)"
-    )
+    say(f"  {live['drains']} drains ran meanwhile; {len(_MARKET)} candles durable in {live['p50_ms']:.2f} ms (median)")
     say(f"  acknowledged candles that SQL sees: {live['seen']:,}")
 
 
@@ -204,7 +202,7 @@ def _resample(lk: lake.Lake, say: Any) -> dict[str, int]:
 def _compact(lk: lake.Lake, say: Any) -> dict[str, int]:
     done = lk.compact()
     say(
-        f"compacted {done.files_before} files, {done.bytes_before:,} bytes, into {done.files_after}, {done.bytes_after:,} bytes"
+        f"compacted {done.files_before} files, {done.bytes_before:,} B, into {done.files_after}, {done.bytes_after:,} B"
     )
     return {
         "files_before": done.files_before,

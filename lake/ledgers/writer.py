@@ -14,7 +14,7 @@ import polars as pl
 
 from lake.errors import ClosedError, InvalidRowError, LakeError
 from lake.ledgers.classify import Classifier, Prepared
-from lake.ledgers.current import CurrentRows, Key, key_of
+from lake.ledgers.current import CurrentRows, CurrentWithin, Key, key_of
 from lake.ledgers.receipt import Receipt, Rejection
 from lake.spec import registry
 from lake.spec.dataset import Dataset

@@ -201,8 +201,7 @@ def test_resample_equals_polars_and_flags_partial_buckets(lk: lake.Lake) -> None
         pl.concat([frame[:100], frame[110:]])
         .group_by_dynamic("open_time", every="1h")
         .agg(
-            pl.col("open").first(), pl.col("high").max(), pl.col("low").min(), pl.col("close").last(), pl.col("volume").sum(),
-            pl.len().alias("bars"),
+            pl.first("open"), pl.max("high"), pl.min("low"), pl.last("close"), pl.sum("volume"), pl.len().alias("bars")
         )
     )  # fmt: skip
     assert found.select("open_time", "open", "high", "low", "close").equals(expected.drop("volume", "bars"))

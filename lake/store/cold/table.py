@@ -146,17 +146,22 @@ class ColdTable:
         Raises:
             CommitConflictError: others won every time.
         """
-        state = self.ready()
-        for attempt in stamina.retry_context(
-            on=_LostRaceError, attempts=_ATTEMPTS, timeout=120, wait_initial=0.002, wait_max=0.5
-        ):
-            with attempt:
-                state = self.state()
-                if settled and state.settled(settled[0]) >= settled[1]:
-                    return None
-                edit = plan(state)
-                return self._land(state, edit, settled, operation)
-        raise CommitConflictError("others kept winning the race", where=self.folder, todo="Try again.")
+        self.ready()
+        tries = stamina.RetryingCaller(
+            attempts=_ATTEMPTS, timeout=120, wait_initial=0.002, wait_max=0.5, wait_jitter=0.02
+        )
+        try:
+            return tries(_LostRaceError, self._commit_once, plan, settled, operation)
+        except _LostRaceError:
+            raise CommitConflictError("others kept winning the race", where=self.folder, todo="Try again.") from None
+
+    def _commit_once(
+        self, plan: Callable[[TableState], Edit], settled: tuple[str, int] | None, operation: str
+    ) -> Landed | None:
+        state = self.state()
+        if settled and state.settled(settled[0]) >= settled[1]:
+            return None
+        return self._land(state, plan(state), settled, operation)
 
     def _land(self, state: TableState, edit: Edit, settled: tuple[str, int] | None, operation: str) -> Landed:
         if not (edit.removed or edit.added or settled):
