@@ -39,6 +39,7 @@ class Settings:
     log_retention_days: int = _option(30, "days that Delta log entries are kept, for reading the past", low=1)
     reader_grace_hours: float = _option(24.0, "hours that replaced files stay, for readers that still use them")
     busy_timeout_ms: int = _option(5_000, "how long a writer waits for the hot log before it spools", low=0)
+    cache_mb: int = _option(256, "memory for candles read a moment ago, in each process that reads", low=0)
     hot_folder: str = _option("", "parent folder of the hot logs of lakes on S3; empty: the user's state folder")
     retention_days: Mapping[str, int] = field(
         default_factory=dict,

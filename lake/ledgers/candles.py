@@ -12,7 +12,7 @@ from lake.clock import now_micros
 from lake.errors import UsageError
 from lake.kernels import ohlcv
 from lake.ledgers.receipt import Receipt
-from lake.ledgers.series import Series, load_all, named, split
+from lake.ledgers.series import Series, constant, load_all, named, split
 from lake.ledgers.writer import Writer
 from lake.spec import registry, symbols, timeframes
 from lake.spec.decode import with_period
@@ -139,7 +139,7 @@ class Candles:
         found = self._series(_Asked(_names(symbols_), finer, _span(start, end), venue), columns)
 
         def coarser(series: Series, rows: pl.DataFrame) -> pl.DataFrame:
-            return named(series, ohlcv.resample(rows.with_columns(pl.lit(finer).alias("timeframe")), target))
+            return named(series, ohlcv.resample(rows.hstack([constant("timeframe", finer, rows.height)]), target))
 
         frames = load_all(self._store.scanner, found, columns, coarser)
         empty = ohlcv.resample(

@@ -15,10 +15,13 @@ from itertools import pairwise
 
 import polars as pl
 
+from lake.spec import registry
+from lake.spec.schema import polars_schema
 from lake.store.cold.scan import Part, Scanner
 
 Name = tuple[str, str]
 _NAMES = ["symbol", "venue"]
+_TYPES = polars_schema(registry.get("candles"))
 
 
 @dataclass
@@ -73,7 +76,7 @@ def load_all(
 def named(series: Series, rows: pl.DataFrame) -> pl.DataFrame:
     """The rows with their symbol and venue."""
     symbol, venue = series.name
-    return rows.with_columns(_constant("symbol", symbol, rows.height), _constant("venue", venue, rows.height))
+    return rows.hstack([constant("symbol", symbol, rows.height), constant("venue", venue, rows.height)])
 
 
 @cache
@@ -83,10 +86,11 @@ def _pool() -> ThreadPoolExecutor:
 
 def _with_names(rows: pl.DataFrame, part: Part) -> pl.DataFrame:
     constants = [(n, part.constants[n]) for n in _NAMES if n in part.constants]
-    return rows.with_columns(_constant(name, value, rows.height) for name, value in constants)
+    return rows.with_columns(constant(name, value, rows.height) for name, value in constants)
 
 
-def _constant(name: str, value: str | None, rows: int) -> pl.Series:
+def constant(name: str, value: str | None, rows: int) -> pl.Series:
+    """A text column with one value in all rows."""
     return pl.Series(name, [value], dtype=pl.String).new_from_index(0, rows)
 
 
@@ -94,14 +98,18 @@ def _by_name(frames: Sequence[pl.DataFrame]) -> Iterable[tuple[Name, pl.DataFram
     filled = [f for f in frames if f.height]
     if not filled:
         return
-    for (symbol, venue), rows in pl.concat(filled, how="diagonal").partition_by(_NAMES, as_dict=True).items():
-        yield (str(symbol), str(venue)), rows.sort("open_time")
+    rows = filled[0] if len(filled) == 1 else pl.concat(filled, how="diagonal")
+    ordered = rows.sort(*_NAMES, "open_time")
+    for (symbol, venue), part in ordered.partition_by(_NAMES, as_dict=True, maintain_order=True).items():
+        yield (str(symbol), str(venue)), part
 
 
 def _only(rows: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
     """The columns wanted, those that older files lack as nulls."""
-    absent = [pl.lit(None, dtype=pl.Float64).alias(n) for n in columns if n not in rows.columns]
-    return rows.with_columns(absent).select(columns) if absent else rows.select(columns)
+    absent = [pl.lit(None, dtype=_TYPES[n]).alias(n) for n in columns if n not in rows.columns]
+    if not absent and rows.columns == list(columns):
+        return rows  # a select would cost as much as the rest
+    return rows.with_columns(absent).select(columns)
 
 
 def _without(stored: pl.DataFrame, hot: pl.DataFrame) -> pl.DataFrame:
@@ -117,6 +125,6 @@ def _joined(pieces: Sequence[pl.DataFrame]) -> pl.DataFrame:
     filled = sorted((p for p in pieces if p.height), key=lambda p: p["open_time"][0])
     if len(filled) <= 1:
         return filled[0] if filled else pieces[0] if pieces else pl.DataFrame()
-    together = pl.concat(filled, how="vertical_relaxed")
+    together = pl.concat(filled)
     apart = all(a["open_time"][-1] < b["open_time"][0] for a, b in pairwise(filled))
     return together if apart else together.sort("open_time")

@@ -38,7 +38,7 @@ class Store:
         self.settings = settings
         self.bot_id = bot_id
         self.reader = FileReader(location)
-        self.scanner = Scanner(self.reader)
+        self.scanner = Scanner(self.reader, settings.cache_mb << 20)
         self.hot_folder = hot_folder(location, settings)
         self.logs = HotLogs(self.hot_folder)
         self.lease = Lease(location)

@@ -27,11 +27,15 @@ _CHECKPOINT_COLUMNS = ["add", "txn", "metaData", "protocol"]
 
 
 class DeltaLog:
-    """Reads and extends the log in ``folder`` of ``location``."""
+    """Reads and extends the log in ``folder`` of ``location``.
+
+    ``checkpoint_is_doubtful`` tells that one, or the pointer to it, could not be read.
+    """
 
     def __init__(self, location: Location, folder: str) -> None:
         self.location = location
         self.folder = folder
+        self.checkpoint_is_doubtful = False
 
     def entry(self, version: int) -> str:
         """Path of the log entry of that version."""
@@ -53,6 +57,7 @@ class DeltaLog:
         """
         state = self._from_checkpoint(version)
         state = self.follow(state, until=version)
+        self._must_be_whole(state)
         if version is not None and state.version != version:
             raise UnknownVersionError(
                 f"version {version} is not in the history",
@@ -130,7 +135,8 @@ class DeltaLog:
         for found in self._checkpoints(version):
             try:
                 table = pq.read_table(self.location.open_input(self._checkpoint(found)), columns=_CHECKPOINT_COLUMNS)
-            except (pa.ArrowInvalid, FileNotFoundError):
+            except (pa.ArrowInvalid, OSError):
+                self.checkpoint_is_doubtful = True
                 continue  # torn, or just cleaned away: an older one and the log behind it say the same
             actions = (
                 {name: value} for name in _CHECKPOINT_COLUMNS for value in table.column(name).drop_null().to_pylist()
@@ -138,10 +144,21 @@ class DeltaLog:
             return TableState().after(found, actions, self.folder)
         return TableState()
 
+    def _must_be_whole(self, state: TableState) -> None:
+        """Refuse a log whose beginning is gone when no checkpoint stands for it: the table is not a new one."""
+        kept = self.versions() if state.version < 0 else []
+        if kept and kept[0] > 0:
+            raise CorruptLakeError(
+                f"no checkpoint can be read, and the log begins at version {kept[0]}",
+                where=self.folder,
+                todo="Restore the table's _delta_log from a backup.",
+            )
+
     def _checkpoints(self, version: int | None) -> Iterable[int]:
         """Candidates, newest first; the pointer saves listing the folder when it holds."""
         raw = self.location.read_or_none(self._pointer)
         pointed = _pointed_version(raw)
+        self.checkpoint_is_doubtful |= raw is not None and pointed is None
         if pointed is not None and (version is None or pointed <= version):
             yield pointed
         if pointed is None and raw is None and self.location.exists(self.entry(0)):
@@ -153,11 +170,14 @@ class DeltaLog:
 
     def _actions(self, raw: bytes, path: str) -> list[dict[str, Any]]:
         try:
-            return [json.loads(line) for line in raw.splitlines() if line.strip()]
+            actions = [json.loads(line) for line in raw.splitlines() if line.strip()]
         except ValueError:
+            actions = []
+        if not actions:
             raise CorruptLakeError(
                 "a log entry is torn", where=path, value=raw[-40:], todo="Run `lake verify --repair`."
-            ) from None
+            )
+        return actions
 
     def add_columns(self, state: TableState, schema: pa.Schema) -> TableState:
         """Commit a wider schema; rows in older files read as null in the new columns."""

@@ -25,13 +25,15 @@ def load_and_mend(log: DeltaLog) -> TableState:
     Raises:
         CorruptLakeError: the damage is not at the end.
     """
-    mend_checkpoints(log)
     try:
-        return log.load()
+        state = log.load()
     except CorruptLakeError as error:
         if not drop_torn_entry(log, error.where):
             raise
-        return log.load()
+        state = log.load()
+    if log.checkpoint_is_doubtful:
+        mend_checkpoints(log)
+    return state
 
 
 def mend_checkpoints(log: DeltaLog) -> list[str]:
@@ -62,8 +64,9 @@ def drop_torn_entry(log: DeltaLog, path: str) -> bool:
 
 
 def _readable(log: DeltaLog, path: str) -> bool:
+    raw = log.location.read(path)  # what fails here is the storage, and no reason to drop anything
     try:
-        pq.read_metadata(log.location.open_input(path))
-    except (pa.ArrowInvalid, FileNotFoundError, OSError):
+        pq.read_table(pa.BufferReader(raw))
+    except (pa.ArrowInvalid, OSError):
         return False
     return True

@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
+from lake.store.cold.blocks import Blocks
 from lake.store.cold.files import Bounds, DataFile
 from lake.store.cold.merge import frame_of
 from lake.store.cold.reader import FileReader, Footer
@@ -47,8 +48,9 @@ class Part:
 class Scanner:
     """Reads rows between bounds from data files of one location."""
 
-    def __init__(self, reader: FileReader) -> None:
+    def __init__(self, reader: FileReader, cache_bytes: int = 0) -> None:
         self._reader = reader
+        self._blocks = Blocks(cache_bytes)
         self._local = local()
 
     def parts(
@@ -74,8 +76,13 @@ class Scanner:
 
     def read(self, part: Part, *, threads: bool = True) -> pl.DataFrame:
         """The rows of a part that lie between its bounds, without its constants."""
-        table = self._open(part.path).read_row_groups(part.groups, columns=list(part.columns), use_threads=threads)
-        return between(frame_of(table), part.wanted)
+        key = (part.path, *part.groups, *part.columns)
+        block = self._blocks.get(key)
+        if block is None:
+            file = self._open(part.path)
+            block = frame_of(file.read_row_groups(part.groups, columns=list(part.columns), use_threads=threads))
+            self._blocks.put(key, block)
+        return between(block, part.wanted)
 
     def _open(self, path: str) -> pq.ParquetFile:
         opened: OrderedDict[str, pq.ParquetFile] | None = getattr(self._local, "opened", None)
