@@ -9,12 +9,16 @@ from pathlib import Path
 from lake.errors import BackupError
 from lake.spec import registry
 from lake.store import versions
+from lake.store.cold.table_state import TableState
 from lake.store.hot.database import HotDatabase
+from lake.store.hot.spool import Spool
 from lake.store.location import Location, resolve
 from lake.store.opening import FORMAT_FILE, SETTINGS_FILE
+from lake.store.snapshot import settled_numbers
 from lake.store.store import Store
 
 _DONE = "_lake/backup-complete"
+_ATTEMPTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +33,16 @@ def backup(store: Store, target: Path) -> Copied:
     """Copy hot logs first, then tables: a row that settles meanwhile is in both, and counts once.
 
     Raises:
-        BackupError: the target is not an empty folder.
+        BackupError: the target is not an empty folder, or drains never paused for the length of a copy.
     """
     _must_be_empty(str(target), target)
     copy = resolve(str(target), None)
-    _copy_hot(store, target)
+    states = _one_moment(store, target)
     names = [FORMAT_FILE, SETTINGS_FILE]
     names += [e.path for prefix in ("_lake/tags", "_quarantine") for e in store.location.list(prefix)]
-    for name in registry.names():
-        names += _table_files(store, name)
-    done = _copy_all(store.location, copy, names)
+    data = [path for name, state in states.items() for path in _data_files(store, name, state)]
+    logs = [path for name, state in states.items() for path in _log_files(store, name, state)]
+    done = _copy_all(store.location, copy, [*names, *data, *logs], set(data))
     copy.write(_DONE, b"")
     return done
 
@@ -55,19 +59,36 @@ def restore(source: Path, uri: str) -> Copied:
     target = resolve(uri, None)
     if list(target.list_names("")):
         raise BackupError("there is something already", where=uri, todo="Restore to an empty address.")
-    return _copy_all(backed, target, [e.path for e in backed.list("") if e.path != _DONE])
+    names = [e.path for e in backed.list("") if e.path != _DONE]
+    return _copy_all(backed, target, names, set(names))
 
 
-def _table_files(store: Store, name: str) -> list[str]:
+def _one_moment(store: Store, target: Path) -> dict[str, TableState]:
+    """Hot logs copied, and the tables as they were then; once more when a drain moved rows in between."""
+    settled: dict[str, int] = {}
+    for _ in range(_ATTEMPTS):
+        last = _copy_hot(store, target)
+        states = {name: store.table(name).state() for name in registry.names()}
+        store.lease.cover({name: state.version for name, state in states.items()})
+        before, settled = settled, settled_numbers(states)
+        if all(settled.get(writer, -1) <= max(number, before.get(writer, -1)) for writer, number in last.items()):
+            return states
+    raise BackupError("drains kept overtaking the copy", where=store.location.uri, todo="Try again when it is quieter.")
+
+
+def _data_files(store: Store, name: str, state: TableState) -> list[str]:
     table = store.table(name)
-    state = table.state()
     if state.version < 0:
         return []
     needed = {f"{table.folder}/{path}" for path in state.files}
     for version in {v.datasets.get(name, -1) for v in versions.tags(store).values()} - {-1}:
         needed |= {f"{table.folder}/{path}" for path in table.log.load(version).files}
-    log = [e.path for e in store.location.list(f"{table.folder}/_delta_log") if _entry_number(e.path) <= state.version]
-    return [*sorted(needed), *sorted(log)]
+    return sorted(needed)
+
+
+def _log_files(store: Store, name: str, state: TableState) -> list[str]:
+    names = (e.path for e in store.location.list(f"{store.table(name).folder}/_delta_log"))
+    return sorted(path for path in names if _entry_number(path) <= state.version)
 
 
 def _entry_number(path: str) -> int:
@@ -75,13 +96,17 @@ def _entry_number(path: str) -> int:
     return int(number) if number.isdigit() else -1
 
 
-def _copy_hot(store: Store, target: Path) -> None:
+def _copy_hot(store: Store, target: Path) -> dict[str, int]:
+    """Copy every hot log; writer -> the highest sequence number in its copy."""
     folder = target / "_hot"
     folder.mkdir(parents=True, exist_ok=True)
+    last: dict[str, int] = {}
     for writer in store.logs.writers():
+        last[writer] = -1
         spool = store.hot_folder / f"{writer}.spool.jsonl"
         if spool.exists():
             shutil.copy2(spool, folder / spool.name)
+            last[writer] = max((s.sequence for s in Spool(folder / spool.name).read()), default=-1)
         path = store.hot_folder / f"{writer}.db"
         if path.exists():
             database = HotDatabase(path)
@@ -89,15 +114,27 @@ def _copy_hot(store: Store, target: Path) -> None:
                 database.backup_to(folder / path.name)
             finally:
                 database.close()
+            last[writer] = max(last[writer], _last_in(folder / path.name))
+    return last
 
 
-def _copy_all(source: Location, target: Location, names: list[str]) -> Copied:
+def _last_in(path: Path) -> int:
+    database = HotDatabase(path)
+    try:
+        return database.last()
+    finally:
+        database.close()
+
+
+def _copy_all(source: Location, target: Location, names: list[str], needed: set[str]) -> Copied:
     files = size = 0
     for name in names:
         data = source.read_or_none(name)
         if data is not None:
             target.write(name, data)
             files, size = files + 1, size + len(data)
+        elif name in needed:
+            raise BackupError("a file is missing", where=name, todo="`lake verify` says what else is wrong.")
     return Copied(files, size)
 
 

@@ -123,14 +123,14 @@ def take(
     for _ in range(_ATTEMPTS):
         views = logs.views(known)
         states = {name: state_of(name) for name in names}
-        before, settled = settled, _settled(states)
+        before, settled = settled, settled_numbers(states)
         if all(settled.get(v.writer, -1) <= max(v.last, before.get(v.writer, -1)) for v in views):
             hot = {name: logs.merge(registry.get(name), views, states[name]) for name in names}
             return Snapshot(states, hot)
     raise CommitConflictError("drains kept overtaking the reader", where=str(logs.folder), todo="Try again.")
 
 
-def _settled(states: Mapping[str, TableState]) -> dict[str, int]:
+def settled_numbers(states: Mapping[str, TableState]) -> dict[str, int]:
     """Writer -> the highest sequence number that any of the tables knows."""
     found: dict[str, int] = {}
     for state in states.values():
