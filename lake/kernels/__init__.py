@@ -1,0 +1,1 @@
+"""Calculations: frames in, frames out, no files."""

@@ -1,0 +1,1 @@
+"""The writers' vocabulary: what a bot calls, in the field's own words."""

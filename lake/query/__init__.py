@@ -1,0 +1,1 @@
+"""DuckDB over one snapshot: the only place where SQL is run."""

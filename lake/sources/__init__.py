@@ -1,0 +1,1 @@
+"""Input files and exchanges, read as canonical rows."""

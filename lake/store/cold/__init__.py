@@ -1,0 +1,1 @@
+"""Delta tables: their log, their files, and what a write does to them."""
