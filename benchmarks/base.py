@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -123,6 +124,20 @@ def no_background_drains() -> None:
     """Drains happen where a benchmark asks for them, not in the middle of a measurement."""
     os.environ["LAKE_DRAIN_SECONDS"] = "86400"
     os.environ["LAKE_DRAIN_ROWS"] = "100000000"
+
+
+@contextmanager
+def setting(name: str, value: object) -> Iterator[None]:
+    """Lakes opened inside have the setting; it stays theirs."""
+    variable = f"LAKE_{name.upper()}"
+    before = os.environ.get(variable)
+    os.environ[variable] = str(value)
+    try:
+        yield
+    finally:
+        os.environ.pop(variable)
+        if before is not None:
+            os.environ[variable] = before
 
 
 def shown(numbers: Mapping[str, float], unit: str, factor: float = 1.0) -> str:
