@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from lake.clock import now_micros
-from lake.errors import UsageError
+from lake.errors import LakeError, UsageError
 from lake.kernels import ohlcv
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.series import Series, constant, load_all, named, split
@@ -18,6 +18,7 @@ from lake.spec import registry, symbols, timeframes
 from lake.spec.decode import with_period
 from lake.spec.frames import Checked, check_frame
 from lake.spec.schema import polars_schema
+from lake.spec.tables import stacked
 from lake.spec.times import to_micros
 from lake.store.cold.files import Bounds
 
@@ -66,16 +67,15 @@ class Candles:
         if not frames:
             return Receipt()
         constants = {"timeframe": timeframes.parse(timeframe), "venue": venue}
-        checked = [
-            check_frame(_DS, frame, constants={**constants, "symbol": symbols.canonical(symbol)})
-            for symbol, frame in frames.items()
-        ]
-        bad = [c.bad for c in checked if c.bad.height]
-        return self.write_checked(
-            Checked(
-                pl.concat([c.good for c in checked]), pl.concat(bad, how="diagonal_relaxed") if bad else checked[0].bad
-            )
-        )
+        together = stacked(frames, "symbol")
+        if together is not None:
+            try:
+                return self.write_checked(check_frame(_DS, together, constants=constants))
+            except LakeError:
+                pass  # one of them is wrong, or in another unit of time: each by itself tells which
+        checked = [check_frame(_DS, f, constants={**constants, "symbol": s}) for s, f in frames.items()]
+        good = pl.concat([c.good for c in checked])
+        return self.write_checked(Checked(good, pl.concat([c.bad for c in checked], how="diagonal_relaxed")))
 
     def write_checked(self, checked: Checked | pl.DataFrame) -> Receipt:
         """Upsert candles of mixed symbols and timeframes that are in canonical columns."""

@@ -30,6 +30,34 @@ def as_polars(data: Any) -> pl.DataFrame:
         raise InvalidRowError(f"a column mixes kinds of values: {error}", todo="Give each column one type.") from error
 
 
+def stacked(tables: Mapping[str, Any], name: str) -> pl.DataFrame | None:
+    """Tables of the same columns as one, with the key of each in the column ``name``; None when they differ.
+
+    Checking one table of fifty rows costs a fiftieth of checking fifty tables of one.
+    """
+    values = list(tables.values())
+    if all(isinstance(t, pl.DataFrame) for t in values):
+        try:
+            together = pl.concat(values)
+        except pl.exceptions.PolarsError:
+            return None
+        if name in together.columns:
+            return None
+        keys = pl.Series(name, list(tables), dtype=pl.String)
+        lengths = pl.Series("n", [t.height for t in values], dtype=pl.UInt32)
+        repeated = pl.select(pl.lit(keys).repeat_by(pl.lit(lengths)).explode(empty_as_null=False)).to_series()
+        return together.hstack([repeated.alias(name)])
+    if all(type(t).__module__.startswith("pandas") and hasattr(t, "reset_index") for t in values):
+        import pandas as pd
+
+        if any(not t.columns.equals(values[0].columns) or name in t.columns for t in values):
+            return None
+        joined = as_polars(pd.concat([_without_index(t) for t in values], ignore_index=True))
+        owners = [key for key, t in tables.items() for _ in range(len(t))]
+        return joined.hstack([pl.Series(name, owners, dtype=pl.String)])
+    return None
+
+
 def _converted(data: Any) -> pl.DataFrame:
     if isinstance(data, (pa.Table, pa.RecordBatch)):
         frame = pl.from_arrow(data, rechunk=False)
