@@ -38,7 +38,7 @@ def stacked(tables: Mapping[str, Any], name: str) -> pl.DataFrame | None:
     values = list(tables.values())
     if all(isinstance(t, pl.DataFrame) for t in values):
         try:
-            together = pl.concat(values)
+            together: pl.DataFrame = pl.concat(values)
         except pl.exceptions.PolarsError:
             return None
         if name in together.columns:
