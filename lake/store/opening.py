@@ -56,7 +56,8 @@ def _create(location: Location, create: bool) -> None:
         raise NotALakeError(
             "there is no lake here", where=location.uri, todo="Make one with `lake init`, or check the path."
         )
-    found = [n for n in location.list_names("") if not n.startswith(".")]
+    # a lone _lake is one that another process is making, or was cut off in making
+    found = [n for n in location.list_names("") if not n.startswith(".") and n != "_lake"]
     if found:
         raise NotALakeError(
             "the folder holds other files and no lake",

@@ -175,6 +175,8 @@ def test_a_newer_lake_a_foreign_folder_and_a_missing_lake_are_refused(tmp_path: 
     (tmp_path / "other" / "thesis.doc").write_text("")
     with pytest.raises(NotALakeError, match=r"holds other files and no lake .*thesis.doc"):
         lake.open(tmp_path / "other")
+    (tmp_path / "begun" / "_lake").mkdir(parents=True)  # all that a cut-off creation leaves
+    lake.open(tmp_path / "begun").close()
     with pytest.raises(NotALakeError, match="there is no lake here"):
         lake.open(tmp_path / "none", create=False)
     assert not (tmp_path / "none").exists()
