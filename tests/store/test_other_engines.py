@@ -1,0 +1,117 @@
+"""Other engines read the cold tables as plain Delta Lake and Parquet, and see the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pyarrow as pa
+import pyarrow.dataset
+import pytest
+from deltalake import DeltaTable, QueryBuilder
+
+import lake
+from lake.spec import registry
+from tests.helpers import candles, metric, trade, write_candles
+
+COLUMNS = "venue, symbol, timeframe, open_time, open, high, low, close, volume"
+
+
+@pytest.fixture(scope="module")
+def settled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[lake.Lake]:
+    """A lake with partitions, corrections, compacted and loose files, a checkpoint and later commits; all settled."""
+    with lake.open(tmp_path_factory.mktemp("lake"), bot_id="b1") as lk:
+        for day in (0, 20, 40):
+            write_candles(lk, range(day * 1440, day * 1440 + 6000))
+        lk.candles.write(candles(range(50), symbol="ETHUSDT"), "1m")
+        lk.compact()
+        for number in range(60):
+            write_candles(lk, [number * 7], close=5.0)
+            lk.write("trades", trade(number, features={"deep": [1, None, "é"]}))
+            lk.drain()
+        lk.write("market_metrics", [metric(n) for n in range(20)])
+        lk.drain()
+        yield lk
+
+
+def ours(lk: lake.Lake) -> list[tuple[object, ...]]:
+    return sorted(lk.sql(f"SELECT {COLUMNS} FROM candles").fetchall())
+
+
+def in_utc(frame: pl.DataFrame) -> list[tuple[object, ...]]:
+    chosen = frame.select(COLUMNS.split(", "))
+    return sorted(chosen.with_columns(pl.col("open_time").dt.convert_time_zone("UTC")).rows())
+
+
+def test_polars_scans_the_same_rows(settled: lake.Lake) -> None:
+    assert in_utc(pl.scan_delta(settled.uri("candles")).collect()) == in_utc(settled.read("candles"))
+
+
+def test_polars_filters_by_partition_and_statistics_to_the_same_rows(settled: lake.Lake) -> None:
+    condition = (pl.col("symbol") == "BTCUSDT") & (pl.col("period") == "2024-01") & (pl.col("close") == 5.0)
+    theirs = pl.scan_delta(settled.uri("candles")).filter(condition).collect()
+    assert theirs.height == 60
+    where = "symbol = 'BTCUSDT' AND period = '2024-01' AND close = 5.0"
+    assert in_utc(theirs) == in_utc(settled.read("candles", where))
+
+
+def test_the_files_that_delta_names_hold_the_same_rows_for_duckdb(settled: lake.Lake) -> None:
+    files = DeltaTable(settled.uri("candles")).file_uris()
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    query = f"SELECT {COLUMNS} FROM read_parquet(?, hive_partitioning = true)"
+    assert sorted(connection.execute(query, [files]).fetchall()) == ours(settled)
+
+
+def test_delta_itself_answers_sql_with_the_same_rows(settled: lake.Lake) -> None:
+    builder = QueryBuilder().register("candles", DeltaTable(settled.uri("candles")))
+    rows = pa.table(builder.execute("SELECT symbol, count(*) AS n, sum(volume) AS v FROM candles GROUP BY symbol"))
+    theirs = sorted(zip(*(rows[name].to_pylist() for name in ("symbol", "n", "v")), strict=True))
+    assert theirs == sorted(settled.sql("SELECT symbol, count(*), sum(volume) FROM candles GROUP BY symbol").fetchall())
+
+
+def test_pyarrow_reads_the_same_rows_from_the_files(settled: lake.Lake) -> None:
+    table = DeltaTable(settled.uri("candles"))
+    partitioning = pyarrow.dataset.partitioning(
+        pa.schema([("timeframe", pa.string()), ("period", pa.string())]), flavor="hive"
+    )
+    source = pyarrow.dataset.dataset(table.file_uris(), partitioning=partitioning, partition_base_dir=table.table_uri)
+    frame = pl.from_arrow(source.to_table())
+    assert isinstance(frame, pl.DataFrame)
+    assert in_utc(frame) == in_utc(settled.read("candles"))
+
+
+@pytest.mark.parametrize("name", ["trades", "market_metrics"])
+def test_every_column_and_value_is_the_same_elsewhere(settled: lake.Lake, name: str) -> None:
+    key = list(registry.get(name).key)
+    mine, theirs = settled.read(name), pl.scan_delta(settled.uri(name)).collect()
+    assert theirs.columns == mine.columns
+    assert theirs.sort(key).rows() == mine.sort(key).rows()
+
+
+def test_another_engine_travels_in_time_to_the_same_rows(settled: lake.Lake) -> None:
+    table = DeltaTable(settled.uri("trades"))
+    for version in (table.version() - 40, table.version() - 3):
+        theirs = pl.scan_delta(settled.uri("trades"), version=version).collect()
+        assert theirs.height == settled.at(version={"trades": version}).read("trades").height == version
+
+
+def test_the_log_says_how_far_each_writer_is_settled(settled: lake.Lake) -> None:
+    table = DeltaTable(settled.uri("trades"))
+    writer = settled.store.writer().writer
+    assert table.transaction_version(writer) == settled.store.table("trades").state().settled(writer)
+
+
+def test_a_commit_of_another_engine_is_seen(tmp_path: Path) -> None:
+    with lake.open(tmp_path, bot_id="b1") as lk:
+        lk.write("market_metrics", [metric(n) for n in range(10)])
+        lk.drain()
+        DeltaTable(lk.uri("market_metrics")).delete("value = 1.0 AND time < '2024-01-01T00:05:00Z'")
+        assert lk.read("market_metrics").height == 5
+        DeltaTable(lk.uri("market_metrics")).optimize.compact()
+        lk.write("market_metrics", metric(3, 2.0))
+        lk.drain()
+        assert lk.read("market_metrics").height == 6
+        assert lk.verify().ok
