@@ -62,9 +62,10 @@ def demo(ctx: Context, path: Path | None, days: int, seed: int) -> None:
             report = ingest_with_progress(lk, [path or Path(folder)], Options(), ctx.output.interactive)
         facts["ingest"] = report.totals
         say("ingested " + report.text().splitlines()[0])
+        source = _commonest_timeframe(lk)
         facts["live"] = _live(lk, days, seed)
         _tell_live(facts["live"], say)
-        facts["resampled"] = _resample(lk, say)
+        facts["resampled"] = _resample(lk, source, say)
         facts["compacted"] = _compact(lk, say)
         facts["verified"] = lk.verify().ok
         say("verified: " + ("all files, keys and logs" if facts["verified"] else "something is WRONG, see lake verify"))
@@ -180,21 +181,24 @@ def _tell_live(live: dict[str, Any], say: Any) -> None:
     say(f"  acknowledged candles that SQL sees: {live['seen']:,}")
 
 
-def _resample(lk: lake.Lake, say: Any) -> dict[str, int]:
-    held = [t for t in lk.candles.stats()["timeframes"] if t != "1w"]
-    if not held:
-        return {}
-    target = "1h" if held[0].endswith("m") else "1w" if held[0] == "1d" else "1d"
-    hours = lk.candles.resample(None, target, source=held[0])
-    gaps = lk.candles.gaps(None, held[0])
+def _commonest_timeframe(lk: lake.Lake) -> str:
+    found = lk.frame("SELECT timeframe FROM candles GROUP BY timeframe ORDER BY count(*) DESC LIMIT 1")
+    return found["timeframe"][0] if found.height else "1m"
+
+
+def _resample(lk: lake.Lake, source: str, say: Any) -> dict[str, Any]:
+    target = "1h" if source.endswith("m") else "1d" if source.endswith("h") else "1w"
+    bars = lk.candles.resample(None, target, source=source)
+    gaps = lk.candles.gaps(None, source)
     found = {
-        "source": held[0],
-        "bars": hours.height,
-        "partial": int(hours["partial"].sum()),
+        "source": source,
+        "target": target,
+        "bars": bars.height,
+        "partial": int(bars["partial"].sum()),
         "gaps": gaps.height,
         "missing": int(gaps["missing"].sum()),
     }
-    say(f"resampled {held[0]} to {target}: {hours.height:,} bars, {found['partial']} of them partial")
+    say(f"resampled {source} to {target}: {bars.height:,} bars, {found['partial']} of them partial")
     say(f"  {found['gaps']:,} gaps, {found['missing']:,} bars missing")
     return found
 
@@ -218,8 +222,8 @@ def _tell_stats(lk: lake.Lake, stats: dict[str, Any], say: Any) -> None:
         say(f"  from {from_micros(stats['first']):%Y-%m-%d %H:%M} to {from_micros(stats['last']):%Y-%m-%d %H:%M} UTC")
     say(f"  {stats['bytes']:,} bytes in {stats['files']} files, {stats['bytes_per_candle']} bytes per candle")
     closing = lk.frame(
-        "SELECT symbol, count(*) AS candles, min(low) AS low, max(high) AS high, arg_max(close, open_time) AS close "
-        "FROM candles GROUP BY symbol ORDER BY candles DESC, symbol LIMIT 6"
+        "SELECT trim(symbol || ' ' || venue), count(*) AS candles, min(low), max(high), arg_max(close, open_time) "
+        "FROM candles GROUP BY symbol, venue ORDER BY candles DESC, symbol, venue LIMIT 6"
     )
     for symbol, count, low, high, close in closing.iter_rows():
-        say(f"  {symbol:<12}{count:>9,} candles  low {low:<12.8g} high {high:<12.8g} close {close:.8g}")
+        say(f"  {symbol:<18}{count:>9,} candles  low {low:<12.8g} high {high:<12.8g} close {close:.8g}")

@@ -14,6 +14,7 @@ from lake.errors import LakeError, UsageError
 from lake.query.views import views
 from lake.spec import registry
 from lake.spec.render import describe as describe_rows
+from lake.spec.render import markdown
 from lake.spec.times import from_micros
 
 _FORMATS = ("table", "csv", "json", "jsonl", "parquet")
@@ -105,9 +106,17 @@ def tables(ctx: Context) -> None:
     ctx.output.rows(rows, ("name", "kind", "settled", "hot", "files", "bytes", "meaning"))
 
 
-@command(click.argument("name"))
-def describe(ctx: Context, name: str) -> None:
+@command(
+    click.argument("name", default=""),
+    click.option("--markdown", "as_markdown", is_flag=True, help="Print the documentation page of all datasets."),
+)
+def describe(ctx: Context, name: str, *, as_markdown: bool) -> None:
     """Show a dataset's columns with types, units and meanings, or a view's documentation."""
+    if as_markdown:
+        click.echo(markdown(), nl=False)
+        return
+    if not name:
+        raise UsageError("which dataset or view?", todo="`lake tables` lists them.")
     if name in views():
         view = views()[name]
         ctx.output.result({"name": name, "doc": view.doc, "sql": view.sql}, f"{view.doc}\n\n{view.sql}")
