@@ -55,10 +55,9 @@ class HotDatabase:
         try:
             yield
             self._connection.execute("COMMIT")
-        except BaseException:
+        finally:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-            raise
 
     @contextmanager
     def transaction_for_reading(self) -> Iterator[None]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from threading import Lock
 
 from lake.store.hot.entry import Entry
@@ -88,15 +89,19 @@ class GroupCommit:
         gate = batch.gate
         if gate is None:
             return True
+        woken = False
         try:
-            gate.acquire()
-        except BaseException:  # Ctrl-C while waiting: the others must still have a leader
-            with self._mutex:
-                orphaned, batch.abandoned = batch.led, True
-            if orphaned:
-                self._executor().submit(self._lead)
-            raise
+            woken = gate.acquire()
+        finally:
+            if not woken:  # Ctrl-C while waiting: the others must still have a leader
+                self._abandon(batch)
         return batch.led
+
+    def _abandon(self, batch: Batch) -> None:
+        with self._mutex:
+            leads, batch.abandoned = batch.led, True
+        if leads:
+            self._executor().submit(self._lead)
 
     async def run_async(self, entries: Sequence[Entry]) -> list[int]:
         """Commit from a task, without blocking its loop."""
@@ -151,7 +156,7 @@ def _resolve_on_their_loops(group: Sequence[Batch]) -> None:
         if isinstance(batch, AsyncBatch):
             loops.setdefault(batch.loop, []).append(batch)
     for loop, batches in loops.items():
-        if not loop.is_closed():
+        with suppress(RuntimeError):  # the loop was closed, and its tasks with it
             loop.call_soon_threadsafe(_resolve_all, batches)
 
 
