@@ -33,6 +33,10 @@ class _Ceiling:
     at: float
     highest: tuple[tuple[str, Any], ...]
 
+    def is_below(self, row: Row) -> bool:
+        """Whether the row is surely new, since one of its key's values is above all that are stored."""
+        return any(row[name] > highest for name, highest in self.highest)
+
 
 class Classifier:
     """Compares rows with what one lake holds."""
@@ -48,10 +52,11 @@ class Classifier:
         inserted = updated = unchanged = 0
         kept: dict[Key, Row] = {}
         keys = []
+        stored = self._stored(ds, rows, current)
         for row in rows:
             key = key_of(ds, row)
             keys.append(key)
-            known = kept.get(key) or self.find(ds, key, row, current)
+            known = kept.get(key) or current.get(ds, key) or stored.get(key)
             if known is None:
                 inserted += 1
             elif known == row:
@@ -76,20 +81,29 @@ class Classifier:
         found = current.get(ds, key)
         if found is not None:
             return found
-        ceiling = self._ceilings.get(ds.name)
-        if ceiling is None or time.monotonic() - ceiling.at > _STALE_SECONDS:
-            ceiling = self._look(ds)
-        for name, highest in ceiling.highest:
-            if row[name] > highest:
-                return None
+        ceiling = self._ceiling(ds)
+        if ceiling.is_below(row):
+            return None
         wanted = {name: (row[name], row[name]) for name in ds.key}
         if not any(f.may_hold(wanted) for f in ceiling.state.files.values()):
             return None
         return self._store.table(ds.name).find(key)
 
+    def _stored(self, ds: Dataset, rows: Sequence[Row], current: CurrentRows) -> dict[Key, Row]:
+        """The cold rows of those keys that this writer does not know, looked up together."""
+        ceiling = self._ceiling(ds)
+        asked = [dict(row) for row in rows if current.get(ds, key_of(ds, row)) is None and not ceiling.is_below(row)]
+        if not asked:
+            return {}
+        return {key_of(ds, row): row for row in self._store.table(ds.name).find_all(asked)}
+
     def look_again(self) -> None:
         """Forget what was seen of the cold tables: this process has just written to them."""
         self._ceilings.clear()
+
+    def _ceiling(self, ds: Dataset) -> _Ceiling:
+        known = self._ceilings.get(ds.name)
+        return self._look(ds) if known is None or time.monotonic() - known.at > _STALE_SECONDS else known
 
     def _look(self, ds: Dataset) -> _Ceiling:
         state = self._store.table(ds.name).state()

@@ -68,6 +68,15 @@ class CurrentRows:
                 for key in gone:
                     del known[key]
 
+    def replace(self, ds: Dataset, rows: Iterable[Row]) -> None:
+        """Rows that were settled without going through hot: keep the open ones in place of older versions."""
+        with self._lock:
+            known = self._rows.setdefault(ds.name, {})
+            for row in rows:
+                known.pop(key_of(ds, row), None)
+                if is_open(ds, row):
+                    known[key_of(ds, row)] = (0, row)
+
     def open_rows(self, ds: Dataset) -> list[Row]:
         """Rows of the dataset whose life goes on."""
         with self._lock:

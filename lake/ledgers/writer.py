@@ -18,11 +18,11 @@ from lake.ledgers.current import CurrentRows, CurrentWithin, Key, key_of
 from lake.ledgers.receipt import Receipt, Rejection
 from lake.spec import registry
 from lake.spec.dataset import Dataset
-from lake.spec.decode import frame_to_rows
+from lake.spec.decode import frame_to_rows, rows_to_frame
 from lake.spec.frames import Checked, check_frame
 from lake.spec.rows import row_checker
 from lake.store.cold.order import is_unique_and_ordered
-from lake.store.drain import Drained, Step, ignore
+from lake.store.drain import Drained, Step, ignore, is_open, key_text
 from lake.store.hot.entry import Entry, Row
 from lake.store.hot.log import HotLog
 from lake.store.quarantine import Quarantine
@@ -129,7 +129,22 @@ class Writer:
         self._classifier.look_again()
         if landed is None:
             raise LakeError("a bulk write was taken for a drain", where=ds.name)
+        if self.store.has_writer():
+            self._renew_open_rows(ds, unique)
         return Receipt(landed.inserted, landed.updated, landed.unchanged + frame.height - unique.height)
+
+    def _renew_open_rows(self, ds: Dataset, settled: pl.DataFrame) -> None:
+        """Open rows stay at hand over a drain; a bulk write passed them by, and they must not be stale."""
+        hot = self.hot()
+        known = [dict(row) for row in hot.current.open_rows(ds)]
+        if not known:
+            return
+        key = list(ds.key)
+        touched = settled.join(rows_to_frame(ds, known).select(key), on=key, how="semi")
+        rows = frame_to_rows(ds, touched) if touched.height else []
+        opened = {key_text(ds, row): (0, Entry(ds.name, [row]).payload()) for row in rows if is_open(ds, row)}
+        hot.log.settle(ds.name, -1, opened, [key_text(ds, row) for row in rows])
+        hot.current.replace(ds, rows)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ import pytest
 
 import lake
 from lake.errors import CommitConflictError
+from lake.spec import registry
 from lake.store import maintain
 from lake.store.cold import table as cold_table
 from lake.store.cold.merge import MERGE_ROWS
@@ -47,6 +48,22 @@ def test_of_rows_of_one_key_in_one_write_the_last_lands(tmp_path: Path) -> None:
         receipt = lk.candles.write(both.with_columns(volume=both["n"].cast(float)).drop("n"), "1m", venue="binance")
         assert (receipt.inserted, receipt.rows) == (2, 6000)
         assert sorted(r[0] for r in lk.sql("SELECT volume FROM candles").fetchall()) == [2999.0, 5999.0]
+
+
+def test_a_bulk_write_replaces_rows_that_are_open(tmp_path: Path) -> None:
+    with lake.open(tmp_path, bot_id="b1") as lk:
+        lk.write("trades", [trade(n, status="open", pnl=1.0) for n in range(3)])
+        lk.drain()
+        many = [trade(n, status="closed" if n else "open", pnl=5.0) for n in (0, 1, *range(10, 6000))]
+        assert counts(lk.write("trades", pl.DataFrame(many))) == (5990, 2, 0)
+        ds = registry.get("trades")
+        known = {row["trade_id"]: row["pnl"] for row in lk.writer.hot().current.open_rows(ds)}
+        assert known == {"t0": 5.0, "t2": 1.0}
+        assert lk.write("trades", trade(1, status="open", pnl=1.0)).updated == 1
+        assert lk.read("trades", {"trade_id": "t1"})["status"].to_list() == ["open"]
+    with lake.open(tmp_path, bot_id="b1") as lk:
+        known = {row["trade_id"]: row["pnl"] for row in lk.writer.hot().current.open_rows(ds)}
+        assert known == {"t0": 5.0, "t1": 1.0, "t2": 1.0}
 
 
 def test_a_row_whose_partition_changes_moves_and_is_there_once(tmp_path: Path) -> None:

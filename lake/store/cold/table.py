@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from threading import Lock
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -14,13 +15,13 @@ import stamina
 from lake.errors import CommitConflictError
 from lake.settings import Settings
 from lake.spec.dataset import Dataset, Type
-from lake.spec.decode import frame_to_rows
+from lake.spec.decode import frame_to_rows, rows_to_frame
 from lake.spec.evolution import added_columns
 from lake.spec.schema import arrow_schema
 from lake.store.cold.files import DataFile
 from lake.store.cold.log import DeltaLog, remove_and_add, schema_of, settle
 from lake.store.cold.mend import load_and_mend
-from lake.store.cold.merge import Change, Merger, frame_of
+from lake.store.cold.merge import Change, Merger, bounds_of, frame_of
 from lake.store.cold.order import is_ordered, sort_columns
 from lake.store.cold.parquet import FileTarget, write_file
 from lake.store.cold.reader import FileReader
@@ -114,6 +115,16 @@ class ColdTable:
             if rows:
                 return rows[0]
         return None
+
+    def find_all(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The stored rows that have the keys of the checked rows given, in the form of :func:`frame_to_rows`."""
+        key = list(self.ds.key)
+        keys = rows_to_frame(self.ds, rows).select(key)
+        found: list[dict[str, Any]] = []
+        files = self.state().files.values()
+        for table in self.reader.read(self.folder, files, bounds_of(keys, key), arrow_schema(self.ds)):
+            found += frame_to_rows(self.ds, frame_of(table).join(keys, on=key, how="semi"))
+        return found
 
     def schema(self) -> pa.Schema:
         """The dataset's columns, and behind them those that a newer version of it has added to the table.
