@@ -77,18 +77,24 @@ def _keep(table: pa.Table, path: Path) -> None:
     unfinished.replace(path)
 
 
-def minute_frames(symbols: tuple[str, ...], minute: int, prices: np.random.Generator) -> dict[str, pl.DataFrame]:
-    """One candle of each symbol, ``minute`` minutes after the market's start."""
-    frames = {}
-    for symbol, price in zip(symbols, np.round(prices.uniform(1, 100, len(symbols)), 2), strict=True):
-        frames[symbol] = pl.DataFrame(
-            {
-                "open_time": pl.Series([START + minute * MINUTE]).cast(pl.Datetime("us", "UTC")),
-                "open": [price],
-                "high": [price + 0.03],
-                "low": [price - 0.02],
-                "close": [price + 0.01],
-                "volume": [float(np.round(price * 3, 3))],
-            }
-        )
-    return frames
+def minute(symbols: tuple[str, ...], number: int) -> pl.DataFrame:
+    """One candle of each symbol, ``number`` minutes after the market's start."""
+    chance = np.random.default_rng(number)
+    close = np.round(chance.uniform(1, 100, len(symbols)), 2)
+    return pl.DataFrame(
+        {
+            "symbol": symbols,
+            "open_time": np.full(len(symbols), START + number * MINUTE),
+            "open": np.round(close - 0.01, 2),
+            "high": np.round(close + 0.03, 2),
+            "low": np.round(close - 0.02, 2),
+            "close": close,
+            "volume": np.round(close * 3, 3),
+        }
+    ).with_columns(pl.col("open_time").cast(pl.Datetime("us", "UTC")))
+
+
+def by_symbol(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """{symbol: its rows without it}."""
+    parts = frame.partition_by("symbol", as_dict=True, include_key=False)
+    return {str(key[0]): part for key, part in parts.items()}

@@ -7,11 +7,9 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 import lake
 from benchmarks.base import MS, Bench, Result, check, medians, no_background_drains
-from benchmarks.market import DAY, Market, market_of, minute_frames
+from benchmarks.market import DAY, Market, market_of, minute
 from benchmarks.rows import point_read, resample
 
 _HOT_ROWS = 10_000
@@ -50,9 +48,8 @@ def run(bench: Bench) -> Result:
 
 def _fill(lk: lake.Lake, market: Market) -> None:
     lk.candles.write(market.table, "1m")
-    chance = np.random.default_rng(1)
-    for minute in range(_HOT_ROWS // len(market.symbols)):
-        lk.candles.write_frames(minute_frames(market.symbols, market.days * DAY + minute, chance), "1m")
+    for number in range(_HOT_ROWS // len(market.symbols)):
+        lk.candles.write(minute(market.symbols, market.days * DAY + number), "1m")
 
 
 def _elsewhere(hot: Path, cold: Path, bench: Bench) -> Times:

@@ -7,11 +7,9 @@ from functools import partial
 from pathlib import Path
 from statistics import mean, median
 
-import numpy as np
-
 import lake
 from benchmarks.base import MS, Bench, Result, check, medians
-from benchmarks.market import minute_frames, names
+from benchmarks.market import minute, names
 
 _FEW, _MORE = 10, 40
 _SYMBOLS = names(50)
@@ -22,14 +20,14 @@ def run(bench: Bench) -> Result:
     many = bench.sized(5_000, least=50)
     with lake.open(bench.folder / "few", bot_id="b") as few, lake.open(bench.folder / "many", bot_id="b") as lots:
         for lk, drains in ((few, _FEW), (lots, many)):
-            for minute in range(drains):
-                _write_and_drain(lk, minute)
+            for number in range(drains):
+                _write_and_drain(lk, number)
         check(_count(few) == _FEW * 50 and _count(lots) == many * 50, "rows after the drains")
         opens = _opens(bench.folder)
         taken: dict[str, list[float]] = {"few": [], "many": []}
-        for minute in range(_MORE):
-            taken["few"].append(_write_and_drain(few, _FEW + minute))
-            taken["many"].append(_write_and_drain(lots, many + minute))
+        for number in range(_MORE):
+            taken["few"].append(_write_and_drain(few, _FEW + number))
+            taken["many"].append(_write_and_drain(lots, many + number))
         files = {"few": few.candles.stats()["files"], "many": lots.candles.stats()["files"]}
     p50 = {name: median(times) for name, times in taken.items()}
     ratios = {
@@ -58,8 +56,8 @@ def run(bench: Bench) -> Result:
     )
 
 
-def _write_and_drain(lk: lake.Lake, minute: int) -> float:
-    receipt = lk.candles.write_frames(minute_frames(_SYMBOLS, minute, np.random.default_rng(minute)), "1m")
+def _write_and_drain(lk: lake.Lake, number: int) -> float:
+    receipt = lk.candles.write(minute(_SYMBOLS, number), "1m")
     check(receipt.inserted == 50, f"{receipt.inserted} inserted")
     begun = time.perf_counter()
     lk.drain()

@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any
 
 import duckdb
-import pandas as pd  # type: ignore[import-untyped]
+import pandas as pd
 import polars as pl
 import pyarrow.parquet as pq
 

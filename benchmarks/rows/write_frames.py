@@ -6,13 +6,12 @@ from functools import partial
 from statistics import median
 from typing import Any
 
-import numpy as np
-import pandas as pd  # type: ignore[import-untyped]
+import pandas as pd
 import polars as pl
 
 import lake
 from benchmarks.base import MS, Bench, Result, check, each, shown
-from benchmarks.market import START, Market, market_of, minute_frames, names
+from benchmarks.market import DAY, MINUTE, START, Market, by_symbol, market_of, minute, names
 from benchmarks.peers import arctic, indexed, pandas_by_symbol, write_arctic
 
 
@@ -20,7 +19,7 @@ def run(bench: Bench) -> Result:
     """p50 of ``write_frames``; the write has a history of some days beneath it."""
     symbols, rounds = names(50), bench.sized(150, least=20)
     market = market_of(Bench(bench.folder, scale=0.1 * bench.scale))
-    minutes = [minute_frames(symbols, market.days * 1440 + i, np.random.default_rng(i)) for i in range(2 * rounds)]
+    minutes = [by_symbol(minute(symbols, market.days * DAY + i)) for i in range(2 * rounds)]
     ours = _ours(bench, market, minutes)
     peers = _theirs(bench, market, minutes)
     slowest = max(ours["polars"], ours["pandas"])
@@ -41,7 +40,7 @@ def run(bench: Bench) -> Result:
 def _ours(bench: Bench, market: Market, minutes: list[dict[str, pl.DataFrame]]) -> dict[str, float]:
     with lake.open(bench.folder / "lake", bot_id="bench") as lk:
         lk.candles.write(market.table, "1m")
-        begun = START + market.days * 1440 * 60_000_000
+        begun = START + market.days * DAY * MINUTE
 
         def write(frames: dict[str, Any]) -> None:
             lk.candles.write_frames(frames, "1m")
@@ -80,7 +79,7 @@ def _theirs(bench: Bench, market: Market, minutes: list[dict[str, pl.DataFrame]]
         mine = prepared[place * quarter : (place + 1) * quarter]
         found[f"ArcticDB 50 x {name}"] = median(each(partial(way, library), mine))
     rows = len(library.read("C000USDT").data)
-    check(rows == market.days * 1440 + len(prepared), f"ArcticDB holds {rows} rows of a symbol")
+    check(rows == market.days * DAY + len(prepared), f"ArcticDB holds {rows} rows of a symbol")
     return found
 
 
