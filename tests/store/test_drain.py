@@ -107,6 +107,28 @@ def test_what_ended_processes_left_is_drained_by_another(tmp_path: Path) -> None
         assert len(trade_ids(lk)) == 21
 
 
+def test_a_bot_that_starts_while_its_log_is_drained_waits_for_that(tmp_path: Path) -> None:
+    with lake.open(tmp_path, bot_id="b1") as lk:
+        lk.write("trades", trade(1))
+    inside, go = Event(), Event()
+
+    def step(name: str) -> None:
+        inside.set()
+        assert go.wait(60)
+
+    with lake.open(tmp_path) as job, ThreadPoolExecutor(2) as pool:
+        drain = pool.submit(job.drain, every_writer=True, step=step)
+        assert inside.wait(60)
+        start = pool.submit(lake.open, tmp_path, bot_id="b1")
+        with pytest.raises(TimeoutError):
+            start.result(0.2)
+        go.set()
+        assert drain.result().landed.inserted == 1
+        with start.result() as bot:
+            bot.write("trades", trade(2))
+            assert trade_ids(bot) == ["t1", "t2"]
+
+
 def test_a_live_writers_log_is_drained_beside_it(tmp_path: Path) -> None:
     with lake.open(tmp_path, bot_id="b1") as bot, lake.open(tmp_path) as job:
         for number in range(5):
@@ -143,7 +165,7 @@ def test_readers_see_every_acknowledged_row_once_while_it_is_written_and_drained
     def write(lk: lake.Lake) -> None:
         nonlocal acknowledged
         try:
-            for number in range(400):
+            for number in range(200):
                 with lk.transaction():
                     lk.write("trades", trade(number))
                     lk.write("decisions", {"decision_id": f"t{number}", "symbol": "BTCUSDT"})
@@ -181,7 +203,7 @@ def test_readers_see_every_acknowledged_row_once_while_it_is_written_and_drained
         moved, *reads = [w.result() for w in work][1:]
         assert moved > 0
         assert min(reads) > 0
-        assert len(trade_ids(third)) == 400
+        assert len(trade_ids(third)) == 200
 
 
 def test_a_relation_keeps_the_moment_at_which_it_was_made(tmp_path: Path) -> None:

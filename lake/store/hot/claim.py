@@ -8,14 +8,18 @@ import os
 import re
 import socket
 import sys
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from lake.errors import UsageError, WriterBusyError
 
 _SLOTS = 1000
+_WRITER, _CARETAKER = "writer", "caretaker"
+_PATIENCE_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -50,16 +54,15 @@ def writer_id(bot_id: str) -> str:
 def claim(folder: Path, bot_id: str) -> Claim:
     """Claim the hot log of ``bot_id`` on this host; without a bot id, the first that no process holds.
 
+    A process that only drains what an ended one left is waited for: it does not keep a bot from starting.
+
     Raises:
         WriterBusyError: another live process writes under this bot id; it is named.
         UsageError: the bot id has no letter or digit.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if bot_id:
-        held = _try(folder, writer_id(bot_id))
-        if held is None:
-            raise _busy(folder, bot_id)
-        return held
+        return _claim_named(folder, bot_id)
     for slot in range(_SLOTS):
         held = _try(folder, f"anonymous-{slot}@{host_name()}")
         if held is not None:
@@ -69,7 +72,7 @@ def claim(folder: Path, bot_id: str) -> Claim:
 
 def is_held(folder: Path, writer: str) -> bool:
     """Whether a live process holds that writer id."""
-    held = _try(folder, writer)
+    held = _try(folder, writer, _CARETAKER)
     if held is None:
         return True
     held.release()
@@ -78,10 +81,30 @@ def is_held(folder: Path, writer: str) -> bool:
 
 def try_claim(folder: Path, writer: str) -> Claim | None:
     """Claim an existing writer id, to look after what its process left; None while that lives."""
-    return _try(folder, writer)
+    return _try(folder, writer, _CARETAKER)
 
 
-def _try(folder: Path, writer: str) -> Claim | None:
+def _claim_named(folder: Path, bot_id: str) -> Claim:
+    until = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        held = _try(folder, writer_id(bot_id), _WRITER)
+        if held is not None:
+            return held
+        holder = _holder(folder, writer_id(bot_id))
+        if holder.get("role") == _WRITER or time.monotonic() > until:
+            raise _busy(folder, bot_id, holder)
+        time.sleep(0.02)
+
+
+def _holder(folder: Path, writer: str) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / f"{writer}.lock").read_text(encoding="utf-8"))
+    except ValueError:
+        return {}  # it is just being written
+    return found if isinstance(found, dict) else {}
+
+
+def _try(folder: Path, writer: str, role: str = _WRITER) -> Claim | None:
     lock = (folder / f"{writer}.lock").open("a+", encoding="utf-8")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -91,19 +114,15 @@ def _try(folder: Path, writer: str) -> Claim | None:
     lock.seek(0)
     lock.truncate()
     since = datetime.now(UTC).isoformat(timespec="seconds")
-    json.dump({"pid": os.getpid(), "command": " ".join(sys.argv)[:200], "since": since}, lock)
+    json.dump({"pid": os.getpid(), "role": role, "command": " ".join(sys.argv)[:200], "since": since}, lock)
     lock.flush()
     return Claim(writer, folder, lock)
 
 
-def _busy(folder: Path, bot_id: str) -> WriterBusyError:
-    writer = writer_id(bot_id)
-    text = (folder / f"{writer}.lock").read_text(encoding="utf-8")
-    try:
-        holder = json.loads(text)
-        who = f"process {holder['pid']} ({holder['command']}), since {holder['since']}"
-    except (ValueError, KeyError):
-        who = "another process"
+def _busy(folder: Path, bot_id: str, holder: Mapping[str, Any]) -> WriterBusyError:
+    who = "another process"
+    if holder:
+        who = f"process {holder.get('pid')} ({holder.get('command')}), since {holder.get('since')}"
     return WriterBusyError(
         f"bot id {bot_id!r} is in use by {who}",
         where=str(folder),
