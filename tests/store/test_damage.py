@@ -89,6 +89,17 @@ def test_a_torn_newest_log_entry_is_set_aside(checkpointed: Path, damage: Callab
     assert log_of(checkpointed, ".torn")
 
 
+def test_verify_says_that_the_newest_entry_is_torn_and_mends_it_when_asked(checkpointed: Path) -> None:
+    with lake.open(checkpointed, bot_id="b1") as lk, pytest.raises(ZeroDivisionError):
+        lk.drain(step=lambda name: 1 / 0 if name == "drain:settle" else None)
+    truncated(log_of(checkpointed, ".json")[-1])
+    with lake.open(checkpointed) as lk:
+        assert [f.what for f in lk.verify().findings] == ["a log entry is torn"]
+        assert lk.verify(repair=True).ok
+        assert lk.verify().ok
+        assert trade_ids(lk) == ALL
+
+
 def test_a_torn_entry_in_the_middle_is_refused_by_name(tmp_path: Path) -> None:
     with lake.open(tmp_path, bot_id="b1") as lk:
         for number in range(4):

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from threading import Barrier
 from time import sleep
@@ -17,9 +18,9 @@ import orjson
 import pytest
 
 import lake
-from lake.errors import ClosedError, CorruptLakeError, HotLogError, InvalidRowError, WriterBusyError
+from lake.errors import ClosedError, CorruptLakeError, HotLogError, InvalidRowError, StorageError, WriterBusyError
 from lake.store.hot.database import HotDatabase
-from tests.helpers import finished, spawned, trade, trade_ids
+from tests.helpers import finished, spawned, trade, trade_ids, write_candles
 
 
 @pytest.fixture
@@ -40,6 +41,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip(f"cannot mount a small disk: {done.stderr.decode().strip()}")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def filled(disk: Path) -> None:
+    """Leave no room on it."""
+    with (disk / "ballast").open("wb", buffering=0) as out, suppress(OSError):
+        while out.write(b"x" * 4096):
+            pass
 
 
 def hot_file(path: Path, bot: str = "b1") -> Path:
@@ -284,20 +292,37 @@ def test_a_corrupt_hot_file_is_set_aside_and_what_is_readable_of_it_is_kept(tmp_
     assert list((tmp_path / "_hot").glob("*.corrupt-*"))
 
 
+def test_on_a_full_disk_nothing_settles_and_nothing_is_lost(small_disk: Path) -> None:
+    with lake.open(small_disk, bot_id="b1") as lk:
+        for number in range(20):
+            lk.write("trades", trade(number, features={"x": "y" * 100}))
+            lk.drain()
+        lk.write("trades", trade("waiting"))
+        filled(small_disk)
+        before = trade_ids(lk)
+        for work in (lk.drain, lk.compact, lambda: write_candles(lk, range(6000))):
+            with pytest.raises(StorageError, match="the disk is full"):
+                work()
+        assert trade_ids(lk) == before
+        (small_disk / "ballast").unlink()
+        lk.drain()
+        lk.compact()
+        assert trade_ids(lk) == before
+        assert write_candles(lk, range(6000)).inserted == 6000
+        assert lk.verify().findings == ()
+
+
 @pytest.mark.usefixtures("impatient")
 def test_a_full_disk_refuses_the_row_and_takes_it_when_there_is_room(small_disk: Path) -> None:
     with lake.open(small_disk, bot_id="b1") as lk:
         lk.write("trades", trade(0))
-        ballast = small_disk / "ballast"
-        with pytest.raises(OSError, match="No space"), ballast.open("wb", buffering=0) as out:  # noqa: PT012
-            while out.write(b"x" * 4096):
-                pass
+        filled(small_disk)
         with pytest.raises(HotLogError, match="neither SQLite .* nor the spool .* could take the record"):  # noqa: PT012
             for number in range(1, 200):
                 lk.write("trades", trade(number, features={"x": "y" * 2000}))
         kept = trade_ids(lk)
         assert kept == sorted(f"t{n}" for n in range(len(kept)))
-        ballast.unlink()
+        (small_disk / "ballast").unlink()
         lk.store.writer()._retry_at = 0.0
         lk.write("trades", trade("after"))
         assert trade_ids(lk) == sorted([*kept, "tafter"])
