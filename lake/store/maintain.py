@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ from lake.store.cold.table_state import TableState
 from lake.store.store import Store
 
 _PIECE_ROWS = 1_000_000
+_AT_ONCE = 2  # more would need more memory than is worth it
 
 
 @dataclass(frozen=True)
@@ -45,14 +47,17 @@ class Maintained:
 
 
 def compact(store: Store, names: Iterable[str] | None = None, *, dry_run: bool = False) -> Maintained:
-    """Make of each partition's files the fewest of the target size, sorted and tightly compressed."""
-    done = Maintained()
+    """Make of each partition's files the fewest of the target size, sorted and tightly compressed.
+
+    Two partitions are worked on at once: compressing is what takes the time, and it uses one core each.
+    """
+    todo = []
     for name in names if names is not None else registry.names():
         table = store.table(name)
         state = table.state()
-        for partition in sorted({_values(f, state) for f in state.files.values()}, key=str):
-            done += _compact_partition(table, partition, dry_run)
-    return done
+        todo += [(table, p) for p in sorted({_values(f, state) for f in state.files.values()}, key=str)]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return sum(pool.map(lambda job: _compact_partition(*job, dry_run), todo), Maintained())
 
 
 def _compact_partition(table: ColdTable, partition: tuple[str | None, ...], dry_run: bool) -> Maintained:

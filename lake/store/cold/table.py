@@ -199,6 +199,8 @@ class ColdTable:
             return False
         if settled and now.settled(settled[0]) >= settled[1]:
             return False
+        if not edit.data_change:  # the same rows in other files: nothing else can be in its way
+            return all(f.path in now.files for f in edit.removed)
         differing = planned.files.keys() ^ now.files.keys()
         if edit.partitions is None:
             return not differing
