@@ -57,7 +57,7 @@ def compact(store: Store, names: Iterable[str] | None = None, *, dry_run: bool =
         state = table.state()
         todo += [(table, p) for p in sorted({_values(f, state) for f in state.files.values()}, key=str)]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return sum(pool.map(lambda job: _compact_partition(*job, dry_run), todo), Maintained())
+        return sum(pool.map(lambda job: _compact_partition(job[0], job[1], dry_run), todo), Maintained())
 
 
 def _compact_partition(table: ColdTable, partition: tuple[str | None, ...], dry_run: bool) -> Maintained:
