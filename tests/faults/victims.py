@@ -26,9 +26,10 @@ class Victim:
         with self.words.open("wb") as out:
             self.process = subprocess.Popen(arguments, stdout=out, stderr=subprocess.PIPE, cwd=PROJECT, env=environment)
 
-    def wait_until_open(self) -> None:
-        while b'"open"' not in self.words.read_bytes() and self.process.poll() is None:
-            sleep(0.01)
+    def wait_for(self, acknowledged: int) -> None:
+        """Until so many of its writes were acknowledged."""
+        while self.words.read_bytes().count(b'"done"') < acknowledged and self.process.poll() is None:
+            sleep(0.005)
 
     def kill(self) -> None:
         self.process.kill()

@@ -157,8 +157,8 @@ class LakeMachine(RuleBasedStateMachine):
 
 TestLake = LakeMachine.TestCase
 TestLake.settings = settings(
-    max_examples=15,
-    stateful_step_count=25,
+    max_examples=12,
+    stateful_step_count=22,
     deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),
