@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lake.errors import StorageError, UnsafeStoreError, UsageError
@@ -24,6 +27,26 @@ class TestMoto(LocationContract):
         assert len(list(place.list_names("log"))) == 1005
         place.delete([f"log/{number}" for number in range(1005)])
         assert list(place.list("")) == []
+
+    def test_duckdb_asks_for_the_size_of_a_data_file_once(
+        self, place: Location, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with place.open_output("t/x.parquet") as out:
+            pq.write_table(pa.table({"x": [1, 2, 3]}), out)
+        asked: list[str] = []
+        real = place.filesystem._call_s3
+
+        async def call(method: str, *args: object, **options: object) -> object:
+            asked.append(method)
+            return await real(method, *args, **options)
+
+        monkeypatch.setattr(place.filesystem, "_call_s3", call)
+        connection = duckdb.connect()
+        connection.register_filesystem(place.filesystem)
+        for _ in range(3):
+            found = connection.execute("SELECT sum(x) FROM read_parquet(?)", [[place.url("t/x.parquet")]]).fetchall()
+            assert found == [(6,)]
+        assert asked.count("head_object") == 1
 
 
 class TestSeaweed(LocationContract):

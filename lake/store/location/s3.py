@@ -12,6 +12,7 @@ import stamina
 from lake.errors import MissingExtraError, StorageError, UnsafeStoreError, UsageError
 from lake.store.location.base import Entry, checked
 from lake.store.location.s3_errors import error_code, status_code, storage_errors
+from lake.store.location.s3_files import file_system
 from lake.store.location.s3_options import S3Options
 
 _DELETES_AT_ONCE: Final = 1000  # S3's own limit
@@ -53,14 +54,12 @@ class S3Location:
             MissingExtraError: s3fs is not installed.
         """
         try:
-            import s3fs
+            with self._errors(""):
+                return file_system(self._options.s3fs)
         except ImportError as error:
             raise MissingExtraError(
                 "a lake on S3 needs the package s3fs", where=self.uri, todo="pip install 'tradelake[s3]'"
             ) from error
-        with self._errors(""):
-            # a listing that is kept hides the files of other writers
-            return s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True, **self._options.s3fs)
 
     def url(self, path: str) -> str:
         """The ``s3://`` address."""
