@@ -19,7 +19,7 @@ _STALE_SECONDS = 0.05  # another process's drain may be noticed so late; only th
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Rows that need writing, and the receipt to give when they are durable."""
+    """Rows to write, and the receipt to give when they are durable."""
 
     rows: list[Row]
     receipt: Receipt
@@ -60,8 +60,7 @@ class Classifier:
             if known is None:
                 inserted += 1
             elif known == row:
-                unchanged += 1
-                continue
+                unchanged += 1  # written all the same: another writer may have changed it meanwhile
             else:
                 updated += 1
             kept[key] = row
@@ -73,7 +72,7 @@ class Classifier:
         if known is None:
             return Prepared([row], Receipt(1, keys=(key,)))
         if known == row:
-            return Prepared([], Receipt(unchanged=1, keys=(key,)))
+            return Prepared([row], Receipt(unchanged=1, keys=(key,)))
         return Prepared([row], Receipt(updated=1, keys=(key,)))
 
     def find(self, ds: Dataset, key: Key, row: Row, current: CurrentRows) -> Row | None:

@@ -90,6 +90,10 @@ class CurrentWithin(CurrentRows):
         super().__init__(())
         self._outside = outside
 
+    def anew(self) -> CurrentWithin:
+        """The rows as they were when the transaction began."""
+        return CurrentWithin(self._outside)
+
     def get(self, ds: Dataset, key: Key) -> Row | None:
         """The latest row of that key, None when it is not known here."""
         found = super().get(ds, key)

@@ -46,6 +46,18 @@ class Pending:
             self.entries.append(entry)
             self.rows.put(registry.get(entry.dataset), entry.rows, len(self.entries))
 
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """What a nested block wrote is forgotten when it raises, also when the outer one goes on."""
+        before, whole = len(self.entries), False
+        try:
+            yield
+            whole = True
+        finally:
+            if not whole:
+                kept, self.entries, self.rows = self.entries[:before], [], self.rows.anew()
+                self.add(kept)
+
 
 @dataclass(frozen=True, slots=True)
 class Hot:
@@ -123,8 +135,8 @@ class Writer:
         unique = frame
         if not is_unique_and_ordered(ds, frame):
             unique = frame.unique(subset=list(ds.key), keep="last", maintain_order=True)
-        if self.store.has_writer() and ds.name in self.hot().log.waiting():
-            self.drain()  # what was written before must not override what is written now
+        if self.store.waiting_writers([ds.name]):
+            self.drain(every_writer=True)  # what was written before must not override what is written now
         landed = self.store.table(ds.name).upsert(unique)
         self._classifier.look_again()
         if landed is None:
@@ -149,8 +161,10 @@ class Writer:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Writes inside land together or, when the block raises, not at all."""
-        if self._open_transaction() is not None:
-            yield  # nested: the outermost decides
+        outer = self._open_transaction()
+        if outer is not None:
+            with outer.savepoint():
+                yield
             return
         pending = Pending(CurrentWithin(self.hot().current))
         token = self._pending.set(pending)
@@ -165,8 +179,10 @@ class Writer:
     @asynccontextmanager
     async def transaction_async(self) -> AsyncIterator[None]:
         """:meth:`transaction` for asyncio."""
-        if self._open_transaction() is not None:
-            yield
+        outer = self._open_transaction()
+        if outer is not None:
+            with outer.savepoint():
+                yield
             return
         pending = Pending(CurrentWithin(self.hot().current))
         token = self._pending.set(pending)

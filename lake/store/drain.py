@@ -7,7 +7,7 @@ does hot let go. Whatever is cut off in between, the number in the cold table de
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,29 +59,53 @@ def ignore(_: str) -> None:
     """The step observer that observes nothing."""
 
 
-def drain(writer: str, source: HotSource, table_of: Callable[[str], ColdTable], step: Step = ignore) -> Drained:
-    """Drain everything that waits in one hot log. ``step`` is told the name of each step before it is taken."""
+def drain(
+    sources: Mapping[str, HotSource], names: Iterable[str], table_of: Callable[[str], ColdTable], step: Step = ignore
+) -> Drained:
+    """Drain the datasets named from several writers' hot logs together.
+
+    Together, because the newest version of a key decides, and each may lie in another log. ``step`` is told
+    the name of each step before it is taken.
+    """
     done = Drained()
-    for name in source.waiting():
-        while entries := source.pending(name, limit=_ENTRIES):
-            done += _drain_batch(writer, entries, source, table_of(name), step)
+    for name in names:
+        while batches := _batches(sources, name):
+            done += _drain_batch(batches, sources, table_of(name), step)
     return done
 
 
-def _drain_batch(writer: str, entries: list[Stored], source: HotSource, table: ColdTable, step: Step) -> Drained:
-    upto = entries[-1].sequence
-    step("drain:commit")
-    settled = table.ready().settled(writer)
-    fresh = [e for e in entries if e.sequence > settled]
-    landed = Landed()
-    if fresh:
-        frame = newest_by_key(table.ds, [decode(table.ds.name, fresh)])
-        landed = table.upsert(frame, settled=(writer, upto)) or landed
+def _batches(sources: Mapping[str, HotSource], name: str) -> dict[str, list[Stored]]:
+    """The next entries of each log; where one has more than fit, the others wait at the same number."""
+    found = {writer: source.pending(name, limit=_ENTRIES) for writer, source in sources.items()}
+    full = [entries[-1].sequence for entries in found.values() if len(entries) == _ENTRIES]
+    upto = min(full, default=None)
+    if upto is not None:
+        found = {writer: [e for e in entries if e.sequence <= upto] for writer, entries in found.items()}
+    return {writer: entries for writer, entries in found.items() if entries}
+
+
+def _drain_batch(
+    batches: Mapping[str, list[Stored]], sources: Mapping[str, HotSource], table: ColdTable, step: Step
+) -> Drained:
+    landed: Landed | None = None
+    count = 0
+    while landed is None:
+        step("drain:commit")
+        state = table.ready()
+        fresh = {w: [e for e in entries if e.sequence > state.settled(w)] for w, entries in batches.items()}
+        fresh = {writer: entries for writer, entries in fresh.items() if entries}
+        count = sum(map(len, fresh.values()))
+        if not fresh:
+            landed = Landed()
+            break
+        frame = newest_by_key(table.ds, [decode(table.ds.name, entries) for entries in fresh.values()])
+        landed = table.upsert(frame, settled={writer: entries[-1].sequence for writer, entries in fresh.items()})
     step("drain:settle")
-    opened, closed = _open_rows(table.ds, entries)
-    source.settle(table.ds.name, upto, opened, closed)
+    for writer, entries in batches.items():
+        opened, closed = _open_rows(table.ds, entries)
+        sources[writer].settle(table.ds.name, entries[-1].sequence, opened, closed)
     step("drain:done")
-    return Drained({table.ds.name: len(fresh)}, landed)
+    return Drained({table.ds.name: count}, landed)
 
 
 def _open_rows(ds: Dataset, entries: list[Stored]) -> tuple[dict[str, tuple[int, bytes]], list[str]]:

@@ -20,7 +20,7 @@ from lake.store.cold.table import ColdTable, Edit, Landed, plain
 from lake.store.cold.table_state import TableState
 from lake.store.store import Store
 
-_PIECE_ROWS = 1_000_000
+_PIECE_ROWS = 250_000
 _AT_ONCE = 2  # more would need more memory than is worth it
 
 
@@ -98,23 +98,34 @@ def merged_files(table: ColdTable, files: Sequence[DataFile]) -> list[DataFile]:
     size = sum(f.size for f in files)
     rows = sum(f.rows or 0 for f in files)
     count = max(1, round(size / (table.settings.target_file_mb << 20)))
-    per_file = -(-rows // count) if rows else None
-    pieces = (table.stored(p) for p in sorted_pieces(table, files) if p.height)
-    return [write_file(table.location, table.ds, target, group) for group in _grouped(pieces, per_file)]
+    pieces = _Pieces(table.stored(p) for p in sorted_pieces(table, files) if p.height)
+    added = []
+    while not pieces.done:
+        added.append(write_file(table.location, table.ds, target, pieces.take(-(-rows // count))))
+    return added
 
 
-def _grouped(pieces: Iterator[pa.Table], rows: int | None) -> Iterator[list[pa.Table]]:
-    group: list[pa.Table] = []
-    held = 0
-    for piece in pieces:
-        rest = piece
-        while rows is not None and held + rest.num_rows > rows:
-            yield [*group, rest.slice(0, rows - held)]
-            rest, group, held = rest.slice(rows - held), [], 0
-        group.append(rest)
-        held += rest.num_rows
-    if held:
-        yield group
+class _Pieces:
+    """Tables handed on as they are asked for, so that only one of them is held."""
+
+    def __init__(self, tables: Iterator[pa.Table]) -> None:
+        self._tables = tables
+        self._rest = next(tables, None)
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left."""
+        return self._rest is None
+
+    def take(self, rows: int) -> Iterator[pa.Table]:
+        """The next so many rows."""
+        left = rows
+        while self._rest is not None and left:
+            part = self._rest.slice(0, left)
+            left -= part.num_rows
+            rest = self._rest.slice(part.num_rows)
+            self._rest = rest if rest.num_rows else next(self._tables, None)
+            yield part
 
 
 def sorted_pieces(table: ColdTable, files: Sequence[DataFile]) -> Iterator[pl.DataFrame]:

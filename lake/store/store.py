@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import RLock
 
@@ -16,7 +16,8 @@ from lake.store.cold.table import ColdTable
 from lake.store.cold.table_state import TableState
 from lake.store.drain import Drained, HotSource, Step, drain, ignore, sole_drainer
 from lake.store.hot.claim import try_claim
-from lake.store.hot.database import HotDatabase
+from lake.store.hot.database import HotDatabase, as_lake_error
+from lake.store.hot.entry import Stored
 from lake.store.hot.log import HotLog
 from lake.store.hot.shared import acquire, release
 from lake.store.leases import Lease
@@ -109,24 +110,36 @@ class Store:
         return Snapshot(states, empty.hot)
 
     def drain(self, *, every_writer: bool = False, step: Step = ignore) -> Drained:
-        """Drain this process's hot log; with ``every_writer`` also those that other processes left or use."""
-        done = Drained()
-        mine = self._hot.writer if self._hot else None
-        if self._hot is not None:
-            with sole_drainer(self.hot_folder, self._hot.writer):
-                done += drain(self._hot.writer, self._hot, self.table, step)
-        if every_writer:
-            for writer in self.logs.writers():
-                if writer != mine:
-                    done += self._drain_other(writer, step)
-        return done
+        """Settle the datasets that wait in this process's hot log; with ``every_writer`` all, in all logs of this host.
 
-    def _drain_other(self, writer: str, step: Step) -> Drained:
-        with sole_drainer(self.hot_folder, writer), self._source(writer) as source:
-            return drain(writer, source, self.table, step)
+        Rows of the same datasets that wait in other logs of this host are settled with them, in the order in
+        which they were acknowledged.
+        """
+        if every_writer:
+            return self._drain(self.logs.writers(), registry.names(), step)
+        names = list(self._hot.waiting()) if self._hot else []
+        mine = {self._hot.writer} if self._hot else set()
+        return self._drain(sorted(mine | self.waiting_writers(names)), names, step) if names else Drained()
+
+    def waiting_writers(self, names: Sequence[str]) -> set[str]:
+        """Writers on this host in whose hot logs rows of the datasets wait."""
+        states = {name: self.table(name).state() for name in names}
+        views = self.logs.views(states)
+        return {v.writer for v in views for n in names if n in v.datasets and v.datasets[n].frame.height}
+
+    def _drain(self, writers: Sequence[str], names: Sequence[str], step: Step) -> Drained:
+        with ExitStack() as held:
+            for writer in sorted(writers):  # in one order everywhere, so that two drains never wait for each other
+                held.enter_context(sole_drainer(self.hot_folder, writer))
+            sources = {writer: held.enter_context(self._source(writer)) for writer in writers}
+            waiting = {name for source in sources.values() for name in source.waiting()}
+            return drain(sources, [name for name in names if name in waiting], self.table, step)
 
     @contextmanager
     def _source(self, writer: str) -> Iterator[HotSource]:
+        if self._hot is not None and writer == self._hot.writer:
+            yield self._hot
+            return
         held = try_claim(self.hot_folder, writer)
         if held is not None:
             left = HotLog(held, busy_timeout_ms=self.settings.busy_timeout_ms)
@@ -135,7 +148,8 @@ class Store:
             finally:
                 left.close()
             return
-        database = HotDatabase(self.hot_folder / f"{writer}.db", busy_timeout_ms=self.settings.busy_timeout_ms)
+        with as_lake_error(self.hot_folder):
+            database = HotDatabase(self.hot_folder / f"{writer}.db", busy_timeout_ms=self.settings.busy_timeout_ms)
         try:
             yield _Foreign(database)
         finally:
@@ -159,13 +173,16 @@ class _Foreign:
         self._database = database
 
     def waiting(self) -> dict[str, tuple[int, int]]:
-        return self._database.datasets()
+        with as_lake_error(self._database.path):
+            return self._database.datasets()
 
-    def pending(self, dataset: str, after: int = -1, limit: int = -1) -> list:  # type: ignore[type-arg]
-        return self._database.since(after, dataset, limit)
+    def pending(self, dataset: str, after: int = -1, limit: int = -1) -> list[Stored]:
+        with as_lake_error(self._database.path):
+            return self._database.since(after, dataset, limit)
 
     def settle(self, dataset: str, upto: int, opened: dict[str, tuple[int, bytes]], closed: list[str]) -> None:
-        self._database.settle(dataset, upto, opened, closed)
+        with as_lake_error(self._database.path):
+            self._database.settle(dataset, upto, opened, closed)
 
 
 def hot_folder(location: Location, settings: Settings) -> Path:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import polars as pl
 import pytest
 
 import lake
-from lake.errors import ClosedError, InvalidRowError, InvalidTimeError, UnknownDatasetError
+from lake.errors import ClosedError, HotLogError, InvalidRowError, InvalidTimeError, UnknownDatasetError
 from lake.spec import registry
 
 
@@ -126,3 +128,65 @@ def test_a_closed_lake_says_so(tmp_path: Path) -> None:
     for call in (lambda: lk.write("trades", TRADE), lambda: lk.read("trades"), lambda: lk.sql("SELECT * FROM trades")):
         with pytest.raises(ClosedError, match="the lake was closed"):
             call()
+
+
+def test_a_nested_block_that_raises_lands_nothing_of_its_own(lk: lake.Lake) -> None:
+    with lk.transaction():
+        lk.write("trades", {**TRADE, "trade_id": "outer"})
+        with pytest.raises(KeyError), lk.transaction():
+            lk.write("trades", {**TRADE, "trade_id": "inner"})
+            raise KeyError("no")
+    assert lk.read("trades")["trade_id"].to_list() == ["outer"]
+
+
+def test_of_two_writers_the_later_version_wins_whoever_drains_first(tmp_path: Path) -> None:
+    with lake.open(tmp_path / "lake", bot_id="a") as a, lake.open(tmp_path / "lake", bot_id="b") as b:
+        a.write("trades", {**TRADE, "trade_id": "1", "pnl": 1.0})
+        b.write("trades", {**TRADE, "trade_id": "1", "pnl": 2.0})
+        for step in (lambda: None, b.drain, a.drain):
+            step()
+            assert a.read("trades")["pnl"].to_list() == [2.0]
+        a.write("trades", {**TRADE, "trade_id": "1", "pnl": 1.0})
+        b.write("trades", pl.DataFrame([{**TRADE, "trade_id": str(n), "pnl": 9.0} for n in range(6000)]))
+        for step in (lambda: None, a.drain, b.drain):
+            step()
+            assert a.read("trades", where={"trade_id": "1"})["pnl"].to_list() == [9.0]
+
+
+def test_a_row_written_back_lands_though_its_writer_held_the_same_version(tmp_path: Path) -> None:
+    first = {**TRADE, "trade_id": "1", "status": "open", "created_at": "2026-01-01T00:00:00Z"}
+    with lake.open(tmp_path / "lake", bot_id="a") as a, lake.open(tmp_path / "lake", bot_id="b") as b:
+        a.write("trades", first)
+        a.drain()
+        b.write("trades", {**first, "status": "closed"})
+        b.drain()
+        a.write("trades", first)
+        assert a.read("trades")["status"].to_list() == ["open"]
+
+
+def test_full_durability_is_not_lowered_by_another_user_of_the_log(tmp_path: Path) -> None:
+    with lake.open(tmp_path / "lake", bot_id="a", durability="normal") as first:
+        first.write("trades", TRADE)
+        with lake.open(tmp_path / "lake", bot_id="a", durability="full") as second:
+            second.write("trades", TRADE)
+            database = second.writer.hot().log._db()
+            assert database._connection.execute("PRAGMA synchronous").fetchone()[0] == 2
+
+
+def test_the_background_drain_outlives_a_lock_on_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAKE_DRAIN_SECONDS", "0.1")
+    monkeypatch.setenv("LAKE_BUSY_TIMEOUT_MS", "50")
+    with lake.open(tmp_path / "lake", bot_id="a") as lk:
+        lk.write("trades", TRADE)
+        other = sqlite3.connect(lk.writer.hot().log.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        time.sleep(0.5)
+        with pytest.raises(HotLogError, match="locked"):
+            lk.drain()
+        other.execute("ROLLBACK")
+        other.close()
+        for _ in range(100):
+            if lk.store.table("trades").state().rows:
+                break
+            time.sleep(0.1)
+        assert lk.store.table("trades").state().rows == 1

@@ -137,20 +137,20 @@ class ColdTable:
             return known
         return pa.schema([*known, *(f for f in schema_of(state) if f.name not in known.names)])
 
-    def upsert(self, frame: pl.DataFrame, settled: tuple[str, int] | None = None) -> Landed | None:
+    def upsert(self, frame: pl.DataFrame, settled: Mapping[str, int] | None = None) -> Landed | None:
         """Add rows, or replace those of the same key, in one commit.
 
         Args:
             frame: canonical columns, keys unique within it.
-            settled: (writer, sequence) to record with the commit.
+            settled: writer -> sequence, to record with the commit.
 
         Returns:
-            What happened, or None when the writer's sequence was settled before.
+            What happened, or None when one of the writers was settled so far before.
         """
         return self.commit(lambda state: self._plan_upsert(state, frame), settled, operation="MERGE")
 
     def commit(
-        self, plan: Callable[[TableState], Edit], settled: tuple[str, int] | None = None, operation: str = "WRITE"
+        self, plan: Callable[[TableState], Edit], settled: Mapping[str, int] | None = None, operation: str = "WRITE"
     ) -> Landed | None:
         """Commit what ``plan`` makes of the newest version, planning again for as long as others win the race.
 
@@ -167,20 +167,20 @@ class ColdTable:
             raise CommitConflictError("others kept winning the race", where=self.folder, todo="Try again.") from None
 
     def _commit_once(
-        self, plan: Callable[[TableState], Edit], settled: tuple[str, int] | None, operation: str
+        self, plan: Callable[[TableState], Edit], settled: Mapping[str, int] | None, operation: str
     ) -> Landed | None:
         state = self.state()
-        if settled and state.settled(settled[0]) >= settled[1]:
+        if any(state.settled(writer) >= sequence for writer, sequence in (settled or {}).items()):
             return None
         return self._land(state, plan(state), settled, operation)
 
-    def _land(self, state: TableState, edit: Edit, settled: tuple[str, int] | None, operation: str) -> Landed:
+    def _land(self, state: TableState, edit: Edit, settled: Mapping[str, int] | None, operation: str) -> Landed:
         if not (edit.removed or edit.added or settled):
             return edit.landed
         self.location.sync([f"{self.folder}/{f.path}" for f in edit.added])
         actions = remove_and_add(edit.removed, edit.added, data_change=edit.data_change)
         if settled:
-            actions.append(settle(*settled))
+            actions += [settle(writer, sequence) for writer, sequence in settled.items()]
         base = state
         while True:
             done = self.log.commit(base, actions, operation)
@@ -193,11 +193,11 @@ class ColdTable:
                 self.location.delete([f"{self.folder}/{f.path}" for f in edit.added])
                 raise _LostRaceError
 
-    def _still_holds(self, planned: TableState, now: TableState, edit: Edit, settled: tuple[str, int] | None) -> bool:
+    def _still_holds(self, planned: TableState, now: TableState, edit: Edit, settled: Mapping[str, int] | None) -> bool:
         """Whether the edit can be committed on ``now`` as it is: nobody touched its partitions, schema or writer."""
         if planned.schema_json != now.schema_json:
             return False
-        if settled and now.settled(settled[0]) >= settled[1]:
+        if any(now.settled(writer) >= sequence for writer, sequence in (settled or {}).items()):
             return False
         if not edit.data_change:  # the same rows in other files: nothing else can be in its way
             return all(f.path in now.files for f in edit.removed)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from lake.errors import HotLogError
 from lake.store.hot.entry import Stored
 
 SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
@@ -35,6 +36,10 @@ class HotDatabase:
         except sqlite3.Error:
             self._connection.close()
             raise
+
+    def set_durability(self, durability: str) -> None:
+        """Change how far a write goes before it is acknowledged: "full" or "normal"."""
+        self._connection.execute(f"PRAGMA synchronous={SYNCHRONOUS[durability]}")
 
     def close(self) -> None:
         """Close the connection; the last one folds the write-ahead log into the file."""
@@ -141,6 +146,23 @@ class HotDatabase:
 
 
 HOT_ERRORS = (sqlite3.Error, OSError)
+
+
+@contextmanager
+def as_lake_error(path: Path) -> Iterator[None]:
+    """What goes wrong in SQLite, in the lake's words.
+
+    Raises:
+        HotLogError: the file is locked, damaged, or cannot be read or written.
+    """
+    try:
+        yield
+    except HOT_ERRORS as error:
+        raise HotLogError(
+            f"the hot log cannot be used now: {error}",
+            where=str(path),
+            todo="Try again when its user has let go of it.",
+        ) from error
 
 
 def is_corrupt(error: sqlite3.Error) -> bool:

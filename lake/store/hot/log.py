@@ -11,7 +11,7 @@ from threading import Lock
 from lake.clock import now_micros
 from lake.errors import ClosedError, HotLogError
 from lake.store.hot.claim import Claim
-from lake.store.hot.database import HOT_ERRORS, HotDatabase, is_corrupt
+from lake.store.hot.database import HOT_ERRORS, HotDatabase, as_lake_error, is_corrupt
 from lake.store.hot.entry import Entry, Stored
 from lake.store.hot.group import Batch, GroupCommit
 from lake.store.hot.spool import Spool
@@ -56,30 +56,37 @@ class HotLog:
         with self._writing:
             self._last = max(self._last, sequence)
 
+    def strengthen(self) -> None:
+        """Sync every write from now on, for a user of this log who asked for it."""
+        with self._writing, as_lake_error(self.path):
+            self._durability = "full"
+            if self._database is not None:
+                self._database.set_durability("full")
+
     def settle(self, dataset: str, upto: int, opened: Mapping[str, tuple[int, bytes]], closed: Iterable[str]) -> None:
         """Let go of entries that are in the cold table; see :meth:`HotDatabase.settle`."""
-        with self._writing:
+        with self._writing, as_lake_error(self.path):
             if self._usable():
                 self._db().settle(dataset, upto, opened, closed)
 
     def pending(self, dataset: str, after: int = -1, limit: int = -1) -> list[Stored]:
         """A dataset's entries that are not settled yet, in order; spooled ones are not among them."""
-        with self._writing:
+        with self._writing, as_lake_error(self.path):
             return self._db().since(after, dataset, limit) if self._usable() else []
 
     def waiting(self) -> dict[str, tuple[int, int]]:
         """Dataset -> (entries waiting, their oldest sequence)."""
-        with self._writing:
+        with self._writing, as_lake_error(self.path):
             return self._db().datasets() if self._usable() else {}
 
     def settled(self) -> dict[str, int]:
         """Dataset -> the sequence up to which its entries are in the cold table and gone from here."""
-        with self._writing:
+        with self._writing, as_lake_error(self.path):
             return self._db().settled() if self._usable() else {}
 
     def recall(self) -> list[Stored]:
         """Open rows that were settled, then every waiting entry, in order: what a restarted bot knows."""
-        with self._writing:
+        with self._writing, as_lake_error(self.path):
             stored = [*self._db().live(), *self._db().since(-1)] if self._usable() else []
         return stored + ([] if not self.spool.exists() else [s for s in self.spool.read() if s not in stored])
 

@@ -35,6 +35,8 @@ def acquire(folder: Path, bot_id: str, *, durability: str, busy_timeout_ms: int)
         known = _open.get(folder / writer_id(bot_id)) if bot_id else None
         if known is not None:
             known.users += 1
+            if durability == "full":
+                known.log.strengthen()
             return known.log, False
         held = claim(folder, bot_id)
         is_new = not (folder / f"{held.writer}.db").exists()
