@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 import stamina
 
-from lake.errors import CommitConflictError
+from lake.errors import CommitConflictError, CorruptLakeError
 from lake.settings import Settings
 from lake.spec.dataset import Dataset, Type
 from lake.spec.decode import frame_to_rows, rows_to_frame
@@ -172,7 +172,13 @@ class ColdTable:
         state = self.state()
         if any(state.settled(writer) >= sequence for writer, sequence in (settled or {}).items()):
             return None
-        return self._land(state, plan(state), settled, operation)
+        try:
+            edit = plan(state)
+        except (FileNotFoundError, CorruptLakeError) as error:
+            if self.state().version > state.version:  # a file was replaced, and vacuumed, while we planned with it
+                raise _LostRaceError from error
+            raise
+        return self._land(state, edit, settled, operation)
 
     def _land(self, state: TableState, edit: Edit, settled: Mapping[str, int] | None, operation: str) -> Landed:
         if not (edit.removed or edit.added or settled):
