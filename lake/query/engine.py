@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 from typing import Any
@@ -19,7 +20,7 @@ from lake.store.snapshot import Snapshot
 
 Params = Sequence[Any] | Mapping[str, Any] | None
 Relation = duckdb.DuckDBPyRelation
-_READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
+_EXPLAIN = re.compile(r"\s*explain\b(?:\s*\([^)]*\)|\s+analyze\b|\s+verbose\b)*", re.IGNORECASE)
 _CATALOG = ("show", "information_schema", "duckdb_", "pg_")
 
 
@@ -94,9 +95,13 @@ class Engine:
             raise _query_error(error, sql) from error
         if len(statements) != 1:
             raise UsageError("one statement at a time", value=sql, todo="Call once for each.")
-        if statements[0].type not in _READING and not self._allow_external:
+        kind = statements[0].type
+        if kind is duckdb.StatementType.EXPLAIN:  # EXPLAIN ANALYZE runs what it explains
+            explained = cursor.extract_statements(_EXPLAIN.sub("", sql, count=1))
+            kind = explained[0].type if len(explained) == 1 else kind
+        if kind is not duckdb.StatementType.SELECT and not self._allow_external:
             raise ReadOnlyError(
-                f"{statements[0].type.name} is not reading",
+                f"{kind.name} is not reading",
                 value=sql,
                 todo="Use the writers of the lake; `--allow-external` lifts this for your own files.",
             )

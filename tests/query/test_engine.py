@@ -63,6 +63,9 @@ def test_every_view_answers_on_an_empty_lake(tmp_path: Path) -> None:
         "SET enable_external_access = true",
         "INSTALL httpfs",
         "PRAGMA database_size",
+        "EXPLAIN ANALYZE COPY (SELECT 1) TO '/tmp/stolen.csv'",
+        "explain (format json) create table t as select 1",
+        "/* x */ EXPLAIN ANALYZE COPY (SELECT 1) TO '/tmp/stolen.csv'",
     ],
 )
 def test_a_statement_that_is_not_reading_is_refused(lk: lake.Lake, statement: str) -> None:
@@ -211,3 +214,8 @@ def test_other_engines_see_the_same_rows(lk: lake.Lake) -> None:
     ours = lk.frame(f"SELECT {', '.join(columns)} FROM candles ORDER BY symbol, open_time")
     theirs = pl.scan_delta(lk.uri("candles")).select(columns).sort("symbol", "open_time").collect()
     assert theirs.equals(ours)
+
+
+def test_a_select_may_be_explained(lk: lake.Lake) -> None:
+    assert lk.sql("EXPLAIN SELECT * FROM candles").fetchall()
+    assert lk.sql("EXPLAIN ANALYZE SELECT count(*) FROM candles").fetchall()
