@@ -32,7 +32,10 @@ class LakeError(Exception):
         if self.value is not None:
             shown = repr(self.value)
             text += f" (got {shown if len(shown) <= 200 else shown[:197] + '...'})"
-        return f"{text}. {self.todo}" if self.todo else text
+        if not self.todo:
+            return text
+        ended = text.endswith((".", "?", "!"))  # a question, or what another program said
+        return f"{text} {self.todo}" if ended else f"{text}. {self.todo}"
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.__dict__)
@@ -85,6 +88,20 @@ class SchemaChangeError(LakeError):
 
 class InvalidRowError(LakeError):
     """A row does not fit its dataset; it was refused whole."""
+
+
+class UnknownRowError(LakeError):
+    """A dataset has no row of that key."""
+
+
+class UnknownSymbolError(LakeError):
+    """The lake holds nothing of that symbol."""
+
+    exit_status = 2
+
+
+class LifeCycleError(LakeError):
+    """A row cannot take this step: its life ended already, or has not come so far."""
 
 
 class InvalidTimeError(InvalidRowError):
@@ -145,3 +162,23 @@ class MissingExtraError(LakeError):
 
 class BackupError(LakeError):
     """A backup that is incomplete, or a restore that would overwrite something."""
+
+
+class LeakError(LakeError):
+    """Features that depend on what was not known yet when the decision was made."""
+
+
+class RebuildError(LakeError):
+    """A data set that does not come out again as its manifest says."""
+
+
+class NotEnoughRowsError(LakeError):
+    """Too few labelled rows to learn from, or labels that are all alike."""
+
+
+class FeatureMismatchError(LakeError):
+    """Features that are not those that a model takes: missing, unknown, or of another type."""
+
+
+class UnknownModelError(LakeError):
+    """The lake holds no such model, or none of it is live."""

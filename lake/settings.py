@@ -6,6 +6,7 @@ import hashlib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
+from datetime import date
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from lake.errors import UsageError
 
 DURABILITIES: Final = ("full", "normal")
 _PREFIX: Final = "LAKE_"
+_TABLES: Final = ("retention_days", "knowledge_cutoffs")  # options that map names to values
 
 
 def _option(default: Any, meaning: str, *, low: float = 0, high: float = float("inf")) -> Any:
@@ -31,7 +33,7 @@ class Settings:
         "full", "full: acknowledged after an fsync; normal: a power cut may lose the last moments"
     )
     target_file_mb: int = _option(128, "size that compaction makes data files", low=1, high=4096)
-    write_zstd: int = _option(1, "compression of fresh files: fast", low=1, high=22)
+    write_zstd: int = _option(0, "compression of fresh files: 0 is snappy, the fastest", low=0, high=22)
     compact_zstd: int = _option(15, "compression of compacted files: small", low=1, high=22)
     drain_rows: int = _option(50_000, "hot rows that start a drain", low=1)
     drain_seconds: float = _option(60.0, "seconds between drains, at most", low=0.1)
@@ -44,6 +46,12 @@ class Settings:
     retention_days: Mapping[str, int] = field(
         default_factory=dict,
         metadata={"meaning": "days that rows of a dataset are kept; one that is not named is kept for ever", "low": 1},
+    )
+    knowledge_cutoffs: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata={
+            "meaning": 'last day that a model was trained on, such as "gpt-x" = "2025-06-30"; a name may end in *'
+        },
     )
 
     def __post_init__(self) -> None:
@@ -68,11 +76,13 @@ class Settings:
         >>> load(Settings(drain_rows=5).to_toml(), {}).drain_rows
         5
         """
-        plain = [option for option in fields(self) if option.name != "retention_days"]
+        plain = [option for option in fields(self) if option.name not in _TABLES]
         lines = [line for option in plain for line in _toml_lines(option, getattr(self, option.name))]
-        days = [f"{name} = {count}" for name, count in sorted(self.retention_days.items())]
-        meaning = next(o for o in fields(self) if o.name == "retention_days").metadata["meaning"]
-        return "\n".join([*lines, f"# {meaning}", "[retention_days]", *days]) + "\n"
+        for option in fields(self):
+            if option.name in _TABLES:
+                lines += [f"# {option.metadata['meaning']}", f"[{option.name}]"]
+                lines += [f"{_quoted(name)} = {_toml(v)}" for name, v in sorted(getattr(self, option.name).items())]
+        return "\n".join(lines) + "\n"
 
 
 def load(text: str | None, env: Mapping[str, str]) -> Settings:
@@ -81,8 +91,9 @@ def load(text: str | None, env: Mapping[str, str]) -> Settings:
     Args:
         text: TOML, None where the lake has no settings file.
         env: the environment; ``LAKE_DRAIN_ROWS=500`` sets ``drain_rows``, and
-            ``LAKE_RETENTION_DAYS=candles=30,signals=365`` a mapping. ``XDG_STATE_HOME`` or ``HOME``
-            gives ``hot_folder`` its default.
+            ``LAKE_RETENTION_DAYS=candles=30,signals=365`` a mapping, as does
+            ``LAKE_KNOWLEDGE_CUTOFFS=gpt-x=2025-06-30``. ``XDG_STATE_HOME`` or ``HOME`` gives ``hot_folder`` its
+            default.
 
     >>> load("drain_rows = 100", {"LAKE_DRAIN_SECONDS": "5"}).drain_seconds
     5.0
@@ -102,6 +113,8 @@ def load(text: str | None, env: Mapping[str, str]) -> Settings:
         if raw:
             given[name] = _from_text(option, raw)
     given["hot_folder"] = _hot_folder(given.get("hot_folder", ""), env)
+    if isinstance(cutoffs := given.get("knowledge_cutoffs"), Mapping):  # TOML knows dates, with quotes and without
+        given["knowledge_cutoffs"] = {k: v.isoformat() if type(v) is date else v for k, v in cutoffs.items()}
     return Settings(**{name: _widened(known[name], value) for name, value in given.items()})
 
 
@@ -129,9 +142,10 @@ def _widened(option: Field[Any], value: Any) -> Any:
 
 def _from_text(option: Field[Any], raw: str) -> Any:
     try:
-        if option.name == "retention_days":
-            pairs = (pair.partition("=") for pair in raw.split(",") if pair.strip())
-            return {name.strip(): int(days) for name, _, days in pairs}
+        if option.name in _TABLES:
+            pairs = (pair.rpartition("=") for pair in raw.split(",") if pair.strip())
+            kind = int if option.name == "retention_days" else str
+            return {name.strip(): kind(value.strip()) for name, _, value in pairs}
         return {"int": int, "float": float, "str": str}[str(option.type)](raw)
     except ValueError:
         raise UsageError(
@@ -150,6 +164,9 @@ def _check(option: Field[Any], value: Any, name: str) -> None:
         for dataset, days in value.items():
             _check(option, days, f"{name}.{dataset}")
         return
+    if option.name == "knowledge_cutoffs":
+        _check_cutoffs(option, value)
+        return
     if option.name == "durability":
         if value not in DURABILITIES:
             raise _bad(option, name, value, " or ".join(DURABILITIES))
@@ -162,6 +179,16 @@ def _check(option: Field[Any], value: Any, name: str) -> None:
         raise _bad(option, name, value, f"at least {low}" + (f" and at most {high}" if high != float("inf") else ""))
 
 
+def _check_cutoffs(option: Field[Any], value: Any) -> None:
+    if not isinstance(value, Mapping):
+        raise _bad(option, option.name, value, 'a table of "model" = "date"')
+    for model, day in value.items():
+        try:
+            date.fromisoformat(day)
+        except (TypeError, ValueError):
+            raise _bad(option, f"{option.name}.{model}", day, "a date such as 2025-06-30") from None
+
+
 def _bad(option: Field[Any], name: str, value: Any, wanted: str) -> UsageError:
     return UsageError(
         f"it must be {wanted}", where=f"setting {name}", value=value, todo=f"Meaning: {option.metadata['meaning']}."
@@ -169,6 +196,12 @@ def _bad(option: Field[Any], name: str, value: Any, wanted: str) -> UsageError:
 
 
 def _toml_lines(option: Field[Any], value: Any) -> list[str]:
-    if isinstance(value, str):
-        value = '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return [f"# {option.metadata['meaning']}", f"{option.name} = {value}"]
+    return [f"# {option.metadata['meaning']}", f"{option.name} = {_toml(value)}"]
+
+
+def _toml(value: Any) -> str:
+    return _quoted(value) if isinstance(value, str) else str(value)
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lake.clock import MICROS_PER_MINUTE
 from lake.spec.dataset import Column, Type
 
 
@@ -52,16 +53,19 @@ VENUE = text("venue", "the exchange, empty where unknown", required=True)
 SYMBOL = text(
     "symbol", "canonical symbol: BTCUSDT, BTCUSDT.P for a perpetual, BTCUSDT.240628 for a dated future", required=True
 )
-TIMEFRAME = text("timeframe", "length of the candles it is about")
+TIMEFRAME = text(
+    "timeframe", "length of the candles it is about; one that no candles of the lake have is kept as given"
+)
 STRATEGY = text("strategy", "name of the strategy")
 SIDE = text("side", "direction of the position", choices=("LONG", "SHORT"))
 MODE = text("mode", "real money or not", choices=("live", "paper", "backtest"))
 CONFIDENCE = number("confidence", "how sure the author was", "0-1", minimum=0, maximum=1)
 EXTRA = document("extra", "fields that the specification does not know, kept as given")
-ENTRY_PRICE = price("entry_price", "price of the entry")
+ENTRY_PRICE = price("entry_price", "price of the entry", minimum=0)
 STOP_LOSS = price("stop_loss", "price at which the position is given up")
 TP1 = price("tp1", "first target")
 TP2 = price("tp2", "second target")
 TP3 = price("tp3", "third target")
 WHO_AND_WHERE = (BOT, VENUE, SYMBOL)
+CLOCK_SKEW = MICROS_PER_MINUTE  # so far the clocks of a bot and an exchange may be apart
 EMPTY = {"venue": "", "bot_id": ""}

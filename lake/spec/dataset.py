@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, Protocol
+
+import polars as pl
 
 from lake.errors import SpecError, UnknownColumnError
 
@@ -38,7 +42,8 @@ class Column:
     """One column: its name, type and what it means to a trader.
 
     ``choices`` closes a string column to those values; ``minimum`` and ``maximum`` bound a
-    number, both inclusive; ``required`` columns may not be null.
+    number, both inclusive; what is ``above`` a number is not equal to it; ``required`` columns may not be null.
+    NaN stands for an unknown value, as pandas has it; in an ``exact`` column it is refused.
     """
 
     name: str
@@ -49,6 +54,8 @@ class Column:
     choices: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
+    above: float | None = None
+    exact: bool = False
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier() or self.name != self.name.lower():
@@ -59,6 +66,37 @@ class Column:
             raise SpecError("only a string column has choices", where=self.name)
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise SpecError(f"minimum {self.minimum} is above maximum {self.maximum}", where=self.name)
+        if self.above is not None and (self.minimum is not None or self.type is not Type.FLOAT):
+            raise SpecError("a number with decimals is above something, or has a minimum", where=self.name)
+
+    @property
+    def least(self) -> float | None:
+        """The smallest value that fits, None where every one does."""
+        return self.minimum if self.above is None else math.nextafter(self.above, math.inf)
+
+    def bounds(self) -> str:
+        """What fits, in words: ``at least 0 and at most 1``; empty where every number does."""
+        low = "" if self.minimum is None else f"at least {self.minimum:g}"
+        above = "" if self.above is None else f"above {self.above:g}"
+        high = "" if self.maximum is None else f"at most {self.maximum:g}"
+        return " and ".join(part for part in (low, above, high) if part)
+
+
+class Rule(Protocol):
+    """What the values of one row owe each other; :mod:`lake.spec.rules` has them."""
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """The columns that it looks at."""
+        ...
+
+    def check(self, dataset: str, row: Mapping[str, Any]) -> None:
+        """Raise InvalidRowError for a canonical row that breaks it."""
+        ...
+
+    def reasons(self) -> pl.Expr:
+        """Over a canonical table: why a row breaks it, null or empty where it does not."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +110,15 @@ class Partition:
     def __post_init__(self) -> None:
         if (self.time is None) is not (self.period is Period.NONE):
             raise SpecError("a partition period needs a time column, and the other way round", value=self.time)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """How open rows of another dataset name a row of this one: their ``column`` holds its ``own``."""
+
+    dataset: str
+    column: str
+    own: str
 
 
 @dataclass(frozen=True)
@@ -89,9 +136,13 @@ class Dataset:
         sort: order of rows inside a file.
         mutable: False for rows that are only ever added or corrected as a whole.
         open_when: column -> values for which a row is still open and stays in the hot live table.
-        retention_days: rows older than this (by event time) may be retired; None keeps all.
+        retention_days: rows older than this may be retired; None keeps all.
+        ends_at: time column with a row's end, from which its age counts where it is later than the event time.
+        kept_by: open rows of other datasets that need a row: it is not retired while one of them names it.
         generated_id: the key column that gets a UUIDv7 when the caller gives none.
         defaults: values for columns that the caller left out; ``"now"`` in a time column is the clock.
+        rules: what the values of one row owe each other, asked when it is written.
+        row_group_rows: most rows of a row group: what one row is found among has to be decoded.
     """
 
     name: str
@@ -105,15 +156,21 @@ class Dataset:
     mutable: bool = True
     open_when: Mapping[str, tuple[object, ...]] | None = None
     retention_days: int | None = None
+    ends_at: str | None = None
+    kept_by: tuple[Link, ...] = ()
     generated_id: str | None = None
     defaults: Mapping[str, object] | None = None
+    rules: tuple[Rule, ...] = ()
+    row_group_rows: int = 16_384
 
     def __post_init__(self) -> None:
         names = [c.name for c in self.columns]
         if len(set(names)) != len(names):
             raise SpecError("a column is declared twice", where=self.name, value=names)
         used = [*self.key, self.event_time, *self.sort, *self.partition.columns, *(self.open_when or ())]
-        used += [c for c in (self.partition.time, self.generated_id) if c] + list(self.defaults or ())
+        used += [c for rule in self.rules for c in sorted(rule.columns)]
+        used += [link.own for link in self.kept_by]
+        used += [c for c in (self.partition.time, self.generated_id, self.ends_at) if c] + list(self.defaults or ())
         for name in used:
             if name not in names:
                 raise SpecError(

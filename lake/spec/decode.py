@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import orjson
 import polars as pl
 
 from lake.clock import MICROS_PER_DAY
 from lake.spec import timeframes
-from lake.spec.dataset import Column, Dataset, Period, Type
+from lake.spec.dataset import Dataset, Period
 from lake.spec.schema import PERIOD, polars_schema
+
+FOREIGN = "__foreign"  # of each row, the fields that only a newer version of the dataset knows, as JSON text
+_FEW = 500  # values that Python looks through faster than Polars begins to
 
 
 def rows_to_frame(ds: Dataset, rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
@@ -30,9 +34,29 @@ def rows_to_frame(ds: Dataset, rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
     return with_period(ds, pl.DataFrame(columns))
 
 
-def frame_to_rows(ds: Dataset, frame: pl.DataFrame) -> list[dict[str, Any]]:
-    """A canonical frame as rows such as a row checker makes: without nulls, times as microseconds."""
-    columns = [(c.name, _plain(c, frame.get_column(c.name))) for c in ds.columns]
+def foreign_fields(ds: Dataset, rows: Sequence[Mapping[str, Any]]) -> pl.Series | None:
+    """What the rows hold in columns that only a newer version of the dataset knows; None when nothing."""
+    names = set().union(*rows) - ds.by_name.keys() - {PERIOD}
+    if not names:
+        return None
+    kept = ({n: row[n] for n in names if row.get(n) is not None} for row in rows)
+    return pl.Series(FOREIGN, [orjson.dumps(fields).decode() if fields else None for fields in kept], dtype=pl.String)
+
+
+def frame_to_rows(ds: Dataset, frame: pl.DataFrame, more: Iterable[str] = ()) -> list[dict[str, Any]]:
+    """A canonical frame as rows such as a row checker makes: without nulls, times as microseconds.
+
+    Columns in ``more``, and what :func:`foreign_fields` has put aside, are those of a newer version of the dataset.
+    """
+    rows = _rows(frame, [*ds.by_name, *more])
+    if FOREIGN in frame.columns:
+        for row, fields in zip(rows, frame.get_column(FOREIGN).to_list(), strict=True):
+            row.update({} if fields is None else orjson.loads(fields))
+    return rows
+
+
+def _rows(frame: pl.DataFrame, names: Sequence[str]) -> list[dict[str, Any]]:
+    columns = [(name, _plain(frame.get_column(name))) for name in names]
     filled = [(name, series) for name, series in columns if series.null_count() < len(series)]
     names = [name for name, _ in filled]
     values = zip(*(series.to_list() for _, series in filled), strict=True)
@@ -41,10 +65,19 @@ def frame_to_rows(ds: Dataset, frame: pl.DataFrame) -> list[dict[str, Any]]:
     return [{name: value for name, value in zip(names, row, strict=True) if value is not None} for row in values]
 
 
-def _plain(column: Column, series: pl.Series) -> pl.Series:
-    if column.type is Type.TIMESTAMP:
+def _plain(series: pl.Series) -> pl.Series:
+    if isinstance(series.dtype, pl.Datetime):
         return series.dt.timestamp("us")
-    return series.dt.to_string("iso") if column.type is Type.DATE else series
+    return series.dt.to_string("iso") if series.dtype == pl.Date else series
+
+
+def foreign_column(name: str, kind: pl.DataType, values: Sequence[Any]) -> pl.Series:
+    """A column of a newer version of the dataset, of values as rows hold them."""
+    if isinstance(kind, pl.Datetime):
+        return pl.Series(name, values, dtype=pl.Int64).cast(kind)
+    if kind == pl.Date:
+        return pl.Series(name, values, dtype=pl.String).str.to_date()
+    return pl.Series(name, values, dtype=kind, strict=False)
 
 
 def with_period(ds: Dataset, frame: pl.DataFrame) -> pl.DataFrame:
@@ -60,7 +93,8 @@ def with_period(ds: Dataset, frame: pl.DataFrame) -> pl.DataFrame:
 
 def _by_timeframe(frame: pl.DataFrame, time: pl.Series) -> pl.DataFrame:
     held = frame.get_column("timeframe")
-    kinds = {name: Period(timeframes.period_kind(name)) for name in held.unique().to_list()}
+    names = _distinct(held)
+    kinds = {name: Period(timeframes.period_kind(name)) for name in names}
     if len(set(kinds.values())) <= 1:
         kind = next(iter(kinds.values()), Period.YEAR)
         return frame.with_columns(periods(time, kind).alias(PERIOD))
@@ -73,6 +107,18 @@ def _by_timeframe(frame: pl.DataFrame, time: pl.Series) -> pl.DataFrame:
     )
 
 
+def _distinct(held: pl.Series) -> list[str]:
+    if len(held) <= _FEW:
+        return list(set(held.to_list()))
+    return [held[0]] if is_one_value(held) else held.unique().to_list()
+
+
+def is_one_value(column: pl.Series) -> bool:
+    """Whether all values are equal; a comparison is much cheaper than counting distinct ones."""
+    first = column[0]
+    return column.null_count() == len(column) if first is None else bool((column == first).all(ignore_nulls=False))
+
+
 def periods(time: pl.Series, kind: Period) -> pl.Series:
     """The month (``2026-11``) or year (``2026``) of each time, found by the few edges between first and last."""
     if time.is_empty():
@@ -81,7 +127,7 @@ def periods(time: pl.Series, kind: Period) -> pl.Series:
     if time.dtype == pl.Date:
         micros = time.to_physical().cast(pl.Int64).to_numpy() * MICROS_PER_DAY
     else:
-        micros = time.to_physical().to_numpy()
+        micros = time.to_numpy().view(np.int64)
     first, last = (
         np.datetime64(int(edge), "us").astype(f"datetime64[{unit}]") for edge in (micros.min(), micros.max())
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,10 @@ from lake.spec.convert import converted, is_nan, reason_for
 from lake.spec.dataset import Column, Dataset, Type
 from lake.spec.decode import rows_to_frame, with_period
 from lake.spec.rows import converter, json_text, merged_extra, row_checker
+from lake.spec.rules import broken
 from lake.spec.schema import PERIOD, polars_schema
 from lake.spec.tables import as_given, as_polars
-from lake.spec.times import from_micros, known_unit, to_micros
+from lake.spec.times import from_micros, known_unit, refuse_mixed_units, to_micros
 
 
 @dataclass(frozen=True)
@@ -56,19 +57,24 @@ def check_frame(
     columns, reasons = [], []
     for column in ds.columns:
         raw = frame.get_column(column.name)
+        if column.name in fixed and column.name not in given.columns:
+            columns.append(raw)  # one canonical value in every row
+            continue
         series = _with_defaults(ds, column, raw, converted(ds, column, raw, unit))
         columns.append(series)
         reason = reason_for(column, raw, series)
         if reason is not None:
             reasons.append(reason)
-    return _sorted_out(ds, given, pl.DataFrame(columns), reasons)
+    done = pl.DataFrame(columns)
+    why = broken(ds.rules, done)
+    return _sorted_out(ds, given, done, reasons if why is None or not (why != "").any() else [*reasons, why])
 
 
 def _sorted_out(ds: Dataset, given: pl.DataFrame, done: pl.DataFrame, reasons: Sequence[pl.Series]) -> Checked:
     if not reasons:
         return Checked(with_period(ds, done), given.clear().with_columns(pl.lit("").alias("reason")))
     why = pl.DataFrame([r.alias(str(i)) for i, r in enumerate(reasons)]).select(
-        pl.concat_str(pl.all(), separator="; ", ignore_nulls=True).alias("reason")
+        pl.concat_str(pl.all(), separator="; ", ignore_nulls=True).str.strip_suffix("; ").alias("reason")
     )["reason"]
     fits = why.str.len_bytes() == 0
     bad = given.filter(~fits).with_columns(why.filter(~fits).alias("reason"))
@@ -78,6 +84,8 @@ def _sorted_out(ds: Dataset, given: pl.DataFrame, done: pl.DataFrame, reasons: S
 def _check_rows(ds: Dataset, rows: Sequence[Any], unit: str | None, fixed: Mapping[str, Any]) -> Checked:
     """Rows given one by one: each of its own shape, so each is checked by itself."""
     check = row_checker(ds)
+    if unit is None:
+        one_unit_each(ds, [row for row in rows if isinstance(row, Mapping)])
     good: list[dict[str, Any]] = []
     bad: list[Mapping[str, Any]] = []
     reasons = []
@@ -91,6 +99,37 @@ def _check_rows(ds: Dataset, rows: Sequence[Any], unit: str | None, fixed: Mappi
             bad.append(row)
             reasons.append(str(error))
     return Checked(rows_to_frame(ds, good), as_given(bad, reasons))
+
+
+def dicts(ds: Dataset, data: Iterable[Any]) -> list[Mapping[str, Any]]:
+    """Rows given one by one, each a dict.
+
+    Raises:
+        UsageError: something else is among them; it and its place are named.
+        InvalidTimeError: epoch times in mixed units.
+    """
+    rows: list[Any] = [data] if isinstance(data, str | bytes) else list(data)
+    for number, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise UsageError(
+                "a row is a dict", where=f"{ds.name}, row {number}", value=row, todo="Give {column: value}."
+            )
+    one_unit_each(ds, rows)
+    return rows
+
+
+def one_unit_each(ds: Dataset, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse rows whose epoch times, column by column, are in different units, as a table of them would be.
+
+    Raises:
+        InvalidTimeError: they are.
+    """
+    if len(rows) < 2:
+        return
+    for name in {n for row in rows for n in row} & (
+        {c.name for c in ds.columns if c.type is Type.TIMESTAMP} | ds.time_aliases
+    ):
+        refuse_mixed_units((row.get(name) for row in rows), f"{ds.name}.{name}")
 
 
 def _timed(ds: Dataset, row: Mapping[str, Any], unit: str) -> dict[str, Any]:
@@ -148,7 +187,7 @@ def _with_defaults(ds: Dataset, column: Column, given: pl.Series, done: pl.Serie
     """What was not given gets its default or a fresh id; what was given and does not fit stays null."""
     if not done.null_count():
         return done
-    absent = given.is_null() | is_nan(given)
+    absent = given.is_null() if column.exact else given.is_null() | is_nan(given)
     if column.name == ds.generated_id:
         fresh = [value if value is not None else uuid7() for value in done.to_list()]
         return pl.Series(column.name, fresh, dtype=pl.String)

@@ -32,8 +32,9 @@ def get(name: str) -> Dataset:
     try:
         return _all()[name]
     except (KeyError, TypeError):
-        near = difflib.get_close_matches(str(name), _all(), 3) or list(_all())
-        raise UnknownDatasetError("no such dataset", value=name, todo=f"Did you mean {', '.join(near)}?") from None
+        near = difflib.get_close_matches(str(name).lower(), _all(), 3)
+        todo = f"Did you mean {', '.join(near)}?" if near else "`lake tables` lists them."
+        raise UnknownDatasetError("no such dataset", value=name, todo=todo) from None
 
 
 def names() -> tuple[str, ...]:

@@ -42,6 +42,11 @@ def _section(ds: Dataset) -> list[str]:
         facts.append(f"- a row stays at hand in the hot log while {conditions}".replace("None", "empty"))
     if ds.retention_days:
         facts.append(f"- kept for {ds.retention_days} days where retention is on")
+    if ds.ends_at is not None:
+        facts.append(f"- for retention its age counts from `{ds.ends_at}` where that is known and later")
+    if ds.kept_by:
+        names = ", ".join(f"`{link.dataset}.{link.column}`" for link in ds.kept_by)
+        facts.append(f"- kept by retention while an open row names it: {names}")
     table = ["| column | type | unit | meaning |", "|---|---|---|---|"]
     table += [
         f"| `{c.name}`{' *' if c.required else ''} | {c.type.value} | {c.unit} | {_meaning(c)} |" for c in ds.columns

@@ -7,8 +7,6 @@ row has. A candle costs about three microseconds.
 from __future__ import annotations
 
 import math
-import operator
-import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from typing import Any, NoReturn
@@ -17,15 +15,13 @@ import orjson
 
 from lake.clock import now_micros, uuid7
 from lake.errors import InvalidRowError, UnknownTimeframeError
-from lake.spec import symbols, timeframes
+from lake.spec import numbers, symbols, timeframes
 from lake.spec.dataset import Column, Dataset, Type
 from lake.spec.times import to_micros
 
 Convert = Callable[[Any], Any]
 RowChecker = Callable[[Mapping[str, Any]], dict[str, Any]]
 _compiled: dict[int, tuple[Dataset, RowChecker]] = {}
-_INT64 = (-(2**63), 2**63 - 1)
-_DIGITS = re.compile(r"[+-]?\d{1,19}")
 _YES, _NO = {"true", "yes", "t", "1"}, {"false", "no", "f", "0"}
 
 
@@ -44,6 +40,7 @@ def row_checker(ds: Dataset) -> RowChecker:
 def _compile(ds: Dataset) -> RowChecker:
     convert = {c.name: converter(ds, c) for c in ds.columns}
     complete = _completer(ds)
+    rules = ds.rules
 
     def check(row: Mapping[str, Any]) -> dict[str, Any]:
         done: dict[str, Any] = {}
@@ -60,6 +57,8 @@ def _compile(ds: Dataset) -> RowChecker:
             _take_time(ds, unknown, done, convert[ds.event_time])
             _keep_unknown(ds, done, unknown)
         complete(done, row)
+        for rule in rules:
+            rule.check(ds.name, done)
         return done
 
     return check
@@ -127,9 +126,9 @@ def converter(ds: Dataset, column: Column) -> Convert:
     if column.type is Type.TIMESTAMP:
         return lambda value: to_micros(value, where=where) if type(value) is int else _moment(value, where)
     if column.type is Type.FLOAT:
-        return _float(column, where)
+        return numbers.floating(column, where)
     if column.type is Type.INT:
-        return _int(column, where)
+        return numbers.integer(column, where)
     if column.type is Type.BOOL:
         return lambda value: value if value is True or value is False else _bool(value, where)
     if column.type is Type.JSON:
@@ -139,84 +138,10 @@ def converter(ds: Dataset, column: Column) -> Convert:
     return _text(ds, column, where)
 
 
-def _float(column: Column, where: str) -> Convert:
-    low = -math.inf if column.minimum is None else column.minimum
-    high = math.inf if column.maximum is None else column.maximum
-
-    def convert(value: Any) -> float | None:
-        if type(value) is not float:
-            value = _number(value, where)
-        if low <= value <= high and value - value == 0.0:
-            return float(value)
-        if math.isnan(value):
-            if column.required:
-                raise InvalidRowError("not a number", where=where, value=value, todo="A required number cannot be NaN.")
-            return None
-        raise _out_of_range(column, where, value)
-
-    return convert
-
-
-def _number(value: Any, where: str) -> float:
-    if _is_null(value):
-        return math.nan
-    if isinstance(value, bool):
-        raise InvalidRowError("a number is wanted", where=where, value=value)
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise InvalidRowError("a number is wanted", where=where, value=value, todo="Give an int or a float.") from None
-
-
-def _int(column: Column, where: str) -> Convert:
-    def convert(value: Any) -> int | None:
-        if type(value) is not int:
-            value = _whole(value, where)
-            if value is None:
-                return None
-        if not _INT64[0] <= value <= _INT64[1]:
-            raise InvalidRowError("a whole number of at most 64 bits is wanted", where=where, value=value)
-        if (column.minimum is not None and value < column.minimum) or (
-            column.maximum is not None and value > column.maximum
-        ):
-            raise _out_of_range(column, where, value)
-        return int(value)
-
-    return convert
-
-
 def _moment(value: Any, where: str) -> int | None:
-    if _is_null(value) or (isinstance(value, float) and math.isnan(value)):
+    if numbers.is_null(value) or (isinstance(value, float) and math.isnan(value)):
         return None
     return to_micros(value, where=where)
-
-
-def _whole(value: Any, where: str) -> int | None:
-    """Exact, however large: only what is a float already goes through one."""
-    try:
-        return operator.index(value) if not isinstance(value, bool) else int(str(value))
-    except (TypeError, ValueError):
-        pass
-    if isinstance(value, str) and _DIGITS.fullmatch(value.strip()):
-        return int(value)
-    number = _number(value, where)
-    if math.isnan(number):
-        return None
-    if not math.isfinite(number) or number != int(number):
-        raise InvalidRowError("a whole number is wanted", where=where, value=value)
-    return int(number)
-
-
-def _is_null(value: Any) -> bool:
-    """Whether it is a null of pandas, which neither compares nor converts."""
-    return type(value).__name__ in ("NAType", "NaTType")
-
-
-def _out_of_range(column: Column, where: str, value: object) -> InvalidRowError:
-    low = "" if column.minimum is None else f"at least {column.minimum:g}"
-    high = "" if column.maximum is None else f"at most {column.maximum:g}"
-    bounds = " and ".join(part for part in (low, high) if part) or "finite"
-    return InvalidRowError(f"out of range, it must be {bounds}", where=where, value=value)
 
 
 def _bool(value: Any, where: str) -> bool:

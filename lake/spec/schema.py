@@ -40,6 +40,12 @@ def polars_schema(ds: Dataset) -> dict[str, pl.DataType]:
     return _of(ds)[2]
 
 
+def nullable_field(name: str, kind: str) -> pa.Field | None:
+    """An Arrow field for a column of a newer version of a dataset; None for a type that this version does not know."""
+    known = {t.value: arrow for t, arrow in _ARROW.items()}
+    return pa.field(name, known[kind]) if kind in known else None
+
+
 def _of(ds: Dataset) -> tuple[Dataset, pa.Schema, dict[str, pl.DataType]]:
     found = _made.get(id(ds))
     if found is None:

@@ -31,7 +31,7 @@ def as_polars(data: Any) -> pl.DataFrame:
 
 
 def stacked(tables: Mapping[str, Any], name: str) -> pl.DataFrame | None:
-    """Tables of the same columns as one, with the key of each in the column ``name``; None when they differ.
+    """Tables of the same columns as one, with the key of each in the column ``name`` unless they have it; else None.
 
     Checking one table of fifty rows costs a fiftieth of checking fifty tables of one.
     """
@@ -42,17 +42,21 @@ def stacked(tables: Mapping[str, Any], name: str) -> pl.DataFrame | None:
         except pl.exceptions.PolarsError:
             return None
         if name in together.columns:
-            return None
+            return together  # they say it themselves
         keys = pl.Series(name, list(tables), dtype=pl.String)
+        if together.height == len(values) and all(t.height == 1 for t in values):
+            return together.hstack([keys])
         lengths = pl.Series("n", [t.height for t in values], dtype=pl.UInt32)
         repeated = pl.select(pl.lit(keys).repeat_by(pl.lit(lengths)).explode(empty_as_null=False)).to_series()
         return together.hstack([repeated.alias(name)])
     if all(type(t).__module__.startswith("pandas") and hasattr(t, "reset_index") for t in values):
         import pandas as pd
 
-        if any(not t.columns.equals(values[0].columns) or name in t.columns for t in values):
+        if any(not t.columns.equals(values[0].columns) for t in values):
             return None
         joined = as_polars(pd.concat([_without_index(t) for t in values], ignore_index=True))
+        if name in joined.columns:
+            return joined
         owners = [key for key, t in tables.items() for _ in range(len(t))]
         return joined.hstack([pl.Series(name, owners, dtype=pl.String)])
     return None

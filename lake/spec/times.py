@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -71,6 +72,24 @@ def to_micros(value: Any, *, unit: str | None = None, where: str = "") -> int:
         return _of_text(value, unit, where)
     number = _number(value, where)
     return _of_number(number, unit, where)
+
+
+def refuse_mixed_units(values: Iterable[Any], where: str) -> None:
+    """Refuse epoch numbers of one list that are in different units; other times may stand among them.
+
+    Raises:
+        InvalidTimeError: two of them are in different units; both are named.
+    """
+    first: int | float | None = None
+    for value in values:
+        if type(value) not in {int, float} or (unit := magnitude(value)) is None:
+            continue
+        if first is None:
+            first = value
+        elif unit != magnitude(first):
+            raise InvalidTimeError(
+                "epoch times in mixed units", where=where, value=(first, value), todo="Give one unit a call."
+            )
 
 
 def from_micros(micros: int) -> datetime:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +13,7 @@ from lake.errors import BackupError
 from lake.spec import registry
 from lake.store import versions
 from lake.store.cold.table_state import TableState
-from lake.store.hot.database import HotDatabase
+from lake.store.hot.database import HOT_ERRORS, HotDatabase
 from lake.store.hot.spool import Spool
 from lake.store.location import Location, resolve
 from lake.store.opening import FORMAT_FILE, SETTINGS_FILE
@@ -19,6 +22,8 @@ from lake.store.store import Store
 
 _DONE = "_lake/backup-complete"
 _ATTEMPTS = 100
+#: What is no table and cannot be made again: tags, models, data sets, refused rows. Stored features can be.
+_BESIDE = ("_lake/tags", "_lake/models", "_lake/datasets", "_quarantine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +38,16 @@ def backup(store: Store, target: Path) -> Copied:
     """Copy hot logs first, then tables: a row that settles meanwhile is in both, and counts once.
 
     Raises:
-        BackupError: the target is not an empty folder, or drains never paused for the length of a copy.
+        BackupError: the target is not an empty folder or cannot be written, or drains never paused for the length of
+            a copy.
+        StorageError: the target cannot be written.
     """
-    _must_be_empty(str(target), target)
-    copy = resolve(str(target), None)
-    states = _one_moment(store, target)
+    with _writing(target):
+        _must_be_empty(str(target), target)
+        copy = resolve(str(target), None)
+        states = _one_moment(store, target)
     names = [FORMAT_FILE, SETTINGS_FILE]
-    names += [e.path for prefix in ("_lake/tags", "_quarantine") for e in store.location.list(prefix)]
+    names += [e.path for prefix in _BESIDE for e in store.location.list(prefix)]
     data = [path for name, state in states.items() for path in _data_files(store, name, state)]
     logs = [path for name, state in states.items() for path in _log_files(store, name, state)]
     done = _copy_all(store.location, copy, [*names, *data, *logs], set(data))
@@ -107,6 +115,9 @@ def _copy_hot(store: Store, target: Path) -> dict[str, int]:
         if spool.exists():
             shutil.copy2(spool, folder / spool.name)
             last[writer] = max((s.sequence for s in Spool(folder / spool.name).read()), default=-1)
+        for journal in store.hot_folder.glob(f"{glob.escape(writer)}.*.jsonl"):
+            if journal != spool:
+                shutil.copy2(journal, folder / journal.name)
         path = store.hot_folder / f"{writer}.db"
         if path.exists():
             database = HotDatabase(path)
@@ -116,6 +127,17 @@ def _copy_hot(store: Store, target: Path) -> dict[str, int]:
                 database.close()
             last[writer] = max(last[writer], _last_in(folder / path.name))
     return last
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    """What the disk refuses, in one sentence."""
+    try:
+        yield
+    except HOT_ERRORS as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        todo = "Name another folder, on a disk with room."
+        raise BackupError(f"it cannot be written: {reason}", where=str(target), todo=todo) from error
 
 
 def _last_in(path: Path) -> int:
@@ -139,5 +161,7 @@ def _copy_all(source: Location, target: Location, names: list[str], needed: set[
 
 
 def _must_be_empty(shown: str, folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise BackupError("the target is a file", where=shown, todo="Give an empty or new folder.")
     if folder.exists() and any(folder.iterdir()):
         raise BackupError("the target holds something already", where=shown, todo="Give an empty or new folder.")

@@ -16,7 +16,9 @@ from typing import Any, Protocol
 import orjson
 
 from lake.spec.dataset import Dataset
+from lake.spec.decode import FOREIGN
 from lake.store.cold.table import ColdTable, Landed
+from lake.store.foreign import with_foreign_columns
 from lake.store.hot.entry import Row, Stored
 from lake.store.hot.mirror import decode
 from lake.store.snapshot import newest_by_key
@@ -35,6 +37,10 @@ class HotSource(Protocol):
 
     def pending(self, dataset: str, after: int = -1, limit: int = -1) -> list[Stored]:
         """Entries not settled yet, in order."""
+        ...
+
+    def declared(self) -> dict[str, dict[str, str]]:
+        """Dataset -> column -> type of what its rows may have."""
         ...
 
     def settle(self, dataset: str, upto: int, opened: dict[str, tuple[int, bytes]], closed: list[str]) -> None:
@@ -99,6 +105,9 @@ def _drain_batch(
             landed = Landed()
             break
         frame = newest_by_key(table.ds, [decode(table.ds.name, entries) for entries in fresh.values()])
+        if FOREIGN in frame.columns:
+            declared = [sources[writer].declared().get(table.ds.name, {}) for writer in fresh]
+            frame = with_foreign_columns(table, frame, {n: kind for found in declared for n, kind in found.items()})
         landed = table.upsert(frame, settled={writer: entries[-1].sequence for writer, entries in fresh.items()})
     step("drain:settle")
     for writer, entries in batches.items():
@@ -141,3 +150,16 @@ def sole_drainer(folder: Path, writer: str) -> Iterator[None]:
     with (folder / f"{writer}.drain").open("a", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def note_drain(folder: Path, writer: str) -> None:
+    """Leave word that a writer's hot log was drained just now."""
+    (folder / f"{writer}.drain").touch()
+
+
+def last_drain(folder: Path, writer: str) -> int | None:
+    """When a writer's hot log was last drained to the end, in microseconds; None when it never was."""
+    try:
+        return (folder / f"{writer}.drain").stat().st_mtime_ns // 1000
+    except FileNotFoundError:
+        return None

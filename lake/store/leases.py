@@ -1,23 +1,21 @@
 """Leases: what running readers hold, so that vacuum leaves their files alone.
 
 A lease is a small file that names the oldest version of each dataset that its process may still
-read. On the host that wrote it, a lock tells whether the process lives; elsewhere its age does.
+read. On the host that wrote it, the process's mark tells whether it lives; elsewhere its age does.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
 import uuid
 from collections.abc import Mapping
-from pathlib import Path
 from threading import Lock
-from typing import IO
 
 from lake.clock import MICROS_PER_DAY, now_micros
 from lake.errors import StorageError
+from lake.store import marks
 from lake.store.hot.claim import host_name
 from lake.store.location import Location
 
@@ -36,7 +34,6 @@ class Lease:
         self._name = f"{host_name()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.json"
         self._held: dict[str, int] = {}
         self._written = 0
-        self._guard: IO[str] | None = None
         self._lock = Lock()
 
     def cover(self, versions: Mapping[str, int]) -> None:
@@ -51,7 +48,6 @@ class Lease:
             self._held = {**self._held, **lowered}
             try:
                 self._location.write(f"{FOLDER}/{self._name}", self._text(now))
-                self._hold()
             except StorageError as error:  # a full or read-only disk must not keep anybody from reading
                 _log.warning("no lease could be written, a vacuum may disturb this reader: %s", error)
             self._written = now
@@ -61,53 +57,35 @@ class Lease:
         with self._lock:
             if self._written:
                 self._location.delete([f"{FOLDER}/{self._name}"])
-            if self._guard is not None:
-                self._guard.close()
-                self._guard = None
+            marks.release(self._location)
             self._held, self._written = {}, 0
 
     def _text(self, now: int) -> bytes:
-        return json.dumps({"host": host_name(), "pid": os.getpid(), "renewed": now, "versions": self._held}).encode()
-
-    def _hold(self) -> None:
-        if not self._location.is_local:
-            return
-        if self._guard is not None:
-            self._guard.close()
-        self._guard = Path(self._location.url(f"{FOLDER}/{self._name}")).open(encoding="utf-8")  # noqa: SIM115 - held
-        fcntl.flock(self._guard, fcntl.LOCK_SH)
+        mark = marks.token(self._location)
+        lease = {"host": host_name(), "pid": os.getpid(), "mark": mark, "renewed": now, "versions": self._held}
+        return json.dumps(lease).encode()
 
 
 def held_versions(location: Location) -> dict[str, set[int]]:
     """Dataset -> versions that living readers hold; leases of the dead are removed on the way."""
+    leases = [(entry.path, location.read_or_none(entry.path)) for entry in list(location.list(FOLDER))]
+    living = marks.living(location)  # after the leases: who wrote one had a mark before
     held: dict[str, set[int]] = {}
-    for entry in list(location.list(FOLDER)):
-        raw = location.read_or_none(entry.path)
+    for path, raw in leases:
         try:
             lease = json.loads(raw or b"")
         except ValueError:
             continue
-        if not _alive(location, entry.path, lease):
-            location.delete([entry.path])
+        if not _alive(location, lease, living):
+            location.delete([path])
             continue
         for name, version in lease["versions"].items():
             held.setdefault(name, set()).add(version)
     return held
 
 
-def _alive(location: Location, path: str, lease: Mapping[str, object]) -> bool:
-    if location.is_local and lease.get("host") == host_name():
-        return _locked(Path(location.url(path)))
+def _alive(location: Location, lease: Mapping[str, object], living: set[str]) -> bool:
+    if location.is_local and lease.get("host") == host_name() and "mark" in lease:
+        return lease["mark"] in living
     renewed = lease.get("renewed")
     return isinstance(renewed, int) and now_micros() - renewed < _EXPIRE_MICROS
-
-
-def _locked(path: Path) -> bool:
-    try:
-        with path.open(encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except FileNotFoundError:
-        return False
-    return False

@@ -1,4 +1,4 @@
-"""Compaction and retention: fewer files, fewer rows."""
+"""Compaction: fewer files for the same rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from lake.clock import MICROS_PER_DAY, now_micros
 from lake.spec import registry
 from lake.store.cold.files import DataFile
 from lake.store.cold.merge import frame_of
@@ -166,62 +165,6 @@ def _cuts(table: ColdTable, files: Sequence[DataFile], name: str) -> list[Any]:
             cuts.append(value)
             held = 0
     return cuts
-
-
-def retain(
-    store: Store, days: dict[str, int], *, dry_run: bool = False, now: int | None = None
-) -> dict[str, Maintained]:
-    """Remove rows whose event time is older than the days given, dataset by dataset.
-
-    Rows that are still open are kept, however old.
-    """
-    moment = now_micros() if now is None else now
-    return {name: _retire(store.table(name), moment - keep * MICROS_PER_DAY, dry_run) for name, keep in days.items()}
-
-
-def _retire(table: ColdTable, before: int, dry_run: bool) -> Maintained:
-    outcome = Maintained()
-    event = table.ds.event_time
-
-    def plan(state: TableState) -> Edit:
-        nonlocal outcome
-        old = [f for f in state.files.values() if f.may_hold({event: (None, before - 1)})]
-        removed, added, rows = [], [], 0
-        for file in old:
-            kept, gone = _without_old(table, file, before, dry_run)
-            if gone:
-                removed.append(file)
-                added += kept
-                rows += gone
-        outcome = Maintained(
-            len(removed),
-            len(added),
-            sum(f.size for f in removed),
-            sum(f.size for f in added),
-            rows,
-            [f"{table.folder}/{f.path}" for f in removed],
-        )
-        if dry_run:
-            return Edit((), (), Landed(), frozenset())
-        partitions = frozenset(_values(f, state) for f in removed)
-        return Edit(tuple(removed), tuple(added), Landed(), partitions)
-
-    if table.state().version >= 0:
-        table.commit(plan, operation="DELETE")
-    return outcome
-
-
-def _without_old(table: ColdTable, file: DataFile, before: int, dry_run: bool) -> tuple[list[DataFile], int]:
-    keep = plain(table.ds, table.ds.event_time) >= before
-    for name, values in (table.ds.open_when or {}).items():
-        keep = keep | (pl.col(name).is_null() if None in values else pl.col(name).is_in(list(values)))
-    frames = [frame_of(t) for t in table.reader.read(table.folder, [file], {}, table.schema())]
-    whole = pl.concat(frames)
-    kept = whole.filter(keep)
-    gone = whole.height - kept.height
-    if dry_run or not gone or kept.is_empty():
-        return [], gone
-    return table.write(file.partition, table.sorted(kept)), gone
 
 
 def _values(file: DataFile, state: TableState) -> tuple[str | None, ...]:

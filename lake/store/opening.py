@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from lake.clock import now_micros
-from lake.errors import NewerLakeError, NotALakeError
+from lake.errors import NewerLakeError, NotALakeError, UsageError
 from lake.settings import Settings, load
 from lake.store.location import Location, resolve
 from lake.store.store import Store
@@ -48,7 +48,12 @@ def open_store(
 def read_settings(location: Location) -> Settings:
     """The lake's settings: its file over the defaults, the environment over both."""
     raw = location.read_or_none(SETTINGS_FILE)
-    return load(raw.decode() if raw else None, os.environ)
+    try:
+        text = raw.decode() if raw else None
+    except UnicodeDecodeError as error:
+        where = f"{location.uri}/{SETTINGS_FILE}"
+        raise UsageError(f"it is not UTF-8: {error.reason}", where=where, todo="Save it as UTF-8.") from error
+    return load(text, os.environ)
 
 
 def _create(location: Location, create: bool) -> None:

@@ -7,8 +7,10 @@ would show one dataset later than another; then both are read again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Lock
 
@@ -17,10 +19,13 @@ import polars as pl
 from lake.errors import CommitConflictError
 from lake.spec import registry
 from lake.spec.dataset import Dataset
+from lake.spec.decode import FOREIGN
 from lake.spec.schema import polars_schema
 from lake.store.cold.table_state import TableState
 from lake.store.hot.claim import host_name
+from lake.store.hot.entry import Stored
 from lake.store.hot.mirror import SEQUENCE, HotMirror, HotRows, HotView
+from lake.store.location import trusted
 
 _ATTEMPTS = 1000
 
@@ -48,29 +53,44 @@ class HotLogs:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._mirrors: dict[str, HotMirror] = {}
+        self._writers: tuple[int | None, list[str]] = (None, [])
         self._merged: dict[str, tuple[list[tuple[HotRows, int]], pl.DataFrame]] = {}
         self._lock = Lock()
 
     def writers(self) -> list[str]:
         """Writer ids of this host that have a hot log."""
-        ending = f"@{host_name()}"
-        names = {p.name.split(".db")[0].split(".spool.jsonl")[0] for p in self._files()}
-        return sorted(n for n in names if n.endswith(ending))
-
-    def _files(self) -> Iterable[Path]:
         try:
-            return [p for p in self.folder.iterdir() if p.name.endswith((".db", ".spool.jsonl"))]
+            stamp = os.stat(self.folder).st_mtime_ns  # noqa: PTH116 - each write asks, and a Path takes longer
         except FileNotFoundError:
             return []
+        known, found = self._writers
+        if stamp != known:
+            known, found = trusted(stamp), self._listed()
+            self._writers = known, found
+        return found
 
-    def views(self, states: Mapping[str, TableState]) -> list[HotView]:
-        """Every hot log as it is now; rows that ``states`` know to be settled may be left out."""
+    def _listed(self) -> list[str]:
+        ending, names = f"@{host_name()}", [path.name for path in self.folder.iterdir()]
+        found = {n.removesuffix(end) for n in names for end in (".db", ".spool.jsonl") if n.endswith(end)}
+        return sorted(n for n in found if n.endswith(ending))
+
+    def views(self, states: Mapping[str, TableState], *, without: str = "") -> list[HotView]:
+        """Every hot log but one as it is now; rows that ``states`` know to be settled may be left out."""
         views = []
         for writer in self.writers():
+            if writer == without:
+                continue
             with self._lock:
                 mirror = self._mirrors.setdefault(writer, HotMirror(self.folder / f"{writer}.db"))
             views.append(mirror.view({name: state.settled(writer) for name, state in states.items()}))
         return views
+
+    def walk_back(self, dataset: str, visit: Callable[[str, Stored], bool]) -> None:
+        """Show each log's entries of a dataset, newest first, with its writer, until ``visit`` returns False for it."""
+        for writer in self.writers():
+            with self._lock:
+                mirror = self._mirrors.setdefault(writer, HotMirror(self.folder / f"{writer}.db"))
+            mirror.walk_back(dataset, partial(visit, writer))
 
     def merge(self, ds: Dataset, views: Sequence[HotView], state: TableState) -> pl.DataFrame:
         """The newest version of each key that is in hot only, in canonical columns."""
@@ -83,7 +103,7 @@ class HotLogs:
             known, merged = self._merged.get(ds.name, ([], None))
         if merged is not None and _same(known, found):
             return merged
-        merged = newest_by_key(ds, [rows.after(settled) for rows, settled in found])
+        merged = newest_by_key(ds, [rows.after(settled) for rows, settled in found]).drop(FOREIGN, strict=False)
         with self._lock:
             self._merged[ds.name] = (found, merged)
         return merged
@@ -103,11 +123,11 @@ def _same(known: Sequence[tuple[HotRows, int]], found: Sequence[tuple[HotRows, i
 
 
 def newest_by_key(ds: Dataset, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """Of rows with ``__sequence``, the last version of each key, without the sequence."""
+    """Of rows with ``__sequence``, the last version of each key, without the sequence; ``__foreign`` stays."""
     filled = [f for f in frames if f.height]
     if not filled:
         return pl.DataFrame(schema=polars_schema(ds))
-    rows = filled[0] if len(filled) == 1 else pl.concat(filled).sort(SEQUENCE, maintain_order=True)
+    rows = filled[0] if len(filled) == 1 else pl.concat(filled, how="diagonal").sort(SEQUENCE, maintain_order=True)
     return rows.unique(subset=list(ds.key), keep="last", maintain_order=True).drop(SEQUENCE)
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import RLock
 
-from lake.errors import ClosedError, UsageError
+from lake.errors import ClosedError, LakeError, UsageError
 from lake.settings import Settings
 from lake.spec import registry
 from lake.store.cold.reader import FileReader
 from lake.store.cold.scan import Scanner
 from lake.store.cold.table import ColdTable
 from lake.store.cold.table_state import TableState
-from lake.store.drain import Drained, HotSource, Step, drain, ignore, sole_drainer
+from lake.store.drain import Drained, HotSource, Step, drain, ignore, note_drain, sole_drainer
 from lake.store.hot.claim import try_claim
 from lake.store.hot.database import HotDatabase, as_lake_error
 from lake.store.hot.entry import Stored
@@ -100,6 +100,20 @@ class Store:
         self.lease.cover(found.versions())
         return found
 
+    def walk_back(self, name: str, visit: Callable[[str, Stored], bool]) -> TableState:
+        """Show hot entries of a dataset to ``visit``, newest first; then its cold table, which has what has left hot.
+
+        Args:
+            name: of the dataset.
+            visit: takes a writer and an entry, and returns False when it needs no older ones of that writer. Entries
+                that the cold table has as well may be among them.
+        """
+        self._must_be_open()
+        self.logs.walk_back(name, visit)
+        state = self.table(name).state()
+        self.lease.cover({name: state.version})
+        return state
+
     def at(self, versions: Mapping[str, int], names: Sequence[str]) -> Snapshot:
         """The datasets named as they were at those versions of their cold tables."""
         states = {}
@@ -133,7 +147,10 @@ class Store:
                 held.enter_context(sole_drainer(self.hot_folder, writer))
             sources = {writer: held.enter_context(self._source(writer)) for writer in writers}
             waiting = {name for source in sources.values() for name in source.waiting()}
-            return drain(sources, [name for name in names if name in waiting], self.table, step)
+            done = drain(sources, [name for name in names if name in waiting], self.table, step)
+            for writer in writers:
+                note_drain(self.hot_folder, writer)
+            return done
 
     @contextmanager
     def _source(self, writer: str) -> Iterator[HotSource]:
@@ -142,7 +159,11 @@ class Store:
             return
         held = try_claim(self.hot_folder, writer)
         if held is not None:
-            left = HotLog(held, busy_timeout_ms=self.settings.busy_timeout_ms)
+            try:
+                left = HotLog(held, busy_timeout_ms=self.settings.busy_timeout_ms)
+            except LakeError:
+                held.release()
+                raise
             try:
                 yield left
             finally:
@@ -179,6 +200,10 @@ class _Foreign:
     def pending(self, dataset: str, after: int = -1, limit: int = -1) -> list[Stored]:
         with as_lake_error(self._database.path):
             return self._database.since(after, dataset, limit)
+
+    def declared(self) -> dict[str, dict[str, str]]:
+        with as_lake_error(self._database.path):
+            return self._database.declared()
 
     def settle(self, dataset: str, upto: int, opened: dict[str, tuple[int, bytes]], closed: list[str]) -> None:
         with as_lake_error(self._database.path):

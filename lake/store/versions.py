@@ -81,11 +81,8 @@ def tag(store: Store, name: str) -> LakeVersion:
     Raises:
         UsageError: a name that is not a plain word, or is taken.
     """
-    if not _NAME.fullmatch(name):
-        raise UsageError("a tag is letters, digits, dot, dash and underscore", value=name)
-    found = current(store)
-    text = json.dumps({"created": now_micros(), "datasets": dict(found.datasets)}).encode()
-    if not store.location.create(f"{FOLDER}/{name}.json", text):
+    path, found = _path(name), current(store)
+    if not store.location.create(path, _text(found)):
         raise UsageError("the tag exists", value=name, todo="Choose another name, or delete it first.")
     return found
 
@@ -94,9 +91,10 @@ def tagged(store: Store, name: str) -> LakeVersion:
     """The version that a tag names.
 
     Raises:
+        UsageError: a name that no tag can have.
         UnknownVersionError: there is no such tag.
     """
-    raw = store.location.read_or_none(f"{FOLDER}/{name}.json") if _NAME.fullmatch(name) else None
+    raw = store.location.read_or_none(_path(name))
     if raw is None:
         raise UnknownVersionError(
             "no such tag", value=name, todo=f"There are: {', '.join(sorted(tags(store))) or 'none'}."
@@ -113,7 +111,7 @@ def tags(store: Store) -> dict[str, LakeVersion]:
 def delete_tag(store: Store, name: str) -> None:
     """Let go of a tag; its files may be vacuumed then."""
     tagged(store, name)
-    store.location.delete([f"{FOLDER}/{name}.json"])
+    store.location.delete([_path(name)])
 
 
 def _time(store: Store, name: str, version: int) -> int:
@@ -126,23 +124,67 @@ def _time(store: Store, name: str, version: int) -> int:
 def find(store: Store, *, version: int | Mapping[str, int] | None, time: object, tag: str | None) -> LakeVersion:
     """The version that exactly one of the three names.
 
+    A dataset that a mapping of versions leaves out is empty, as it was before its first commit.
+
     Raises:
-        UsageError: none or several of them.
-        UnknownVersionError: it does not exist.
+        UsageError: none or several of them, or one of the wrong type.
+        UnknownDatasetError: a mapping names a dataset that does not exist.
+        UnknownVersionError: it does not exist, or the time is yet to come.
     """
     given = [v for v in (version, time, tag) if v is not None]
     if len(given) != 1:
-        raise UsageError("name one of version, time and tag", value=given or None)
+        raise UsageError(
+            "name one of version, time and tag", value=given or None, todo="Such as lk.at(tag='before-retrain')."
+        )
     if tag is not None:
         return tagged(store, tag)
     if time is not None:
-        return at_time(store, to_micros(time, where="time"))
-    if isinstance(version, int):
-        return at_number(store, version)
-    return LakeVersion(dict(version or {}))
+        micros = to_micros(time, where="time")
+        if micros > now_micros():
+            raise UnknownVersionError("that time is yet to come", where="time", value=time, todo="Give a past one.")
+        return at_time(store, micros)
+    if isinstance(version, Mapping):
+        return LakeVersion({name: _version_of(store, name, number) for name, number in version.items()})
+    return at_number(store, _whole(version, "version"))
 
 
-def replace_tag(store: Store, name: str) -> LakeVersion:
-    """Point a tag at the lake as it is settled now, whether it exists or not."""
-    store.location.delete([f"{FOLDER}/{name}.json"])
-    return tag(store, name)
+def _version_of(store: Store, name: str, number: object) -> int:
+    newest = store.table(name).state().version
+    found = _whole(number, name)
+    if not -1 <= found <= newest:
+        raise UnknownVersionError(
+            "no such version", where=name, value=number, todo=f"They run from -1 (no table yet) to {newest}."
+        )
+    return found
+
+
+def _whole(value: object, where: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise UsageError(
+            "a version is a whole number",
+            where=where,
+            value=value,
+            todo="lk.version() gives the newest, lk.tags() all tags.",
+        )
+    return value
+
+
+def replace_tag(store: Store, name: str, found: LakeVersion) -> None:
+    """Point a tag at ``found``, whether the tag exists or not, in one step.
+
+    Raises:
+        UsageError: a name that is not a plain word.
+    """
+    store.location.write(_path(name), _text(found))
+
+
+def _path(name: object) -> str:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise UsageError(
+            "a tag is letters, digits, dot, dash and underscore", value=name, todo="Begin with a letter or digit."
+        )
+    return f"{FOLDER}/{name}.json"
+
+
+def _text(found: LakeVersion) -> bytes:
+    return json.dumps({"created": now_micros(), "datasets": dict(found.datasets)}).encode()

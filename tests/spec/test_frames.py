@@ -18,6 +18,7 @@ from lake.spec import registry
 from lake.spec.decode import frame_to_rows, rows_to_frame
 from lake.spec.frames import check_frame
 from lake.spec.rows import row_checker
+from lake.spec.rules import Needed
 from lake.spec.schema import polars_schema
 
 CANDLES, SIGNALS = registry.get("candles"), registry.get("signals")
@@ -240,8 +241,10 @@ def test_rows_survive_the_way_into_a_frame_and_back() -> None:
             values = {"string": "x", "int64": 5, "float64": 0.5, "bool": True, "timestamp": MOMENT, "json": '{"a":1}'}
             sample[column.name] = {**values, "date": "2024-01-31"}[column.type.value]
             if column.choices:
-                sample[column.name] = column.choices[0]
-        sparse = {c.name: sample[c.name] for c in ds.columns if c.required or c.name == ds.generated_id}
+                sample[column.name] = column.choices[-1]  # of phantoms completed: levels need not be in order
+        needed = {name for rule in ds.rules if isinstance(rule, Needed) for name in rule.names}
+        kept = {c.name for c in ds.columns if c.required} | {ds.generated_id, "status"} | needed
+        sparse = {name: value for name, value in sample.items() if name in kept}
         rows = [row_checker(ds)(sample), row_checker(ds)(sparse)]
         frame = rows_to_frame(ds, rows)
         assert frame.schema == pl.Schema(polars_schema(ds)), ds.name

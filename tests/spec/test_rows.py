@@ -158,14 +158,16 @@ def test_what_cannot_be_json_is_refused(given: object) -> None:
     [(True, True), (0, False), ("Yes", True), ("false", False), (1.0, True), (np.bool_(False), False)],
 )
 def test_yes_and_no_in_their_common_forms(given: object, wanted: bool) -> None:
-    row = {"phantom_id": "p", "symbol": "BTCUSDT", "side": "LONG", "was_executed": given}
+    row = {"phantom_id": "p", "symbol": "BTCUSDT", "side": "LONG", "entry_price": 1.0, "was_executed": given}
     assert row_checker(registry.get("phantoms"))(row)["was_executed"] is wanted
 
 
 @pytest.mark.parametrize("given", ["maybe", 2, [1]])
 def test_what_is_neither_yes_nor_no_is_refused(given: object) -> None:
     with pytest.raises(InvalidRowError, match=r"phantoms.was_executed: yes or no is wanted"):
-        row_checker(registry.get("phantoms"))({"symbol": "X", "side": "LONG", "was_executed": given})
+        row_checker(registry.get("phantoms"))(
+            {"symbol": "X", "side": "LONG", "entry_price": 1.0, "was_executed": given}
+        )
 
 
 def test_days_are_dates_and_not_times() -> None:
@@ -183,4 +185,5 @@ def test_days_are_dates_and_not_times() -> None:
 def test_a_symbol_is_canonical_in_every_dataset(name: str) -> None:
     ds = registry.get(name)
     row: dict[str, Any] = {"symbol": "btc/usdt:usdt", "check": "gaps", "dataset": "candles"}
+    row |= {"side": "BUY" if name == "fills" else "LONG", "quantity": 1.0, "price": 2.0, "entry_price": 2.0}
     assert row_checker(ds)({n: v for n, v in row.items() if n in ds.by_name})["symbol"] == "BTCUSDT.P"

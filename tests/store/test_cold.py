@@ -134,10 +134,10 @@ def test_a_commit_that_loses_a_race_is_planned_again(tmp_path: Path, monkeypatch
         table = lk.store.table("candles")
         plan_upsert = table._plan_upsert
 
-        def overtaken(state: object, frame: object) -> object:
+        def overtaken(state: object, frame: object, **how: object) -> object:
             nonlocal plans
             plans += 1
-            edit = plan_upsert(state, frame)
+            edit = plan_upsert(state, frame, **how)
             if plans == 1:  # the other commits between plan and commit
                 upsert(other, range(5, 15), close=2.0)
             return edit
@@ -157,11 +157,11 @@ def test_two_datasets_or_partitions_never_wait_for_each_other(tmp_path: Path, mo
         table = lk.store.table("candles")
         plan_upsert = table._plan_upsert
 
-        def overtaken(state: object, frame: object) -> object:
+        def overtaken(state: object, frame: object, **how: object) -> object:
             nonlocal plans
             plans += 1
             upsert(other, range(100 * 1440, 100 * 1440 + 10))
-            return plan_upsert(state, frame)
+            return plan_upsert(state, frame, **how)
 
         monkeypatch.setattr(table, "_plan_upsert", overtaken)
         write_candles(lk, range(10, 20))

@@ -13,6 +13,7 @@ import pytest
 import lake
 from lake.spec import registry
 from lake.spec.dataset import Column, Dataset, Type
+from lake.spec.rules import Needed
 
 START = datetime(2024, 2, 29, 23, 59, 59, 999_999, tzinfo=UTC)
 SAMPLES: dict[Type, Any] = {
@@ -26,6 +27,9 @@ SAMPLES: dict[Type, Any] = {
 }
 
 
+_UPWARDS = ("stop_loss", "entry_price", "tp1", "tp2", "tp3")
+
+
 def value(ds: Dataset, column: Column, number: int) -> Any:
     """A valid value that tells the rows of one dataset apart."""
     if ds.name == "candles" and column.name == "open_time":
@@ -36,6 +40,9 @@ def value(ds: Dataset, column: Column, number: int) -> Any:
         return "BTCUSDT"
     if column.name == "timeframe":
         return "1m"
+    if ds.name == "phantoms" and column.name in _UPWARDS:
+        way = 1 if number % 2 == 0 else -1  # its side is LONG, SHORT, LONG, ...
+        return 100.0 + number + way * _UPWARDS.index(column.name)
     if column.choices:
         return column.choices[number % len(column.choices)]
     if column.type in (Type.INT, Type.FLOAT) and column.maximum is not None:
@@ -44,8 +51,9 @@ def value(ds: Dataset, column: Column, number: int) -> Any:
 
 
 def rows(ds: Dataset, *, sparse: bool) -> list[dict[str, Any]]:
-    """Five rows with every column, or with only those that are required."""
-    columns = [c for c in ds.columns if c.required or not sparse]
+    """Five rows with every column, or with only those that are required or needed."""
+    needed = {name for rule in ds.rules if isinstance(rule, Needed) for name in rule.names}
+    columns = [c for c in ds.columns if c.required or c.name in needed or not sparse]
     return [{c.name: value(ds, c, n) for c in columns} for n in range(5)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,17 @@ import pytest
 
 import lake
 from lake.clock import MICROS_PER_DAY, now_micros
-from lake.errors import SchemaChangeError, UnknownVersionError, UsageError
+from lake.errors import (
+    InvalidTimeError,
+    LakeError,
+    SchemaChangeError,
+    UnknownDatasetError,
+    UnknownVersionError,
+    UsageError,
+)
 from lake.spec import registry
 from lake.spec.dataset import Column, Dataset, Type
-from lake.store import maintain, versions
+from lake.store import retention, versions
 from tests.helpers import closes, finished, metric, spawned, trade, trade_ids, write_candles
 
 Respecify = Callable[..., Dataset]
@@ -79,6 +86,35 @@ def test_what_never_was_is_refused(tmp_path: Path) -> None:
             lk.tag("../escape")
 
 
+@pytest.mark.parametrize(
+    ("asked", "error", "told"),
+    [
+        ({"version": True}, UsageError, r"version: a version is a whole number \(got True\)"),
+        ({"version": "1"}, UsageError, r"a version is a whole number \(got '1'\)"),
+        ({"version": 1.0}, UsageError, r"a version is a whole number \(got 1.0\)"),
+        ({"version": -1}, UnknownVersionError, r"no such version \(got -1\). They run from 0 to 2"),
+        ({"version": {"candle": 1}}, UnknownDatasetError, r"no such dataset \(got 'candle'\)"),
+        ({"version": {"candles": 2}}, UnknownVersionError, r"candles: .*\(got 2\). They run from -1 .* to 1"),
+        ({"version": {"candles": -2}}, UnknownVersionError, r"candles: no such version \(got -2\)"),
+        ({"version": {"trades": 0}}, UnknownVersionError, r"trades: .*\(got 0\). They run from -1 .* to -1"),
+        ({"version": {"candles": "1"}}, UsageError, r"candles: a version is a whole number \(got '1'\)"),
+        ({"time": datetime(2199, 1, 1, tzinfo=UTC)}, UnknownVersionError, "time: that time is yet to come"),
+        ({"time": datetime(2024, 1, 1)}, InvalidTimeError, "naive"),  # noqa: DTZ001 - that is the point
+        ({"tag": 5}, UsageError, r"a tag is letters.*\(got 5\)"),
+        ({"tag": "../x"}, UsageError, r"a tag is letters.*\(got '../x'\)"),
+    ],
+)
+def test_a_version_that_cannot_be_is_told_with_its_value_and_the_range(
+    tmp_path: Path, asked: dict[str, Any], error: type[LakeError], told: str
+) -> None:
+    with lake.open(tmp_path, bot_id="b1") as lk:
+        write_candles(lk, range(6000))
+        with pytest.raises(error, match=told):
+            lk.at(**asked)
+        assert lk.at(version={"candles": 1}).read("candles").height == 6000
+        assert lk.at(version={"candles": -1}).read("candles").height == 0
+
+
 def test_retention_removes_only_what_is_older_and_never_what_is_open(tmp_path: Path) -> None:
     now = now_micros()
     with lake.open(tmp_path, bot_id="b1") as lk:
@@ -91,7 +127,7 @@ def test_retention_removes_only_what_is_older_and_never_what_is_open(tmp_path: P
         planned = lk.retain({"trades": 30}, dry_run=True)
         assert planned["trades"].rows_removed == 9 - 1 + 1
         assert lk.version() == version
-        done = maintain.retain(lk.store, {"trades": 30}, now=now)
+        done = retention.retain(lk.store, {"trades": 30}, now=now)
         assert done["trades"].rows_removed == 9 - 1
         assert trade_ids(lk) == sorted(f"t{d}" for d in [*range(31), 35])
         assert trade_ids(lk.at(version=version)) == sorted(f"t{d}" for d in range(40))
@@ -106,6 +142,55 @@ def test_retention_is_off_unless_the_settings_ask_for_it(tmp_path: Path, monkeyp
     with lake.open(tmp_path, bot_id="b1") as lk:
         assert lk.retain()["candles"].rows_removed == 6000
         assert closes(lk) == {}
+
+
+@pytest.mark.parametrize(
+    ("days", "error", "told"),
+    [
+        ({"trade": 3}, UnknownDatasetError, r"no such dataset \(got 'trade'\)"),
+        ({"trades": -1}, UsageError, r"trades: days to keep are a whole number from 0 to 100,000 \(got -1\)"),
+        ({"trades": "30"}, UsageError, r"trades: .*\(got '30'\)"),
+        ({"trades": 1.5}, UsageError, r"trades: .*\(got 1.5\)"),
+        ({"trades": True}, UsageError, r"trades: .*\(got True\)"),
+        ({"trades": 10**12}, UsageError, r"trades: .*\(got 1000000000000\)"),
+        (30, UsageError, r"days are given by dataset \(got 30\)"),
+    ],
+)
+def test_days_that_cannot_be_are_refused_and_nothing_goes(
+    tmp_path: Path, days: Any, error: type[LakeError], told: str
+) -> None:
+    with lake.open(tmp_path, bot_id="b1") as lk:
+        write_candles(lk, range(6000))
+        for given in (days, {"candles": 0, **days} if isinstance(days, dict) else days):
+            with pytest.raises(error, match=told):
+                lk.retain(given)
+        assert len(closes(lk)) == 6000
+
+
+def test_retention_settles_what_waits_and_a_dry_run_counts_it(tmp_path: Path) -> None:
+    old = {"created_at": now_micros() - 40 * MICROS_PER_DAY}
+    with lake.open(tmp_path, bot_id="b1") as lk, lake.open(tmp_path, bot_id="b2") as other:
+        lk.write(
+            "trades", [trade(1, **old), trade(2, **old), trade(3, "open", **old), trade(4, created_at=now_micros())]
+        )
+        lk.drain()
+        lk.write("trades", trade(1, **old, strategy="changed"))
+        lk.write("trades", trade(5, **old))
+        other.write("trades", trade(6, **old))
+        assert lk.retain({"trades": 30}, dry_run=True)["trades"].rows_removed == 4
+        assert trade_ids(lk) == ["t1", "t2", "t3", "t4", "t5", "t6"]
+        assert lk.retain({"trades": 30})["trades"].rows_removed == 4
+        assert trade_ids(lk) == ["t3", "t4"]
+
+
+def test_retention_goes_by_days_where_the_event_is_a_day(tmp_path: Path) -> None:
+    today = datetime.now(UTC).date()
+    rows = [{"bot_id": "b1", "date": today - timedelta(days=n), "trades": n} for n in range(40)]
+    with lake.open(tmp_path, bot_id="b1") as lk:
+        lk.write("performance_snapshots", rows)
+        planned = lk.retain({"performance_snapshots": 30}, dry_run=True)["performance_snapshots"].rows_removed
+        assert lk.retain({"performance_snapshots": 30})["performance_snapshots"].rows_removed == planned == 9
+        assert lk.read("performance_snapshots")["date"].min() == today - timedelta(days=30)
 
 
 def test_vacuum_removes_what_nothing_needs_and_a_dry_run_nothing(tmp_path: Path) -> None:
@@ -128,23 +213,6 @@ def test_vacuum_removes_what_nothing_needs_and_a_dry_run_nothing(tmp_path: Path)
     with lake.open(tmp_path) as lk:
         assert len(lk.vacuum(grace_hours=0).files) == 1
         assert set(closes(lk).values()) == {3.0}
-        assert lk.verify().ok
-
-
-def test_vacuum_leaves_files_whose_commit_is_under_way(tmp_path: Path) -> None:
-    with lake.open(tmp_path, bot_id="b1") as lk, lake.open(tmp_path) as job:
-        write_candles(lk, range(6000))
-        table = lk.store.table("candles")
-        sync = table.location.sync
-
-        def interrupted(paths: list[str]) -> None:
-            job.vacuum(grace_hours=0)
-            sync(paths)
-
-        table.location.sync = interrupted  # type: ignore[method-assign]
-        write_candles(lk, range(6000, 12_000))
-        del table.location.sync
-        assert len(closes(lk)) == 12_000
         assert lk.verify().ok
 
 

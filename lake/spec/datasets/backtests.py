@@ -2,6 +2,7 @@
 
 from lake.spec.columns import EXTRA, STRATEGY, TIMEFRAME, document, moment, number, percent, text, whole
 from lake.spec.dataset import Dataset, Partition, Period
+from lake.spec.rules import InOrder
 
 DATASET = Dataset(
     name="backtests",
@@ -33,4 +34,5 @@ DATASET = Dataset(
     sort=("created_at", "run_id"),
     generated_id="run_id",
     defaults={"venue": "", "created_at": "now"},
+    rules=(InOrder("start_time", "end_time"),),
 )

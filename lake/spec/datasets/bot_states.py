@@ -30,4 +30,5 @@ DATASET = Dataset(
     known_at="snapshot_time",
     partition=Partition("snapshot_time", Period.YEAR),
     defaults={"snapshot_time": "now"},
+    row_group_rows=1_024,
 )

@@ -1,7 +1,7 @@
 """What was advised when a position passed a checkpoint."""
 
 from lake.spec.columns import CONFIDENCE, EXTRA, moment, number, price, text
-from lake.spec.dataset import Dataset, Partition, Period
+from lake.spec.dataset import Dataset, Link, Partition, Period
 
 DATASET = Dataset(
     name="checkpoint_alerts",
@@ -11,7 +11,11 @@ DATASET = Dataset(
         text("position_id", "the position", required=True),
         number("level", "how far towards the target", "%", minimum=0, maximum=100),
         price("price", "price then"),
-        text("recommendation", "what was advised", choices=("HOLD", "PARTIAL_CLOSE", "CLOSE_NOW", "MOVE_SL")),
+        text(
+            "recommendation",
+            "what was advised; null while nothing was",
+            choices=("HOLD", "PARTIAL_CLOSE", "CLOSE_NOW", "MOVE_SL"),
+        ),
         CONFIDENCE,
         moment("alerted_at", "when", required=True),
         EXTRA,
@@ -21,6 +25,7 @@ DATASET = Dataset(
     known_at="alerted_at",
     partition=Partition("alerted_at", Period.YEAR),
     sort=("alerted_at", "alert_id"),
+    kept_by=(Link("positions", "position_id", "position_id"),),
     generated_id="alert_id",
     defaults={"alerted_at": "now"},
 )

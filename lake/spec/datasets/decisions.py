@@ -17,7 +17,7 @@ from lake.spec.columns import (
     text,
     whole,
 )
-from lake.spec.dataset import Dataset, Partition, Period
+from lake.spec.dataset import Dataset, Link, Partition, Period
 
 DATASET = Dataset(
     name="decisions",
@@ -52,6 +52,12 @@ DATASET = Dataset(
         price("max_adverse", "worst price before the end"),
         number("hold_duration_minutes", "from entry to end", "min", minimum=0),
         moment("outcome_recorded_at", "when the outcome was known"),
+        text(
+            "outcome_source",
+            "where the outcome is from; one from the trade follows it when it is corrected",
+            choices=("trade", "candles", "given"),
+        ),
+        document("outcome_history", "outcomes that were corrected, oldest first, each with its outcome_recorded_at"),
         EXTRA,
     ),
     key=("decision_id",),
@@ -59,7 +65,15 @@ DATASET = Dataset(
     known_at="coalesce(outcome_recorded_at, analyzed_at)",
     partition=Partition("analyzed_at", Period.MONTH),
     sort=("analyzed_at", "decision_id"),
-    open_when={"outcome_recorded_at": (None,)},
+    open_when={
+        "outcome_recorded_at": (None,),
+        "recommendation": ("LONG", "SHORT"),
+    },  # a HOLD has no outcome to wait for
+    ends_at="outcome_recorded_at",
+    kept_by=(
+        Link("trades", "decision_id", "decision_id"),
+        Link("trades", "trade_id", "trade_id"),
+    ),
     generated_id="decision_id",
     defaults={**EMPTY, "analyzed_at": "now"},
 )

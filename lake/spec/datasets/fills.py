@@ -1,7 +1,8 @@
 """Exchange executions."""
 
 from lake.spec.columns import EMPTY, EXTRA, MODE, WHO_AND_WHERE, flag, moment, number, price, text
-from lake.spec.dataset import Dataset, Partition, Period
+from lake.spec.dataset import Dataset, Link, Partition, Period
+from lake.spec.rules import Needed
 
 DATASET = Dataset(
     name="fills",
@@ -14,9 +15,9 @@ DATASET = Dataset(
         text("external_order_id", "the exchange's id of the order"),
         text("side", "side of the order", choices=("BUY", "SELL")),
         text("order_type", "such as MARKET, LIMIT, STOP"),
-        number("quantity", "amount executed", "base currency", minimum=0),
-        price("price", "price of the execution", minimum=0),
-        number("commission", "fee", "commission_asset"),
+        number("quantity", "amount executed", "base currency", above=0, exact=True),
+        price("price", "price of the execution", above=0),
+        number("commission", "fee; negative for a rebate", "commission_asset"),
         text("commission_asset", "currency of the fee"),
         number("pnl", "result that the exchange reported with it", "quote currency"),
         flag("is_entry", "whether it opens or adds to a position"),
@@ -30,6 +31,8 @@ DATASET = Dataset(
     known_at="executed_at",
     partition=Partition("executed_at", Period.YEAR),
     sort=("executed_at", "fill_id"),
+    kept_by=(Link("trades", "trade_id", "trade_id"),),
     generated_id="fill_id",
     defaults={**EMPTY, "executed_at": "now", "mode": "live"},
+    rules=(Needed(("side", "quantity", "price")),),
 )

@@ -1,6 +1,6 @@
 """Daily performance."""
 
-from lake.spec.columns import BOT, EXTRA, number, percent, whole
+from lake.spec.columns import BOT, EXTRA, number, percent, text, whole
 from lake.spec.dataset import Column, Dataset, Partition, Period, Type
 
 DATASET = Dataset(
@@ -16,7 +16,12 @@ DATASET = Dataset(
         whole("losses", "losers among them", minimum=0),
         percent("win_rate", "share of winners"),
         number("sharpe_ratio", "annualised, of daily returns up to that day"),
-        percent("max_drawdown", "deepest fall from a peak up to that day"),
+        percent("max_drawdown", "deepest fall from a peak up to that day, trade by trade, of capital plus that peak"),
+        text(
+            "mode",
+            "the mode whose trades these are, on all days of a bot: live if it ever closed one, else paper",
+            choices=("live", "paper"),
+        ),
         EXTRA,
     ),
     key=("bot_id", "date"),

@@ -1,8 +1,8 @@
 """Every signal followed to its end."""
 
 from lake.spec.columns import (
+    CLOCK_SKEW,
     EMPTY,
-    ENTRY_PRICE,
     EXTRA,
     SIDE,
     STOP_LOSS,
@@ -21,6 +21,9 @@ from lake.spec.columns import (
     text,
 )
 from lake.spec.dataset import Dataset, Partition, Period
+from lake.spec.rules import InOrder, Levels
+
+_ACTIVE = (("status", ("active",)),)
 
 DATASET = Dataset(
     name="phantoms",
@@ -32,7 +35,7 @@ DATASET = Dataset(
         TIMEFRAME,
         STRATEGY,
         SIDE,
-        ENTRY_PRICE,
+        price("entry_price", "price of the entry", above=0),
         STOP_LOSS,
         TP1,
         TP2,
@@ -61,6 +64,7 @@ DATASET = Dataset(
         number("time_to_exit_sec", "from signal to end", "s", minimum=0),
         price("max_favorable", "best price on the way"),
         price("max_adverse", "worst price on the way"),
+        moment("followed_until", "up to when its prices were looked at, as of its newest version"),
         flag("ambiguous", "whether stop and target lay in one candle that nothing finer resolves"),
         EXTRA,
     ),
@@ -70,6 +74,12 @@ DATASET = Dataset(
     partition=Partition("signal_time", Period.MONTH),
     sort=("signal_time", "phantom_id"),
     open_when={"status": ("active",)},
+    ends_at="exit_time",
     generated_id="phantom_id",
     defaults={**EMPTY, "signal_time": "now", "status": "active"},
+    rules=(
+        Levels(("stop_loss", "entry_price", "tp1", "tp2", "tp3"), apart="entry_price", when=_ACTIVE),
+        InOrder("signal_time", "timeout_at"),
+        InOrder("signal_time", "exit_time", skew=CLOCK_SKEW),
+    ),
 )

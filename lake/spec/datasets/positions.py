@@ -27,7 +27,7 @@ DATASET = Dataset(
         text("position_id", "names the position", required=True),
         *WHO_AND_WHERE,
         SIDE,
-        number("quantity", "size", "base currency", minimum=0),
+        number("quantity", "size", "base currency", minimum=0, exact=True),
         ENTRY_PRICE,
         price("current_price", "price at the last sync"),
         STOP_LOSS,
@@ -55,6 +55,7 @@ DATASET = Dataset(
     partition=Partition("opened_at", Period.YEAR),
     sort=("opened_at", "position_id"),
     open_when={"status": ("active", "open")},
+    ends_at="synced_at",
     generated_id="position_id",
     defaults={**EMPTY, "opened_at": "now", "status": "open"},
 )

@@ -14,6 +14,7 @@ from lake.spec.columns import (
     whole,
 )
 from lake.spec.dataset import Dataset, Partition, Period
+from lake.spec.rules import InOrder
 
 DATASET = Dataset(
     name="predictions",
@@ -26,8 +27,8 @@ DATASET = Dataset(
         text("predicted_direction", "what it predicts", choices=("UP", "DOWN", "FLAT", "LONG", "SHORT")),
         number("probability", "that it comes true", "0-1", minimum=0, maximum=1),
         CONFIDENCE,
-        price("price", "price when it was made"),
-        whole("horizon_minutes", "how far it looks", "min", minimum=0),
+        price("price", "price when it was made", minimum=0),
+        whole("horizon_minutes", "how far it looks", "min", minimum=1),
         moment("predicted_at", "when it was made", required=True),
         moment("due_at", "when its outcome can be known"),
         price("actual_price", "price at its horizon"),
@@ -42,6 +43,8 @@ DATASET = Dataset(
     partition=Partition("predicted_at", Period.YEAR),
     sort=("predicted_at", "prediction_id"),
     open_when={"resolved_at": (None,)},
+    ends_at="resolved_at",
     generated_id="prediction_id",
     defaults={**EMPTY, "predicted_at": "now"},
+    rules=(InOrder("predicted_at", "due_at"),),
 )

@@ -17,7 +17,7 @@ from lake.spec.columns import (
     number,
     text,
 )
-from lake.spec.dataset import Dataset, Partition, Period
+from lake.spec.dataset import Dataset, Link, Partition, Period
 
 DATASET = Dataset(
     name="signals",
@@ -49,6 +49,13 @@ DATASET = Dataset(
     known_at="signal_time",
     partition=Partition("signal_time", Period.MONTH),
     sort=("signal_time", "signal_id"),
+    kept_by=(
+        Link("trades", "signal_id", "signal_id"),
+        Link("trades", "trade_id", "trade_id"),
+        Link("positions", "signal_id", "signal_id"),
+        Link("positions", "trade_id", "trade_id"),
+        Link("phantoms", "signal_id", "signal_id"),
+    ),
     generated_id="signal_id",
     defaults={**EMPTY, "signal_time": "now"},
 )

@@ -1,8 +1,8 @@
 """Position round trips."""
 
 from lake.spec.columns import (
+    CLOCK_SKEW,
     EMPTY,
-    ENTRY_PRICE,
     EXTRA,
     MODE,
     SIDE,
@@ -18,6 +18,7 @@ from lake.spec.columns import (
     text,
 )
 from lake.spec.dataset import Dataset, Partition, Period
+from lake.spec.rules import InOrder
 
 DATASET = Dataset(
     name="trades",
@@ -30,13 +31,13 @@ DATASET = Dataset(
         MODE,
         STRATEGY,
         TIMEFRAME,
-        number("quantity", "size of the position", "base currency", minimum=0),
-        number("leverage", "position value over own money; 1 is none", minimum=0),
-        ENTRY_PRICE,
-        price("exit_price", "price of the exit"),
+        number("quantity", "size of the position", "base currency", minimum=0, exact=True),
+        number("leverage", "position value over own money; 1 is none", above=0, exact=True),
+        price("entry_price", "price of the entry", above=0),
+        price("exit_price", "price of the exit", minimum=0),
         STOP_LOSS,
         price("take_profit", "target"),
-        number("fees", "all fees and funding paid", "quote currency"),
+        number("fees", "all fees and funding paid; negative where more was received", "quote currency"),
         number("pnl", "result after fees", "quote currency"),
         percent("pnl_percent", "result after fees on own money"),
         text("exit_reason", "what closed it: tp, sl, manual, timeout, liquidated, ..."),
@@ -60,6 +61,8 @@ DATASET = Dataset(
     partition=Partition("created_at", Period.YEAR),
     sort=("created_at", "trade_id"),
     open_when={"status": ("pending", "open")},
+    ends_at="closed_at",
     generated_id="trade_id",
     defaults={**EMPTY, "created_at": "now", "status": "open", "mode": "live", "leverage": 1.0},
+    rules=(InOrder("opened_at", "closed_at", skew=CLOCK_SKEW),),
 )

@@ -26,6 +26,7 @@ DATASET = Dataset(
     known_at="coalesce(finished_at, started_at)",
     partition=Partition(),
     open_when={"status": ("running",)},
+    ends_at="finished_at",
     generated_id="run_id",
     defaults={"started_at": "now", "status": "running"},
 )

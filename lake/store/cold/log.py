@@ -35,18 +35,19 @@ class DeltaLog:
     def __init__(self, location: Location, folder: str) -> None:
         self.location = location
         self.folder = folder
+        self.directory = f"{folder}/_delta_log"
         self.checkpoint_is_doubtful = False
 
     def entry(self, version: int) -> str:
         """Path of the log entry of that version."""
-        return f"{self.folder}/_delta_log/{version:020d}.json"
+        return f"{self.directory}/{version:020d}.json"
 
     def _checkpoint(self, version: int) -> str:
-        return f"{self.folder}/_delta_log/{version:020d}.checkpoint.parquet"
+        return f"{self.directory}/{version:020d}.checkpoint.parquet"
 
     @property
     def _pointer(self) -> str:
-        return f"{self.folder}/_delta_log/_last_checkpoint"
+        return f"{self.directory}/_last_checkpoint"
 
     def load(self, version: int | None = None) -> TableState:
         """The table at ``version``, or at its newest.
@@ -120,7 +121,7 @@ class DeltaLog:
 
     def versions(self) -> list[int]:
         """Versions whose own log entry is still kept, ascending."""
-        names = self.location.list_names(f"{self.folder}/_delta_log")
+        names = self.location.list_names(self.directory)
         return sorted(int(n[:20]) for n in names if n.endswith(".json") and n[:20].isdigit())
 
     def timestamp(self, version: int) -> int:
@@ -164,7 +165,7 @@ class DeltaLog:
         if pointed is None and raw is None and self.location.exists(self.entry(0)):
             return
         ending = ".checkpoint.parquet"
-        names = self.location.list_names(f"{self.folder}/_delta_log")
+        names = self.location.list_names(self.directory)
         numbers = {int(n[:20]) for n in names if n.endswith(ending) and len(n) == 20 + len(ending)}
         yield from sorted((n for n in numbers if n != pointed and (version is None or n <= version)), reverse=True)
 
@@ -179,10 +180,14 @@ class DeltaLog:
             )
         return actions
 
-    def add_columns(self, state: TableState, schema: pa.Schema) -> TableState:
-        """Commit a wider schema; rows in older files read as null in the new columns."""
-        configuration = {**state.configuration, EVOLVED: str(int(state.configuration.get(EVOLVED, "0")) + 1)}
+    def add_columns(self, state: TableState, wanted: pa.Schema) -> TableState:
+        """Commit a wider schema; rows in older files read as null in the new columns.
+
+        Columns that others have added stay, behind those that are wanted.
+        """
         while True:
+            configuration = {**state.configuration, EVOLVED: str(int(state.configuration.get(EVOLVED, "0")) + 1)}
+            schema = pa.schema([*wanted, *(f for f in schema_of(state) if f.name not in wanted.names)])
             meta = _metadata(state.table_id, schema, state.partitioned_by, configuration)
             done = self.commit(state, [meta], "ADD COLUMNS")
             if done is not None:

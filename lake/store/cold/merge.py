@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 
 from lake.spec.dataset import Dataset
-from lake.spec.schema import arrow_schema
 from lake.store.cold.files import Bounds, DataFile
 from lake.store.cold.reader import FileReader
 
@@ -40,13 +40,13 @@ class Change:
 
 
 class Merger:
-    """Plans changes of one dataset's table."""
+    """Plans changes of one dataset's table; ``schema`` gives its columns, those of newer versions too."""
 
-    def __init__(self, ds: Dataset, reader: FileReader, folder: str) -> None:
+    def __init__(self, ds: Dataset, reader: FileReader, folder: str, schema: Callable[[], pa.Schema]) -> None:
         self.ds = ds
         self.reader = reader
         self.folder = folder
-        self._schema = arrow_schema(ds)
+        self._schema = schema
         self._key = list(ds.key)
 
     def plan(
@@ -105,9 +105,10 @@ class Merger:
 
     def _stored(self, file: DataFile, wanted: Mapping[str, Bounds], incoming: pl.DataFrame) -> pl.DataFrame:
         keys = incoming.select(self._key)
+        schema = pa.schema([f for f in self._schema() if f.name in incoming.columns])
         parts = [
             frame_of(table).join(keys, on=self._key, how="semi")
-            for table in self.reader.read(self.folder, [file], wanted, self._schema)
+            for table in self.reader.read(self.folder, [file], wanted, schema)
         ]
         return pl.concat(parts) if parts else incoming.clear()
 

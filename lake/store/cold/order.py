@@ -9,6 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from lake.spec.dataset import Dataset
+from lake.spec.decode import is_one_value
 
 Mask = npt.NDArray[np.bool_]
 
@@ -54,7 +55,7 @@ def is_unique_and_ordered(ds: Dataset, frame: pl.DataFrame) -> bool:
     Only said of frames whose rows ascend strictly across all partitions; False means "not known".
     """
     columns = sort_columns(ds)
-    outside = [c for c in ds.partition.columns if frame.get_column(c).n_unique() > 1]
+    outside = [c for c in ds.partition.columns if frame.height and not is_one_value(frame.get_column(c))]
     return (
         not outside and set(ds.key) <= {*columns, *ds.partition.columns} and is_ordered(frame, columns, strictly=True)
     )

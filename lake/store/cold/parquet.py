@@ -8,6 +8,7 @@ should cost one of them; on real candles that makes the file 0.4 % larger.
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ import pyarrow.parquet as pq
 
 from lake.clock import now_micros
 from lake.spec.dataset import Dataset, Type
+from lake.store import marks
 from lake.store.cold.files import DataFile
 from lake.store.location import Location
 
@@ -29,22 +31,23 @@ ROW_GROUP_ROWS = 16_384
 _OWN_GROUP = ROW_GROUP_ROWS // 2  # rows of a symbol that deserve row groups of their own
 _TEXT_BOUND = 64  # longer texts are worth no statistics
 _COMPACTED = "compacted"
+_NAME = re.compile(r"/(?:part|compacted)-([0-9a-f]{12})-[0-9a-f]{32}\.parquet$")
 
 
 @dataclass(frozen=True, slots=True)
 class FileTarget:
-    """Where a new file goes: the table's folder, the partition it belongs to, and how hard to compress."""
+    """Where a new file goes: the table's folder, the partition, and zstd's level, or 0 for snappy."""
 
     folder: str
     partition: Mapping[str, str | None]
     level: int
     compacted: bool = False
 
-    def new_path(self) -> str:
-        """A fresh path inside the table's folder."""
+    def new_path(self, token: str) -> str:
+        """A fresh path inside the table's folder, which tells whose file it is until it is committed."""
         levels = [f"{name}={value}" for name, value in self.partition.items()]
         kind = _COMPACTED if self.compacted else "part"
-        return "/".join([*levels, f"{kind}-{uuid.uuid4().hex}.zstd.parquet"])
+        return "/".join([*levels, f"{kind}-{token}-{uuid.uuid4().hex}.parquet"])
 
 
 def is_compacted(file: DataFile) -> bool:
@@ -52,12 +55,18 @@ def is_compacted(file: DataFile) -> bool:
     return file.path.rsplit("/", 1)[-1].startswith(_COMPACTED)
 
 
+def token_of(path: str) -> str:
+    """The token of the mark under which the file was written; "" of a file that is not ours."""
+    match = _NAME.search(path)
+    return match.group(1) if match else ""
+
+
 def write_file(location: Location, ds: Dataset, target: FileTarget, tables: Iterable[pa.Table]) -> DataFile:
     """Write one file from tables that follow each other in the dataset's sort order; not yet durable.
 
     The tables hold the stored columns without those of the partition.
     """
-    path = target.new_path()
+    path = target.new_path(marks.token(location))
     full = f"{target.folder}/{path}"
     tables = iter(tables)
     first = next(tables)
@@ -65,7 +74,7 @@ def write_file(location: Location, ds: Dataset, target: FileTarget, tables: Iter
         with pq.ParquetWriter(out, first.schema, **_options(ds, first.schema, target.level)) as writer:
             for table in chain([first], tables):
                 for part in row_groups(table):
-                    writer.write_table(part, row_group_size=ROW_GROUP_ROWS)
+                    writer.write_table(part, row_group_size=ds.row_group_rows)
         footer = writer.writer.metadata
     return DataFile(
         path, location.size(full), target.partition, now_micros() // 1000, json.dumps(_stats(footer, first.schema))
@@ -112,8 +121,8 @@ def _options(ds: Dataset, schema: pa.Schema, level: int) -> dict[str, Any]:
         elif column.type in (Type.STRING, Type.JSON):
             encodings[name] = "DELTA_LENGTH_BYTE_ARRAY"
     return {
-        "compression": "zstd",
-        "compression_level": level,
+        "compression": "zstd" if level else "snappy",
+        "compression_level": level or None,
         "use_dictionary": dictionary or False,
         "column_encoding": encodings or None,
         "write_statistics": True,

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from threading import Lock
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -119,13 +120,19 @@ def conform(table: pa.Table, partition: Mapping[str, str | None], schema: pa.Sch
     columns = []
     for field in schema:
         if field.name in partition:
-            columns.append(pa.repeat(pa.scalar(partition[field.name], field.type), table.num_rows))
+            columns.append(_repeated(partition[field.name], table.num_rows).cast(field.type))
         elif field.name in table.column_names:
             column = table.column(field.name)
             columns.append(column if column.type.equals(field.type) else column.cast(field.type))
         else:
             columns.append(pa.nulls(table.num_rows, field.type))
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _repeated(value: str | None, rows: int) -> pa.Array:
+    """A partition's value in every row; made by Polars, since pyarrow imports pandas (350 ms) to make a scalar."""
+    column = pl.Series([value], dtype=pl.String).new_from_index(0, rows)
+    return column.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
 def _overlaps(bounds: Bounds | None, low: Any, high: Any) -> bool:
@@ -137,6 +144,8 @@ def _overlaps(bounds: Bounds | None, low: Any, high: Any) -> bool:
 def _group_bounds(statistics: pq.Statistics | None) -> Bounds | None:
     if statistics is None or not statistics.has_min_max:
         return None
+    if statistics.logical_type.type == "TIMESTAMP" and "microseconds" in statistics.logical_type.to_json():
+        return statistics.min_raw, statistics.max_raw  # plain numbers: PyArrow imports pandas to make times of them
     return _plain(statistics.min), _plain(statistics.max)
 
 

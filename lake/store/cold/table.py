@@ -19,14 +19,16 @@ from lake.spec.decode import frame_to_rows, rows_to_frame
 from lake.spec.evolution import added_columns
 from lake.spec.schema import arrow_schema
 from lake.store.cold.files import DataFile
+from lake.store.cold.keys import FileKeys
 from lake.store.cold.log import DeltaLog, remove_and_add, schema_of, settle
 from lake.store.cold.mend import load_and_mend
 from lake.store.cold.merge import Change, Merger, bounds_of, frame_of
 from lake.store.cold.order import is_ordered, sort_columns
 from lake.store.cold.parquet import FileTarget, write_file
 from lake.store.cold.reader import FileReader
+from lake.store.cold.slices import even_slices, split_by_partition
 from lake.store.cold.table_state import TableState
-from lake.store.location import Location
+from lake.store.location import Location, trusted
 
 _ATTEMPTS = 100
 _FILE_ROWS = 1_048_576  # rows of one file of a bulk write; two are written side by side
@@ -73,17 +75,26 @@ class ColdTable:
         self.reader = reader
         self.folder = ds.name
         self.log = DeltaLog(location, self.folder)
-        self._merger = Merger(ds, reader, self.folder)
+        self._merger = Merger(ds, reader, self.folder, self.schema)
+        self._keys = FileKeys(ds, reader, self.folder)
         self._state: TableState | None = None
+        self._stamp: int | None = None
         self._lock = Lock()
 
     def state(self) -> TableState:
         """The newest version; version -1 while the table does not exist."""
         with self._lock:
-            known = self._state
+            known, stamp = self._state, self.location.stamp(self.log.directory)
+            if known is not None and stamp is not None and stamp == self._stamp:
+                return known
+            settled = trusted(stamp)
             fresh = load_and_mend(self.log) if known is None else self.log.follow(known)
-            self._state = fresh
+            self._state, self._stamp = fresh, settled
         return fresh
+
+    def known_state(self) -> TableState:
+        """The newest version seen so far, without asking again."""
+        return self._state or self.state()
 
     def ready(self) -> TableState:
         """The newest version of a table that exists and has all columns of its specification.
@@ -110,8 +121,9 @@ class ColdTable:
         wanted = dict(zip(self.ds.key, key, strict=True))
         bounds = {name: (value, value) for name, value in wanted.items()}
         match = pl.all_horizontal(plain(self.ds, name) == value for name, value in wanted.items())
-        for table in self.reader.read(self.folder, self.state().files.values(), bounds, arrow_schema(self.ds)):
-            rows = frame_to_rows(self.ds, frame_of(table).filter(match))
+        files = [f for f in self.state().files.values() if f.may_hold(bounds) and self._keys.may_hold(f, key)]
+        for table in self.reader.read(self.folder, files, bounds, self.schema()):
+            rows = frame_to_rows(self.ds, frame_of(table).filter(match), self.foreign)
             if rows:
                 return rows[0]
         return None
@@ -122,8 +134,8 @@ class ColdTable:
         keys = rows_to_frame(self.ds, rows).select(key)
         found: list[dict[str, Any]] = []
         files = self.state().files.values()
-        for table in self.reader.read(self.folder, files, bounds_of(keys, key), arrow_schema(self.ds)):
-            found += frame_to_rows(self.ds, frame_of(table).join(keys, on=key, how="semi"))
+        for table in self.reader.read(self.folder, files, bounds_of(keys, key), self.schema()):
+            found += frame_to_rows(self.ds, frame_of(table).join(keys, on=key, how="semi"), self.foreign)
         return found
 
     def schema(self) -> pa.Schema:
@@ -137,17 +149,30 @@ class ColdTable:
             return known
         return pa.schema([*known, *(f for f in schema_of(state) if f.name not in known.names)])
 
-    def upsert(self, frame: pl.DataFrame, settled: Mapping[str, int] | None = None) -> Landed | None:
+    def widen(self, fields: Sequence[pa.Field]) -> None:
+        """Add columns that this version's specification does not have."""
+        if fields:
+            self._remember(self.log.add_columns(self.ready(), pa.schema([*self.schema(), *fields])))
+
+    @property
+    def foreign(self) -> list[str]:
+        """Columns that a newer version of the dataset has added to the table."""
+        return list(self.schema().names[len(arrow_schema(self.ds)) :])
+
+    def upsert(
+        self, frame: pl.DataFrame, settled: Mapping[str, int] | None = None, *, ordered: bool = False
+    ) -> Landed | None:
         """Add rows, or replace those of the same key, in one commit.
 
         Args:
             frame: canonical columns, keys unique within it.
             settled: writer -> sequence, to record with the commit.
+            ordered: whether the frame is known to be in the order of the dataset's files.
 
         Returns:
             What happened, or None when one of the writers was settled so far before.
         """
-        return self.commit(lambda state: self._plan_upsert(state, frame), settled, operation="MERGE")
+        return self.commit(lambda state: self._plan_upsert(state, frame, ordered=ordered), settled, operation="MERGE")
 
     def commit(
         self, plan: Callable[[TableState], Edit], settled: Mapping[str, int] | None = None, operation: str = "WRITE"
@@ -217,7 +242,7 @@ class ColdTable:
         if state.version and state.version % self.settings.checkpoint_every == 0:
             self.log.checkpoint()
 
-    def _plan_upsert(self, state: TableState, frame: pl.DataFrame) -> Edit:
+    def _plan_upsert(self, state: TableState, frame: pl.DataFrame, *, ordered: bool = False) -> Edit:
         removed: list[DataFile] = []
         added: list[DataFile] = []
         landed, partitions = Landed(), set()
@@ -228,7 +253,7 @@ class ColdTable:
             change = self._merger.plan(dict(zip(state.partitioned_by, values, strict=True)), files, part, searched)
             landed += Landed(change.inserted, change.updated, change.unchanged)
             partitions.add(values)
-            gone, come = self._carry_out(current, change)
+            gone, come = self._carry_out(current, change, ordered=ordered and change.fresh is part)
             removed += [f for f in gone if f not in added]
             added = [f for f in added if f not in gone] + come
         touched = None if self._keys_may_move else frozenset(partitions)
@@ -248,7 +273,7 @@ class ColdTable:
         files = {path: f for path, f in state.files.items() if path not in gone}
         return replace(state, files={**files, **{f.path: f for f in added}})
 
-    def _carry_out(self, state: TableState, change: Change) -> tuple[list[DataFile], list[DataFile]]:
+    def _carry_out(self, state: TableState, change: Change, *, ordered: bool) -> tuple[list[DataFile], list[DataFile]]:
         removed = [state.files[path] for path in change.dropped] + list(change.merged)
         added = [f for path, keys in change.dropped.items() if (f := self._without(state.files[path], keys))]
         fresh = change.fresh
@@ -256,7 +281,8 @@ class ColdTable:
             kept = [self._rest(file, fresh) for file in change.merged]
             fresh = pl.concat([*kept, fresh], how="diagonal")
         if fresh.height:
-            added += self.write(change.partition, self.sorted(fresh))
+            in_order = ordered and not change.merged
+            added += self.write(change.partition, fresh if in_order else self.sorted(fresh))
         return removed, added
 
     def _rest(self, file: DataFile, replaced: pl.DataFrame) -> pl.DataFrame:
@@ -312,30 +338,6 @@ class ColdTable:
 
 def _values(file: DataFile, partitioned_by: Sequence[str]) -> tuple[str | None, ...]:
     return tuple(file.partition.get(name) for name in partitioned_by)
-
-
-def split_by_partition(
-    frame: pl.DataFrame, columns: Sequence[str]
-) -> Iterator[tuple[tuple[str | None, ...], pl.DataFrame]]:
-    """The frame's rows by partition."""
-    if frame.is_empty():
-        return
-    if not columns:
-        yield (), frame
-        return
-    if all(frame.get_column(name).n_unique() == 1 for name in columns):
-        yield tuple(frame.select(columns).row(0)), frame
-        return
-    for values, part in frame.partition_by(columns, as_dict=True, maintain_order=True).items():
-        yield tuple(None if v is None else str(v) for v in values), part
-
-
-def even_slices(frame: pl.DataFrame, rows: int) -> Iterator[pl.DataFrame]:
-    """The frame cut into the fewest equal slices of at most ``rows`` rows."""
-    count = max(1, -(-frame.height // rows))
-    size = -(-frame.height // count)
-    for start in range(0, frame.height, size):
-        yield frame.slice(start, size)
 
 
 def plain(ds: Dataset, name: str) -> pl.Expr:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,6 +36,7 @@ class Claim:
         self.lock.close()
 
 
+@cache
 def host_name() -> str:
     """This host's name, in characters that are safe in a file name."""
     return _safe(socket.gethostname()) or "localhost"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,10 @@ CREATE TABLE IF NOT EXISTS log (seq INTEGER PRIMARY KEY, dataset TEXT NOT NULL, 
 CREATE TABLE IF NOT EXISTS live (dataset TEXT NOT NULL, key TEXT NOT NULL, seq INTEGER NOT NULL, payload BLOB NOT NULL,
     PRIMARY KEY (dataset, key)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS settled (dataset TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
+"""
+_COLUMNS = """
+CREATE TABLE IF NOT EXISTS columns (dataset TEXT NOT NULL, name TEXT NOT NULL, type TEXT NOT NULL,
+    PRIMARY KEY (dataset, name)) WITHOUT ROWID
 """
 _VERSION = 1
 
@@ -82,6 +86,17 @@ class HotDatabase:
         )
         return [Stored(*row) for row in rows]
 
+    def backwards(self, dataset: str) -> Generator[Stored]:
+        """A dataset's entries, newest first, read as they are asked for; to be closed when no more are wanted."""
+        cursor = self._connection.execute(
+            "SELECT seq, dataset, payload FROM log WHERE dataset = ? ORDER BY seq DESC", (dataset,)
+        )
+        try:
+            for row in cursor:
+                yield Stored(*row)
+        finally:
+            cursor.close()
+
     def last(self) -> int:
         """The highest sequence number ever given out here; -1 for none."""
         found = self._connection.execute(
@@ -121,6 +136,22 @@ class HotDatabase:
         """Dataset -> (entries waiting, their oldest sequence)."""
         rows = self._connection.execute("SELECT dataset, count(*), min(seq) FROM log GROUP BY dataset")
         return {name: (count, oldest) for name, count, oldest in rows}
+
+    def declare(self, columns: Iterable[tuple[str, str, str]]) -> None:
+        """Note (dataset, name, type) of the columns that rows here may have, for older versions that drain them."""
+        fresh = set(columns) - {(ds, *column) for ds, known in self.declared().items() for column in known.items()}
+        if fresh:
+            with self.transaction():
+                self._connection.execute(_COLUMNS)
+                self._connection.executemany("INSERT OR REPLACE INTO columns VALUES (?, ?, ?)", sorted(fresh))
+
+    def declared(self) -> dict[str, dict[str, str]]:
+        """Dataset -> column -> type, as noted by its writers; empty in a file that none has noted any in."""
+        found: dict[str, dict[str, str]] = {}
+        if self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'columns'").fetchone():
+            for dataset, name, kind in self._connection.execute("SELECT dataset, name, type FROM columns"):
+                found.setdefault(dataset, {})[name] = kind
+        return found
 
     def is_sound(self) -> bool:
         """Whether every page can be read: a quick look at the whole file."""

@@ -72,15 +72,23 @@ class GroupCommit:
 
     def run(self, entries: Sequence[Entry]) -> list[int]:
         """Commit from a thread; returns when the entries are durable."""
+        return self.wait(self.submit(entries))
+
+    def submit(self, entries: Sequence[Entry]) -> Batch:
+        """Take a place in the queue, without waiting; :meth:`wait` must follow, in the same thread."""
         batch = Batch(entries)
         with self._mutex:
             self._waiting.append(batch)
-            follows = self._leading
-            if follows:
+            batch.led = not self._leading
+            if self._leading:
                 batch.gate = Lock()
                 batch.gate.acquire()
             self._leading = True
-        if not follows or self._wait(batch):
+        return batch
+
+    def wait(self, batch: Batch) -> list[int]:
+        """The sequence numbers of a submitted batch, when its entries are durable."""
+        if batch.led or self._wait(batch):
             self._lead()
         return batch.result()
 
@@ -103,17 +111,16 @@ class GroupCommit:
         if leads:
             self._executor().submit(self._lead)
 
-    async def run_async(self, entries: Sequence[Entry]) -> list[int]:
-        """Commit from a task, without blocking its loop."""
-        loop = asyncio.get_running_loop()
-        batch = AsyncBatch(entries, loop)
+    def submit_async(self, entries: Sequence[Entry]) -> AsyncBatch:
+        """:meth:`submit` from a task; its ``future`` gives the sequence numbers."""
+        batch = AsyncBatch(entries, asyncio.get_running_loop())
         with self._mutex:
             self._waiting.append(batch)
             follows = self._leading
             self._leading = True
         if not follows:
             self._executor().submit(self._lead)
-        return await batch.future
+        return batch
 
     def close(self) -> None:
         """End the helper thread of asyncio commits."""

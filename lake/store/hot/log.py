@@ -10,11 +10,14 @@ from threading import Lock
 
 from lake.clock import now_micros
 from lake.errors import ClosedError, HotLogError
+from lake.spec import registry
 from lake.store.hot.claim import Claim
 from lake.store.hot.database import HOT_ERRORS, HotDatabase, as_lake_error, is_corrupt
 from lake.store.hot.entry import Entry, Stored
-from lake.store.hot.group import Batch, GroupCommit
+from lake.store.hot.gauge import Gauge
+from lake.store.hot.group import AsyncBatch, Batch, GroupCommit
 from lake.store.hot.spool import Spool
+from lake.store.hot.turn import Turn
 
 _RETRY_SECONDS = 1.0
 
@@ -29,6 +32,8 @@ class HotLog:
         self.spool = Spool(claim.folder / f"{claim.writer}.spool.jsonl")
         self._durability = durability
         self._busy_timeout_ms = busy_timeout_ms
+        self.gauge = Gauge(claim.folder / f"{claim.writer}.health")
+        self.turn = Turn(claim.folder)
         self._group = GroupCommit(self._commit)
         self._writing = Lock()
         self._database: HotDatabase | None = None
@@ -47,9 +52,17 @@ class HotLog:
         """
         return self._group.run(entries)
 
-    async def append_async(self, entries: Sequence[Entry]) -> list[int]:
-        """:meth:`append` for asyncio."""
-        return await self._group.run_async(entries)
+    def submit(self, entries: Sequence[Entry]) -> Batch:
+        """Give entries their place in the log's order, without waiting; :meth:`wait` must follow."""
+        return self._group.submit(entries)
+
+    def wait(self, batch: Batch) -> list[int]:
+        """The sequence numbers of submitted entries, when they are durable; raises as :meth:`append` does."""
+        return self._group.wait(batch)
+
+    def submit_async(self, entries: Sequence[Entry]) -> AsyncBatch:
+        """:meth:`submit` from an asyncio task; the batch's future is to be awaited."""
+        return self._group.submit_async(entries)
 
     def raise_floor(self, sequence: int) -> None:
         """Give out only numbers above ``sequence`` from now on."""
@@ -84,6 +97,11 @@ class HotLog:
         with self._writing, as_lake_error(self.path):
             return self._db().settled() if self._usable() else {}
 
+    def declared(self) -> dict[str, dict[str, str]]:
+        """Dataset -> column -> type of what its rows may have; see :meth:`HotDatabase.declare`."""
+        with self._writing, as_lake_error(self.path):
+            return self._db().declared() if self._usable() else {}
+
     def recall(self) -> list[Stored]:
         """Open rows that were settled, then every waiting entry, in order: what a restarted bot knows."""
         with self._writing, as_lake_error(self.path):
@@ -98,6 +116,8 @@ class HotLog:
                 self._database.close()
                 self._database = None
         self._group.close()
+        self.turn.close()
+        self.gauge.save()
         self.claim.release()
 
     def _db(self) -> HotDatabase:
@@ -113,11 +133,15 @@ class HotLog:
                     batch.error = error
                 return
             rows = self._number(group)
+            began = time.perf_counter()
             try:
-                self._store(rows)
+                spooled = self._store(rows)
             except HotLogError as error:
+                self.gauge.refused(error.what)
                 for batch in group:
                     batch.error = error
+            else:
+                self.gauge.committed(time.perf_counter() - began, len(rows), spooled=spooled)
 
     def _number(self, group: Sequence[Batch]) -> list[tuple[int, str, bytes]]:
         last = max(self._last, now_micros() - 1)
@@ -130,15 +154,17 @@ class HotLog:
         self._last = last
         return rows
 
-    def _store(self, rows: list[tuple[int, str, bytes]]) -> None:
+    def _store(self, rows: list[tuple[int, str, bytes]]) -> bool:
+        """Make numbered entries durable; whether it had to be in the spool."""
         if self._usable():
             try:
                 self._db().append(rows)
-                return
+                return False
             except HOT_ERRORS as error:
                 self._fail(error)
         try:
             self.spool.append(rows)
+            return True
         except OSError as error:
             raise HotLogError(
                 f"neither SQLite ({self.failure}) nor the spool ({error.strerror or error}) could take the record",
@@ -163,6 +189,8 @@ class HotLog:
             return
         try:
             self._replay(database)
+            known = map(registry.get, registry.names())
+            database.declare((ds.name, c.name, c.type.value) for ds in known for c in ds.columns)
             self._last = max(self._last, database.last())
         except HOT_ERRORS as error:
             database.close()
@@ -207,6 +235,7 @@ class HotLog:
 
     def _fail(self, error: Exception) -> None:
         self.failure = str(error)
+        self.gauge.failed(self.failure)
         self._retry_at = time.monotonic() + _RETRY_SECONDS
         if self._database is not None:
             self._database.close()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -13,7 +14,7 @@ import polars as pl
 
 from lake.errors import CorruptLakeError, HotLogError, LakeError
 from lake.spec import registry
-from lake.spec.decode import rows_to_frame
+from lake.spec.decode import foreign_fields, rows_to_frame
 from lake.store.hot.database import HotDatabase, is_corrupt
 from lake.store.hot.entry import Stored
 from lake.store.hot.spool import Spool
@@ -75,6 +76,21 @@ class HotMirror:
                 raise _unreadable(error, self.path) from error
             self._take(spooled + fresh, settled)
             return self._view
+
+    def walk_back(self, dataset: str, visit: Callable[[Stored], bool]) -> None:
+        """Show a dataset's entries to ``visit``, newest first, until it returns False; only what is shown is read."""
+        with self._lock:
+            spooled = self._spool.read() if self._spool.exists() else []
+            for entry in sorted((s for s in spooled if s.dataset == dataset), reverse=True):
+                if not visit(entry):
+                    return
+            try:
+                if self._open() and self._database is not None:
+                    with closing(self._database.backwards(dataset)) as entries:
+                        all(map(visit, entries))
+            except sqlite3.Error as error:
+                self._forget()
+                raise _unreadable(error, self.path) from error
 
     def close(self) -> None:
         """Let go of the file."""
@@ -142,17 +158,20 @@ def _unreadable(error: sqlite3.Error, path: Path) -> LakeError:
 
 
 def decode(dataset: str, entries: list[Stored]) -> pl.DataFrame:
-    """The rows of entries as a frame, with ``__sequence``."""
+    """The rows of entries as a frame, with ``__sequence``; and ``__foreign`` where a newer version wrote them."""
     rows = []
     sequences = []
     for entry in sorted(entries, key=lambda e: e.sequence):
         decoded = entry.rows()
         rows += decoded
         sequences += [entry.sequence] * len(decoded)
-    frame = rows_to_frame(registry.get(dataset), rows)
+    ds = registry.get(dataset)
+    frame, foreign = rows_to_frame(ds, rows), foreign_fields(ds, rows)
+    if foreign is not None:
+        frame = frame.with_columns(foreign)
     return frame.with_columns(pl.Series(SEQUENCE, sequences, dtype=pl.Int64))
 
 
 def _joined(known: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:
-    joined = known.vstack(fresh)
+    joined = known.vstack(fresh) if known.width == fresh.width else pl.concat([known, fresh], how="diagonal")
     return joined.rechunk() if joined.n_chunks() > _CHUNKS else joined

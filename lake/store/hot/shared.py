@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
+from lake.errors import LakeError
 from lake.store.hot.claim import claim, writer_id
 from lake.store.hot.log import HotLog
 
@@ -40,7 +41,11 @@ def acquire(folder: Path, bot_id: str, *, durability: str, busy_timeout_ms: int)
             return known.log, False
         held = claim(folder, bot_id)
         is_new = not (folder / f"{held.writer}.db").exists()
-        log = HotLog(held, durability=durability, busy_timeout_ms=busy_timeout_ms)
+        try:
+            log = HotLog(held, durability=durability, busy_timeout_ms=busy_timeout_ms)
+        except LakeError:
+            held.release()
+            raise
         _open[folder / held.writer] = _Open(log, 1)
         return log, is_new
 

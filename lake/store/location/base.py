@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, Protocol
@@ -60,6 +61,12 @@ class Location(Protocol):
     def exists(self, path: str) -> bool:
         """Whether there is a file (not a folder) at ``path``."""
 
+    def stamp(self, folder: str) -> int | None:
+        """A number that is another one after something was added to a folder; None where nothing tells.
+
+        It is the time of the folder's last change, which has the grain of the kernel's clock: see :func:`trusted`.
+        """
+
     def size(self, path: str) -> int:
         """Length of a file in bytes; FileNotFoundError when there is none."""
 
@@ -96,6 +103,19 @@ class Location(Protocol):
 
     def probe_conditional_put(self) -> None:
         """Raise UnsafeStoreError unless :meth:`create` refuses a file that exists."""
+
+
+_GRAIN_NS = 2_500_000_000  # the clocks of file systems tick every few milliseconds, of old ones every two seconds
+
+
+def trusted(stamp: int | None) -> int | None:
+    """The stamp of a folder that is read now, if whatever is added from now on must change it; else None.
+
+    >>> import time
+    >>> trusted(1_000), trusted(time.time_ns()), trusted(None)
+    (1000, None, None)
+    """
+    return stamp if stamp is not None and time.time_ns() - stamp > _GRAIN_NS else None
 
 
 def checked(path: str) -> str:

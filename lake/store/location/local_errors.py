@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 from typing import Final
 
 from lake.errors import StorageError
@@ -30,16 +29,28 @@ _MEANING: Final[dict[int, tuple[str, str]]] = {
 }
 
 
-@contextmanager
-def storage_errors(uri: str, path: str) -> Iterator[None]:
-    """Raise what fails inside as StorageError; a missing file stays FileNotFoundError."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise
-    except OSError as error:
+class storage_errors:  # noqa: N801  (reads as what it does: with storage_errors(uri, path))
+    """Raise what fails inside as StorageError; a missing file stays FileNotFoundError.
+
+    A class, since every small write enters some of these, and a generator's context costs four times as much.
+    """
+
+    __slots__ = ("path", "uri")
+
+    def __init__(self, uri: str, path: str) -> None:
+        self.uri = uri
+        self.path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not isinstance(error, OSError) or isinstance(error, FileNotFoundError):
+            return
         what, todo = _MEANING.get(error.errno or 0, (_plain(error), "Check the path and the disk."))
-        raise StorageError(what, where=f"{uri}/{path}" if path else uri, todo=todo) from error
+        raise StorageError(what, where=f"{self.uri}/{self.path}" if self.path else self.uri, todo=todo) from error
 
 
 def _plain(error: OSError) -> str:

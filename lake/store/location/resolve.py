@@ -16,6 +16,8 @@ from lake.store.location.s3_options import options
 def resolve(uri: str | os.PathLike[str], storage_options: Mapping[str, str] | None = None) -> Location:
     """The place that ``uri`` names; nothing is read or made yet.
 
+    A local lake has one address, however it is reached: symbolic links are followed here, once.
+
     Args:
         uri: a path (``~`` and relative ones too), ``file:///path``, or ``s3://bucket/prefix``.
         storage_options: for S3, in the spelling of delta-rs (``AWS_ENDPOINT_URL``,
@@ -37,10 +39,10 @@ def resolve(uri: str | os.PathLike[str], storage_options: Mapping[str, str] | No
     if scheme in ("s3", "s3a"):
         return S3Location(f"s3://{text.partition('://')[2]}", options(storage_options, os.environ))
     if scheme == "file":
-        return LocalLocation(_file_path(text))
+        return LocalLocation(os.path.realpath(_file_path(text)))
     if scheme:
         raise UsageError("no lake can be kept there", value=text, todo="Give a path or s3://bucket/prefix.")
-    return LocalLocation(os.path.abspath(os.path.expanduser(text)))
+    return LocalLocation(os.path.realpath(os.path.expanduser(text)))
 
 
 def _file_path(text: str) -> str:

@@ -114,6 +114,11 @@ class S3Location:
             return False
         return True
 
+    def stamp(self, folder: str) -> int | None:
+        """See :class:`Location`: a bucket has no folders, and nothing tells."""
+        del folder
+        return None
+
     def size(self, path: str) -> int:
         """See :class:`Location`."""
         with self._errors(path):

@@ -1,0 +1,109 @@
+"""Turns: of all processes on a host, one at a time changes rows of a lake.
+
+A change looks at the newest version of a row, makes the next one of it, and makes that durable. Who has the turn while
+doing so sees what all others did before, and no one else comes in between; so no change is lost. The turn is a lock on
+a file: it ends with its process, however that ends. New rows need no turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from threading import Condition
+
+_LONGEST_SECONDS = 0.02  # threads that follow each other without a break hand the turn on after so long
+
+
+class Turn:
+    """This process's share in the turns of the lake whose hot logs are in ``folder``; threads and tasks share it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = (folder / "changes.lock").open("ab")
+        self._state = Condition()
+        self._inside = 0
+        self._asking = False
+        self._since = 0.0
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Have the turn inside the block; waits for other processes."""
+        self._enter()
+        try:
+            yield
+        finally:
+            self._leave()
+
+    @asynccontextmanager
+    async def held_async(self) -> AsyncIterator[None]:
+        """:meth:`held` for asyncio: waits in a thread, if at all."""
+        if not self._try_enter():
+            await self._entered()
+        try:
+            yield
+        finally:
+            self._leave()
+
+    async def _entered(self) -> None:
+        entering = asyncio.ensure_future(asyncio.to_thread(self._enter))
+        try:
+            await asyncio.shield(entering)
+        except asyncio.CancelledError:  # the thread still gets the turn, and must give it back
+            entering.add_done_callback(lambda done: None if done.exception() else self._leave())
+            raise
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+    def _try_enter(self) -> bool:
+        with self._state:
+            if self._may_join():
+                self._inside += 1
+                return True
+            if self._inside or self._asking:
+                return False
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            self._begin()
+            return True
+
+    def _enter(self) -> None:
+        if self._try_enter():
+            return
+        with self._state:
+            while (self._inside or self._asking) and not self._may_join():
+                self._state.wait()
+            if self._inside:
+                self._inside += 1
+                return
+            self._asking = True
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+        except BaseException:
+            with self._state:
+                self._asking = False
+                self._state.notify_all()
+            raise
+        with self._state:
+            self._asking = False
+            self._begin()
+
+    def _may_join(self) -> bool:
+        return self._inside > 0 and time.monotonic() - self._since < _LONGEST_SECONDS
+
+    def _begin(self) -> None:
+        self._inside, self._since = 1, time.monotonic()
+        self._state.notify_all()
+
+    def _leave(self) -> None:
+        with self._state:
+            self._inside -= 1
+            if not self._inside:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+                self._state.notify_all()
