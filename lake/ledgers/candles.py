@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import polars as pl
 
 from lake.clock import now_micros
-from lake.errors import LakeError, UsageError
+from lake.errors import InvalidRowError, LakeError, UnknownSymbolError, UsageError
 from lake.kernels import ohlcv
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.series import Series, constant, load_all, named, split
 from lake.ledgers.writer import Writer
 from lake.spec import registry, symbols, timeframes
-from lake.spec.decode import with_period
-from lake.spec.frames import Checked, check_frame
+from lake.spec.decode import rows_to_frame, with_period
+from lake.spec.frames import Checked, check_frame, dicts
+from lake.spec.rows import row_checker
 from lake.spec.schema import polars_schema
 from lake.spec.tables import stacked
 from lake.spec.times import to_micros
@@ -35,9 +37,20 @@ class Candles:
         self._writer = writer
         self._store = writer.store
 
-    def write_checked_data(self, data: Any) -> Receipt:
-        """Upsert candles of mixed symbols and timeframes, given in any form."""
-        return self.write_checked(check_frame(_DS, data))
+    def write_rows(self, data: Any) -> Receipt:
+        """Upsert candles of mixed symbols and timeframes, given in any form.
+
+        Raises:
+            InvalidRowError: the only row, given as a dict, is no candle.
+        """
+        if isinstance(data, Mapping):
+            row = row_checker(_DS)(data)
+            reason = ohlcv.violations(rows_to_frame(_DS, [row]))[0]
+            if reason is not None:
+                raise InvalidRowError(str(reason), where="candles", value=dict(data))
+            return self._writer.write_checked_rows(_DS, [row])
+        rows = dicts(_DS, data) if isinstance(data, Iterator | Sequence) else data
+        return self.write_checked(check_frame(_DS, rows))
 
     def write(self, frame: Any, timeframe: str, symbol: str | None = None, venue: str = "") -> Receipt:
         """Upsert candles by (venue, symbol, timeframe, open_time).
@@ -106,6 +119,12 @@ class Candles:
             start, end: aware times, epoch numbers or ISO texts with offset; start is inside, end is not.
             columns: which columns; venue, symbol and the OHLCV columns when left out.
             venue: only of this venue.
+
+        A symbol that is held, but not in this timeframe or time, gives no rows; so does a lake without candles.
+
+        Raises:
+            UnknownSymbolError: the lake holds candles, but none of a symbol that is named.
+            UnknownTimeframeError: a timeframe that the lake does not know.
         """
         held = timeframes.parse(timeframe) if timeframe else ""
         chosen = _chosen(columns)
@@ -156,7 +175,11 @@ class Candles:
             _DS.name, snapshot.states["candles"].files.values(), wanted, [*columns, "symbol", "venue"]
         )
         hot = snapshot.hot["candles"]
-        return split(self._store.scanner, parts, hot.filter(asked.match()) if hot.height else hot, asked.symbols)
+        found = split(self._store.scanner, parts, hot.filter(asked.match()) if hot.height else hot, asked.symbols)
+        missing = set(asked.symbols or ()) - {series.name[0] for series in found}
+        if missing and (held := self.symbols()) and not missing <= held:
+            raise _unknown_symbol(sorted(missing - held), held)
+        return found
 
     def gaps(self, symbol: str | Sequence[str] | None, timeframe: str, *, venue: str | None = None) -> pl.DataFrame:
         """Runs of missing candles between the first and the last one held: gap_start, gap_end, missing."""
@@ -165,6 +188,8 @@ class Candles:
 
     def last(self, symbol: str, timeframe: str, venue: str = "") -> int | None:
         """Open time of the newest candle held, in microseconds; None when there is none."""
+        if symbols.canonical(symbol) not in self.symbols():
+            return None
         frame = self.read(symbol, timeframe, columns=("open_time",), venue=venue)
         return None if frame.is_empty() else int(frame["open_time"].dt.timestamp("us").max())  # type: ignore[arg-type]
 
@@ -180,7 +205,7 @@ class Candles:
             times.append((micros.min(), micros.max()))
         return {
             "candles": rows,
-            "symbols": self._symbols(),
+            "symbols": len(self.symbols()),
             "timeframes": [t for t in timeframes.ALL if t in held],
             "first": min((t[0] for t in times), default=None),
             "last": max(
@@ -193,15 +218,15 @@ class Candles:
             "at": now_micros(),
         }
 
-    def _symbols(self) -> int:
-        """How many symbols: told by the statistics of row groups where those have one symbol only."""
+    def symbols(self) -> set[str]:
+        """The symbols of which candles are held: told by the statistics of row groups that have one symbol only."""
         snapshot = self._store.snapshot(["candles"])
         parts = self._store.scanner.parts(_DS.name, snapshot.states["candles"].files.values(), {}, ["symbol", "venue"])
         held = {part.constants["symbol"] for part in parts if "symbol" in part.constants}
         for part in parts:
             if "symbol" not in part.constants:
                 held |= set(self._store.scanner.read(part)["symbol"].unique().to_list())
-        return len(held | set(snapshot.hot["candles"]["symbol"].unique().to_list()))
+        return held | set(snapshot.hot["candles"]["symbol"].unique().to_list())
 
     def _finer(self, target: str) -> str:
         length = timeframes.micros(target)
@@ -216,6 +241,12 @@ class Candles:
         if not fits:
             raise UsageError(f"no candles finer than {target} are held", value=sorted(held), todo="Ingest them first.")
         return fits[-1]
+
+
+def _unknown_symbol(unknown: list[str], held: set[str]) -> UnknownSymbolError:
+    near = [match for symbol in unknown for match in get_close_matches(symbol, held, 3)]
+    todo = f"Did you mean {', '.join(dict.fromkeys(near))}?" if near else "lk.candles.symbols() tells which are held."
+    return UnknownSymbolError("no candles of it are held", where="symbol", value=", ".join(unknown), todo=todo)
 
 
 def _names(given: str | Sequence[str] | None) -> list[str] | None:

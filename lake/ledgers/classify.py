@@ -5,16 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from lake.ledgers.current import CurrentRows, Key, key_of
+from lake.ledgers.current import Key, key_of
 from lake.ledgers.receipt import Receipt
 from lake.spec.dataset import Dataset
 from lake.store.cold.table_state import TableState
 from lake.store.hot.entry import Row
 from lake.store.store import Store
 
-_STALE_SECONDS = 0.05  # another process's drain may be noticed so late; only the receipt's wording depends on it
+# another process's drain may be noticed so late; only the receipt's wording depends on it
+_STALE_SECONDS, _STALE_SECONDS_REMOTE = 0.05, 5.0
+
+
+class Known(Protocol):
+    """What is known of rows without asking the disk."""
+
+    def get(self, ds: Dataset, key: Key) -> Row | None:
+        """The latest version of that key, None when it is not known."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +32,11 @@ class Prepared:
 
     rows: list[Row]
     receipt: Receipt
+
+    @property
+    def replaces(self) -> bool:
+        """Whether a row takes the place of one that is there, so that it must not come between another's change."""
+        return self.receipt.updated + self.receipt.unchanged > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +57,10 @@ class Classifier:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._stale = _STALE_SECONDS if store.location.is_local else _STALE_SECONDS_REMOTE
         self._ceilings: dict[str, _Ceiling] = {}
 
-    def prepare(self, ds: Dataset, rows: Sequence[Row], current: CurrentRows) -> Prepared:
+    def prepare(self, ds: Dataset, rows: Sequence[Row], current: Known) -> Prepared:
         """Which of the rows are to be written; of several with one key, the last."""
         if len(rows) == 1:
             return self._single(ds, rows[0], current)
@@ -66,7 +81,7 @@ class Classifier:
             kept[key] = row
         return Prepared(list(kept.values()), Receipt(inserted, updated, unchanged, keys=keys))
 
-    def _single(self, ds: Dataset, row: Row, current: CurrentRows) -> Prepared:
+    def _single(self, ds: Dataset, row: Row, current: Known) -> Prepared:
         key = key_of(ds, row)
         known = self.find(ds, key, row, current)
         if known is None:
@@ -75,11 +90,13 @@ class Classifier:
             return Prepared([row], Receipt(unchanged=1, keys=(key,)))
         return Prepared([row], Receipt(updated=1, keys=(key,)))
 
-    def find(self, ds: Dataset, key: Key, row: Row, current: CurrentRows) -> Row | None:
+    def find(self, ds: Dataset, key: Key, row: Row, current: Known) -> Row | None:
         """The row of that key that this writer knows, or that the cold table holds."""
         found = current.get(ds, key)
-        if found is not None:
-            return found
+        return self.settled(ds, key, row) if found is None else found
+
+    def settled(self, ds: Dataset, key: Key, row: Row) -> Row | None:
+        """The row of that key that the cold table holds; ``row`` has the key's columns."""
         ceiling = self._ceiling(ds)
         if ceiling.is_below(row):
             return None
@@ -88,7 +105,7 @@ class Classifier:
             return None
         return self._store.table(ds.name).find(key)
 
-    def _stored(self, ds: Dataset, rows: Sequence[Row], current: CurrentRows) -> dict[Key, Row]:
+    def _stored(self, ds: Dataset, rows: Sequence[Row], current: Known) -> dict[Key, Row]:
         """The cold rows of those keys that this writer does not know, looked up together."""
         ceiling = self._ceiling(ds)
         asked = [dict(row) for row in rows if current.get(ds, key_of(ds, row)) is None and not ceiling.is_below(row)]
@@ -102,7 +119,7 @@ class Classifier:
 
     def _ceiling(self, ds: Dataset) -> _Ceiling:
         known = self._ceilings.get(ds.name)
-        return self._look(ds) if known is None or time.monotonic() - known.at > _STALE_SECONDS else known
+        return self._look(ds) if known is None or time.monotonic() - known.at > self._stale else known
 
     def _look(self, ds: Dataset) -> _Ceiling:
         state = self._store.table(ds.name).state()

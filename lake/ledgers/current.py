@@ -1,24 +1,29 @@
 """What this process's writer knows of its own latest rows, without asking the disk.
 
-It answers two questions at each write: is this key new, and is the row any different. Rows that
+It answers at each write: is this key new, is the row any different, and what is a change made on top of. Rows that
 were drained are forgotten unless they are still open; then the cold table is asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from operator import itemgetter
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
+from weakref import WeakSet
 
+from lake.errors import UsageError
 from lake.spec import registry
 from lake.spec.dataset import Dataset
+from lake.spec.rows import converter
 from lake.store.drain import is_open
-from lake.store.hot.entry import Row, Stored
+from lake.store.hot.entry import Entry, Row, Stored
 
 Key = tuple[Any, ...]
 
 _KEYS: dict[str, Callable[[Row], Key]] = {}
+_CONVERTERS: dict[str, tuple[Callable[[Any], Any], ...]] = {}
 
 
 def key_of(ds: Dataset, row: Row) -> Key:
@@ -29,72 +34,188 @@ def key_of(ds: Dataset, row: Row) -> Key:
     return found(row)
 
 
+def key_given(ds: Dataset, key: Any) -> Key:
+    """A key as callers give it, a value, a tuple or a dict of its columns, in canonical form.
+
+    Raises:
+        UsageError: it does not have the key's columns.
+        InvalidRowError: one of its values does not fit.
+    """
+    if isinstance(key, Mapping):
+        values = [key.get(name, (ds.defaults or {}).get(name)) for name in ds.key]
+    else:
+        values = list(key) if isinstance(key, tuple) else [key]
+    if len(values) != len(ds.key) or any(v is None for v in values):
+        raise UsageError(f"a key of {ds.name} has {', '.join(ds.key)}", value=key)
+    converters = _CONVERTERS.get(ds.name)
+    if converters is None:
+        converters = _CONVERTERS[ds.name] = tuple(converter(ds, ds.column(name)) for name in ds.key)
+    return tuple(convert(value) for convert, value in zip(converters, values, strict=True))
+
+
 def _single(name: str) -> Callable[[Row], Key]:
     return lambda row: (row[name],)
 
 
+_PROMISED = 2**63 - 1  # the number of a version that waits for the disk: above any that was given out
+
+
+class Version(NamedTuple):
+    """One version of a row: the number it was acknowledged under, and by which writer; "" is this process's own."""
+
+    sequence: int
+    row: Row
+    writer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """A version that waits for the disk, in which entry it is, and the one that it takes the place of."""
+
+    entry: int
+    dataset: str
+    key: Key
+    row: Row
+    before: Version | None
+
+
+class Watch:
+    """Keys of one dataset whose rows have changed since they were last taken from here."""
+
+    def __init__(self, dataset: str) -> None:
+        self.dataset = dataset
+        self.keys: set[Key] = set()
+
+
 class CurrentRows:
-    """Dataset -> key -> (sequence, row), for rows that wait in hot or are open."""
+    """Dataset -> key -> version, for rows that wait in hot or are open.
+
+    ``order`` is held while versions are made of what is here and take their place in the log, so that no two
+    threads fold changes into the same version.
+    """
 
     def __init__(self, stored: Iterable[Stored]) -> None:
-        self._rows: dict[str, dict[Key, tuple[int, Row]]] = {}
+        self.order = Lock()
+        self._rows: dict[str, dict[Key, Version]] = {}
         self._lock = Lock()
+        self._watches: WeakSet[Watch] = WeakSet()
         for entry in stored:
             self.put(registry.get(entry.dataset), entry.rows(), entry.sequence)
 
+    def watch(self, dataset: str) -> Watch:
+        """From now on the keys of a dataset whose rows change, by whomever, for as long as the watch is held."""
+        made = Watch(dataset)
+        with self._lock:
+            self._watches.add(made)
+        return made
+
+    def news(self, watch: Watch) -> set[Key]:
+        """The keys that a watch has gathered, which begins anew."""
+        with self._lock:
+            found, watch.keys = watch.keys, set()
+        return found
+
+    def _changed(self, dataset: str, keys: Iterable[Key]) -> None:
+        for watch in self._watches or ():
+            if watch.dataset == dataset:
+                watch.keys.update(keys)
+
+    def datasets(self) -> list[str]:
+        """Names of the datasets of which rows are known."""
+        with self._lock:
+            return [name for name, rows in self._rows.items() if rows]
+
     def get(self, ds: Dataset, key: Key) -> Row | None:
-        """The latest acknowledged row of that key, None when it is not known here."""
+        """The latest version of that key, None when it is not known here."""
         known = self._rows.get(ds.name)
         found = known.get(key) if known else None
-        return found[1] if found else None
+        return found.row if found else None
 
-    def put(self, ds: Dataset, rows: Iterable[Row], sequence: int) -> None:
-        """Note rows that were acknowledged under ``sequence``."""
+    def put(self, ds: Dataset, rows: Iterable[Row], sequence: int, writer: str = "") -> None:
+        """Note rows that were acknowledged under ``sequence``, unless later versions are known."""
         with self._lock:
             known = self._rows.setdefault(ds.name, {})
             for row in rows:
                 key = key_of(ds, row)
                 before = known.get(key)
-                if before is None or before[0] < sequence:
-                    known[key] = (sequence, row)
+                if before is None or before.sequence < sequence:
+                    known[key] = Version(sequence, row, writer)
+                    self._changed(ds.name, [key])
 
-    def forget(self, settled: Mapping[str, int]) -> None:
-        """Forget rows that are settled up to a number, dataset by dataset, unless they are open."""
+    def promise(self, entries: Iterable[Entry]) -> list[Promise]:
+        """Note versions that are on their way to the disk, so that the next change is made on top of them."""
+        made = []
         with self._lock:
-            for name, upto in settled.items():
+            for number, entry in enumerate(entries):
+                ds = registry.get(entry.dataset)
+                known = self._rows.setdefault(ds.name, {})
+                for row in entry.rows:
+                    key = key_of(ds, row)
+                    made.append(Promise(number, ds.name, key, row, known.get(key)))
+                    known[key] = Version(_PROMISED, row)
+            for name in {promise.dataset for promise in made} if self._watches else ():
+                self._changed(name, [promise.key for promise in made if promise.dataset == name])
+        return made
+
+    def keep(self, promises: Iterable[Promise], sequences: Sequence[int]) -> None:
+        """The versions are durable, each entry under its sequence number."""
+        with self._lock:
+            for promise in promises:
+                known = self._rows[promise.dataset]
+                found = known.get(promise.key)
+                if found is not None and found.row is promise.row:
+                    known[promise.key] = Version(sequences[promise.entry], promise.row)
+
+    def withdraw(self, promises: Sequence[Promise]) -> None:
+        """The versions were refused: what was before holds, unless a later one was made already."""
+        with self._lock:
+            for promise in reversed(promises):
+                known = self._rows[promise.dataset]
+                found = known.get(promise.key)
+                if found is None or found.row is not promise.row:
+                    continue
+                self._changed(promise.dataset, [promise.key])
+                if promise.before is None:
+                    del known[promise.key]
+                else:
+                    known[promise.key] = promise.before
+
+    def forget(self, settled: Mapping[str, Mapping[str, int]]) -> None:
+        """Forget rows that are settled, dataset -> writer -> up to which number, unless they are open."""
+        with self._lock:
+            for name, numbers in settled.items():
                 ds = registry.get(name)
                 known = self._rows.get(name, {})
-                gone = [key for key, (sequence, row) in known.items() if sequence <= upto and not is_open(ds, row)]
-                for key in gone:
+                for key in [k for k, v in known.items() if _is_settled(v, numbers) and not is_open(ds, v.row)]:
                     del known[key]
 
-    def replace(self, ds: Dataset, rows: Iterable[Row]) -> None:
-        """Rows that were settled without going through hot: keep the open ones in place of older versions."""
+    def settled_rows(self, ds: Dataset, settled: Mapping[str, int]) -> list[Row]:
+        """Rows whose newest version known here is in the cold table, where others may have put a later one."""
+        with self._lock:
+            return [v.row for v in self._rows.get(ds.name, {}).values() if _is_settled(v, settled)]
+
+    def renew(self, ds: Dataset, row: Row, settled: Mapping[str, int]) -> bool:
+        """Take in a row of the cold table, unless a version is known that is not settled; whether it was news."""
+        key = key_of(ds, row)
         with self._lock:
             known = self._rows.setdefault(ds.name, {})
-            for row in rows:
-                known.pop(key_of(ds, row), None)
-                if is_open(ds, row):
-                    known[key_of(ds, row)] = (0, row)
+            found = known.get(key)
+            if found is None and not is_open(ds, row):
+                return False
+            if found is not None and (not _is_settled(found, settled) or found.row == row):
+                return False
+            self._changed(ds.name, [key])
+            if is_open(ds, row):
+                known[key] = Version(0, row)
+            else:
+                del known[key]
+            return True
 
     def open_rows(self, ds: Dataset) -> list[Row]:
         """Rows of the dataset whose life goes on."""
         with self._lock:
-            return [row for _, row in self._rows.get(ds.name, {}).values() if is_open(ds, row)]
+            return [v.row for v in self._rows.get(ds.name, {}).values() if is_open(ds, v.row)]
 
 
-class CurrentWithin(CurrentRows):
-    """The rows as a transaction sees them: its own versions, over those outside of it."""
-
-    def __init__(self, outside: CurrentRows) -> None:
-        super().__init__(())
-        self._outside = outside
-
-    def anew(self) -> CurrentWithin:
-        """The rows as they were when the transaction began."""
-        return CurrentWithin(self._outside)
-
-    def get(self, ds: Dataset, key: Key) -> Row | None:
-        """The latest row of that key, None when it is not known here."""
-        found = super().get(ds, key)
-        return self._outside.get(ds, key) if found is None else found
+def _is_settled(version: Version, settled: Mapping[str, int]) -> bool:
+    return version.sequence <= settled.get(version.writer, -1) or not version.sequence

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from lake.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,19 @@ class Receipt:
     updated: int = 0
     unchanged: int = 0
     rejected: int = 0
-    rejections: Sequence[Rejection] = ()
-    keys: Sequence[tuple[Any, ...]] = ()
+    rejections: Sequence[Rejection] = field(default=(), repr=False)
+    keys: Sequence[tuple[Any, ...]] = field(default=(), repr=False)
+
+    @property
+    def id(self) -> str:
+        """The id of the one row that was written: the first column of its key.
+
+        Raises:
+            UsageError: it was not exactly one.
+        """
+        if len(self.keys) != 1:
+            raise UsageError(f"{len(self.keys)} rows were written", where="Receipt.id", todo="See Receipt.keys.")
+        return str(self.keys[0][0])
 
     @property
     def landed(self) -> int:

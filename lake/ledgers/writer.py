@@ -3,69 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from threading import Lock
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import polars as pl
 
-from lake.errors import ClosedError, InvalidRowError, LakeError
-from lake.ledgers.classify import Classifier, Prepared
-from lake.ledgers.current import CurrentRows, CurrentWithin, Key, key_of
+from lake.errors import InvalidRowError, LakeError, UnknownRowError
+from lake.ledgers.classify import Classifier, Known, Prepared
+from lake.ledgers.current import Key, key_given, key_of
+from lake.ledgers.hot import Hot, rows_of
+from lake.ledgers.latest import Latest
 from lake.ledgers.receipt import Receipt, Rejection
+from lake.ledgers.transaction import Fold, Transaction, Transactions, folded
 from lake.spec import registry
 from lake.spec.dataset import Dataset
 from lake.spec.decode import frame_to_rows, rows_to_frame
-from lake.spec.frames import Checked, check_frame
+from lake.spec.frames import Checked, check_frame, dicts
 from lake.spec.rows import row_checker
 from lake.store.cold.order import is_unique_and_ordered
-from lake.store.drain import Drained, Step, ignore, is_open, key_text
+from lake.store.drain import Drained, Step, ignore
 from lake.store.hot.entry import Entry, Row
-from lake.store.hot.log import HotLog
 from lake.store.quarantine import Quarantine
 from lake.store.settler import Settler
 from lake.store.store import Store
 
 BULK_ROWS = 5_000  # from here on a write goes straight to cold: one commit beats so many hot rows
-
-
-@dataclass
-class Pending:
-    """The entries of a transaction, and the rows as it sees them; it takes no more when it has ended."""
-
-    rows: CurrentWithin
-    entries: list[Entry] = field(default_factory=list)
-    ended: bool = False
-
-    def add(self, entries: Sequence[Entry]) -> None:
-        """Keep entries for the end of the transaction."""
-        for entry in entries:
-            self.entries.append(entry)
-            self.rows.put(registry.get(entry.dataset), entry.rows, len(self.entries))
-
-    @contextmanager
-    def savepoint(self) -> Iterator[None]:
-        """What a nested block wrote is forgotten when it raises, also when the outer one goes on."""
-        before, whole = len(self.entries), False
-        try:
-            yield
-            whole = True
-        finally:
-            if not whole:
-                kept, self.entries, self.rows = self.entries[:before], [], self.rows.anew()
-                self.add(kept)
-
-
-@dataclass(frozen=True, slots=True)
-class Hot:
-    """This process's hot log and what it knows of its rows."""
-
-    log: HotLog
-    current: CurrentRows
-    settler: Settler
 
 
 class Writer:
@@ -75,13 +38,13 @@ class Writer:
         self.store = store
         self.quarantine = Quarantine(store.location)
         self._classifier = Classifier(store)
-        self._bot = store.bot_id
+        self.bot = store.bot_id
         self._hot: Hot | None = None
         self._lock = Lock()
-        self._pending: ContextVar[Pending | None] = ContextVar(f"pending-{id(self)}", default=None)
+        self._transactions = Transactions(store.location.uri, lambda: self.hot().current)
 
     def write(self, name: str, data: Any, constants: Mapping[str, Any] | None = None) -> Receipt:
-        """Write rows of a dataset: a dict, a list of dicts, or a Polars, pandas or Arrow table.
+        """Write rows of a dataset: a dict, an iterable of dicts, or a Polars, pandas or Arrow table.
 
         One row that does not fit raises; of many, those that do not fit are quarantined and reported.
 
@@ -91,35 +54,81 @@ class Writer:
         """
         ds = registry.get(name)
         if isinstance(data, Mapping):
-            return self.write_rows(ds, [data], strict=True)
-        if isinstance(data, Sequence) and len(data) < BULK_ROWS:
-            return self.write_rows(ds, data if not constants else [{**constants, **row} for row in data])
-        filled = {"bot_id": self._bot, **(constants or {})} if self._bot and "bot_id" in ds.by_name else constants
-        return self.write_frame(ds, check_frame(ds, data, constants=filled))
+            return self.write_rows(ds, [{**(constants or {}), **data}], strict=True)
+        if isinstance(data, Iterator | Sequence):
+            data = dicts(ds, data)
+            if len(data) < BULK_ROWS:
+                return self.write_rows(ds, data if not constants else [{**constants, **row} for row in data])
+        signed = {"bot_id": self.bot, **(constants or {})} if self.bot and "bot_id" in ds.by_name else constants
+        return self.write_frame(ds, check_frame(ds, data, constants=signed))
 
     def write_rows(self, ds: Dataset, rows: Sequence[Mapping[str, Any]], *, strict: bool = False) -> Receipt:
         """Write rows given one by one, through hot. With ``strict`` the first bad one refuses all."""
         prepared, refused = self._prepare(ds, rows, strict)
-        return self._finish(
-            ds, prepared, self._append([Entry(ds.name, prepared.rows)] if prepared.rows else []), refused
-        )
+        self._land(ds, prepared)
+        return _with_refused(prepared.receipt, refused)
 
     async def write_rows_async(
         self, ds: Dataset, rows: Sequence[Mapping[str, Any]], *, strict: bool = False
     ) -> Receipt:
         """:meth:`write_rows` for asyncio: waits for the disk without blocking the loop."""
         prepared, refused = self._prepare(ds, rows, strict)
-        entries = [Entry(ds.name, prepared.rows)] if prepared.rows else []
-        if self._open_transaction() is not None or not entries:
-            sequences = self._append(entries)
+        if self.open_transaction() is not None or not prepared.rows:
+            self._land(ds, prepared)
         else:
-            sequences = await self.hot().log.append_async(entries)
-        return self._finish(ds, prepared, sequences, refused)
+            entries = [Entry(ds.name, prepared.rows)]
+            async with self.hot().log.turn.held_async() if prepared.replaces else nullcontext():
+                await self.hot().land_async(lambda: entries)
+        return _with_refused(prepared.receipt, refused)
+
+    def change(self, name: str, key: Key, fold: Fold) -> tuple[Row | None, Row | None]:
+        """Make the next version of one row out of its current one; the only way in which rows are patched.
+
+        Nothing that another thread, task or process writes to the row in between is lost: threads and tasks
+        have ``fold`` called again with the later version, and of the processes on a host one has its turn.
+
+        Args:
+            name: of the dataset.
+            key: of the row.
+            fold: takes the current version (None when there is none; as stored: times in microseconds, JSON as
+                text) and returns what changes, a whole new row, or None for no change. It may raise.
+
+        Returns:
+            The version before, and the one it made (None when it made none).
+        """
+        ds = registry.get(name)
+        key, fold = key_given(ds, key), self.signing(ds, fold)
+        transaction = self.open_transaction()
+        if transaction is not None:
+            self.look(ds)
+            return transaction.change(ds, key, fold, self._current(ds, key))
+        current = self.hot().current
+        before: Row | None = None
+        after: Row | None = None
+
+        def plan() -> list[Entry]:
+            nonlocal before, after
+            before = current.get(ds, key) or stored
+            after = folded(ds, before, fold)
+            return [] if after is None else [Entry(ds.name, [after])]
+
+        with self.hot().log.turn.held():
+            self.look(ds)
+            stored = self._current(ds, key)
+            self.hot().land(plan)
+        return before, after
+
+    def look(self, ds: Dataset) -> bool:
+        """Take in what others wrote of a dataset; whether its cold table has changed."""
+        changed = self.hot().latest.look(ds)
+        if changed:
+            self._classifier.look_again()
+        return changed
 
     def write_frame(self, ds: Dataset, checked: Checked) -> Receipt:
         """Write a checked frame: through hot when small or inside a transaction, else straight to cold."""
         rejections = self._refuse(ds, checked.bad)
-        if checked.good.height < BULK_ROWS or self._open_transaction() is not None:
+        if checked.good.height < BULK_ROWS or self.open_transaction() is not None:
             receipt = self.write_checked_rows(ds, frame_to_rows(ds, checked.good))
         else:
             receipt = self.bulk(ds, checked.good)
@@ -128,96 +137,71 @@ class Writer:
     def write_checked_rows(self, ds: Dataset, rows: Sequence[Row]) -> Receipt:
         """Write rows that are canonical already, through hot."""
         prepared = self._classifier.prepare(ds, rows, self._rows())
-        return self._finish(ds, prepared, self._append([Entry(ds.name, prepared.rows)] if prepared.rows else []), [])
+        self._land(ds, prepared)
+        return prepared.receipt
 
     def bulk(self, ds: Dataset, frame: pl.DataFrame) -> Receipt:
         """Write canonical rows straight to the cold table, in one commit."""
+        ordered = is_unique_and_ordered(ds, frame)
         unique = frame
-        if not is_unique_and_ordered(ds, frame):
+        if not ordered:
             unique = frame.unique(subset=list(ds.key), keep="last", maintain_order=True)
         if self.store.waiting_writers([ds.name]):
             self.drain(every_writer=True)  # what was written before must not override what is written now
-        landed = self.store.table(ds.name).upsert(unique)
+        landed = self.store.table(ds.name).upsert(unique, ordered=ordered)
         self._classifier.look_again()
         if landed is None:
             raise LakeError("a bulk write was taken for a drain", where=ds.name)
         if self.store.has_writer():
-            self._renew_open_rows(ds, unique)
+            self.hot().latest.look(ds)
         return Receipt(landed.inserted, landed.updated, landed.unchanged + frame.height - unique.height)
-
-    def _renew_open_rows(self, ds: Dataset, settled: pl.DataFrame) -> None:
-        """Open rows stay at hand over a drain; a bulk write passed them by, and they must not be stale."""
-        hot = self.hot()
-        known = [dict(row) for row in hot.current.open_rows(ds)]
-        if not known:
-            return
-        key = list(ds.key)
-        touched = settled.join(rows_to_frame(ds, known).select(key), on=key, how="semi")
-        rows = frame_to_rows(ds, touched) if touched.height else []
-        opened = {key_text(ds, row): (0, Entry(ds.name, [row]).payload()) for row in rows if is_open(ds, row)}
-        hot.log.settle(ds.name, -1, opened, [key_text(ds, row) for row in rows])
-        hot.current.replace(ds, rows)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Writes inside land together or, when the block raises, not at all."""
-        outer = self._open_transaction()
-        if outer is not None:
-            with outer.savepoint():
-                yield
-            return
-        pending = Pending(CurrentWithin(self.hot().current))
-        token = self._pending.set(pending)
-        try:
+        with self._transactions.collecting() as made:
             yield
-        finally:
-            pending.ended = True
-            self._pending.reset(token)
-        if pending.entries:
-            self._note(pending.entries, self.hot().log.append(pending.entries))
+        if made is None or not made.entries:
+            return
+        with self.hot().log.turn.held() if made.changes else nullcontext():
+            self._look_at(made)
+            self.hot().land(made.settled_entries)
 
     @asynccontextmanager
     async def transaction_async(self) -> AsyncIterator[None]:
         """:meth:`transaction` for asyncio."""
-        outer = self._open_transaction()
-        if outer is not None:
-            with outer.savepoint():
-                yield
-            return
-        pending = Pending(CurrentWithin(self.hot().current))
-        token = self._pending.set(pending)
-        try:
+        with self._transactions.collecting() as made:
             yield
-        finally:
-            pending.ended = True
-            self._pending.reset(token)
-        if pending.entries:
-            self._note(pending.entries, await self.hot().log.append_async(pending.entries))
+        if made is None or not made.entries:
+            return
+        async with self.hot().log.turn.held_async() if made.changes else nullcontext():
+            self._look_at(made)
+            await self.hot().land_async(made.settled_entries)
 
-    def _open_transaction(self) -> Pending | None:
-        """The transaction that a write is part of.
+    def _look_at(self, made: Transaction) -> None:
+        """Take in what others wrote of the datasets in which it changes rows."""
+        changed = [self.look(ds) for ds in {change.ds.name: change.ds for change in made.changes}.values()]
+        if any(changed):
+            made.renew(lambda ds, key: self._classifier.settled(ds, key, dict(zip(ds.key, key, strict=True))))
 
-        Raises:
-            ClosedError: it has ended; a task or thread that it started writes after it.
-        """
-        pending = self._pending.get()
-        if pending is not None and pending.ended:
-            raise ClosedError(
-                "the transaction has ended",
-                where=self.store.location.uri,
-                todo="Wait inside its block for the tasks that write in it, or start them outside.",
-            )
-        return pending
+    def open_transaction(self) -> Transaction | None:
+        """The transaction that a write is part of; raises ClosedError when it has ended."""
+        return self._transactions.open()
 
-    def _rows(self) -> CurrentRows:
+    def _rows(self) -> Known:
         """What is known of rows where this write stands: inside a transaction, or outside of any."""
-        pending = self._open_transaction()
-        return self.hot().current if pending is None else pending.rows
+        return self.open_transaction() or self.hot().current
 
-    def _note(self, entries: Sequence[Entry], sequences: Sequence[int]) -> None:
-        for entry, sequence in zip(entries, sequences, strict=True):
-            self.hot().current.put(registry.get(entry.dataset), entry.rows, sequence)
-        self.hot().settler.wrote(sum(len(entry.rows) for entry in entries))
+    def _land(self, ds: Dataset, prepared: Prepared) -> None:
+        if not prepared.rows:
+            return
+        entries = [Entry(ds.name, prepared.rows)]
+        transaction = self.open_transaction()
+        if transaction is not None:
+            transaction.write(entries)
+            return
+        with self.hot().log.turn.held() if prepared.replaces else nullcontext():
+            self.hot().land(lambda: entries)
 
     def hot(self) -> Hot:
         """This process's hot log, opened at the first write."""
@@ -230,7 +214,8 @@ class Writer:
                 log = self.store.writer()
                 settings = self.store.settings
                 settler = Settler(self.drain, seconds=settings.drain_seconds, rows=settings.drain_rows)
-                self._hot = Hot(log, _current(log), settler)
+                current = rows_of(log)
+                self._hot = Hot(log, current, Latest(self.store, log, current), settler)
             return self._hot
 
     def close(self) -> None:
@@ -241,23 +226,58 @@ class Writer:
 
     def current(self, ds: Dataset, key: Key) -> Row | None:
         """The newest version of a row that this writer knows or the lake holds; None when there is none."""
-        row = dict(zip(ds.key, key, strict=True))
-        return self._classifier.find(ds, key, row, self._rows())
+        return self._current(ds, key_given(ds, key))
+
+    def _current(self, ds: Dataset, key: Key) -> Row | None:
+        return self._classifier.find(ds, key, dict(zip(ds.key, key, strict=True)), self._rows())
+
+    def patch(self, name: str, key: Any, changes: Mapping[str, Any]) -> Receipt:
+        """Change some columns of one row.
+
+        Raises:
+            UnknownRowError: there is no such row.
+            InvalidRowError: a value does not fit.
+        """
+        ds = registry.get(name)
+        given = key_given(ds, key)
+
+        def fold(row: Row | None) -> Mapping[str, Any]:
+            if row is None:
+                raise UnknownRowError("no such row", where=name, value=key, todo="Write it whole first.")
+            return changes
+
+        before, after = self.change(name, given, fold)
+        return Receipt(unchanged=1, keys=(given,)) if before == after else Receipt(updated=1, keys=(given,))
+
+    def open_rows(self, name: str) -> list[Row]:
+        """Every row of the lake whose life goes on, in its newest version: open trades, active phantoms, ...
+
+        With a bot id, only the rows of that bot.
+        """
+        rows = self.hot().latest.open_rows(registry.get(name))
+        return [row for row in rows if row.get("bot_id", "") == self.bot] if self.bot else rows
+
+    def shown(self, name: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
+        """Rows as reads give them: every column, times aware."""
+        frame = rows_to_frame(registry.get(name), [dict(row) for row in rows])
+        found: list[dict[str, Any]] = frame.drop("period", strict=False).to_dicts()
+        return found
 
     def drain(self, *, every_writer: bool = False, step: Step = ignore) -> Drained:
         """Drain hot logs into the cold tables."""
         done = self.store.drain(every_writer=every_writer, step=step)
         self._classifier.look_again()
         if self._hot is not None:
-            self._hot.current.forget(self._hot.log.settled())
+            self._hot.latest.let_go()
+            self._hot.log.gauge.save()
         return done
 
     def _prepare(
         self, ds: Dataset, rows: Sequence[Mapping[str, Any]], strict: bool
     ) -> tuple[Prepared, list[Rejection]]:
         check = row_checker(ds)
-        if self._bot and "bot_id" in ds.by_name:
-            rows = [row if row.get("bot_id") else {**row, "bot_id": self._bot} for row in rows]
+        if self.bot and "bot_id" in ds.by_name:
+            rows = [self._signed(row) for row in rows]
         good, refused = [], []
         for row in rows:
             try:
@@ -270,6 +290,21 @@ class Writer:
             self.quarantine.add(ds.name, [(r.row, r.reason) for r in refused])
         return self._classifier.prepare(ds, good, self._rows()), refused
 
+    def _signed(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The row with this lake's bot as its writer, unless it names another."""
+        return row if row.get("bot_id") else {**row, "bot_id": self.bot}
+
+    def signing(self, ds: Dataset, fold: Fold) -> Fold:
+        """The fold, with this lake's bot as the writer of a row that it makes anew."""
+        if not self.bot or "bot_id" not in ds.by_name:
+            return fold
+
+        def signed(known: Row | None) -> Mapping[str, Any] | None:
+            made = fold(known)
+            return made if made is None or known is not None else self._signed(made)
+
+        return signed
+
     def _with_first_times(self, ds: Dataset, given: Mapping[str, Any], row: dict[str, Any]) -> dict[str, Any]:
         """A time that the clock filled in is the first version's: writing a row again does not make it newer."""
         names = [n for n, v in (ds.defaults or {}).items() if v == "now" and n not in ds.key and given.get(n) is None]
@@ -277,24 +312,6 @@ class Writer:
             known = self._classifier.find(ds, key_of(ds, row), row, self._rows()) or {}
             row.update((n, known[n]) for n in names if n in known)
         return row
-
-    def _append(self, entries: list[Entry]) -> list[int]:
-        if not entries:
-            return []
-        pending = self._open_transaction()
-        if pending is not None:
-            pending.add(entries)
-            return []
-        return self.hot().log.append(entries)
-
-    def _finish(self, ds: Dataset, prepared: Prepared, sequences: list[int], refused: list[Rejection]) -> Receipt:
-        if sequences:
-            hot = self.hot()
-            hot.current.put(ds, prepared.rows, sequences[-1])
-            hot.settler.wrote(len(prepared.rows))
-        if not refused:
-            return prepared.receipt
-        return prepared.receipt + Receipt(rejected=len(refused), rejections=refused)
 
     def _refuse(self, ds: Dataset, bad: pl.DataFrame) -> list[Rejection]:
         if bad.is_empty():
@@ -305,11 +322,5 @@ class Writer:
         return refused
 
 
-_known: WeakKeyDictionary[HotLog, CurrentRows] = WeakKeyDictionary()
-
-
-def _current(log: HotLog) -> CurrentRows:
-    """What is known of a log's rows, shared by all who write to it."""
-    if log not in _known:
-        _known[log] = CurrentRows(log.recall())
-    return _known[log]
+def _with_refused(receipt: Receipt, refused: list[Rejection]) -> Receipt:
+    return receipt + Receipt(rejected=len(refused), rejections=refused) if refused else receipt

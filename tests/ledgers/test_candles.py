@@ -13,7 +13,14 @@ import pyarrow as pa
 import pytest
 
 import lake
-from lake.errors import InvalidRowError, InvalidTimeError, UnknownColumnError, UnknownTimeframeError, UsageError
+from lake.errors import (
+    InvalidRowError,
+    InvalidTimeError,
+    UnknownColumnError,
+    UnknownSymbolError,
+    UnknownTimeframeError,
+    UsageError,
+)
 from lake.kernels import market
 
 START = 1_767_225_600_000_000
@@ -177,7 +184,9 @@ def test_read_takes_a_half_open_range_and_any_columns(lk: lake.Lake) -> None:
     found = lk.candles.read("A", "1m", start=FIRST + timedelta(minutes=5995), end=end, columns=["open_time"])
     assert found.columns == ["open_time"]
     assert found["open_time"].to_list() == [FIRST + timedelta(minutes=m) for m in range(5995, 6005)]
-    assert lk.candles.read(["A", "B"], "1m").height == 6010
+    with pytest.raises(UnknownSymbolError, match=r"no candles of it are held \(got 'B'\)"):
+        lk.candles.read(["A", "B"], "1m")
+    assert lk.candles.read("A", "1h").is_empty()
     with pytest.raises(UsageError, match="start is not before end"):
         lk.candles.read("A", "1m", start=end, end=FIRST)
     with pytest.raises(UnknownColumnError, match="no column 'rsi'"):

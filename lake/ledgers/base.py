@@ -1,0 +1,85 @@
+"""What every ledger is: words for writing and asking about one dataset, over one writer and one query engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lake.errors import UnknownRowError, UsageError
+from lake.ledgers.current import Key, key_given
+from lake.ledgers.receipt import Receipt
+from lake.ledgers.writer import Writer
+from lake.query.engine import Engine
+from lake.spec import registry
+from lake.spec.dataset import Dataset
+from lake.spec.rows import row_checker
+from lake.store.hot.entry import Row
+
+
+class Ledger:
+    """One dataset's vocabulary.
+
+    Rows that a method takes may be given as a dict, as keyword arguments, or both.
+    """
+
+    dataset: str
+
+    def __init__(self, writer: Writer, engine: Engine) -> None:
+        self._writer = writer
+        self._engine = engine
+        self._ds = registry.get(self.dataset)
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """The row of that id as the lake holds it now, times aware and JSON as text; None when there is none."""
+        wanted = list(key_given(self._ds, key))
+        found = self._engine.frame(f"SELECT * FROM {self.dataset} WHERE {self._ds.key[0]} = ?", wanted)
+        return found.row(0, named=True) if found.height else None
+
+    def patch(self, key: str, /, **changes: Any) -> Receipt:
+        """Change some columns of one row; None takes a value away, unknown fields are kept in extra.
+
+        Raises:
+            UnknownRowError: there is no such row.
+            InvalidRowError: a value does not fit.
+        """
+        return self._writer.patch(self.dataset, key, changes)
+
+    def _insert(self, row: Mapping[str, Any]) -> Receipt:
+        return self._writer.write_rows(self._ds, [row], strict=True)
+
+    def _unknown(self, key: Any) -> UnknownRowError:
+        return UnknownRowError(f"no such row in {self.dataset}", where=self._ds.key[0], value=key)
+
+
+def given(row: Mapping[str, Any] | None, more: Mapping[str, Any]) -> dict[str, Any]:
+    """A row given as a dict, as keyword arguments, or both; the arguments win.
+
+    Raises:
+        UsageError: neither, or something that is no dict.
+    """
+    if row is not None and not isinstance(row, Mapping):
+        raise UsageError("a row is a dict", value=row, todo="Give {column: value}, or keyword arguments.")
+    whole = {**(row or {}), **more}
+    if not whole:
+        raise UsageError("a row without any value", todo="Give {column: value}, or keyword arguments.")
+    return whole
+
+
+def stated(ds: Dataset, row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row that is given states of a known one: no defaults, no nulls; its values are checked.
+
+    Raises:
+        InvalidRowError: a value does not fit.
+    """
+    whole = row_checker(ds)(row)
+    other_names = {name for name in row if str(name).lower() in ds.time_aliases}
+    names = {name for name in row if row[name] is not None} | ({ds.event_time} if other_names else set())
+    unknown = {name: row[name] for name in names - ds.by_name.keys() - other_names}
+    return {name: value for name, value in whole.items() if name in names} | unknown
+
+
+def changed(key: Key, before: Row | None, after: Row | None) -> Receipt:
+    """The receipt of a change of one row."""
+    if after is None or before == after:
+        return Receipt(unchanged=1, keys=(key,))
+    return Receipt(inserted=1, keys=(key,)) if before is None else Receipt(updated=1, keys=(key,))

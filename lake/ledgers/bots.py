@@ -1,0 +1,243 @@
+"""Bots: their configuration with its history, state to restart from, guards, metrics and daily figures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from threading import RLock
+from typing import Any
+
+import orjson
+import polars as pl
+
+from lake.clock import now_micros
+from lake.errors import LifeCycleError, UsageError
+from lake.kernels.guards import drawdown
+from lake.ledgers import daily_figures
+from lake.ledgers.base import Ledger, changed, given
+from lake.ledgers.newest_state import NewestStates
+from lake.ledgers.receipt import Receipt
+from lake.ledgers.writer import Writer
+from lake.query.engine import Engine
+from lake.query.read import read
+from lake.spec import registry
+from lake.spec.patch import folder
+from lake.spec.times import from_micros, to_micros
+from lake.store.hot.entry import Row
+
+_STATES = registry.get("bot_states")
+_RUNNING = ("is_running", "started_at", "stopped_at")  # what it does, not how it is configured
+
+
+class Bots(Ledger):
+    """Configures bots, keeps their state, and halts them; ``lk.bots``.
+
+    Where a bot id is left out it is the one that the lake was opened with.
+    """
+
+    dataset = "bot_configs"
+
+    def __init__(self, writer: Writer, engine: Engine) -> None:
+        super().__init__(writer, engine)
+        self._newest = NewestStates(writer.store)
+        self._lock = RLock()  # a state is made on top of the one before it
+
+    def configure(self, bot_id: str | None = None, /, **config: Any) -> Receipt:
+        """Set columns of a bot's configuration; the others stay, and what was before is kept in its history.
+
+        The same again changes nothing. None takes a value away.
+
+        Raises:
+            InvalidRowError: a value does not fit.
+            UsageError: nothing is given, or ``history``, which the lake writes.
+        """
+        bot, said = self._bot(bot_id), given(None, config)
+        if "history" in said:
+            raise UsageError("the history is kept by the lake", where="bots.configure")
+        said.setdefault("updated_at", now_micros())
+
+        def fold(known: Row | None) -> Mapping[str, Any] | None:
+            if known is None:
+                return {**said, "bot_id": bot}
+            made = folder(self._ds)(known, said)
+            if {**made, "updated_at": 0} == {**known, "updated_at": 0}:
+                return None
+            if all(
+                made.get(n) == known.get(n) for n in made.keys() | known.keys() if n not in (*_RUNNING, "updated_at")
+            ):
+                return said
+            before = {n: v for n, v in known.items() if n != "history"}
+            return {**said, "history": [*orjson.loads(known.get("history", "[]")), before]}
+
+        return changed((bot,), *self._writer.change("bot_configs", (bot,), fold))
+
+    def history(self, bot_id: str | None = None) -> list[dict[str, Any]]:
+        """Every configuration that a bot had, oldest first; the last is the one it has now.
+
+        They are kept in the row itself, so compaction, vacuum and retention take none away.
+        """
+        known = self._config(self._bot(bot_id))
+        if known is None:
+            return []
+        now = {name: value for name, value in known.items() if name != "history"}
+        shown = self._writer.shown("bot_configs", [*orjson.loads(known.get("history", "[]")), now])
+        return [{name: value for name, value in row.items() if name != "history"} for row in shown]
+
+    def start(self, bot_id: str | None = None, *, at: Any = None) -> Receipt:
+        """Say that a bot runs from now on."""
+        return self._run(self._bot(bot_id), {"is_running": True, "started_at": _moment(at)})
+
+    def stop(self, bot_id: str | None = None, *, at: Any = None) -> Receipt:
+        """Say that a bot runs no more."""
+        return self._run(self._bot(bot_id), {"is_running": False, "stopped_at": _moment(at)})
+
+    def _run(self, bot: str, said: Mapping[str, Any]) -> Receipt:
+        def fold(known: Row | None) -> Mapping[str, Any] | None:
+            if known is None:
+                raise self._unknown(bot)
+            return None if known.get("is_running") is said["is_running"] else said
+
+        return changed((bot,), *self._writer.change("bot_configs", (bot,), fold))
+
+    def save_state(
+        self, bot_id: str | None = None, /, state: Any = None, *, equity: float | None = None, **fields: Any
+    ) -> Receipt:
+        """Save a snapshot to restart from, and look at the drawdown guard.
+
+        Peak equity and drawdown follow from the equity and the snapshot before; without an equity they follow from
+        the bot's configured capital and ``total_pnl``, else they stay. When the drawdown reaches the configured
+        ``drawdown_guard_pct`` trading is halted, with the reason, and stays so until :meth:`resume`.
+
+        Args:
+            bot_id: the bot.
+            state: the bot's own state, anything that JSON can hold.
+            equity: the bot's money now, in the quote currency.
+            fields: other columns; ``snapshot_time`` is now when left out.
+
+        Raises:
+            InvalidRowError: a value does not fit.
+            UsageError: an equity that is no finite number, or no bot id.
+        """
+        bot = self._bot(bot_id)
+        for name, value in (("equity", equity), ("total_pnl", fields.get("total_pnl"))):
+            if value is not None and (type(value) not in {int, float} or not math.isfinite(value)):
+                raise UsageError("a finite number is wanted", where=name, value=value)
+        with self._lock:
+            row = {"snapshot_time": now_micros(), **fields, "bot_id": bot, "state": state}
+            before = self._newest.find(bot) or {}
+            return self._writer.write_rows(_STATES, [{**self._guarded(row, before, equity), **row}], strict=True)
+
+    def _guarded(self, row: Mapping[str, Any], before: Row, equity: float | None) -> dict[str, Any]:
+        """Peak, drawdown and halt of a snapshot, on top of the one before it."""
+        kept = ("peak_equity", "current_drawdown_pct", "trading_halted", "halt_reason")
+        found = {name: before[name] for name in kept if name in before}
+        config = self._config(row["bot_id"]) or {}
+        if equity is None and "capital" in config and row.get("total_pnl") is not None:
+            equity = config["capital"] + float(row["total_pnl"])
+        if equity is not None:
+            peak, percent = drawdown(equity, before.get("peak_equity"))
+            found.update(peak_equity=peak, current_drawdown_pct=percent)
+            guard = config.get("drawdown_guard_pct")
+            if guard and percent >= guard and not before.get("trading_halted"):
+                found.update(trading_halted=True, halt_reason=f"drawdown {percent:.2f} % reached the guard {guard:g} %")
+        return {"trading_halted": False, **found}
+
+    def resume(self, bot_id: str | None = None, reason: str = "", *, at: Any = None) -> Receipt:
+        """Let a halted bot trade again: the peak is its equity from now on, so that the guard measures anew.
+
+        Raises:
+            LifeCycleError: it is not halted.
+            UnknownRowError: it has no state.
+        """
+        bot = self._bot(bot_id)
+        with self._lock:
+            before = self._newest.find(bot)
+            if before is None:
+                raise self._unknown(bot)
+            if not before.get("trading_halted"):
+                raise LifeCycleError("trading is not halted", where=f"bots, {bot}")
+            now = max(_moment(at), before["snapshot_time"] + 1)
+            row = {**before, "snapshot_time": now, "trading_halted": False, "halt_reason": f"resumed: {reason}"}
+            if "peak_equity" in before:
+                row["peak_equity"] = before["peak_equity"] * (1 - before.get("current_drawdown_pct", 0.0) / 100.0)
+                row["current_drawdown_pct"] = 0.0
+            return self._writer.write_rows(_STATES, [row], strict=True)
+
+    def latest_state(self, bot_id: str | None = None) -> dict[str, Any] | None:
+        """The newest snapshot of a bot, its ``state`` as it was given; None when there is none."""
+        found = self._newest.find(self._bot(bot_id))
+        if found is None:
+            return None
+        row = {column.name: found.get(column.name) for column in _STATES.columns}
+        state = None if row["state"] is None else orjson.loads(row["state"])
+        return {**row, "snapshot_time": from_micros(found["snapshot_time"]), "state": state}
+
+    def metric(self, bot_id: str | None = None, /, **fields: Any) -> Receipt:
+        """Note a bot's figures of one moment: price, position, unrealized_pnl, indicators, ...; ``time`` is now."""
+        return self._writer.write_rows(
+            registry.get("bot_metrics"), [{**fields, "bot_id": self._bot(bot_id)}], strict=True
+        )
+
+    def status(self, bot_id: str | None = None) -> pl.DataFrame:
+        """How bots stand: configuration, newest state, guard; the view bot_status. All bots when none is named."""
+        return read(self._engine, "bot_status", None if bot_id is None else {"bot_id": bot_id})
+
+    def performance(self, day: date | str, bot_id: str | None = None, *, time_zone: str = "UTC") -> pl.DataFrame:
+        """The figures of one day, and of all days up to it, computed from the trades: a row for each bot.
+
+        Of one mode, the same on all days of a bot: ``live`` if it ever closed a live trade with a known result, else
+        ``paper``; trades of the other mode are in no figure. The Sharpe ratio is the one that trade_statistics_by_bot
+        shows at the day's end. ``max_drawdown`` is in % of capital and peak, trade by trade up
+        to that day: bot_performance's ``max_drawdown_percent``; it is NULL unless the bot's capital is configured.
+
+        Args:
+            day: in the zone.
+            bot_id: only this bot; every bot that had closed a trade by then when left out.
+            time_zone: such as Europe/Berlin.
+
+        Raises:
+            UsageError: no such day or zone.
+        """
+        found = daily_figures.of_days(self._engine, day, day, time_zone)
+        return found if bot_id is None else found.filter(pl.col("bot_id") == bot_id)
+
+    def snapshot_performance(self, day: date | str, bot_id: str | None = None, *, time_zone: str = "UTC") -> Receipt:
+        """Write :meth:`performance` of any day to performance_snapshots: one row for a bot and day, however often."""
+        rows = self.performance(day, bot_id, time_zone=time_zone).to_dicts()
+        return self._writer.write_rows(registry.get("performance_snapshots"), rows, strict=True)
+
+    def refresh_snapshots(self, since: date | str | None = None, *, time_zone: str = "UTC") -> Receipt:
+        """Bring performance_snapshots up to date: write the days that are missing, and those whose figures changed.
+
+        Each bot has a row for every day from its first closing to yesterday. A day changes when one of its trades, or
+        one before, is corrected, comes in late, or when the bot closes its first live trade. A second run changes
+        nothing.
+
+        Args:
+            since: only from this day on; at the earliest from the one that the settings retain the dataset from.
+            time_zone: such as Europe/Berlin.
+
+        Raises:
+            UsageError: no such day or zone.
+        """
+        figures = daily_figures.of_days(self._engine, since, None, time_zone)
+        kept = self._writer.store.settings.retention_days.get("performance_snapshots")
+        if kept is not None:
+            figures = figures.filter(pl.col("date") >= datetime.now(UTC).date() - timedelta(days=kept))
+        stored = read(self._engine, "performance_snapshots")
+        rows = daily_figures.outdated(figures, stored)
+        return self._writer.write("performance_snapshots", rows) + Receipt(unchanged=figures.height - rows.height)
+
+    def _config(self, bot: str) -> Row | None:
+        return self._writer.change("bot_configs", (bot,), lambda _: None)[0]
+
+    def _bot(self, bot_id: Any) -> str:
+        bot = str(bot_id) if isinstance(bot_id, int) else bot_id or self._writer.bot
+        if not isinstance(bot, str) or not bot:
+            raise UsageError("which bot?", where="bot_id", todo="Name it, or open the lake with a bot_id.")
+        return bot
+
+
+def _moment(at: Any) -> int:
+    return now_micros() if at is None else to_micros(at, where="at")

@@ -1,0 +1,89 @@
+"""A bot's figures of one day, or of every day so far, computed from its trades."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from lake.errors import UsageError
+from lake.query.engine import Engine
+
+_KEY = ("bot_id", "date")
+_MONEY = ("daily_pnl", "total_pnl", "sharpe_ratio", "max_drawdown", "win_rate")
+_SAME = 1e-9  # sums of the same results differ by less, however they are added up
+_SQL = """
+WITH closings AS MATERIALIZED (
+    SELECT * FROM bot_performance WHERE trades > 0 AND mode IN ('live', 'paper')
+), bots AS (
+    SELECT bot_id, min(date) AS first_day, min(mode) AS mode  -- live, if it has any such trade
+    FROM closings
+    GROUP BY bot_id
+), days AS (
+    SELECT bot_id, mode, unnest(generate_series(greatest(first_day, ?::DATE), ?::DATE, INTERVAL 1 DAY))::DATE AS date
+    FROM bots
+)
+SELECT d.bot_id, d.date, d.mode,
+    CASE WHEN c.date = d.date THEN c.daily_pnl ELSE 0 END AS daily_pnl,
+    coalesce(c.total_pnl, 0) AS total_pnl,
+    CASE WHEN c.date = d.date THEN c.trades ELSE 0 END AS trades,
+    CASE WHEN c.date = d.date THEN c.wins ELSE 0 END AS wins,
+    CASE WHEN c.date = d.date THEN c.losses ELSE 0 END AS losses,
+    CASE WHEN c.date = d.date THEN c.win_rate END AS win_rate,
+    c.sharpe_ratio, c.max_drawdown_percent AS max_drawdown
+FROM days AS d
+ASOF LEFT JOIN closings AS c ON d.bot_id = c.bot_id AND d.mode = c.mode AND d.date >= c.date
+ORDER BY d.date, d.bot_id"""
+
+
+def of_days(engine: Engine, first: date | str | None, last: date | str | None, time_zone: str) -> pl.DataFrame:
+    """One row for each day and each bot that had closed a trade by its end, in the columns of performance_snapshots.
+
+    Args:
+        engine: of the lake.
+        first: the first day; that of the first closing when left out.
+        last: the last day; yesterday when left out.
+        time_zone: in which days begin and end.
+
+    Raises:
+        UsageError: no such day or zone.
+    """
+    zone = _zone(time_zone)
+    until = datetime.now(UTC).astimezone(zone).date() - timedelta(days=1) if last is None else _day(last)
+    since = date.min if first is None else _day(first)
+    return engine.frame(_SQL, [since, until], {"time_zone": time_zone})
+
+
+def outdated(figures: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
+    """The rows of the figures that are not stored, or stored with others."""
+    known = stored.select(pl.col(*_KEY), *(pl.col(n).alias(f"{n}_stored") for n in figures.columns if n not in _KEY))
+    joined = figures.join(known.with_columns(found=True), on=_KEY, how="left")
+    same = [
+        _alike(name) if name in _MONEY else pl.col(name).eq_missing(pl.col(f"{name}_stored"))
+        for name in figures.columns
+        if name not in _KEY
+    ]
+    return joined.filter(pl.col("found").is_null() | ~pl.all_horizontal(same)).select(figures.columns)
+
+
+def _alike(name: str) -> pl.Expr:
+    mine, theirs = pl.col(name), pl.col(f"{name}_stored")
+    near = (mine - theirs).abs() <= _SAME * pl.max_horizontal(mine.abs(), theirs.abs(), 1.0)
+    return near.fill_null(mine.is_null() & theirs.is_null())
+
+
+def _day(day: date | str) -> date:
+    try:
+        return date.fromisoformat(day) if isinstance(day, str) else date(day.year, day.month, day.day)
+    except (ValueError, AttributeError):
+        raise UsageError("no such day", value=day, todo="Give a date, such as 2026-03-01.") from None
+
+
+def _zone(time_zone: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(time_zone)
+    except (OSError, LookupError, ValueError, TypeError):
+        raise UsageError(
+            "no such time zone", where="time_zone", value=time_zone, todo="Such as Europe/Berlin."
+        ) from None

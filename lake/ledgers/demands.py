@@ -1,0 +1,86 @@
+"""What the steps of a life cycle demand of a row: numbers that an exchange would not go without."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lake.errors import InvalidRowError, LifeCycleError
+from lake.spec.dataset import Dataset, Type
+from lake.spec.rows import converter
+
+
+def refuse_nan(ds: Dataset, given: Mapping[str, Any]) -> None:
+    """Refuse NaN among the numbers that are given to one step: it is a mistake there, and not an unknown value.
+
+    Raises:
+        InvalidRowError: a number is NaN.
+    """
+    for name, value in given.items():
+        if not _is_nan(value):  # asked first: a set of types takes ten times as long
+            continue
+        column = ds.by_name.get(name)
+        if column is not None and column.type in {Type.FLOAT, Type.INT}:
+            where = f"{ds.name}.{name}"
+            raise InvalidRowError(
+                "not a number", where=where, value=value, todo="Leave it out, or give None, when it is not known."
+            )
+
+
+def demand(ds: Dataset, row: Mapping[str, Any], step: str, names: Iterable[str]) -> None:
+    """Refuse a row that lacks a value which a step needs, or has 0 for a number.
+
+    Args:
+        ds: its dataset.
+        row: as checked.
+        step: such as ``an open trade``.
+        names: of columns.
+
+    Raises:
+        InvalidRowError: a value is missing, or 0.
+    """
+    for name in names:
+        value = row.get(name)
+        if value is None:
+            raise InvalidRowError(f"{step} has one", where=f"{ds.name}.{name}", todo=f"Give {name!r}.")
+        if ds.column(name).type is Type.FLOAT and not value > 0:
+            raise InvalidRowError(
+                f"{step} has one above 0", where=f"{ds.name}.{name}", value=value, todo="Give a number above 0."
+            )
+
+
+def refuse_another(
+    ds: Dataset, known: Mapping[str, Any], given: Mapping[str, Any], names: Iterable[str], bot: str = ""
+) -> None:
+    """Refuse what is said of another thing under the id of a known one: it would take its place.
+
+    What is not known yet may be told, and what is not given says nothing.
+
+    Args:
+        ds: its dataset.
+        known: the row that has the id.
+        given: what is said.
+        names: of the columns, beside bot_id, that tell one thing from another.
+        bot: whose word it is, unless ``given`` says it.
+
+    Raises:
+        InvalidRowError: a value does not fit.
+        LifeCycleError: a value differs.
+    """
+    said = {"bot_id": given.get("bot_id") or bot, **{name: given.get(name) for name in names}}
+    for name, value in said.items():
+        if value in (None, "") or known.get(name) in (None, ""):
+            continue
+        found = converter(ds, ds.column(name))(value)
+        if found != known[name]:
+            raise LifeCycleError(
+                f"another one has this id, and its {name} is {known[name]!r}",
+                where=f"{ds.name}.{name}, {known[ds.key[0]]}",
+                value=value,
+                todo="Give each its own id, or leave the id out; a mistake is mended with patch.",
+            )
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)

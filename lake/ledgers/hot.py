@@ -1,0 +1,78 @@
+"""This process's hot log with what is known of its rows: entries take their place in it, then wait for the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+from lake.errors import LakeError
+from lake.ledgers.current import CurrentRows, Promise
+from lake.ledgers.latest import Latest
+from lake.store.hot.entry import Entry
+from lake.store.hot.log import HotLog
+from lake.store.settler import Settler
+
+Plan = Callable[[], Sequence[Entry]]
+_known: WeakKeyDictionary[HotLog, CurrentRows] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True, slots=True)
+class Hot:
+    """The hot log, the rows that are known of it and kept true, and the thread that drains it."""
+
+    log: HotLog
+    current: CurrentRows
+    latest: Latest
+    settler: Settler
+
+    def land(self, plan: Plan) -> None:
+        """Make durable what ``plan`` makes of the current rows; nothing comes between it and its place in the log.
+
+        Raises:
+            HotLogError: it could not be made durable; nothing was accepted.
+        """
+        with self.current.order:
+            entries = plan()
+            if not entries:
+                return
+            promises = self._promised(entries)
+            batch = self.log.submit(entries)
+        try:
+            sequences = self.log.wait(batch)
+        except LakeError:
+            self.current.withdraw(promises)
+            raise
+        self.current.keep(promises, sequences)
+        self.settler.wrote(sum(len(entry.rows) for entry in entries))
+
+    async def land_async(self, plan: Plan) -> None:
+        """:meth:`land` for asyncio: waits for the disk without blocking the loop."""
+        with self.current.order:
+            entries = plan()
+            if not entries:
+                return
+            promises = self._promised(entries)
+            batch = self.log.submit_async(entries)
+        try:
+            sequences = await batch.future
+        except LakeError:
+            self.current.withdraw(promises)
+            raise
+        self.current.keep(promises, sequences)
+        self.settler.wrote(sum(len(entry.rows) for entry in entries))
+
+    def _promised(self, entries: Sequence[Entry]) -> list[Promise]:
+        """The versions on their way to the disk; they are numbered above those they take the place of, by any clock."""
+        promises = self.current.promise(entries)
+        others = [p.before.sequence for p in promises if p.before is not None and p.before.writer]
+        if others:
+            self.log.raise_floor(max(others))
+        return promises
+
+
+def rows_of(log: HotLog) -> CurrentRows:
+    """What is known of a log's rows, shared by all who write to it in this process."""
+    if log not in _known:
+        _known[log] = CurrentRows(log.recall())
+    return _known[log]

@@ -1,0 +1,320 @@
+"""Phantoms: every signal followed to its end, executed or not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
+from typing import Any
+
+import polars as pl
+
+from lake.clock import MICROS_PER_HOUR
+from lake.errors import LifeCycleError, UsageError
+from lake.kernels import phantom as kernel
+from lake.ledgers import bars, phantom_rows
+from lake.ledgers.base import Ledger, changed, given
+from lake.ledgers.changes import change_many
+from lake.ledgers.current import Key
+from lake.ledgers.demands import demand, refuse_another, refuse_nan
+from lake.ledgers.followed import Followed
+from lake.ledgers.receipt import Receipt
+from lake.ledgers.transaction import Fold
+from lake.ledgers.writer import Writer
+from lake.query.engine import Engine
+from lake.query.read import read
+from lake.spec import registry, symbols
+from lake.spec.rows import row_checker
+from lake.spec.tables import as_polars
+from lake.store.hot.entry import Row
+
+_SIGNALS = registry.get("signals")
+_RATE = """
+SELECT 100 * wins / nullif(n, 0), n, 100 * wilson_low(wins, n), 100 * wilson_high(wins, n)
+FROM (
+    SELECT count(*) AS n, count(*) FILTER (outcome = 'win') AS wins
+    FROM (
+        SELECT outcome FROM phantoms
+        WHERE outcome IN ('win', 'loss') AND strategy IS NOT DISTINCT FROM ?
+        ORDER BY coalesce(exit_time, signal_time) DESC, phantom_id DESC
+        LIMIT ?
+    )
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class WinRate:
+    """Share of wins among decided phantoms, with its Wilson interval at 95 %.
+
+    Attributes:
+        value, low, high: in percent; None without any decided phantom.
+        n: decided phantoms, which are wins and losses.
+    """
+
+    value: float | None
+    n: int
+    low: float | None
+    high: float | None
+
+
+class Phantoms(Ledger):
+    """Records phantoms and follows them along prices; ``lk.phantoms``.
+
+    What a candle or a price does to a phantom is defined in :mod:`lake.kernels.phantom`.
+    """
+
+    dataset = "phantoms"
+
+    def __init__(self, writer: Writer, engine: Engine) -> None:
+        super().__init__(writer, engine)
+        self._followed = Followed(writer)
+
+    def record(
+        self, phantom: Mapping[str, Any] | None = None, /, *, timeout_hours: float | None = 36.0, **fields: Any
+    ) -> Receipt:
+        """Record a phantom; its id is in the receipt, and may be given as phantom_id.
+
+        What it does not say itself it takes from the signal that ``signal_id`` names, if the lake has that: symbol,
+        side, levels, time, strategy, indicators as features, whether it was executed and why not. Recording an active
+        one again adds what is new.
+
+        Args:
+            phantom: columns of the dataset: symbol, side, entry_price, stop_loss, tp1, tp2, tp3, was_executed,
+                reject_reason, features, ml_score, ...
+            timeout_hours: from the signal on, unless ``timeout_at`` is given; None for no timeout.
+            fields: columns, as keyword arguments.
+
+        Raises:
+            InvalidRowError: a value does not fit; of an active one side or entry_price is missing, or a level is on
+                the wrong side of the entry.
+            LifeCycleError: a phantom of this id is completed, or is of another bot, symbol, venue, side or entry_price.
+        """
+        row = given(phantom, fields)
+        refuse_nan(self._ds, row)
+        if timeout_hours is not None and (type(timeout_hours) not in {int, float} or not 0 < timeout_hours < math.inf):
+            raise UsageError("hours above 0 are wanted", where="timeout_hours", value=timeout_hours)
+        signal_id = row.get("signal_id")
+        taken = phantom_rows.of_signal(None if signal_id is None else self._writer.current(_SIGNALS, (str(signal_id),)))
+        whole = row_checker(self._ds)({**taken, **{name: value for name, value in row.items() if value is not None}})
+        if whole["status"] == "active":
+            demand(self._ds, whole, "an active phantom", ("side", "entry_price"))
+            if timeout_hours is not None:
+                whole.setdefault("timeout_at", whole["signal_time"] + int(timeout_hours * MICROS_PER_HOUR))
+            whole.update(kernel.begun(whole))
+        key = (whole["phantom_id"],)
+
+        def fold(known: Row | None) -> Mapping[str, Any] | None:
+            if known is None:
+                return whole
+            if known["status"] != "active":
+                raise _ended(known, "recorded")
+            refuse_another(self._ds, known, row, ("symbol", "venue", "side", "entry_price"), self._writer.bot)
+            return {**{name: value for name, value in taken.items() if name not in known}, **row}
+
+        return changed(key, *self._writer.change("phantoms", key, fold))
+
+    def update(
+        self,
+        symbol: str,
+        news: Any,
+        *,
+        venue: str | None = None,
+        at: Any = None,
+        timeframe: str | None = None,
+    ) -> Receipt:
+        """Follow the active phantoms of a symbol along a closed candle or a price.
+
+        Its receipt counts those that changed, a new best or worst price included (see :meth:`checkpoint`), and those
+        that it was news to but did not change. Follow a phantom by candles or by prices: a candle that opened before
+        the last price that was looked at is no news.
+
+        Args:
+            symbol: in any common spelling.
+            news: a candle, as a dict with open_time, open, high, low, close, and timeframe or close_time; or a price.
+            venue: only phantoms of this venue.
+            at: when the price was seen, now when left out; of a candle its open_time, where it has none.
+            timeframe: of a candle that does not say it.
+
+        Raises:
+            UsageError: a candle without times, or prices that no candle has.
+        """
+        return self._apply({symbols.canonical(symbol): bars.bar_of(news, at, timeframe)}, venue)
+
+    def update_all(
+        self, news: Mapping[str, Any], *, venue: str | None = None, at: Any = None, timeframe: str | None = None
+    ) -> Receipt:
+        """:meth:`update` of many symbols at once, {symbol: candle or price}; all that changes lands together."""
+        if not isinstance(news, Mapping):
+            raise UsageError("{symbol: candle or price} is wanted", where="phantoms.update_all", value=news)
+        found = {symbols.canonical(name): bars.bar_of(value, at, timeframe) for name, value in news.items()}
+        return self._apply(found, venue)
+
+    def update_frame(self, frame: Any, *, venue: str | None = None, timeframe: str | None = None) -> Receipt:
+        """:meth:`update` along a table of candles with a ``symbol`` column, in the order of their open times.
+
+        Args:
+            frame: a Polars frame, or dicts; of each symbol one candle or several.
+            venue: only phantoms of this venue.
+            timeframe: of candles that do not say it.
+        """
+        if isinstance(frame, Sequence) and not all(isinstance(row, Mapping) for row in frame):
+            raise UsageError("rows are dicts", where="phantoms.update_frame", value=frame)
+        rows = list(frame) if isinstance(frame, Sequence) else as_polars(frame).to_dicts()
+        done = Receipt()
+        for together in bars.rounds(rows, timeframe):
+            done += self._apply(together, venue)
+        return done
+
+    def _apply(self, news: Mapping[str, kernel.Bar], venue: str | None) -> Receipt:
+        if self._writer.open_transaction() is None:
+            done, count = self._followed.apply(news, venue)
+            return Receipt(updated=len(done), unchanged=count - len(done), keys=done)
+        rows = [row for row in self._active(None) if row["symbol"] in news and venue in {None, row["venue"]}]
+        folds = {
+            (row["phantom_id"],): self._followed.fold(partial(kernel.advance, bar=news[row["symbol"]])) for row in rows
+        }
+        return self._change(folds)
+
+    def _change(self, folds: Mapping[Key, Fold]) -> Receipt:
+        made = change_many(self._writer, "phantoms", folds) if folds else []
+        done = [key for key, (_, after) in zip(folds, made, strict=True) if after is not None]
+        return Receipt(updated=len(done), unchanged=len(folds) - len(done), keys=done)
+
+    def checkpoint(self) -> int:
+        """Write the best and worst prices that are kept beside the rows so far, for SQL to see; how many rows it wrote.
+
+        Rows are written when a phantom reaches a level. A new best or worst price alone is made durable in a journal
+        instead: :meth:`active` shows it at once, SQL with the next version of the row.
+        """
+        return self._followed.checkpoint()
+
+    def follow(self, now: Any = None) -> Receipt:
+        """Follow every active phantom along the lake's candles since it was last looked at.
+
+        Candles are of the finest timeframe that the lake holds of its symbol and venue; of a phantom without venue
+        those without venue, else those of the only venue that has its symbol. At a gap it waits for the candles to be
+        ingested; when there are candles past its timeout and the gap is still there, it ends with outcome unknown.
+        Calling it again, or at the same time elsewhere, does nothing twice.
+
+        Args:
+            now: take only candles that closed by then; the clock when left out.
+        """
+        found = bars.series_of(self._writer, self._active(None), now)
+        return self._change(
+            {
+                (row["phantom_id"],): self._followed.fold(partial(bars.walk, series=series, length=length))
+                for row, series, length in found
+                if bars.walk(row, series, length)
+            }
+        )
+
+    def close(self, phantom_id: str, exit_price: float, exit_reason: str = "manual", at: Any = None) -> Receipt:
+        """End an active phantom at a price; its result follows from it. Closing it again at this price does nothing.
+
+        Args:
+            phantom_id: names it.
+            exit_price: in the quote currency.
+            exit_reason: in a word; ``timeout`` makes its outcome timeout.
+            at: when, now when left out.
+
+        Raises:
+            UnknownRowError: there is no such phantom.
+            LifeCycleError: it is completed, at another price.
+            UsageError: a price that cannot be, or a phantom without side or entry_price.
+        """
+        bar = bars.bar_of(exit_price, at, None)
+
+        def fold(known: Row | None) -> Mapping[str, Any] | None:
+            if known is None:
+                raise self._unknown(phantom_id)
+            if known["status"] != "active":
+                if known.get("exit_price") == bar.close:
+                    return None
+                raise _ended(known, "closed")
+            if not kernel.can_be_followed(known):
+                raise UsageError("it has no side or entry_price", where=f"phantoms, {phantom_id}")
+            ended_at = max(bar.close_time, known["signal_time"])
+            return self._followed.fold(lambda now: kernel.ending(now, exit_reason, bar.close, ended_at))(known)
+
+        return changed((phantom_id,), *self._writer.change("phantoms", (phantom_id,), fold))
+
+    def active(self, symbol: str | None = None) -> list[dict[str, Any]]:
+        """Phantoms that have not ended, oldest signal first: all, or with a bot id those of that bot."""
+        rows = self._active(None if symbol is None else symbols.canonical(symbol))
+        return self._writer.shown("phantoms", sorted(rows, key=itemgetter("signal_time", "phantom_id")))
+
+    def _active(self, symbol: str | None) -> list[Row]:
+        """The same as they are stored; inside a transaction as it sees them."""
+        transaction = self._writer.open_transaction()
+        rows: dict[Any, Row | None] = {row["phantom_id"]: row for row in self._followed.rows()}
+        if transaction is not None:
+            own = [row for entry in transaction.entries if entry.dataset == "phantoms" for row in entry.rows]
+            rows.update((row["phantom_id"], transaction.get(self._ds, (row["phantom_id"],))) for row in own)
+        live = [row for row in rows.values() if row is not None and kernel.can_be_followed(row)]
+        return [row for row in live if symbol in {None, row["symbol"]}]
+
+    def stats(self, strategy: str | None = None, days: int | None = None, **variables: Any) -> pl.DataFrame:
+        """What became of phantoms: the row of all of them, or of one strategy; the view phantom_statistics.
+
+        Args:
+            strategy: only of this one.
+            days: only of signals of the last days.
+            variables: now.
+        """
+        where = {"scope": "all"} if strategy is None else {"scope": "strategy", "strategy": strategy}
+        window = {} if days is None else {"days": days}
+        return read(self._engine, "phantom_statistics", where, {**window, **variables})
+
+    def win_rate(self, strategy: str | None = None, window: int = 200) -> WinRate:
+        """Share of wins among the last decided phantoms of a strategy (None: of those without one).
+
+        Decided are wins and losses; breakevens, timeouts and unknown ends take no place in the window.
+
+        Raises:
+            UsageError: a window that is not a whole number above 0.
+        """
+        if type(window) is not int or window <= 0:
+            raise UsageError("a window is a whole number above 0", where="window", value=window)
+        value, n, low, high = self._engine.frame(_RATE, [strategy, window]).row(0)
+        return WinRate(value, n, low, high)
+
+    def blocked(self, day: Any = None, **variables: Any) -> pl.DataFrame:
+        """How many signals were not traded, by day, reason, symbol and strategy; the view blocked_signals.
+
+        Args:
+            day: only of this one, a date or YYYY-MM-DD.
+            variables: time_zone, days, now.
+        """
+        where = None if day is None else {"day": bars.day_given(day)}
+        return read(self._engine, "blocked_signals", where, variables)
+
+    def learning_data(self, strategy: str | None = None, executed: bool | None = None) -> pl.DataFrame:
+        """Completed phantoms with a known outcome, oldest first, each feature as a column ``feature_<name>``.
+
+        Features that are numbers or flags are floats; all others are text, maps and lists as JSON.
+
+        Args:
+            strategy: only of this one.
+            executed: only those that were traded, or were not.
+        """
+        conditions = ["status = 'completed'", "outcome IS NOT NULL", "outcome <> 'unknown'"]
+        values: list[Any] = []
+        for name, value in (("strategy", strategy), ("was_executed", executed)):
+            if value is not None:
+                conditions.append(f"{name} = ?")
+                values.append(value)
+        where = " AND ".join(conditions)
+        frame = self._engine.frame(f"SELECT * FROM phantoms WHERE {where} ORDER BY signal_time, phantom_id", values)
+        return frame.hstack(phantom_rows.features(frame["features"].to_list()))
+
+
+def _ended(known: Row, step: str) -> LifeCycleError:
+    return LifeCycleError(
+        f"the phantom is completed and cannot be {step}",
+        where=f"phantoms, {known['phantom_id']}",
+        value=known.get("outcome"),
+        todo="Correct it with lk.phantoms.patch(...) if it is wrong.",
+    )

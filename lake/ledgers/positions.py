@@ -1,0 +1,341 @@
+"""Positions: what a bot holds, kept true to the exchange, with checkpoints on the way to the target."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from operator import itemgetter
+from threading import Lock
+from typing import Any
+
+import orjson
+
+from lake.clock import MICROS_PER_MINUTE, now_micros, uuid7
+from lake.errors import LifeCycleError, UsageError
+from lake.kernels import guards
+from lake.kernels import pnl as kernel
+from lake.ledgers import alerts
+from lake.ledgers.base import Ledger, changed, given
+from lake.ledgers.demands import demand, refuse_another, refuse_nan
+from lake.ledgers.open_rows import open_rows
+from lake.ledgers.receipt import Receipt
+from lake.ledgers.writer import Writer
+from lake.query.engine import Engine
+from lake.spec import symbols
+from lake.spec.patch import folder
+from lake.spec.rows import row_checker
+from lake.spec.times import to_micros
+from lake.store.hot.entry import Row
+
+_OPEN = ("active", "open")
+_NOTED = MICROS_PER_MINUTE  # that nothing changed is noted so often
+_Place = tuple[str, str]  # symbol, side
+
+_CCXT = {  # ccxt's names of what a position has
+    "contracts": "quantity",
+    "entryPrice": "entry_price",
+    "markPrice": "current_price",
+    "unrealizedPnl": "unrealized_pnl",
+    "stopLossPrice": "stop_loss",
+    "takeProfitPrice": "tp1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """What a snapshot of an exchange changed: ids of positions, and the receipt of all that was written."""
+
+    opened: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    vanished: list[str] = field(default_factory=list)
+    receipt: Receipt = field(default_factory=Receipt)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A position reached a level, in % of the way from its entry to its target, for the first time."""
+
+    position_id: str
+    symbol: str
+    level: int
+    price: float
+
+
+class Positions(Ledger):
+    """Opens, follows and closes positions; ``lk.positions``."""
+
+    dataset = "positions"
+
+    def __init__(self, writer: Writer, engine: Engine) -> None:
+        super().__init__(writer, engine)
+        self._lock = Lock()
+
+    def open(self, position: Mapping[str, Any] | None = None, /, **fields: Any) -> Receipt:
+        """Open a position; its id is in the receipt, and may be given as position_id.
+
+        Opening the same position again changes nothing, or what is said anew. What an exchange has not told yet may
+        be left out; what is given is a number, and the quantity is above 0.
+
+        Raises:
+            InvalidRowError: a value does not fit.
+            LifeCycleError: a position of this id is closed, or is of another bot, symbol, venue or side.
+        """
+        row = given(position, fields)
+        if row.get("status", "open") not in _OPEN:
+            raise UsageError("a position is opened as open or active", where="status", value=row["status"])
+        refuse_nan(self._ds, row)
+        if row.get("quantity") is not None:
+            demand(self._ds, row_checker(self._ds)(row), "an open position", ("quantity",))
+        if row.get("position_id") is None:
+            return self._insert(row)
+        position_id = str(row["position_id"])
+
+        def fold(known: Row | None) -> Mapping[str, Any]:
+            if known is None:
+                return row
+            _refuse_closed(known, "opened")
+            refuse_another(self._ds, known, row, ("symbol", "venue", "side"), self._writer.bot)
+            return {name: value for name, value in row.items() if name != "opened_at"}
+
+        return changed((position_id,), *self._writer.change("positions", (position_id,), fold))
+
+    def close(self, position_id: str, *, at: Any = None, **fields: Any) -> Receipt:
+        """Say that a position is no longer held; saying it again changes nothing.
+
+        Raises:
+            UnknownRowError: there is no such position.
+        """
+        moment = _moment(at)
+
+        def fold(known: Row | None) -> Mapping[str, Any] | None:
+            if known is None:
+                raise self._unknown(position_id)
+            return None if known["status"] == "closed" else {"synced_at": moment, **fields, "status": "closed"}
+
+        return changed((position_id,), *self._writer.change("positions", (position_id,), fold))
+
+    def active(self) -> list[dict[str, Any]]:
+        """Positions that are held: all, or with a bot id those of that bot."""
+        return self._writer.shown("positions", open_rows(self._writer, self._ds))
+
+    def sync(self, snapshot: Iterable[Mapping[str, Any]], *, venue: str = "", at: Any = None) -> Sync:
+        """Make the lake's open positions of this bot and venue those that the exchange shows, in one commit.
+
+        Positions are the same when symbol and side are. What is new is opened, what differs is changed, what is
+        not in the snapshot, or has quantity 0 there, is closed. An unchanged position is not written, except once a
+        minute for its ``synced_at``. Of several open ones of a symbol and side the last opened one is that of the
+        exchange; the others are closed. Inside a transaction those that it opened are seen too.
+
+        Args:
+            snapshot: a dict for each position: symbol, side, quantity, entry_price, current_price, ...
+            venue: the exchange.
+            at: when the snapshot was taken; now when left out.
+
+        Raises:
+            UsageError: one symbol and side is there twice.
+            InvalidRowError: a value does not fit; nothing is written.
+        """
+        moment, shown = _moment(at), _by_place(snapshot)
+        with self._lock, self._writer.transaction():
+            held = self._held(venue)
+            done = Sync(receipt=Receipt())
+            receipt = done.receipt
+            for place, row in shown.items():
+                if not row.get("quantity", 1):
+                    continue
+                position_id = held[place].pop() if held.get(place) else None
+                wanted = {**row, "symbol": place[0], "side": place[1], "venue": venue}
+                if position_id is None:
+                    made = self._insert(
+                        {"position_id": uuid7(), "bot_id": self._writer.bot, "opened_at": moment, **wanted,
+                         "synced_at": moment}
+                    )  # fmt: skip
+                    done.opened.append(made.id)
+                else:
+                    made = self._seen(position_id, {**wanted, "synced_at": moment})
+                    done.changed.extend([position_id] if made.updated else [])
+                receipt += made
+            for position_id in chain.from_iterable(held.values()):
+                receipt += self.close(position_id, at=moment)
+                done.vanished.append(position_id)
+        return Sync(done.opened, done.changed, done.vanished, receipt)
+
+    def _held(self, venue: str) -> dict[_Place, list[str]]:
+        """Ids of the open positions of this bot and venue, by place in the order of their opening."""
+        found: dict[_Place, list[str]] = {}
+        for row in sorted(open_rows(self._writer, self._ds), key=itemgetter("opened_at", "position_id")):
+            if row.get("bot_id", "") == self._writer.bot and row.get("venue", "") == venue:
+                found.setdefault((row["symbol"], row.get("side", "")), []).append(row["position_id"])
+        return found
+
+    def _seen(self, position_id: str, wanted: Mapping[str, Any]) -> Receipt:
+        """Write what differs; that nothing does, only once in a while."""
+        given_ = {name: value for name, value in wanted.items() if name not in {"position_id", "opened_at"}}
+
+        def fold(known: Row | None) -> Mapping[str, Any] | None:
+            if known is None:
+                raise self._unknown(position_id)
+            made = folder(self._ds)(known, given_)
+            same = all(made.get(n) == known.get(n) for n in made.keys() | known.keys() if n != "synced_at")
+            return None if same and made["synced_at"] - known.get("synced_at", 0) < _NOTED else given_
+
+        before, after = self._writer.change("positions", (position_id,), fold)
+        only_time = after is not None and {**after, "synced_at": 0} == {**(before or {}), "synced_at": 0}
+        return Receipt(unchanged=1, keys=((position_id,),)) if only_time else changed((position_id,), before, after)
+
+    def update(self, symbol: str, price: float, at: Any = None, *, venue: str | None = None) -> list[Checkpoint]:
+        """Take in a price: current price, unrealized result, and checkpoints that were reached.
+
+        The way is from the entry to tp1, or to ``take_profit`` where that was given instead. Percent are of own
+        money, by the ``leverage`` that was given with the position (1 when none was).
+
+        A checkpoint is told once, and its alert lands with it, still without a recommendation: a bot that ends before
+        it has called :meth:`checkpoint` finds it among ``alerts(unanswered=True)`` when it is back.
+
+        Returns:
+            Each checkpoint that a position reached for the first time, so that the bot can look at it again.
+        """
+        _positive("price", price)
+        name, moment = symbols.canonical(symbol), _moment(at)
+        events = []
+        with self._lock, self._writer.transaction():
+            for row in open_rows(self._writer, self._ds):
+                if row["symbol"] != name or (venue is not None and row.get("venue", "") != venue):
+                    continue
+                key = row["position_id"]
+                before, after = self._writer.change("positions", (key,), lambda r: _priced(r, price, moment))
+                if before is not None and after is not None:
+                    levels = [n for n in guards.LEVELS if after.get(_flag(n)) and not before.get(_flag(n))]
+                    for level in levels:
+                        alerts.reached(self._writer, key, level, price, moment)
+                    events += [Checkpoint(key, name, level, price) for level in levels]
+        return events
+
+    def checkpoint(self, position_id: str, level: int, price: float, recommendation: str, **fields: Any) -> Receipt:
+        """Record what was advised when a position passed a checkpoint, and that it did, in one commit.
+
+        One position has one alert for a level: recording it again changes its words, not its time. One that
+        :meth:`update` has made keeps the time at which the level was reached, and gets ``answered_at``. An alert that
+        comes late, after its position was closed, is taken when ``at`` says that it was given before: then it is true.
+        One for a closed position without a time, or with a later one, is refused, as nothing is left to advise on.
+
+        Args:
+            position_id: the position.
+            level: 25, 50, 75 or 85, in % of the way to its target.
+            price: then.
+            recommendation: HOLD, PARTIAL_CLOSE, CLOSE_NOW or MOVE_SL.
+            fields: confidence (0-1), ``at`` or alerted_at, and whatever else there is to keep.
+
+        Raises:
+            UnknownRowError: there is no such position.
+            LifeCycleError: the position was closed by then.
+            UsageError: another level, or a price that is not above 0.
+        """
+        if isinstance(level, bool) or level not in guards.LEVELS:
+            raise UsageError("a checkpoint is 25, 50, 75 or 85", where="level", value=level)
+        level = int(level)
+        _positive("price", price)
+        moment = _moment(fields.pop("at", fields.pop("alerted_at", None)))
+        words = {"price": price, "recommendation": recommendation, **fields}
+
+        def passed(known: Row | None) -> Mapping[str, Any] | None:
+            if known is None:
+                raise self._unknown(position_id)
+            if known["status"] not in _OPEN and moment > known.get("synced_at", 0):
+                raise LifeCycleError(
+                    "the position is closed and has no more checkpoints",
+                    where=f"positions, {position_id}",
+                    todo="Give at=..., when the alert was given, if that was before.",
+                )
+            return None if known.get(_flag(level)) else {_flag(level): True}
+
+        with self._writer.transaction():
+            self._writer.change("positions", (position_id,), passed)
+            return alerts.advised(self._writer, position_id, level, moment, words)
+
+    def alerts(self, position_id: str | None = None, *, unanswered: bool = False) -> list[dict[str, Any]]:
+        """The alerts of a position, by level; without a position those of all, with a bot id of that bot's.
+
+        Args:
+            position_id: the position; all when left out.
+            unanswered: only those without a recommendation; without a position, only of positions that are held.
+        """
+        return alerts.find(self._writer, self._engine, position_id, unanswered=unanswered)
+
+    def trail(self, position_id: str, price: float, distance_pct: float) -> Receipt:
+        """Draw the trailing stop after the price, so many percent behind it; it never moves back, nor behind stop_loss.
+
+        Raises:
+            UnknownRowError: there is no such position.
+            LifeCycleError: it is closed.
+            UsageError: a price that is not above 0, a distance that is not between 0 and 100, or no known side.
+        """
+        _positive("price", price)
+        _positive("distance_pct", distance_pct)
+        if distance_pct >= 100:
+            raise UsageError("a distance lies between 0 and 100 %", where="distance_pct", value=distance_pct)
+
+        def fold(known: Row | None) -> Mapping[str, Any] | None:
+            if known is None:
+                raise self._unknown(position_id)
+            _refuse_closed(known, "trailed")
+            side = known.get("side", "")
+            stop = known.get("trailing_stop", known.get("stop_loss"))
+            moved = guards.trailed(side, stop, price, distance_pct)
+            return None if moved == known.get("trailing_stop") else {"trailing_stop": moved}
+
+        return changed((position_id,), *self._writer.change("positions", (position_id,), fold))
+
+
+def _priced(known: Row | None, price: float, moment: int) -> Mapping[str, Any] | None:
+    """What a price changes in a position that is held."""
+    if known is None or known["status"] not in _OPEN or known.get("synced_at", 0) > moment:
+        return None
+    found: dict[str, Any] = {"current_price": price, "synced_at": moment}
+    entry, quantity, side = known.get("entry_price"), known.get("quantity"), known.get("side")
+    more = orjson.loads(known["extra"]) if "extra" in known else {}
+    if entry and side and quantity is not None:
+        result = kernel.pnl(entry, price, quantity, side, more.get("leverage") or 1.0)
+        found.update(unrealized_pnl=result.pnl, unrealized_pnl_percent=result.pnl_percent)
+    target = known.get("tp1") or more.get("take_profit")
+    if entry and side and target:
+        found.update({_flag(level): True for level in guards.reached(entry, target, price, side)})
+    return found
+
+
+def _by_place(snapshot: Iterable[Any]) -> dict[_Place, Mapping[str, Any]]:
+    found: dict[_Place, Mapping[str, Any]] = {}
+    if isinstance(snapshot, Mapping | str) or not isinstance(snapshot, Iterable):
+        raise UsageError("a snapshot is a list of positions", where="positions.sync", value=snapshot)
+    for given_row in snapshot:
+        if not isinstance(given_row, Mapping) or not given_row.get("symbol"):
+            raise UsageError("a position is a dict with a symbol", where="positions.sync", value=given_row)
+        row: dict[str, Any] = {_CCXT.get(str(name), str(name)): value for name, value in given_row.items()}
+        if row.get("quantity") is None:
+            raise UsageError("a position without its quantity", where="positions.sync", value=given_row)
+        side = "LONG" if kernel.direction(str(row.get("side"))) > 0 else "SHORT"
+        place = (symbols.canonical(row["symbol"]), side)
+        if place in found:
+            raise UsageError("the snapshot has a position twice", where="positions.sync", value=place)
+        found[place] = row
+    return found
+
+
+def _refuse_closed(known: Row, step: str) -> None:
+    if known["status"] not in _OPEN:
+        raise LifeCycleError(f"the position is closed and cannot be {step}", where=f"positions, {known['position_id']}")
+
+
+def _positive(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise UsageError("a number above 0 is wanted", where=name, value=value)
+
+
+def _flag(level: int) -> str:
+    return f"checkpoint_{level}"
+
+
+def _moment(at: Any) -> int:
+    return now_micros() if at is None else to_micros(at, where="at")

@@ -1,0 +1,209 @@
+"""Signals: every one that a strategy gave, what was done about it, and why it was not traded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from threading import Lock
+from typing import Any
+from weakref import ref
+
+import polars as pl
+
+from lake.clock import now_micros
+from lake.errors import InvalidRowError, UsageError
+from lake.ledgers.bars import day_given
+from lake.ledgers.base import Ledger, changed, given
+from lake.ledgers.demands import refuse_another, refuse_nan
+from lake.ledgers.receipt import Receipt
+from lake.ledgers.recent import Claim, RecentSignals, Sameness, given_of, group_of
+from lake.ledgers.writer import Writer
+from lake.query.engine import Engine
+from lake.spec import symbols
+from lake.spec.patch import folder
+from lake.spec.rows import row_checker
+from lake.spec.times import from_micros, to_micros
+from lake.store.hot.entry import Row
+
+_IDENTITY = ("symbol", "venue", "timeframe", "direction", "entry_price")
+_DIRECTIONS = {"BUY": "LONG", "SELL": "SHORT"}
+_TYPES = {"LONG": "BUY", "SHORT": "SELL"}
+_NOT_TRADED = """
+WITH reasons AS (
+    SELECT signal_id, arg_min(reject_reason, signal_time) AS reason
+    FROM phantoms
+    WHERE signal_id IS NOT NULL AND reject_reason IS NOT NULL
+    GROUP BY signal_id
+)
+SELECT
+    s.signal_time, s.symbol, s.timeframe, s.strategy, s.direction, s.entry_price, s.confidence, s.strength,
+    s.action, coalesce(s.rejection_reason, r.reason) AS reason, s.signal_id, s.bot_id, s.venue
+FROM signals AS s
+LEFT JOIN reasons AS r USING (signal_id)
+WHERE s.action IS DISTINCT FROM 'EXECUTED' AND s.trade_id IS NULL
+    AND s.signal_id NOT IN (SELECT signal_id FROM trades WHERE signal_id IS NOT NULL)
+    AND (?::DATE IS NULL OR day_of(s.signal_time) = ?)
+    AND (?::VARCHAR IS NULL OR s.symbol = ?)
+ORDER BY s.signal_time, s.signal_id
+"""
+
+
+class Signals(Ledger):
+    """Records signals, each once, and tells why they were not traded; ``lk.signals``."""
+
+    dataset = "signals"
+
+    def __init__(self, writer: Writer, engine: Engine) -> None:
+        super().__init__(writer, engine)
+        self._recent = RecentSignals(writer, engine)
+        self._lock = Lock()
+
+    def record(
+        self,
+        signal: Mapping[str, Any] | None = None,
+        /,
+        *,
+        unless_duplicate: bool = False,
+        same: Sameness | None = None,
+        **fields: Any,
+    ) -> Receipt:
+        """Record a signal; its id is in the receipt, and may be given as signal_id.
+
+        LONG and BUY, SHORT and SELL stand for each other where one of direction and signal_type is missing. A signal
+        with a rejection reason and no action is REJECTED. Recording one again under its id adds what is new.
+
+        Args:
+            signal: columns of the dataset: symbol, timeframe, strategy, signal_type, direction, entry_price, levels,
+                strength, confidence, indicators, action (EXECUTED, IGNORED, REJECTED), rejection_reason, trade_id, ...
+            unless_duplicate: write nothing when it repeats another one (see :meth:`is_duplicate`); the receipt then
+                says unchanged, and has the id of that one. Of threads and tasks that record the same signal at once
+                exactly one does; other processes are seen as soon as their write is acknowledged.
+            same: when one signal repeats another, ``lake.ledgers.recent.Sameness``.
+            fields: columns, as keyword arguments.
+
+        Raises:
+            InvalidRowError: a value does not fit, or direction, signal_type, action and reason contradict each other.
+            LifeCycleError: a signal of this id is of another bot, symbol, venue, timeframe, direction or entry_price.
+        """
+        row = given(signal, fields)
+        refuse_nan(self._ds, row)
+        whole = _completed(row_checker(self._ds)(row))
+        if not whole["bot_id"] and self._writer.bot:
+            whole["bot_id"] = self._writer.bot
+        key = (whole["signal_id"],)
+
+        def fold(known: Row | None) -> Mapping[str, Any]:
+            if known is None:
+                return whole
+            refuse_another(self._ds, known, row, _IDENTITY, self._writer.bot)
+            return _completed(folder(self._ds)(known, row))
+
+        if not unless_duplicate:
+            return changed(key, *self._writer.change("signals", key, fold))
+        with self._lock:
+            if self._writer.current(self._ds, key) is None:
+                repeated = self._repeated(whole, same or Sameness())
+                if repeated is not None:
+                    return Receipt(unchanged=1, keys=((repeated,),))
+            receipt = changed(key, *self._writer.change("signals", key, fold))
+            self._claim(whole)
+        return receipt
+
+    def _repeated(self, row: Row, rule: Sameness) -> str | None:
+        found = given_of(row)
+        if found is None:
+            return None
+        other = self._recent.repeated(group_of(row), found.entry_price, found.at, rule)
+        return None if other is None else other.signal_id
+
+    def _claim(self, row: Row) -> None:
+        """Inside a transaction nobody else sees the signal yet; until it has landed it is told from here."""
+        transaction, found = self._writer.open_transaction(), given_of(row)
+        if transaction is not None and found is not None:
+            self._recent.claims.append(Claim(ref(transaction), group_of(row), found))
+
+    def is_duplicate(
+        self, symbol: str, timeframe: str, direction: str, entry_price: float, *, venue: str = "", **options: Any
+    ) -> bool:
+        """Whether such a signal was given already.
+
+        It repeats another one of its venue, symbol, timeframe and direction, whatever was done about that, when their
+        entry prices differ by less than a minimum and either both are of one UTC day, or a trade or position of the
+        other one is open, however old it is. Signals that were rejected as ``duplicate`` themselves do not count.
+
+        Args:
+            symbol, timeframe: in any common spelling.
+            direction: LONG or SHORT, or BUY or SELL.
+            entry_price: in the quote currency.
+            venue: the exchange.
+            options: ``at``, when it is given (now); ``min_price_difference`` in percent of the other's entry price
+                (0.5); ``keep_hours``, after which a signal of the same day is forgotten, unless it is open (168, so
+                that the day ends first).
+
+        Raises:
+            UsageError: another option, or one that is below 0.
+            InvalidRowError: a value that no signal can have.
+        """
+        unknown = options.keys() - {"at", "min_price_difference", "keep_hours"}
+        if unknown:
+            raise UsageError("no such option", where="is_duplicate", value=min(unknown))
+        moment = options.pop("at", None)
+        row = row_checker(self._ds)(
+            {
+                "venue": venue,
+                "symbol": symbol,
+                "timeframe": timeframe,
+                "direction": _DIRECTIONS.get(str(direction).upper(), direction),
+                "entry_price": entry_price,
+                "signal_time": now_micros() if moment is None else to_micros(moment, where="at"),
+            }
+        )
+        with self._lock:
+            return self._repeated(row, Sameness(**options)) is not None
+
+    def not_traded(self, day: Any = None, symbol: str | None = None, **variables: Any) -> pl.DataFrame:
+        """Signals that were not traded, oldest first, each with its reason: its own, else that of its phantom.
+
+        Traded is what is EXECUTED, names a trade, or is named by one.
+
+        Args:
+            day: only of this one, a date or YYYY-MM-DD.
+            symbol: only of this one.
+            variables: time_zone, in which the day begins and ends.
+        """
+        wanted = None if day is None else day_given(day)
+        name = None if symbol is None else symbols.canonical(symbol)
+        return self._engine.frame(_NOT_TRADED, [wanted, wanted, name, name], variables=variables)
+
+    def why(self, signal_id: str) -> str | None:
+        """Why a signal was not traded; None when it was, or nobody said why.
+
+        Raises:
+            UnknownRowError: there is no such signal.
+        """
+        if self.get(signal_id) is None:
+            raise self._unknown(signal_id)
+        found = self.not_traded()
+        reasons: list[str | None] = found.filter(pl.col("signal_id") == signal_id)["reason"].to_list()
+        return reasons[0] if reasons else None
+
+
+def _completed(row: dict[str, Any]) -> dict[str, Any]:
+    """A checked signal with what follows from what it says."""
+    kind, direction, reason = row.get("signal_type"), row.get("direction"), row.get("rejection_reason")
+    derived = _DIRECTIONS.get(kind or "")
+    if derived is not None and direction not in {None, derived}:
+        raise InvalidRowError(f"a {kind} signal is {derived}", where="signals.direction", value=direction)
+    if row.get("action") == "EXECUTED" and reason is not None:
+        raise InvalidRowError(
+            "an executed signal has no reason not to be", where="signals.rejection_reason", value=reason
+        )
+    if kind is None and direction is not None:
+        row["signal_type"] = _TYPES[direction]
+    if derived is not None:
+        row["direction"] = derived
+    if reason is not None:
+        row.setdefault("action", "REJECTED")
+    if row.get("direction") is not None:
+        day = from_micros(row["signal_time"]).date().isoformat()
+        row["dedupe_key"] = "|".join((*group_of(row), day))
+    return row

@@ -1,0 +1,154 @@
+"""What a trade made: as it follows from its row, or as it was given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from lake.clock import now_micros
+from lake.errors import LifeCycleError, UsageError
+from lake.kernels import pnl as kernel
+from lake.spec.dataset import Dataset
+from lake.spec.patch import folder
+from lake.store.hot.entry import Row
+
+LIQUIDATED = "liquidated"
+PRICES = ("entry_price", "exit_price", "quantity", "side")
+MONEY = (*PRICES, "leverage", "fees")
+RESULT = ("pnl", "pnl_percent")
+
+
+def follows(row: Mapping[str, Any], *, capped: bool = True) -> kernel.Pnl | None:
+    """The result that follows from a row, None where it lacks a price, its quantity or its side.
+
+    Of a liquidated trade it is no less than the loss of its margin, unless it is asked for without that cap.
+    """
+    if any(row.get(name) is None for name in PRICES):
+        return None
+    entry, exit_, quantity, side = (row[name] for name in PRICES)
+    leverage = row.get("leverage") or 1.0
+    found = kernel.pnl(entry, exit_, quantity, side, leverage, row.get("fees") or 0.0)
+    bound = kernel.margin(entry, quantity, leverage)
+    if capped and row.get("exit_reason") == LIQUIDATED and found.pnl < -bound:
+        return kernel.Pnl(-bound, -100.0 if bound else 0.0)
+    return found
+
+
+def is_given(row: Row) -> bool:
+    """Whether a row's pnl was given: it has one that does not follow from its prices, quantity, side and fees."""
+    pnl = row.get("pnl")
+    if pnl is None:
+        return False
+    found = [follows(row, capped=capped) for capped in (True, False)]
+    return not any(f is not None and math.isclose(f.pnl, pnl, rel_tol=1e-12, abs_tol=_last_digits(row)) for f in found)
+
+
+def _last_digits(row: Row) -> float:
+    """So far two ways to compute the same result may be apart."""
+    return 1e-12 * float(row["quantity"] * (row["entry_price"] + row["exit_price"]) + abs(row.get("fees") or 0.0))
+
+
+def result(row: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Pnl and pnl_percent of a checked row as far as they are known; those among its changes are kept."""
+    said = {name: row[name] for name in _said(changes)}
+    if "pnl" in said:
+        return {**_percent(row, said["pnl"]), **said}
+    found = follows(row)
+    return {**(found._asdict() if found else {}), **said}
+
+
+def _said(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in RESULT if row.get(name) is not None}
+
+
+def _percent(row: Mapping[str, Any], pnl: float) -> dict[str, Any]:
+    if row.get("entry_price") is None or row.get("quantity") is None:
+        return {}
+    bound = kernel.margin(row["entry_price"], row["quantity"], row.get("leverage") or 1.0)
+    return {"pnl_percent": 100.0 * pnl / bound} if bound else {}
+
+
+def corrected(ds: Dataset, known: Row, changes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The changes of a closed trade, and what they make of its result.
+
+    Raises:
+        InvalidRowError: a value does not fit.
+        LifeCycleError: its pnl was given, and a price, its quantity or its side changes without another pnl.
+    """
+    row = folder(ds)(known, changes)
+    if "pnl" in changes:
+        again = {} if row.get("pnl") is not None else {"pnl": None, "pnl_percent": None}
+        return {**changes, **again, **result(row, changes)}
+    moved = [name for name in MONEY if row.get(name) != known.get(name)]
+    if not moved and known.get("exit_reason") == row.get("exit_reason"):
+        return changes
+    if not is_given(known):
+        return {**changes, **result(row, changes)}
+    for name in moved:
+        if name in PRICES and known.get(name) is not None:
+            raise LifeCycleError(
+                f"its pnl was given, and another {name} does not say what it is now",
+                where=f"trades, {known['trade_id']}",
+                value=known["pnl"],
+                todo="Give pnl=... with it, or pnl=None to have it computed.",
+            )
+    pnl = known["pnl"] - ((row.get("fees") or 0.0) - (known.get("fees") or 0.0))
+    return {"pnl": pnl, **(_percent(row, pnl) if moved else {}), **changes}
+
+
+def refuse_patch(known: Row, made: Row) -> None:
+    """Refuse a patch that goes round the life of a trade: of its status, or of the result of a closed one.
+
+    Raises:
+        LifeCycleError: it does.
+    """
+    before, after = known["status"], made.get("status")
+    where = f"trades, {known['trade_id']}"
+    if after != before and (before, after) != ("pending", "open"):
+        todo = "Use lk.trades.open, close, liquidate, cancel or error."
+        raise LifeCycleError(f"a patch does not make it {after}, it is {before}", where=where, todo=todo)
+    if before != "closed":
+        return
+    for name in (*MONEY, *RESULT):
+        if made.get(name) != known.get(name):
+            raise LifeCycleError(
+                f"it is closed, and a patch of its {name} would leave the rest of its result",
+                where=where,
+                value=made.get(name),
+                todo="Correct it with lk.trades.correct(...).",
+            )
+
+
+def completed(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A whole trade with its result, planned when it was filled if it does not say when.
+
+    A value that is not fit to compute with is left to the check of the row, which says what is wrong.
+    """
+    made = {**row}
+    if row.get("created_at") is None:
+        made["created_at"] = row.get("opened_at") or row.get("closed_at")
+    fit = all(type(row.get(name)) in {int, float} for name in ("entry_price", "exit_price", "quantity"))
+    if row.get("status") == "closed" and row.get("pnl") is None and fit and row.get("side") in {"LONG", "SHORT"}:
+        found = follows(row)
+        made.update({} if found is None else {**found._asdict(), **_said(row)})
+    return made
+
+
+def liquidated(ds: Dataset, known: Row, exit_price: float | None, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What a liquidation changes: the price, where none is given that at which the margin is lost, and the result.
+
+    Raises:
+        UsageError: the row lacks what its margin is computed from.
+        InvalidRowError: a value does not fit.
+    """
+    row = folder(ds)(known, fields)
+    if any(row.get(name) is None for name in ("entry_price", "quantity", "side")):
+        where = f"trades, {known['trade_id']}"
+        raise UsageError("its margin is unknown", where=where, todo="Patch entry_price, quantity and side first.")
+    price = exit_price
+    if price is None:
+        price = kernel.liquidation_price(row["entry_price"], row["side"], row.get("leverage") or 1.0)
+    end = {"status": "closed", "exit_reason": LIQUIDATED, "exit_price": price}
+    found = result({**row, **end}, fields)
+    return {"closed_at": max(now_micros(), known.get("opened_at", 0)), **fields, **end, **found}

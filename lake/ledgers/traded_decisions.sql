@@ -1,0 +1,56 @@
+-- The trades that decide the outcome of decisions whose trades have all ended, one row each, behind for_decision: of
+-- LONGs and SHORTs without an outcome, and of those whose outcome was taken from trades that now say something else, or
+-- from candles before the trades ended. An outcome that was given is left alone.
+-- A decision's trades are those that name it, else the one that it names. Backtests are none.
+-- Parameters: the bot whose decisions are looked at; every bot's where it is empty.
+WITH real AS (
+    SELECT * FROM trades WHERE mode IS DISTINCT FROM 'backtest'
+), linked AS (
+    SELECT decision_id AS for_decision, * FROM real WHERE decision_id IS NOT NULL
+), named AS (
+    SELECT * FROM linked
+    UNION ALL
+    SELECT d.decision_id, r.*
+    FROM decisions AS d
+    INNER JOIN real AS r USING (trade_id)
+    ANTI JOIN linked ON linked.for_decision = d.decision_id
+    WHERE d.trade_id IS NOT NULL
+), ended AS (
+    SELECT
+        r.for_decision,
+        count(*) FILTER (r.status = 'closed') AS trades_closed,
+        CASE WHEN count(r.pnl) FILTER (r.status = 'closed') = trades_closed THEN sum(r.pnl) FILTER (r.status = 'closed') END AS pnl,
+        CASE WHEN trades_closed = 1 THEN max(r.pnl_percent) FILTER (r.status = 'closed') END AS pnl_percent,
+        arg_min(r.side, r.trade_id) FILTER (r.status = 'closed') AS side,
+        max(r.max_favorable) FILTER (r.status = 'closed') AS highest_best,
+        min(r.max_favorable) FILTER (r.status = 'closed') AS lowest_best,
+        max(r.max_adverse) FILTER (r.status = 'closed') AS highest_worst,
+        min(r.max_adverse) FILTER (r.status = 'closed') AS lowest_worst,
+        min(coalesce(r.opened_at, r.created_at)) FILTER (r.status = 'closed') AS opened_at,
+        max(r.closed_at) FILTER (r.status = 'closed') AS closed_at
+    FROM named AS r
+    GROUP BY r.for_decision
+    HAVING count(*) FILTER (r.status = 'closed') > 0 AND count(*) FILTER (r.status IN ('pending', 'open')) = 0
+), wanted AS (
+    SELECT e.for_decision
+    FROM ended AS e
+    INNER JOIN decisions AS d ON d.decision_id = e.for_decision
+    WHERE (? = '' OR d.bot_id = ?) AND (
+        (d.outcome_recorded_at IS NULL AND d.recommendation IN ('LONG', 'SHORT'))
+        OR (d.outcome_recorded_at IS NOT NULL AND d.outcome_source = 'candles')
+        OR (d.outcome_recorded_at IS NOT NULL AND d.outcome_source = 'trade' AND (
+            e.pnl IS DISTINCT FROM d.actual_pnl
+            OR (e.trades_closed = 1 AND e.pnl_percent IS DISTINCT FROM d.actual_pnl_percent)
+            OR if(e.side = 'SHORT', e.lowest_best, e.highest_best) IS DISTINCT FROM d.max_favorable
+            OR if(e.side = 'SHORT', e.highest_worst, e.lowest_worst) IS DISTINCT FROM d.max_adverse
+            OR greatest(0, (epoch_us(e.closed_at) - epoch_us(e.opened_at)) / 6e7)
+                IS DISTINCT FROM d.hold_duration_minutes
+            OR if(e.side = d.recommendation, e.pnl > 0, e.pnl < 0)
+                IS DISTINCT FROM if(d.recommendation IN ('LONG', 'SHORT'), d.outcome_correct, NULL)
+        ))
+    )
+)
+SELECT r.*
+FROM named AS r
+SEMI JOIN wanted USING (for_decision)
+ORDER BY r.for_decision, r.trade_id

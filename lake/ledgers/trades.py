@@ -1,0 +1,339 @@
+"""Trades: one row per position round trip, from pending or open to closed, cancelled or error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from lake.clock import now_micros
+from lake.errors import InvalidRowError, LifeCycleError, UsageError
+from lake.ledgers import trade_results as results
+from lake.ledgers.base import Ledger, changed, given
+from lake.ledgers.demands import demand, refuse_another, refuse_nan
+from lake.ledgers.receipt import Receipt
+from lake.ledgers.same_id import write_apart
+from lake.spec.patch import folder
+from lake.spec.rows import row_checker
+from lake.store.hot.entry import Row
+
+_OPEN = ("pending", "open")
+_MODES = ("live", "paper", "backtest")
+_NAMES = {"symbol": "symbol", "strategy": "strategy", "bot": "bot_id"}  # by what: column of the name
+_IDENTITY = ("symbol", "venue", "side")
+_STATISTICS = """
+SELECT s.* EXCLUDE (name), q.longest_win_streak, q.longest_loss_streak, q.current_streak, q.exposure
+FROM (SELECT *, {name} AS name FROM {view} WHERE period = 'all') AS s
+LEFT JOIN trade_sequences AS q ON q.mode = s.mode AND q.kind = '{kind}' AND q.name = s.name
+WHERE {condition}
+ORDER BY s.mode, s.total_pnl DESC, s.name"""
+
+
+class Trades(Ledger):
+    """Opens, changes, closes and counts trades; ``lk.trades``."""
+
+    dataset = "trades"
+
+    def open(self, trade: Mapping[str, Any] | None = None, /, **fields: Any) -> Receipt:
+        """Open a trade; its id is in the receipt, and may be given as trade_id.
+
+        Opening the same trade again changes nothing. ``status="pending"`` is for one that is not filled yet: it may
+        lack its price and quantity; opened again without a status, or as open, it is filled. An open trade has a
+        side, an entry_price and a quantity above 0. Trades of which less is known go in by :meth:`record`.
+
+        Args:
+            trade: columns of the dataset: symbol, side, quantity, entry_price, leverage, stop_loss, take_profit,
+                strategy, signal_id, decision_id, prompt_version, mode, ...
+            fields: the same, as keyword arguments.
+
+        Raises:
+            InvalidRowError: a value does not fit, or an open trade lacks what it needs.
+            LifeCycleError: a trade of this id is closed, cancelled or in error, or it is another one: of another bot,
+                symbol, venue, side or, once it is open, entry_price.
+        """
+        row = {**given(trade, fields)}
+        row["status"] = row.get("status") or "open"
+        if row["status"] not in _OPEN:
+            raise UsageError("a trade is opened as open or pending", where="status", value=row["status"])
+        refuse_nan(self._ds, row)
+        if row["status"] == "open" and row.get("opened_at") is None:
+            row["opened_at"] = row.get("created_at") or now_micros()
+        if row.get("trade_id") is None:
+            self._demand_open(row_checker(self._ds)(row))
+            return self._insert(row)
+        return self._open_named(str(row["trade_id"]), row)
+
+    def _demand_open(self, row: Row) -> None:
+        if row["status"] == "open":
+            demand(self._ds, row, "an open trade", ("side", "entry_price", "quantity"))
+
+    def _open_named(self, trade_id: str, row: Mapping[str, Any]) -> Receipt:
+        def fold(known: Row | None) -> Mapping[str, Any] | None:
+            if known is None:
+                self._demand_open(row_checker(self._ds)(row))
+                return row
+            if known["status"] not in _OPEN:
+                raise _ended(trade_id, known, "opened")
+            is_open = known["status"] == "open"
+            late = is_open and row["status"] == "pending"  # a retried order does not take the fill back
+            names = _IDENTITY if late or not is_open else (*_IDENTITY, "entry_price")
+            refuse_another(self._ds, known, row, names, self._writer.bot)
+            first = known.keys() if late else {"created_at", "opened_at"} & known.keys()
+            more = {name: value for name, value in row.items() if name not in first and value is not None}
+            if known["status"] != row["status"]:
+                self._demand_open(folder(self._ds)(known, more))
+            return more
+
+        return changed((trade_id,), *self._writer.change("trades", (trade_id,), fold))
+
+    def patch(self, key: str, /, **changes: Any) -> Receipt:
+        """Change some columns of one trade; None takes a value away, unknown fields are kept in extra.
+
+        It may say that a pending trade is open. All else of a trade's life is told by the methods that end it, and what
+        the result of a closed trade follows from by :meth:`correct`; ``lk.patch`` and ``lk.write`` are raw and refuse
+        nothing of that.
+
+        Raises:
+            UnknownRowError: there is no such trade.
+            LifeCycleError: another change of status; of a closed trade, a change of its result or of what that follows
+                from.
+            InvalidRowError: a value does not fit, or it would be open without what an open trade needs.
+        """
+        trade_id = str(key)
+
+        def fold(known: Row | None) -> Mapping[str, Any]:
+            if known is None:
+                raise self._unknown(trade_id)
+            made = folder(self._ds)(known, changes)
+            results.refuse_patch(known, made)
+            if made["status"] != known["status"]:
+                self._demand_open(made)
+            return changes
+
+        return changed((trade_id,), *self._writer.change("trades", (trade_id,), fold))
+
+    def close(self, trade_id: str, exit_price: float, *, exit_reason: str = "", **fields: Any) -> Receipt:
+        """Close an open trade: its pnl and pnl_percent follow from its prices, quantity, leverage and fees.
+
+        Args:
+            trade_id: names the trade.
+            exit_price: in the quote currency.
+            exit_reason: such as tp, sl, manual, timeout; ``liquidated`` loses no more than the margin.
+            fields: other columns; ``fees`` are all fees of the trade, ``closed_at`` is now when left out, and a
+                ``pnl`` that the exchange reports takes the place of the computed one.
+
+        Closing it again with the same values changes nothing, so a retry is safe.
+
+        Raises:
+            UnknownRowError: there is no such trade.
+            LifeCycleError: it was closed with other values, cancelled, or is in error (see :meth:`correct`); or its
+                result cannot be known, since it lacks side, entry_price or quantity and ``pnl`` is not given.
+            InvalidRowError: no exit price (unless ``pnl`` is given), or a value that does not fit.
+            UsageError: a status among the fields.
+        """
+        _refuse_status(fields, "close")
+        if fields.get("pnl") is None or exit_price is not None:
+            _check_exit(exit_price)
+        refuse_nan(self._ds, fields)
+        said = {"exit_price": exit_price, **({"exit_reason": exit_reason} if exit_reason else {}), **fields}
+
+        def fold(known: Row | None) -> Mapping[str, Any] | None:
+            if known is None:
+                raise self._unknown(trade_id)
+            if known["status"] == "closed" and folder(self._ds)(known, said) == known:
+                return None
+            if known["status"] not in _OPEN:
+                raise _ended(trade_id, known, "closed")
+            found = {**said, **results.result(folder(self._ds)(known, said), said)}
+            if found.get("pnl") is None:
+                raise self._unknown_result(trade_id, {**known, **said})
+            return {"status": "closed", "closed_at": max(now_micros(), known.get("opened_at", 0)), **found}
+
+        return changed((trade_id,), *self._writer.change("trades", (trade_id,), fold))
+
+    def _unknown_result(self, trade_id: str, row: Row) -> LifeCycleError:
+        missing = next(name for name in ("side", "entry_price", "quantity") if row.get(name) is None)
+        return LifeCycleError(
+            f"its result cannot be known without {missing}",
+            where=f"trades, {trade_id}",
+            todo=f"Give {missing}=... or pnl=..., or cancel a trade that was never filled.",
+        )
+
+    def correct(self, trade_id: str, /, **changes: Any) -> Receipt:
+        """Correct a trade, closed or not; the pnl and pnl_percent of a closed one are computed anew.
+
+        A pnl that was given stays given: other fees are taken off it, and other prices, quantity or side ask for
+        another pnl; ``pnl=None`` has it computed. Given is a pnl that does not follow from prices, quantity, side and
+        fees. A liquidated trade loses no more than its margin. The status is changed by open, close, cancel and error.
+
+        Raises:
+            UnknownRowError: there is no such trade.
+            LifeCycleError: its pnl was given, and prices, quantity or side change without another one.
+            InvalidRowError: a value does not fit.
+        """
+        _refuse_status(changes, "correct")
+        refuse_nan(self._ds, changes)
+
+        def fold(known: Row | None) -> Mapping[str, Any]:
+            if known is None:
+                raise self._unknown(trade_id)
+            return results.corrected(self._ds, known, changes) if known["status"] == "closed" else changes
+
+        return changed((trade_id,), *self._writer.change("trades", (trade_id,), fold))
+
+    def cancel(self, trade_id: str, reason: str = "") -> Receipt:
+        """End a trade that was never filled.
+
+        Raises:
+            UnknownRowError: there is no such trade.
+            LifeCycleError: it is closed or in error.
+        """
+        return self._end(trade_id, "cancelled", reason)
+
+    def error(self, trade_id: str, reason: str = "") -> Receipt:
+        """End a trade that could not be carried out.
+
+        Raises:
+            UnknownRowError: there is no such trade.
+            LifeCycleError: it is closed or cancelled.
+        """
+        return self._end(trade_id, "error", reason)
+
+    def _end(self, trade_id: str, status: str, reason: str) -> Receipt:
+        def fold(known: Row | None) -> Mapping[str, Any] | None:
+            if known is None:
+                raise self._unknown(trade_id)
+            if known["status"] == status:
+                return None
+            if known["status"] not in _OPEN:
+                raise _ended(trade_id, known, status)
+            return {"status": status, "closed_at": now_micros(), **({"exit_reason": reason} if reason else {})}
+
+        return changed((trade_id,), *self._writer.change("trades", (trade_id,), fold))
+
+    def liquidate(self, trade_id: str, exit_price: float | None = None, **fields: Any) -> Receipt:
+        """Close a trade by liquidation: at a price, or where its margin is lost; no more than the margin is lost.
+
+        Args:
+            trade_id: names the trade.
+            exit_price: in the quote currency; where the loss is the whole margin when left out.
+            fields: other columns, as in :meth:`close`: ``fees`` are all fees of the trade, a ``pnl`` that the exchange
+                reports takes the place of the computed one.
+
+        Raises:
+            UnknownRowError: there is no such trade.
+            LifeCycleError: it has ended.
+            UsageError: it lacks what its margin is computed from, or a status is among the fields.
+            InvalidRowError: a value does not fit.
+        """
+        _refuse_status(fields, "liquidate")
+        if exit_price is not None:
+            _check_exit(exit_price)
+        refuse_nan(self._ds, fields)
+
+        def fold(known: Row | None) -> Mapping[str, Any] | None:
+            if known is None:
+                raise self._unknown(trade_id)
+            if known["status"] == "closed" and known.get("exit_reason") == results.LIQUIDATED:
+                return None
+            if known["status"] not in _OPEN:
+                raise _ended(trade_id, known, "liquidated")
+            return results.liquidated(self._ds, known, exit_price, fields)
+
+        return changed((trade_id,), *self._writer.change("trades", (trade_id,), fold))
+
+    def record(self, trades: Any = None, /, **fields: Any) -> Receipt:
+        """Write whole trades, as they are known now: one as a dict or keyword arguments, or many in any form.
+
+        A closed trade without pnl gets it from its prices; one without created_at, the time of its entry or exit; one
+        without closed_at was closed now, or when it was first recorded as closed.
+
+        Raises:
+            InvalidRowError: the one row given does not fit; of many, those are quarantined and reported.
+            LifeCycleError: the one row given has the id of a trade of another bot, symbol, venue or side; of many,
+                those are quarantined and reported, except in a table.
+        """
+        if trades is None or isinstance(trades, Mapping):
+            row = self._whole(given(trades, fields))
+            known = self._known(row)
+            if known is not None:
+                refuse_another(self._ds, known, row, _IDENTITY, self._writer.bot)
+            return self._insert(row)
+        if isinstance(trades, Sequence) and all(isinstance(row, Mapping) for row in trades):
+            rows = [self._whole(row) for row in trades]
+            return write_apart(self._writer, self._engine, self._ds, rows, _IDENTITY)
+        return self._writer.write("trades", trades)
+
+    def _whole(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        made = results.completed(row)
+        if made.get("status") == "closed" and made.get("closed_at") is None:
+            known = self._known(made)
+            first = known.get("closed_at") if known is not None and known["status"] == "closed" else None
+            made["closed_at"] = first or now_micros()
+        return made
+
+    def _known(self, row: Mapping[str, Any]) -> Row | None:
+        trade_id = row.get("trade_id")
+        return None if trade_id is None else self._writer.current(self._ds, (str(trade_id),))
+
+    def active(self) -> list[dict[str, Any]]:
+        """Trades that are pending or open: all, or with a bot id those of that bot."""
+        return self._writer.shown("trades", self._writer.open_rows("trades"))
+
+    def statistics(
+        self, days: int | None = None, by: str | None = None, *, mode: str | None = None, **variables: Any
+    ) -> pl.DataFrame:
+        """Win rate, profit factor, expectancy, Sharpe, drawdown, streaks, exposure, ...; see docs/metrics.md.
+
+        One row for each mode, and each symbol, strategy or bot: the rows of the view trade_statistics, or of the one
+        by symbol, strategy or bot, whose period is 'all', with the streaks and the exposure of trade_sequences.
+
+        Args:
+            days: only trades closed in so many days before now; all when left out.
+            by: None, "symbol", "strategy" or "bot".
+            mode: only live, paper or backtest; one row for each when left out.
+            variables: time_zone, periods_per_year, now.
+
+        Raises:
+            UsageError: another ``by``, or days that are not above 0.
+        """
+        if by is not None and by not in _NAMES:
+            raise UsageError(
+                "statistics by what?", where="by", value=by, todo="symbol, strategy or bot, or leave it out."
+            )
+        sql = _STATISTICS.format(
+            view="trade_statistics" if by is None else f"trade_statistics_by_{by}",
+            kind=by or "all",
+            name="''" if by is None else f"coalesce({_NAMES[by]}, '')",
+            condition="true" if mode is None else "s.mode = ?",
+        )
+        if mode is not None and mode not in _MODES:
+            raise UsageError("statistics of which mode?", where="mode", value=mode, todo=", ".join(_MODES))
+        window = {"days": days} if days is not None else {}
+        return self._engine.frame(sql, [mode] if mode is not None else None, {**window, **variables})
+
+
+def _refuse_status(fields: Mapping[str, Any], step: str) -> None:
+    if "status" in fields:
+        todo = "Trades are opened, closed, cancelled or end in error by the methods of these names."
+        raise UsageError(f"{step} does not take a status", where="status", value=fields["status"], todo=todo)
+
+
+def _check_exit(price: Any) -> None:
+    if isinstance(price, bool) or not isinstance(price, int | float) or not 0 <= price < math.inf:
+        raise InvalidRowError(
+            "the price of an exit is a finite number of at least 0",
+            where="trades.exit_price",
+            value=price,
+            todo="Give exit_price, or the pnl that the exchange reports.",
+        )
+
+
+def _ended(trade_id: str, known: Row, wanted: str) -> LifeCycleError:
+    return LifeCycleError(
+        f"the trade is {known['status']} and cannot be {wanted}",
+        where=f"trades, {trade_id}",
+        todo="Correct it with lk.trades.correct(...) if it is wrong.",
+    )

@@ -1,0 +1,176 @@
+"""A transaction: what was written in it, kept as operations until its end, when they land together.
+
+A change was made on top of the version that was current when it was called. If another thread has put a later
+version there before the end, all operations are done again on top of that one: nothing of either is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lake.errors import ClosedError
+from lake.ledgers.current import CurrentRows, Key
+from lake.spec import registry
+from lake.spec.dataset import Dataset
+from lake.spec.patch import folder
+from lake.spec.rows import row_checker
+from lake.store.hot.entry import Entry, Row
+
+Fold = Callable[[Row | None], Mapping[str, Any] | None]
+
+
+def folded(ds: Dataset, row: Row | None, fold: Fold) -> Row | None:
+    """The next version of a row; None when the fold leaves it as it is.
+
+    ``fold`` is given the current version, or None when there is none, and returns what changes (a whole new row
+    when there is none).
+    """
+    changes = fold(row)
+    if changes is None:
+        return None
+    return row_checker(ds)(changes) if row is None else folder(ds)(row, changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of one row, and the version outside the transaction that it was made on top of."""
+
+    ds: Dataset
+    key: Key
+    fold: Fold
+    outside: Row | None
+    stored: Row | None
+
+
+class Transaction:
+    """The operations so far, and the rows as they see them; it takes no more when it has ended."""
+
+    def __init__(self, current: Callable[[], CurrentRows]) -> None:
+        self.ended = False
+        self.whole = False  # whether its block ended well, so that it is landing or has landed
+        self.entries: list[Entry] = []
+        self._current = current
+        self._operations: list[Entry | Change] = []
+        self._own = CurrentRows(())
+
+    def get(self, ds: Dataset, key: Key) -> Row | None:
+        """The latest row of that key as the transaction sees it, None when it is not known."""
+        found = self._own.get(ds, key)
+        return self._current().get(ds, key) if found is None else found
+
+    def write(self, entries: Sequence[Entry]) -> None:
+        """Keep whole rows for the end of the transaction."""
+        for entry in entries:
+            self._operations.append(entry)
+            self._add(entry)
+
+    def change(self, ds: Dataset, key: Key, fold: Fold, stored: Row | None) -> tuple[Row | None, Row | None]:
+        """Keep a change for the end; the version before it and the one it makes, None when it makes none.
+
+        ``stored`` is the cold version, for when no newer one is known.
+        """
+        outside = self._current().get(ds, key)
+        own = self._own.get(ds, key)
+        before = own if own is not None else outside if outside is not None else stored
+        row = folded(ds, before, fold)
+        if row is not None:
+            self._operations.append(Change(ds, key, fold, outside, stored))
+            self._add(Entry(ds.name, [row]))
+        return before, row
+
+    @staticmethod
+    def _renewed(operation: Entry | Change, find: Callable[[Dataset, Key], Row | None]) -> Entry | Change:
+        if not isinstance(operation, Change) or operation.outside is not None:
+            return operation
+        return replace(operation, stored=find(operation.ds, operation.key))
+
+    def _add(self, entry: Entry) -> None:
+        self.entries.append(entry)
+        self._own.put(registry.get(entry.dataset), entry.rows, len(self.entries))
+
+    @property
+    def changes(self) -> list[Change]:
+        """Those of its operations that were made on top of a version."""
+        return [o for o in self._operations if isinstance(o, Change)]
+
+    def renew(self, find: Callable[[Dataset, Key], Row | None]) -> None:
+        """Make changes of settled rows again on top of what ``find`` gives, where others have settled more."""
+        renewed = [self._renewed(operation, find) for operation in self._operations]
+        if renewed != self._operations:
+            self._again(renewed)
+
+    def settled_entries(self) -> list[Entry]:
+        """The entries to land, on top of what is current now; to be called with the rows' ``order`` held."""
+        if any(self._current().get(c.ds, c.key) is not c.outside for c in self.changes):
+            self._again(list(self._operations))
+        return self.entries
+
+    def _again(self, operations: Sequence[Entry | Change]) -> None:
+        self.entries, self._operations, self._own = [], [], CurrentRows(())
+        for operation in operations:
+            if isinstance(operation, Change):
+                before = operation.stored if operation.outside is None else operation.outside
+                self.change(operation.ds, operation.key, operation.fold, before)
+            else:
+                self.write([operation])
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """What a nested block wrote is forgotten when it raises, also when the outer one goes on."""
+        before, whole = len(self._operations), False
+        try:
+            yield
+            whole = True
+        finally:
+            if not whole:
+                self._again(self._operations[:before])
+
+
+class Transactions:
+    """Which transaction the calling thread or task is in.
+
+    Args:
+        place: the lake, for errors.
+        current: gives the rows that are current outside of any transaction.
+    """
+
+    def __init__(self, place: str, current: Callable[[], CurrentRows]) -> None:
+        self._place = place
+        self._current = current
+        self._open: ContextVar[Transaction | None] = ContextVar(f"transaction-{id(self)}", default=None)
+
+    def open(self) -> Transaction | None:
+        """The transaction that a write is part of.
+
+        Raises:
+            ClosedError: it has ended; a task or thread that it started writes after it.
+        """
+        transaction = self._open.get()
+        if transaction is not None and transaction.ended:
+            raise ClosedError(
+                "the transaction has ended",
+                where=self._place,
+                todo="Wait inside its block for the tasks that write in it, or start them outside.",
+            )
+        return transaction
+
+    @contextmanager
+    def collecting(self) -> Iterator[Transaction | None]:
+        """A transaction to write in; None inside another one, of which it is then a part."""
+        outer = self.open()
+        if outer is not None:
+            with outer.savepoint():
+                yield None
+            return
+        made = Transaction(self._current)
+        token = self._open.set(made)
+        try:
+            yield made
+            made.whole = True
+        finally:
+            made.ended = True
+            self._open.reset(token)

@@ -1,0 +1,77 @@
+"""The lake for asyncio: the same calls, and nothing blocks the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from pathlib import Path
+
+import pytest
+
+import lake
+from lake.errors import InvalidRowError
+from tests.helpers import candles, trade
+
+
+def public(kind: type) -> set[str]:
+    return {name for name, _ in inspect.getmembers(kind) if not name.startswith("_")}
+
+
+def test_what_a_lake_can_do_an_async_lake_can_too() -> None:
+    only_there = {"frame", "location", "store"}  # alk.sql gives the frame
+    assert public(lake.Lake) - public(lake.AsyncLake) == only_there
+
+
+def test_every_method_works_from_a_task(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with await lake.open_async(tmp_path / "lake", bot_id="a") as alk:
+            await alk.candles.write(candles(range(10)), "1m", venue="x")
+            await alk.write("trades", [trade(n) for n in range(200)])
+            await alk.write("trades", (trade(n) for n in range(200, 203)))
+            await alk.patch("trades", "t1", {"pnl": 5.0})
+            tagged = await alk.tag("now")
+            await alk.write("trades", trade(999))
+            then = await alk.at(tag="now")
+            assert (await then.read("trades")).height == 203
+            assert (await then.sql("SELECT pnl FROM trades WHERE trade_id = 't1'")).item() == 5.0
+            assert (await alk.read("trades")).height == 204
+            assert (await alk.tags())["now"].number == tagged.number <= await alk.version()
+            await alk.drain()
+            await alk.compact()
+            assert (await alk.verify()).ok
+            assert (await alk.vacuum(dry_run=True)).files_before >= 0
+            assert await alk.retain({"candles": 36500}) is not None
+            assert (await alk.publish()).exists()
+            assert alk.uri("trades").endswith("trades")
+            frame = await alk.candles.read("BTCUSDT", "1m")
+            assert frame.height == 10
+
+    asyncio.run(work())
+
+
+def test_patches_of_many_tasks_to_one_row_all_hold(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with await lake.open_async(tmp_path / "lake", bot_id="a") as alk:
+            await alk.write("trades", trade(1, "open"))
+            await asyncio.gather(*(alk.patch("trades", "t1", {f"f{n}": n}) for n in range(60)))
+            kept = await alk.sql("SELECT count(*) FROM (SELECT unnest(json_keys(extra)) FROM trades)")
+            assert kept.item() == 60
+
+    asyncio.run(work())
+
+
+def test_a_patch_inside_a_transaction_that_raises_lands_nothing(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with await lake.open_async(tmp_path / "lake", bot_id="a") as alk:
+            await alk.write("trades", trade(1, "open"))
+            with pytest.raises(InvalidRowError, match=r"trades\.side"):
+                await two_changes(alk)
+            assert (await alk.sql("SELECT fees FROM trades")).item() is None
+
+    asyncio.run(work())
+
+
+async def two_changes(alk: lake.AsyncLake) -> None:
+    async with alk.transaction():
+        await alk.patch("trades", "t1", {"fees": 1.0})
+        await alk.patch("trades", "t1", {"side": "UP"})

@@ -1,0 +1,207 @@
+"""A run, its totals and its trades; and how far real trading parts from it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import lake
+from lake.errors import InvalidRowError, LifeCycleError, UnknownRowError, UsageError
+from lake.spec import registry
+from lake.spec.decode import frame_to_rows
+from lake.spec.rows import row_checker
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+RUN = {"run_id": "r", "symbol": "BTC/USDT", "strategy": "s", "timeframe": "15m", "parameters": {"rsi": 14}}
+
+
+@pytest.fixture
+def lk(tmp_path: Path) -> Iterator[lake.Lake]:
+    with lake.open(tmp_path / "lake", bot_id="b") as opened:
+        yield opened
+
+
+def trade(minute: int, exit_price: float, **more: Any) -> dict[str, Any]:
+    at = NOON + timedelta(minutes=minute)
+    prices = {"side": "LONG", "quantity": 1.0, "entry_price": 100.0, "exit_price": exit_price}
+    return {**prices, "opened_at": at, "closed_at": at + timedelta(minutes=5), **more}
+
+
+TRADES = [trade(0, 110.0), trade(30, 95.0), trade(60, 100.0), trade(90, 102.0)]
+
+
+def test_a_run_has_the_totals_of_its_trades(lk: lake.Lake) -> None:
+    assert lk.backtests.record(RUN, [*TRADES, trade(99, 1.0, status="open")]).id == "r"
+    row = lk.backtests.get("r")
+    assert row is not None
+    assert (row["trades"], row["wins"], row["losses"], row["win_rate"]) == (4, 2, 1, 50.0)
+    assert (row["profit_factor"], row["total_pnl_percent"]) == (pytest.approx(12 / 5), pytest.approx(7.0))
+    assert (row["start_time"], row["symbol"]) == (NOON, "BTCUSDT")
+    found = lk.backtests.trades("r")
+    assert found.select("symbol", "mode", "strategy", "timeframe").unique().rows() == [
+        ("BTCUSDT", "backtest", "s", "15m")
+    ]
+    assert found["created_at"].to_list() == found["opened_at"].to_list()
+    assert lk.trades.statistics(mode="backtest").filter(pl.col("period") == "all")["trades"].item() == 4
+
+
+def test_given_totals_are_kept_and_what_cannot_be_computed_is_left_out(lk: lake.Lake) -> None:
+    lk.backtests.record(RUN, [], win_rate=60.0)
+    lk.backtests.record({**RUN, "run_id": "w"}, [trade(0, 110.0)])
+    assert lk.frame("SELECT trades, win_rate, profit_factor FROM backtests ORDER BY run_id").rows() == [
+        (0, 60.0, None),
+        (1, 100.0, None),
+    ]
+
+
+def test_recording_a_run_again_changes_nothing(lk: lake.Lake) -> None:
+    lk.backtests.record(RUN, TRADES)
+    before = lk.read("trades").sort("trade_id"), lk.read("backtests")
+    assert lk.backtests.record(RUN, TRADES).unchanged == 1
+    lk.drain()
+    assert lk.backtests.record(RUN, pl.DataFrame(TRADES)).unchanged == 1
+    assert lk.read("trades").sort("trade_id").equals(before[0])
+    assert lk.read("backtests").equals(before[1])
+    with pytest.raises(LifeCycleError, match="recorded with other trades"):
+        lk.backtests.record(RUN, TRADES[:2])
+    assert lk.read("trades").height == 4
+
+
+def test_a_run_with_a_wrong_trade_is_refused_whole(lk: lake.Lake) -> None:
+    with pytest.raises(InvalidRowError, match=r"trade 1, trades\.side"):
+        lk.backtests.record(RUN, [TRADES[0], {**TRADES[1], "side": "UP"}])
+    with pytest.raises(InvalidRowError, match=r"backtests\.total_signals"):
+        lk.backtests.record(RUN, TRADES, total_signals=-1)
+    with pytest.raises(UsageError, match="Give a list or a table"):
+        lk.backtests.record(RUN, TRADES[0])
+    assert lk.read("trades").is_empty()
+    assert lk.read("backtests").is_empty()
+
+
+def test_no_moment_shows_a_run_without_its_trades(tmp_path: Path) -> None:
+    """Many rows, more than a write that goes straight to cold; every snapshot holds all of a run or nothing of it."""
+    many = [trade(n, 101.0) for n in range(6000)]
+
+    async def work() -> list[tuple[int, int]]:
+        async with await lake.open_async(tmp_path, bot_id="b") as alk:
+            writing = asyncio.ensure_future(alk.backtests.record(RUN, many))
+            seen = []
+            sql = "SELECT (SELECT count(*) FROM trades), (SELECT count(*) FROM backtests)"
+            while not writing.done():
+                seen.append((await alk.sql(sql)).row(0))
+            draining = asyncio.ensure_future(alk.drain())
+            while not draining.done():
+                seen.append((await alk.sql(sql)).row(0))
+            return [*seen, (await alk.sql(sql)).row(0)]
+
+    seen = asyncio.run(work())
+    assert set(seen) <= {(0, 0), (6000, 1)}
+    assert seen[-1] == (6000, 1)
+
+
+def test_divergence_compares_like_with_like(lk: lake.Lake) -> None:
+    lk.backtests.record(RUN, TRADES)
+    assert lk.backtests.divergence("r").is_empty()
+    real = {"symbol": "BTCUSDT", "strategy": "s", "status": "closed", "created_at": NOON}
+    for number, row in enumerate(
+        [
+            {**trade(3, 108.0), "entry_price": 101.0},  # matches the first one, entered worse
+            trade(45, 90.0),  # within the tolerance of the second
+            trade(62, 101.0, side="SHORT"),  # another side: no match
+            trade(5, 500.0, strategy="other"),
+            trade(9999, 500.0),  # after the run's period
+            trade(10, 500.0, symbol="ETHUSDT"),
+        ]
+    ):
+        lk.trades.record({**real, **row, "trade_id": f"l{number}"})
+    lk.trades.record({**real, **trade(0, 110.0), "mode": "paper", "bot_id": "c"})
+    found = lk.backtests.divergence("r", "b").row(0, named=True)
+    assert (found["backtest_n"], found["real_n"], found["matched"]) == (4, 3, 2)
+    assert (found["backtest_only"], found["real_only"], found["tolerance_minutes"]) == (2, 1, 15)
+    percents = (100 * 7 / 101, -10.0, -1.0)
+    assert found["real_mean_pnl_percent"] == pytest.approx(sum(percents) / 3)
+    assert found["mean_pnl_percent_difference"] == pytest.approx(sum(percents) / 3 - 7 / 4)
+    assert found["win_rate_difference"] == pytest.approx(100 / 3 - 50)
+    assert found["expectancy_difference"] == pytest.approx((7 - 10 - 1) / 3 - 7 / 4)
+    assert found["matched_pnl_percent_difference"] == pytest.approx((percents[0] - 10 + percents[1] + 5) / 2)
+    assert found["entry_slippage_percent"] == pytest.approx(0.5)
+    paper = lk.backtests.divergence("r", mode="paper")
+    assert paper.select("bot_id", "real_n", "matched").rows() == [("c", 1, 1)]
+    with pytest.raises(UnknownRowError, match="'nothing'"):
+        lk.backtests.divergence("nothing")
+
+
+def one_by_one(trade: dict[str, Any], number: int) -> dict[str, Any]:
+    """A trade of a run, worked out by itself."""
+    known = {name: value for name, value in trade.items() if value is not None}
+    at = {"created_at": known.get("opened_at", known.get("closed_at"))}
+    row = {"trade_id": f"r/{number}", "status": "closed", **at, "symbol": "BTC/USDT", "strategy": "s", **known}
+    row |= {"mode": "backtest", "run_id": "r", "bot_id": known.get("bot_id") or "b", "timeframe": "15m"}
+    names = ("entry_price", "exit_price", "quantity", "side")
+    if row["status"] == "closed" and "pnl" not in known and all(known.get(name) is not None for name in names):
+        found = lake.pnl(*(known[name] for name in names), known.get("leverage", 1.0), known.get("fees", 0.0))
+        row |= {"pnl": found.pnl, "pnl_percent": known.get("pnl_percent", found.pnl_percent)}
+    return row_checker(registry.get("trades"))(row)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("shape", ["alike", "of many shapes", "a table"])
+def test_trades_checked_together_are_those_checked_one_by_one(lk: lake.Lake, seed: int, shape: str) -> None:
+    random_ = random.Random(seed)
+
+    def some(value: Any) -> Any:
+        return random_.choice((value, value, value, None))
+
+    trades = []
+    for number in range(40):
+        at = NOON + timedelta(minutes=number)
+        row = {
+            "opened_at": at,
+            "closed_at": at + timedelta(minutes=3),
+            "side": random_.choice(("LONG", "SHORT")),
+            **{name: some(random_.uniform(1, 9)) for name in ("entry_price", "exit_price", "quantity", "leverage")},
+            "fees": some(random_.uniform(-1, 1)),
+            "pnl": random_.choice((None, None, 3.0)),
+            "note": some("x"),
+            "status": random_.choice((None, "open", "closed")),
+            "symbol": some("eth/usdt"),
+            "pnl_percent": some(1.5),
+        }
+        if shape == "of many shapes":
+            row = {name: value for name, value in row.items() if value is not None or random_.random() < 0.5}
+            row |= {"features": {"rsi": number}, "seen": [number], "fees": random_.choice((1, "0.5", 2.5))}
+        trades.append(row)
+    given = pl.DataFrame(trades) if shape == "a table" else trades
+    lk.backtests.record(RUN, given)
+    expected = []
+    for number, row in enumerate(trades):
+        fees = row.get("fees")
+        expected.append(one_by_one({**row, "fees": float(fees) if fees is not None else None}, number))
+    found = {row["trade_id"]: row for row in lk.writer.open_rows("trades")}
+    stored = {row["trade_id"]: row for row in frame_to_rows(registry.get("trades"), lk.read("trades"))}
+    for row in (*stored.values(), *expected):
+        row["extra"] = json.loads(row.get("extra", "{}"))  # in whatever order
+    assert stored == {row["trade_id"]: row for row in expected}
+    assert set(found) == {row["trade_id"] for row in expected if row["status"] == "open"}
+
+
+def test_a_trade_that_does_not_fit_is_named_by_its_place_and_nothing_lands(lk: lake.Lake) -> None:
+    many = [trade(n, 101.0) for n in range(50)]
+    for wrong, message in (
+        ({"quantity": -1.0}, r"trade 17, trades\.quantity: out of range"),
+        ({"closed_at": NOON - timedelta(days=1)}, r"trade 17, trades\.closed_at: it is before opened_at"),
+        ({"side": "UP"}, r"trade 17, trades\.side: not one of its values"),
+        ({"entry_price": 1e300, "exit_price": 1e308, "quantity": 1e300}, r"trade 17, trades\.pnl: no finite result"),
+    ):
+        with pytest.raises(InvalidRowError, match=message):
+            lk.backtests.record(RUN, [*many[:17], {**many[17], **wrong}, *many[18:]])
+    assert lk.read("trades").is_empty()
+    assert lk.read("backtests").is_empty()

@@ -1,0 +1,328 @@
+"""A bot's configuration and its history, the state it restarts from, its guard and its daily figures."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from click.testing import CliRunner
+
+import lake
+from jobs import performance_snapshot
+from lake.errors import InvalidRowError, LifeCycleError, UnknownRowError, UsageError
+from lake.ledgers.newest_state import _Search
+from lake.spec.times import from_micros
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def lk(tmp_path: Path) -> Iterator[lake.Lake]:
+    with lake.open(tmp_path / "lake", bot_id="b") as opened:
+        yield opened
+
+
+def test_every_former_configuration_is_kept_also_after_compaction_and_vacuum(lk: lake.Lake) -> None:
+    assert lk.bots.configure(capital=100.0, strategy_params={"rsi": 14}, note="x", updated_at=NOON).inserted == 1
+    assert lk.bots.configure(capital=100.0).unchanged == 1
+    lk.drain()
+    assert lk.bots.configure(capital=200.0, strategy_params={"rsi": 21}).updated == 1
+    lk.bots.start()
+    lk.drain()
+    assert lk.bots.configure(capital=None).updated == 1
+    lk.drain()
+    lk.compact()
+    lk.vacuum(grace_hours=0)
+    found = lk.bots.history()
+    assert [row["capital"] for row in found] == [100.0, 200.0, None]
+    assert [row["strategy_params"] for row in found] == ['{"rsi":14}', '{"rsi":21}', '{"rsi":21}']
+    assert (found[0]["updated_at"], found[0]["extra"]) == (NOON, '{"note":"x"}')
+    assert lk.bots.history("nobody") == []
+
+
+def test_a_configuration_that_does_not_fit_changes_nothing(lk: lake.Lake) -> None:
+    lk.bots.configure(capital=100.0)
+    with pytest.raises(InvalidRowError, match=r"bot_configs\.capital"):
+        lk.bots.configure(capital=-1.0)
+    with pytest.raises(UsageError, match="kept by the lake"):
+        lk.bots.configure(history=[])
+    assert [row["capital"] for row in lk.bots.history()] == [100.0]
+
+
+def test_starting_and_stopping_is_no_configuration(lk: lake.Lake) -> None:
+    with pytest.raises(UnknownRowError, match="'b'"):
+        lk.bots.start()
+    lk.bots.configure(capital=1.0)
+    assert lk.bots.start(at=NOON).updated == 1
+    assert lk.bots.start().unchanged == 1
+    assert lk.bots.stop(at=NOON + timedelta(hours=1)).updated == 1
+    row = lk.bots.get("b")
+    assert row is not None
+    assert (row["is_running"], row["started_at"], row["stopped_at"]) == (False, NOON, NOON + timedelta(hours=1))
+    assert len(lk.bots.history()) == 1
+
+
+def test_a_drawdown_halts_the_bot_until_it_is_resumed(lk: lake.Lake) -> None:
+    lk.bots.configure(drawdown_guard_pct=10.0)
+    seen = []
+    for equity in (100.0, 120.0, 109.0, 108.0, 130.0):
+        lk.bots.save_state(state={"at": equity}, equity=equity)
+        lk.drain()
+        state = lk.bots.latest_state()
+        assert state is not None
+        assert state["state"] == {"at": equity}
+        seen.append((state["peak_equity"], round(state["current_drawdown_pct"], 3), state["trading_halted"]))
+    assert seen == [
+        (100.0, 0.0, False), (120.0, 0.0, False), (120.0, 9.167, False), (120.0, 10.0, True), (130.0, 0.0, True)
+    ]  # fmt: skip
+    assert "drawdown 10.00 % reached the guard 10 %" in state["halt_reason"]
+    lk.bots.save_state(equity=65.0)
+    lk.bots.resume(reason="looked at it")
+    state = lk.bots.latest_state()
+    assert state is not None
+    assert (state["peak_equity"], state["trading_halted"], state["halt_reason"]) == (
+        65.0,
+        False,
+        "resumed: looked at it",
+    )
+    with pytest.raises(LifeCycleError, match="not halted"):
+        lk.bots.resume()
+    lk.bots.save_state(equity=60.0)
+    state = lk.bots.latest_state()
+    assert state is not None
+    assert not state["trading_halted"]
+
+
+def test_equity_follows_from_the_capital_where_it_is_not_given(lk: lake.Lake) -> None:
+    lk.bots.configure(capital=1000.0)
+    lk.bots.save_state(total_pnl=200.0)
+    lk.bots.save_state(total_pnl=-100.0)
+    lk.bots.save_state(state=[1])
+    state = lk.bots.latest_state()
+    assert state is not None
+    assert (state["peak_equity"], state["current_drawdown_pct"], state["state"]) == (1200.0, 25.0, [1])
+
+
+def test_a_restarted_bot_finds_its_own_newest_state_hot_and_settled(tmp_path: Path) -> None:
+    lk = lake.open(tmp_path, bot_id="b")
+    for number in range(30):
+        for bot in ("b", "c"):
+            lk.bots.save_state(bot, state={"n": number, "bot": bot}, snapshot_time=NOON + timedelta(days=40 * number))
+        if number % 7 == 0:
+            lk.drain()
+        if number % 5 == 0:
+            lk.close()
+            lk = lake.open(tmp_path, bot_id="b")
+        if number == 20:
+            lk.compact()
+        found = [lk.bots.latest_state(bot) for bot in ("b", "c")]
+        assert [f and f["state"] for f in found] == [{"n": number, "bot": bot} for bot in ("b", "c")]
+    lk.bots.save_state(state={"late": True}, snapshot_time=NOON)
+    state = lk.bots.latest_state()
+    assert state is not None
+    assert state["state"]["n"] == 29
+    assert lk.bots.latest_state("d") is None
+    lk.close()
+
+
+def test_no_peak_is_lost_between_tasks(tmp_path: Path) -> None:
+    async def work() -> float:
+        async with await lake.open_async(tmp_path, bot_id="b") as alk:
+            await asyncio.gather(*(alk.bots.save_state(equity=float(n)) for n in (5, 9, 3, 8, 1, 7)))
+            return float((await alk.bots.latest_state())["peak_equity"])
+
+    assert asyncio.run(work()) == 9.0
+
+
+def test_a_bot_without_a_name_is_asked_for_it(tmp_path: Path) -> None:
+    with lake.open(tmp_path) as lk, pytest.raises(UsageError, match="which bot"):
+        lk.bots.save_state(equity=1.0)
+    with lake.open(tmp_path, bot_id="b") as lk, pytest.raises(UsageError, match="finite number"):
+        lk.bots.save_state(equity=float("nan"))
+
+
+def test_metrics_and_status_are_kept_by_bot(lk: lake.Lake) -> None:
+    lk.bots.configure(capital=1.0)
+    lk.bots.metric(price=5.0, indicators={"rsi": 50}, time=NOON)
+    lk.bots.metric("c", price=6.0, time=NOON)
+    assert lk.frame("SELECT bot_id, price FROM bot_metrics ORDER BY ALL").rows() == [("b", 5.0), ("c", 6.0)]
+    assert set(lk.bots.status("b")["bot_id"]) == {"b"}
+
+
+def traded(lk: lake.Lake, *results: tuple[datetime, float], bot: str = "b", mode: str = "live") -> None:
+    for number, (at, pnl) in enumerate(results):
+        times = {"created_at": at, "opened_at": at, "closed_at": at}
+        row = {"trade_id": f"{bot}{mode}{number}{at}", "symbol": "BTCUSDT", "status": "closed", "pnl": pnl, **times}
+        lk.trades.record(row, bot_id=bot, mode=mode)
+
+
+def test_a_day_is_written_once_for_each_bot_and_any_past_day_comes_out_alike(lk: lake.Lake) -> None:
+    day = timedelta(days=1)
+    traded(lk, (NOON - day, 10.0), (NOON, -4.0), (NOON, 0.0), (NOON + day, 100.0))
+    traded(lk, (NOON - day, 1.0), bot="c", mode="paper")
+    traded(lk, (NOON, 999.0), bot="b", mode="backtest")
+    traded(lk, (NOON + day, 5.0), bot="d")
+    assert lk.bots.snapshot_performance("2026-03-01").inserted == 2
+    lk.drain()
+    assert lk.bots.snapshot_performance(date(2026, 3, 1)).unchanged == 2
+    columns = "bot_id, date, daily_pnl, total_pnl, trades, wins, losses, win_rate"
+    found = lk.frame(f"SELECT {columns} FROM performance_snapshots ORDER BY bot_id").rows()
+    assert found == [
+        ("b", date(2026, 3, 1), -4.0, 6.0, 2, 0, 1, 0.0),
+        ("c", date(2026, 3, 1), 0.0, 1.0, 0, 0, 0, None),
+    ]
+    lk.trades.correct(lk.frame("SELECT trade_id FROM trades WHERE pnl = -4").item(), pnl=-5.0)
+    assert (lk.bots.snapshot_performance("2026-03-01").updated, lk.read("performance_snapshots").height) == (1, 2)
+
+
+def test_a_snapshot_has_the_drawdown_that_bot_performance_shows_of_that_day(lk: lake.Lake) -> None:
+    hour, random_ = timedelta(hours=1), random.Random(7)
+    lk.bots.configure(capital=500.0)
+    traded(lk, *((NOON + 5 * n * hour, float(random_.randint(-60, 60))) for n in range(60)))
+    shown = lk.read("bot_performance").select("date", "max_drawdown_percent").rows()
+    shown.append((shown[-1][0] + timedelta(days=3), shown[-1][1]))  # nothing was closed since
+    deeper = 0
+    for day, drawdown in shown:
+        [row] = lk.bots.performance(day).to_dicts()
+        assert row["max_drawdown"] == drawdown
+        end = NOON.replace(hour=0) + timedelta(days=(day - NOON.date()).days + 1) - timedelta(microseconds=1)
+        by_days = lk.read("trade_statistics_by_bot", {"period": "all"}, variables={"now": end})["max_drawdown_percent"]
+        deeper += drawdown > by_days.item()
+    assert deeper > 3  # within a day it fell deeper than at any day's end
+
+
+def test_a_day_is_that_of_its_zone(lk: lake.Lake) -> None:
+    traded(lk, (datetime(2026, 3, 1, 23, 30, tzinfo=UTC), 7.0))
+    pnl = {
+        zone: lk.bots.performance("2026-03-01", time_zone=zone)["daily_pnl"].to_list() for zone in ("UTC", "Asia/Tokyo")
+    }
+    assert pnl == {"UTC": [7.0], "Asia/Tokyo": []}
+    assert lk.bots.performance("2026-03-02", "b", time_zone="Asia/Tokyo")["daily_pnl"].to_list() == [7.0]
+    with pytest.raises(UsageError, match="no such time zone"):
+        lk.bots.performance("2026-03-01", time_zone="Mars/Olympus")
+    with pytest.raises(UsageError, match="no such day"):
+        lk.bots.performance("yesterday")
+
+
+def days_ago(days: int) -> datetime:
+    return datetime.now(UTC).replace(hour=12) - timedelta(days=days)
+
+
+def figures(lk: lake.Lake) -> list[tuple[object, ...]]:
+    asked = "SELECT bot_id, mode, daily_pnl, total_pnl, trades FROM performance_snapshots ORDER BY bot_id, date"
+    return lk.frame(asked).rows()
+
+
+def test_the_job_writes_every_day_up_to_yesterday_and_logs_one_line(tmp_path: Path) -> None:
+    with lake.open(tmp_path, bot_id="b") as lk:
+        traded(lk, (days_ago(3), 3.0))
+    for expected in ("inserted", "unchanged"):
+        done = CliRunner().invoke(performance_snapshot.main, ["--lake", str(tmp_path)])
+        line = json.loads(done.output)
+        assert (done.exit_code, line["ok"], line[expected]) == (0, True, 3)
+
+
+def test_a_correction_rewrites_every_stored_day_that_it_changes_and_missing_days_are_written(lk: lake.Lake) -> None:
+    traded(lk, (days_ago(5), 10.0), (days_ago(3), 20.0), (days_ago(3), 1.0))
+    traded(lk, (days_ago(4), 7.0), bot="c", mode="paper")
+    lk.bots.snapshot_performance(days_ago(5).date())  # and then nothing ran for days
+    assert performance_snapshot.work(lk)["inserted"] == 4 + 4
+    assert performance_snapshot.work(lk) == {"inserted": 0, "updated": 0, "unchanged": 9, "rejected": 0}
+    lk.drain()
+    lk.trades.correct(lk.frame("SELECT trade_id FROM trades WHERE pnl = 20").item(), pnl=-2.0)
+    assert performance_snapshot.work(lk) == {"inserted": 0, "updated": 3, "unchanged": 6, "rejected": 0}
+    assert performance_snapshot.work(lk)["unchanged"] == 9
+    assert [row[2:] for row in figures(lk) if row[0] == "b"] == [
+        (10.0, 10.0, 1), (0.0, 10.0, 0), (-1.0, 9.0, 2), (0.0, 9.0, 0), (0.0, 9.0, 0),
+    ]  # fmt: skip
+    assert {row[:2] for row in figures(lk)} == {("b", "live"), ("c", "paper")}
+
+
+def test_snapshots_follow_one_mode_of_a_bot_on_all_its_days(lk: lake.Lake) -> None:
+    traded(lk, (days_ago(4), 50.0), mode="paper")
+    lk.bots.snapshot_performance(days_ago(4).date())
+    assert figures(lk) == [("b", "paper", 50.0, 50.0, 1)]
+    traded(lk, (days_ago(2), 40.0), mode="paper")
+    traded(lk, (days_ago(2), -5.0))
+    performance_snapshot.work(lk)
+    assert figures(lk) == [
+        ("b", "live", *rest) for rest in ((0.0, 0.0, 0), (0.0, 0.0, 0), (-5.0, -5.0, 1), (0.0, -5.0, 0))
+    ]
+    assert lk.bots.performance(days_ago(2).date())["total_pnl"].to_list() == [-5.0]
+
+
+def test_days_that_the_settings_no_longer_retain_are_not_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAKE_RETENTION_DAYS", "performance_snapshots=3")
+    with lake.open(tmp_path, bot_id="b") as lk:
+        traded(lk, (days_ago(9), 1.0))
+        assert performance_snapshot.work(lk)["inserted"] == 3
+
+
+def test_every_row_of_a_refresh_is_what_its_day_alone_comes_to(lk: lake.Lake) -> None:
+    random_ = random.Random(11)
+    for bot, mode in (("b", "live"), ("c", "paper"), ("c", "backtest"), ("d", "paper"), ("d", "live")):
+        traded(lk, *((days_ago(random_.randint(1, 25)), random_.gauss(0, 9)) for _ in range(12)), bot=bot, mode=mode)
+    lk.bots.configure(capital=100.0)
+    performance_snapshot.work(lk)
+    stored = lk.read("performance_snapshots").drop("extra")
+    for (day,), rows in stored.group_by("date"):
+        end = days_ago(0).replace(
+            hour=0, minute=0, second=0, microsecond=0, year=day.year, month=day.month, day=day.day
+        )
+        now = end + timedelta(days=1, microseconds=-1)
+        shown = lk.read("trade_statistics_by_bot", {"period": "all"}, variables={"now": now})
+        for row in rows.to_dicts():
+            found = shown.filter(bot_id=row["bot_id"], mode=row["mode"]).to_dicts()
+            total, sharpe = (found[0]["total_pnl"], found[0]["sharpe_ratio"]) if found else (0.0, None)
+            assert row["total_pnl"] == pytest.approx(total)
+            assert row["sharpe_ratio"] == (None if sharpe is None else pytest.approx(sharpe))
+    assert len(stored) == len(lk.frame("SELECT DISTINCT bot_id, date FROM performance_snapshots"))
+
+
+def test_the_newest_state_is_that_of_a_search_through_all_of_them(tmp_path: Path) -> None:
+    random_, known = random.Random(3), {}
+    now = int(datetime.now(UTC).timestamp() * 1_000_000)
+    lk, other = lake.open(tmp_path, bot_id="b"), lake.open(tmp_path, bot_id="c")
+    for number in range(150):
+        writer, bot = random_.choice((lk, other)), random_.choice("bcd")
+        at = now - random_.choice((0, 5, 10**6, 10**10)) * random_.randint(1, 40)
+        writer.bots.save_state(bot, state=number, snapshot_time=from_micros(at))
+        known[bot, at] = number
+        if random_.random() < 0.1:
+            writer.drain()
+        if random_.random() < 0.1:
+            lk.close()
+            lk = lake.open(tmp_path, bot_id="b")
+        for name in {key[0] for key in known}:
+            newest = max(moment for owner, moment in known if owner == name)
+            for reader in (lk, other):
+                state = reader.bots.latest_state(name)
+                assert state is not None
+                assert (state["snapshot_time"], state["state"]) == (from_micros(newest), known[name, newest])
+    lk.close()
+    other.close()
+
+
+def test_a_restart_reads_no_more_than_the_newest_states_of_a_long_backlog(tmp_path: Path) -> None:
+    with lake.open(tmp_path, bot_id="b", durability="normal") as lk:
+        for number in range(400):
+            lk.bots.save_state(state=number)
+        time.sleep(0.2)
+        lk.bots.save_state(state="last")
+    with lake.open(tmp_path, bot_id="b") as lk:
+        seen = []
+        lk.store.walk_back("bot_states", lambda _, entry: not seen.append(entry))  # type: ignore[func-returns-value]
+        assert len(seen) == 401
+        with mock.patch.object(_Search, "visit", autospec=True, side_effect=_Search.visit) as visit:
+            state = lk.bots.latest_state()
+        assert state is not None
+        assert (state["state"], visit.call_count) == ("last", 2)

@@ -1,0 +1,103 @@
+"""Executions, and what they say of a trade."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import lake
+from lake.errors import InvalidRowError, LifeCycleError
+
+FILL = {"symbol": "BTC/USDT", "trade_id": "t", "venue": "x"}
+
+
+@pytest.mark.parametrize(("side", "opening", "closing"), [("LONG", "BUY", "SELL"), ("SHORT", "SELL", "BUY")])
+def test_a_trade_has_the_average_prices_and_fees_of_its_fills(
+    tmp_path: Path, side: str, opening: str, closing: str
+) -> None:
+    with lake.open(tmp_path, bot_id="a") as lk:
+        lk.trades.open(symbol="BTCUSDT", side=side, quantity=4.0, entry_price=100.0, trade_id="t")
+        first = {**FILL, "fill_id": "f1", "side": opening, "quantity": 1.0, "price": 100.0}
+        assert lk.fills.record(first, commission=0.5, commission_asset="USDT").inserted == 1
+        assert lk.fills.record(first, commission=0.5, commission_asset="USDT").unchanged == 1
+        lk.drain()
+        assert lk.fills.record(first, commission=0.5, commission_asset="USDT").unchanged == 1
+        lk.fills.record(
+            [
+                {
+                    **FILL,
+                    "side": opening,
+                    "quantity": 3.0,
+                    "price": 104.0,
+                    "commission": 0.1,
+                    "commission_asset": "BNB",
+                },
+                {
+                    **FILL,
+                    "side": closing,
+                    "quantity": 4.0,
+                    "price": 110.0,
+                    "commission": 0.7,
+                    "commission_asset": "USDT",
+                },
+                {**FILL, "trade_id": "other", "side": closing, "quantity": 9.0, "price": 1.0},
+            ]
+        )
+        found = lk.fills.summary("t")
+        assert (found.entry_quantity, found.entry_price) == (4.0, pytest.approx(103.0))
+        assert (found.exit_quantity, found.exit_price) == (4.0, 110.0)
+        assert found.fees == {"BNB": pytest.approx(0.1), "USDT": pytest.approx(1.2)}
+        assert lk.fills.of_trade("t").height == 3
+
+
+def test_a_trade_without_fills_has_no_prices(tmp_path: Path) -> None:
+    with lake.open(tmp_path, bot_id="a") as lk:
+        found = lk.fills.summary("t")
+        assert (found.entry_quantity, found.entry_price, found.exit_price, found.fees) == (0.0, None, None, {})
+
+
+def test_an_execution_that_is_neither_bought_nor_sold_is_refused(tmp_path: Path) -> None:
+    with lake.open(tmp_path, bot_id="a") as lk:
+        with pytest.raises(InvalidRowError, match=r"fills\.side"):
+            lk.fills.record(FILL, side="HOLD")
+        assert lk.read("fills").is_empty()
+
+
+ONE = {**FILL, "fill_id": "7", "side": "BUY", "quantity": 1.0, "price": 100.0, "commission": 0.5}
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_a_fill_does_not_take_the_place_of_another_one_of_its_id(tmp_path: Path, settled: bool) -> None:
+    with lake.open(tmp_path, bot_id="a") as one, lake.open(tmp_path, bot_id="b") as two:
+        one.fills.record(ONE)
+        if settled:
+            one.drain()
+        for changes in ({"symbol": "ETHUSDT"}, {"side": "SELL"}, {"price": 101.0}, {"quantity": 2.0}, {"venue": "y"}):
+            with pytest.raises(LifeCycleError, match=rf"fills\.{next(iter(changes))}, 7: another one has this id"):
+                one.fills.record(ONE, **changes)
+        with pytest.raises(LifeCycleError, match=r"fills\.bot_id, 7: another one has this id, and its bot_id is 'a'"):
+            two.fills.record(ONE)
+        done = one.fills.record([{**ONE, "symbol": "ETHUSDT"}, ONE, {**ONE, "fill_id": "8"}])
+        assert (done.inserted, done.unchanged, done.rejected) == (1, 1, 1)
+        assert "its symbol is 'BTCUSDT'" in done.rejections[0].reason
+        done = one.fills.record([{**ONE, "fill_id": "9"}, {**ONE, "fill_id": "9", "symbol": "ETHUSDT"}])
+        assert (done.inserted, done.rejected) == (1, 1)
+        assert len(list(one.writer.quarantine.read("fills"))) == 2
+        assert one.frame("SELECT DISTINCT symbol, bot_id, price FROM fills").rows() == [("BTCUSDT", "a", 100.0)]
+
+
+def test_what_is_told_of_a_fill_later_adds_to_it(tmp_path: Path) -> None:
+    with lake.open(tmp_path, bot_id="a") as lk:
+        lk.fills.record(ONE)
+        late = {name: ONE[name] for name in ("fill_id", "symbol", "side", "quantity", "price")}
+        assert lk.fills.record(late, order_id="o").updated == 1
+        assert lk.frame("SELECT trade_id, commission, order_id FROM fills").rows() == [("t", 0.5, "o")]
+
+
+def test_a_fill_of_the_same_transaction_is_seen(tmp_path: Path) -> None:
+    with lake.open(tmp_path, bot_id="a") as lk:
+        with lk.transaction():
+            lk.fills.record(ONE)
+            assert lk.fills.record([{**ONE, "symbol": "ETHUSDT"}]).rejected == 1
+        assert lk.read("fills")["symbol"].to_list() == ["BTCUSDT"]

@@ -1,0 +1,386 @@
+"""Phantoms on a lake: recorded, followed along candles and prices, ended, restored after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import lake
+from lake.errors import InvalidRowError, LifeCycleError, UnknownRowError, UsageError
+from tests.phantom_oracle import Oracle
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+T0 = int(NOON.timestamp()) * 1_000_000
+MINUTE = 60_000_000
+LONG = {"symbol": "BTC/USDT", "side": "LONG", "entry_price": 100.0, "stop_loss": 98.0, "tp1": 102.0, "tp2": 104.0}
+KEYS = ("status", "outcome", "exit_reason", "exit_price", "tp1_hit", "tp2_hit", "tp3_hit", "be_moved", "one_r_hit")
+KEYS += ("two_r_hit", "realized_rr", "pnl_percent", "time_to_tp1_sec", "time_to_exit_sec", "max_favorable")
+KEYS += ("max_adverse", "ambiguous")
+
+
+@pytest.fixture
+def lk(tmp_path: Path) -> Iterator[lake.Lake]:
+    with lake.open(tmp_path / "lake", bot_id="tester") as opened:
+        yield opened
+
+
+def phantom(lk: lake.Lake, name: str = "p", **fields: Any) -> str:
+    return lk.phantoms.record(LONG, phantom_id=name, signal_time=NOON, **fields).id
+
+
+def candle(number: int, opened: float, high: float, low: float, close: float) -> dict[str, Any]:
+    start = NOON + timedelta(minutes=number)
+    return {"open_time": start, "open": opened, "high": high, "low": low, "close": close, "timeframe": "1m"}
+
+
+def shown(row: dict[str, Any] | None) -> dict[str, Any]:
+    assert row is not None
+    return {name: row[name] for name in KEYS}
+
+
+def now(lk: lake.Lake, name: str = "p") -> dict[str, Any]:
+    live = {row["phantom_id"]: row for row in lk.phantoms.active()}
+    return shown(live.get(name) or lk.phantoms.get(name))
+
+
+def market(seed: int, symbols: list[str], minutes: int) -> list[dict[str, dict[str, Any]]]:
+    chance, prices, frames = random.Random(seed), dict.fromkeys(symbols, 100.0), []
+    for number in range(minutes):
+        frame = {}
+        for symbol in symbols:
+            opened = prices[symbol]
+            prices[symbol] = close = round(opened * (1 + chance.gauss(0, 0.004)), 2)
+            high, low = max(opened, close) + chance.random() * 0.3, min(opened, close) - chance.random() * 0.3
+            frame[symbol] = candle(number, opened, high, low, close)
+        frames.append(frame)
+    return frames
+
+
+def many(lk: lake.Lake, seed: int, symbols: list[str], count: int) -> dict[str, Oracle]:
+    chance, oracles = random.Random(seed), {}
+    for number in range(count):
+        way = chance.choice([1, -1])
+        levels = {n: 100.0 + way * d for n, d in zip(("stop_loss", "tp1", "tp2", "tp3"), (-1, 1, 2, 3), strict=True)}
+        row = {
+            "phantom_id": f"p{number}",
+            "symbol": chance.choice(symbols),
+            "side": "LONG" if way > 0 else "SHORT",
+            "entry_price": 100.0,
+            "signal_time": T0 + chance.randrange(5 * MINUTE),
+            "timeout_at": T0 + 50 * MINUTE,
+            **dict(list(levels.items())[: chance.randrange(1, 5)]),
+        }
+        lk.phantoms.record(row)
+        oracles[f"p{number}"] = Oracle(row)
+        oracles[f"p{number}"].symbol = row["symbol"]  # type: ignore[attr-defined]
+    return oracles
+
+
+def tell(oracles: dict[str, Oracle], frame: dict[str, dict[str, Any]]) -> None:
+    for oracle in oracles.values():
+        bar = frame.get(oracle.symbol)  # type: ignore[attr-defined]
+        if bar is not None:
+            start = int(bar["open_time"].timestamp()) * 1_000_000
+            oracle.bar(start, start + MINUTE, *(bar[name] for name in ("open", "high", "low", "close")))
+
+
+def compare(lk: lake.Lake, oracles: dict[str, Oracle]) -> None:
+    live = {row["phantom_id"]: row for row in lk.phantoms.active()}
+    stored = {row["phantom_id"]: row for row in lk.read("phantoms").iter_rows(named=True)}
+    for name, oracle in oracles.items():
+        found, expected = shown(live.get(name) or stored[name]), oracle.columns()
+        assert found == pytest.approx({key: expected.get(key) for key in KEYS}), name
+
+
+def test_a_phantom_lives_from_its_signal_to_its_last_target(lk: lake.Lake) -> None:
+    phantom(lk, features={"rsi": 61}, was_executed=False, reject_reason="low score")
+    row = lk.phantoms.get("p")
+    assert row is not None
+    assert (row["status"], row["timeout_at"], row["bot_id"]) == ("active", NOON + timedelta(hours=36), "tester")
+    assert lk.phantoms.update("BTCUSDT", candle(0, 100, 102.5, 99, 102)).updated == 1
+    assert now(lk)["be_moved"] is True
+    lk.phantoms.update("btc_usdt", 104.2, at=NOON + timedelta(minutes=2))
+    row = lk.phantoms.get("p")
+    assert row is not None
+    assert (row["outcome"], row["exit_price"], row["exit_reason"]) == ("win", 104.2, "tp2")
+    assert (row["exit_time"], row["time_to_tp1_sec"]) == (NOON + timedelta(minutes=2), 60.0)
+    assert lk.phantoms.active() == []
+    assert lk.phantoms.update("BTCUSDT", 50.0).updated == 0
+
+
+def test_a_new_best_or_worst_price_is_there_at_once_and_for_sql_after_a_checkpoint(lk: lake.Lake) -> None:
+    phantom(lk)
+    assert lk.phantoms.update("BTCUSDT", candle(0, 100, 101.5, 99, 101)).updated == 1
+    assert lk.phantoms.update("BTCUSDT", candle(0, 100, 101.9, 98.5, 101)).landed == 0
+    assert lk.phantoms.update("BTCUSDT", candle(1, 101, 101.2, 100, 101)).unchanged == 1
+    assert (now(lk)["max_favorable"], now(lk)["max_adverse"]) == (101.5, 99.0)
+    assert lk.phantoms.checkpoint() == 1
+    assert lk.frame("SELECT max_favorable, max_adverse FROM phantoms").rows() == [(101.5, 99.0)]
+    assert lk.phantoms.checkpoint() == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_many_phantoms_live_as_the_oracle_says_through_drains_and_restarts(tmp_path: Path, seed: int) -> None:
+    symbols = ["AUSDT", "BUSDT", "CUSDT"]
+    lk = lake.open(tmp_path, bot_id="a")
+    oracles = many(lk, seed, symbols, 40)
+    for number, frame in enumerate(market(seed, symbols, 60)):
+        if number % 3:
+            lk.phantoms.update_all(frame)
+        elif number % 2:
+            rows = [{"symbol": symbol, **bar} for symbol, bar in frame.items()]
+            lk.phantoms.update_frame(pl.DataFrame(rows))
+        else:
+            with lk.transaction():
+                for symbol, bar in frame.items():
+                    lk.phantoms.update(symbol, bar)
+        tell(oracles, frame)
+        if number % 15 == 7:
+            lk.drain()
+        if number % 15 == 11:
+            lk.close()
+            lk = lake.open(tmp_path, bot_id="a")
+        if number % 10 == 5:
+            compare(lk, oracles)
+    compare(lk, oracles)
+    assert lk.phantoms.active() == []
+    lk.close()
+
+
+_VICTIM = """
+import json, os, sys
+import lake
+from tests.ledgers.test_phantoms import many, market
+lk = lake.open(sys.argv[1], bot_id="a")
+symbols = ["AUSDT", "BUSDT"]
+many(lk, 5, symbols, 30)
+for number, frame in enumerate(market(5, symbols, 25)):
+    lk.phantoms.update_all(frame)
+    os.write(1, b"done\\n")
+    if number == int(sys.argv[2]):
+        os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("last", [3, 20])
+def test_active_phantoms_are_exactly_as_they_were_after_a_kill(tmp_path: Path, last: int) -> None:
+    made = subprocess.run(
+        [sys.executable, "-c", _VICTIM, str(tmp_path / "l"), str(last)], capture_output=True, check=False
+    )
+    assert (made.returncode, made.stdout.count(b"done")) == (-signal.SIGKILL, last + 1), made.stderr.decode()
+    symbols = ["AUSDT", "BUSDT"]
+    with lake.open(tmp_path / "other", bot_id="a") as scratch:
+        oracles = many(scratch, 5, symbols, 30)
+    frames = market(5, symbols, 60)
+    for frame in frames[: last + 1]:
+        tell(oracles, frame)
+    with lake.open(tmp_path / "l", bot_id="a") as lk:
+        compare(lk, oracles)
+        for frame in frames[last:]:  # the last one again, as a bot does that does not know whether it was taken
+            lk.phantoms.update_all(frame)
+        for frame in frames[last + 1 :]:
+            tell(oracles, frame)
+        compare(lk, oracles)
+
+
+def test_a_phantom_recorded_after_its_candles_is_not_past_them_after_a_restart(tmp_path: Path) -> None:
+    bars = [candle(0, 100, 101, 99, 100), candle(1, 100, 100, 97, 98), candle(2, 98, 99, 97, 98)]
+    with lake.open(tmp_path, bot_id="a") as lk:
+        lk.phantoms.record(LONG, phantom_id="first", signal_time=NOON, stop_loss=50.0)
+        for bar in bars:
+            lk.phantoms.update("BTCUSDT", bar)
+        phantom(lk, "late")
+    with lake.open(tmp_path, bot_id="a") as lk:
+        assert now(lk, "first")["max_adverse"] == 97.0
+        lk.candles.write([{"symbol": "BTCUSDT", "volume": 1.0, **bar} for bar in bars], "1m")
+        lk.phantoms.follow()
+        assert (now(lk, "late")["outcome"], now(lk, "first")["status"]) == ("loss", "active")
+
+
+def test_a_phantom_takes_from_its_signal_what_it_does_not_say(lk: lake.Lake) -> None:
+    levels = {name: value for name, value in LONG.items() if name != "side"}
+    lk.signals.record(levels, signal_id="s", direction="LONG", strategy="trend", signal_time=NOON, indicators={"a": 1})
+    lk.signals.patch("s", rejection_reason="low score", action="REJECTED")
+    row = lk.phantoms.get(lk.phantoms.record(signal_id="s", tp1=101.0, ml_score=40).id)
+    assert row is not None
+    assert (row["symbol"], row["side"], row["tp1"], row["tp2"]) == ("BTCUSDT", "LONG", 101.0, 104.0)
+    assert (row["was_executed"], row["reject_reason"], row["features"]) == (False, "low score", '{"a":1}')
+    assert (row["signal_time"], row["strategy"]) == (NOON, "trend")
+    assert lk.phantoms.record(LONG, signal_id="not there yet").inserted == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"side": None}, r"phantoms\.side"),
+        ({"entry_price": None}, r"phantoms\.entry_price"),
+        ({"stop_loss": 101.0}, r"stop_loss: on the wrong side of entry_price"),
+        ({"stop_loss": 100.0}, r"stop_loss: on the wrong side of entry_price"),
+        ({"tp1": 99.0}, "on the wrong side of entry_price"),
+        ({"tp2": 101.0}, "on the wrong side of tp1"),
+        ({"side": "SHORT"}, r"stop_loss: on the wrong side of entry_price"),
+        ({"symbol": None}, "a required value is missing"),
+    ],
+)
+def test_a_phantom_that_cannot_be_followed_is_refused(lk: lake.Lake, fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidRowError, match=message):
+        lk.phantoms.record({**LONG, **fields})
+    assert lk.read("phantoms").is_empty()
+
+
+@pytest.mark.parametrize(
+    ("news", "message"),
+    [
+        ({"open": 1, "high": 1, "low": 1, "close": 1}, "a candle has an open_time"),
+        ({"open_time": NOON, "open": 1, "high": 1, "low": 1, "close": 1}, "how long is the candle"),
+        (candle(0, 100, 99, 98, 99), "prices that no candle has"),
+        (candle(0, 100, 101, float("nan"), 99), "low: a price is a finite number above 0"),
+        (float("inf"), "a price is a finite number"),
+        (0, "a price is a finite number"),
+        ("100", "a price is a finite number"),
+    ],
+)
+def test_what_is_no_price_and_no_candle_changes_nothing(lk: lake.Lake, news: Any, message: str) -> None:
+    phantom(lk)
+    with pytest.raises(UsageError, match=message):
+        lk.phantoms.update("BTCUSDT", news)
+    assert now(lk)["status"] == "active"
+
+
+def test_closing_is_final_and_safe_to_repeat(lk: lake.Lake) -> None:
+    phantom(lk)
+    lk.phantoms.update("BTCUSDT", candle(0, 100, 101.5, 99, 101))
+    assert lk.phantoms.close("p", 101.0, "bored", at=NOON + timedelta(minutes=5)).updated == 1
+    assert lk.phantoms.close("p", 101.0).unchanged == 1
+    row = lk.phantoms.get("p")
+    assert row is not None
+    assert (row["outcome"], row["exit_reason"], row["realized_rr"]) == ("win", "bored", 0.5)
+    assert (row["max_favorable"], row["max_adverse"], row["time_to_exit_sec"]) == (101.5, 99.0, 300.0)
+    with pytest.raises(LifeCycleError, match="completed and cannot be closed"):
+        lk.phantoms.close("p", 99.0)
+    with pytest.raises(LifeCycleError, match="completed and cannot be recorded"):
+        phantom(lk)
+    with pytest.raises(UnknownRowError, match="'p9'"):
+        lk.phantoms.close("p9", 1.0)
+
+
+def test_an_update_that_is_rolled_back_did_not_happen(lk: lake.Lake) -> None:
+    phantom(lk)
+
+    def fail() -> None:
+        with lk.transaction():
+            phantom(lk, "q")
+            lk.phantoms.update("BTCUSDT", candle(0, 100, 103, 99, 102))
+            assert [row["be_moved"] for row in lk.phantoms.active()] == [True, True]
+            lk.phantoms.update("BTCUSDT", candle(1, 102, 105, 101, 104))
+            assert lk.phantoms.active() == []
+            lk.phantoms.record(symbol="BTCUSDT")
+
+    with pytest.raises(InvalidRowError):
+        fail()
+    assert [(row["phantom_id"], row["be_moved"]) for row in lk.phantoms.active()] == [("p", False)]
+    assert lk.phantoms.update("BTCUSDT", candle(0, 100, 103, 99, 102)).updated == 1
+
+
+def test_two_bots_follow_their_own_phantoms_of_one_symbol(tmp_path: Path) -> None:
+    with lake.open(tmp_path, bot_id="a") as one, lake.open(tmp_path, bot_id="b") as two:
+        phantom(one, "a1")
+        phantom(two, "b1")
+        one.phantoms.update("BTCUSDT", candle(0, 97, 99, 96, 98))
+        assert one.phantoms.active() == []
+        assert [row["phantom_id"] for row in two.phantoms.active()] == ["b1"]
+        with lake.open(tmp_path) as everyone:
+            phantom(one, "a2")
+            assert [row["phantom_id"] for row in everyone.phantoms.active("BTCUSDT")] == ["a2", "b1"]
+            everyone.phantoms.update("BTCUSDT", candle(0, 97, 99, 96, 98))
+            assert one.phantoms.update("BTCUSDT", candle(0, 97, 99, 96, 98)).rows == 0
+            assert (one.phantoms.active(), two.phantoms.active()) == ([], [])
+
+
+def test_only_phantoms_of_the_venue_are_followed(lk: lake.Lake) -> None:
+    phantom(lk, "x", venue="binance")
+    phantom(lk, "y", venue="bybit")
+    assert lk.phantoms.update("BTCUSDT", candle(0, 97, 99, 96, 98), venue="bybit").updated == 1
+    assert [row["phantom_id"] for row in lk.phantoms.active()] == ["x"]
+
+
+def test_phantoms_are_followed_from_asyncio(tmp_path: Path) -> None:
+    async def day() -> tuple[list[str], float]:
+        async with await lake.open_async(tmp_path, bot_id="a") as alk:
+            names = [f"p{n}" for n in range(6)]
+            await asyncio.gather(*(alk.phantoms.record(LONG, phantom_id=n, signal_time=NOON) for n in names))
+            await asyncio.gather(*(alk.phantoms.update("BTCUSDT", candle(0, 100, 101, 99, 100)) for _ in range(5)))
+            async with alk.transaction():
+                await alk.phantoms.close("p0", 101.0)
+            live = await alk.phantoms.active()
+            return sorted(row["phantom_id"] for row in live), live[0]["max_favorable"]
+
+    assert asyncio.run(day()) == (["p1", "p2", "p3", "p4", "p5"], 101.0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_following_the_lakes_candles_is_the_same_as_each_candle_live(tmp_path: Path, seed: int) -> None:
+    symbols = ["AUSDT", "BUSDT"]
+    with lake.open(tmp_path, bot_id="a") as lk:
+        oracles = many(lk, seed, symbols, 25)
+        frames = market(seed, symbols, 60)
+        for start in (0, 20, 40):
+            rows = [{"symbol": s, **bar} for frame in frames[start : start + 20] for s, bar in frame.items()]
+            lk.candles.write([{**row, "volume": 1.0} for row in rows], "1m")
+            lk.phantoms.follow()
+            for frame in frames[start : start + 20]:
+                tell(oracles, frame)
+            compare(lk, oracles)
+            assert lk.phantoms.follow().updated == 0
+
+
+def test_a_gap_in_the_candles_is_waited_for_and_then_an_unknown_end(lk: lake.Lake) -> None:
+    phantom(lk, timeout_hours=0.1)
+    candles = [{"symbol": "BTCUSDT", "volume": 1.0, **candle(n, 100, 101, 99, 100)} for n in range(10) if n != 3]
+    lk.candles.write(candles[:4], "1m")
+    assert lk.phantoms.follow().updated == 1
+    assert now(lk)["status"] == "active"
+    lk.candles.write(candles, "1m")
+    lk.phantoms.follow()
+    assert (now(lk)["status"], now(lk)["outcome"], now(lk)["exit_price"]) == ("completed", "unknown", None)
+
+
+def test_rates_counts_and_learning_data_come_from_completed_phantoms(lk: lake.Lake) -> None:
+    assert lk.phantoms.win_rate("trend") == lake.ledgers.phantoms.WinRate(None, 0, None, None)
+    for number in range(10):
+        name = phantom(lk, f"p{number}", strategy="trend", features={"rsi": number, "note": "x", "up": True})
+        lk.phantoms.close(name, 101.0 if number < 6 else 99.0, at=NOON + timedelta(minutes=number))
+    phantom(lk, "open", strategy="trend")
+    rate = lk.phantoms.win_rate("trend")
+    assert (rate.value, rate.n) == (60.0, 10)
+    assert (rate.low, rate.high) == (pytest.approx(31.267, abs=1e-3), pytest.approx(83.182, abs=1e-3))
+    assert (lk.phantoms.win_rate("trend", window=5).value, lk.phantoms.win_rate("other").n) == (20.0, 0)
+    data = lk.phantoms.learning_data("trend")
+    assert data.select("feature_rsi", "feature_note", "feature_up").rows()[2] == (2.0, "x", 1.0)
+    assert (data.height, lk.phantoms.learning_data(executed=True).height) == (10, 0)
+    stats = lk.phantoms.stats("trend").row(0, named=True)
+    assert (stats["wins"], stats["losses"], stats["active"]) == (6, 4, 1)
+    assert lk.phantoms.stats().height == 1
+    with pytest.raises(UsageError, match="a whole number above 0"):
+        lk.phantoms.win_rate("trend", window=0)
+
+
+def test_blocked_signals_are_counted_by_day_and_reason(lk: lake.Lake) -> None:
+    phantom(lk, "a", was_executed=False, reject_reason="low score")
+    phantom(lk, "b", was_executed=True)
+    assert lk.phantoms.blocked("2026-03-01").select("reason", "symbol", "blocked").rows() == [
+        ("low score", "BTCUSDT", 1)
+    ]
+    assert lk.phantoms.blocked("2026-03-02").is_empty()
+    assert json.loads(lk.phantoms.blocked().write_json())[0]["day"] == "2026-03-01"

@@ -1,0 +1,233 @@
+"""Signals: recorded once, remembered as long as it matters, and why they were not traded."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Barrier, Thread
+from typing import Any
+
+import pytest
+
+import lake
+from lake.errors import InvalidRowError, UnknownRowError, UsageError
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SIGNAL = {"symbol": "BTC/USDT", "timeframe": "1h", "direction": "LONG", "entry_price": 100.0, "signal_time": NOON}
+
+
+@pytest.fixture
+def lk(tmp_path: Path) -> Iterator[lake.Lake]:
+    with lake.open(tmp_path / "lake", bot_id="tester") as opened:
+        yield opened
+
+
+def repeats(lk: lake.Lake, price: float = 100.0, at: datetime = NOON, **more: Any) -> bool:
+    return lk.signals.is_duplicate("BTCUSDT", "1h", "LONG", price, at=at, **more)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "direction"),
+    [
+        ({"signal_type": "BUY"}, "BUY", "LONG"),
+        ({"signal_type": "SELL"}, "SELL", "SHORT"),
+        ({"direction": "LONG"}, "BUY", "LONG"),
+        ({"direction": "short"}, "SELL", "SHORT"),
+        ({"signal_type": "HOLD"}, "HOLD", None),
+        ({"signal_type": "SELL", "direction": "SHORT"}, "SELL", "SHORT"),
+    ],
+)
+def test_type_and_direction_stand_for_each_other(
+    lk: lake.Lake, given: dict[str, str], kind: str, direction: str | None
+) -> None:
+    row = lk.signals.get(lk.signals.record(given, symbol="BTCUSDT").id)
+    assert row is not None
+    assert (row["signal_type"], row["direction"], row["bot_id"]) == (kind, direction, "tester")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"signal_type": "BUY", "direction": "SHORT"}, "a BUY signal is LONG"),
+        ({"signal_type": "SELL", "direction": "LONG"}, "a SELL signal is SHORT"),
+        ({"action": "EXECUTED", "rejection_reason": "spread"}, "an executed signal has no reason"),
+        ({"action": "MAYBE"}, "not one of its values"),
+        ({"strength": 101}, "out of range"),
+    ],
+)
+def test_what_contradicts_itself_is_refused_and_nothing_is_written(
+    lk: lake.Lake, given: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidRowError, match=message):
+        lk.signals.record(given, symbol="BTCUSDT")
+    assert lk.read("signals").is_empty()
+
+
+@pytest.mark.parametrize(
+    ("price", "at", "more", "expected"),
+    [
+        (100.0, NOON, {}, True),
+        (100.49, NOON, {}, True),
+        (99.51, NOON + timedelta(hours=11, minutes=59), {}, True),
+        (100.5, NOON, {}, False),
+        (99.5, NOON, {}, False),
+        (100.9, NOON, {"min_price_difference": 1.0}, True),
+        (100.0, NOON + timedelta(hours=12), {}, False),
+        (100.0, NOON - timedelta(hours=13), {}, False),
+        (100.0, NOON + timedelta(hours=3), {"keep_hours": 2}, False),
+        (100.0, NOON, {"venue": "binance"}, False),
+    ],
+)
+@pytest.mark.parametrize("settled", [False, True])
+def test_a_signal_repeats_one_of_its_day_at_nearly_its_price(
+    lk: lake.Lake, price: float, at: datetime, more: dict[str, Any], expected: bool, settled: bool
+) -> None:
+    lk.signals.record(SIGNAL)
+    if settled:
+        lk.drain()
+    assert repeats(lk, price, at, **more) is expected
+    assert not lk.signals.is_duplicate("BTCUSDT", "1h", "SHORT", 100.0, at=NOON)
+    assert not lk.signals.is_duplicate("BTCUSDT", "4h", "LONG", 100.0, at=NOON)
+    assert not lk.signals.is_duplicate("ETHUSDT", "1h", "LONG", 100.0, at=NOON)
+
+
+@pytest.mark.parametrize("how", ["trade of the signal", "signal of the trade", "position"])
+def test_a_signal_is_remembered_while_its_trade_or_position_is_open_however_old(tmp_path: Path, how: str) -> None:
+    old = NOON - timedelta(days=90)
+    with lake.open(tmp_path, bot_id="a") as lk:
+        lk.signals.record(
+            SIGNAL, signal_id="s", signal_time=old, trade_id="t" if how == "signal of the trade" else None
+        )
+        trade = {"symbol": "BTCUSDT", "side": "LONG", "quantity": 1.0, "entry_price": 100.0, "created_at": old}
+        assert not repeats(lk)
+        if how == "position":
+            lk.write("positions", {"position_id": "t", "symbol": "BTCUSDT", "signal_id": "s", "opened_at": old})
+        else:
+            lk.trades.open(trade, trade_id="t", signal_id="s" if how == "trade of the signal" else None)
+        assert repeats(lk)
+        lk.drain()
+        assert repeats(lk)
+    with lake.open(tmp_path, bot_id="a") as lk:
+        assert repeats(lk)
+        assert not repeats(lk, 101.0)
+        if how == "position":
+            lk.patch("positions", "t", {"status": "closed"})
+        else:
+            lk.trades.close("t", 101.0)
+        assert not repeats(lk)
+
+
+def test_signals_of_other_processes_and_bots_are_seen_once_acknowledged(tmp_path: Path) -> None:
+    with lake.open(tmp_path, bot_id="a") as lk:
+        assert not repeats(lk)
+        code = (
+            "import sys, lake\n"
+            "with lake.open(sys.argv[1], bot_id='b') as lk:\n"
+            "    lk.signals.record(symbol='BTCUSDT', timeframe='1h', direction='LONG', entry_price=100.0,"
+            " signal_time='2026-03-01T12:00:00Z')\n"
+            "    if sys.argv[2] == 'settle': lk.drain()\n"
+        )
+        for how in ("leave", "settle"):
+            subprocess.run([sys.executable, "-c", code, str(tmp_path), how], check=True)
+            assert repeats(lk)
+    assert lake.open(tmp_path, bot_id="a").signals.is_duplicate("BTCUSDT", "1h", "BUY", 100.0, at=NOON)
+
+
+def test_a_duplicate_is_not_written_and_its_receipt_names_the_first(lk: lake.Lake) -> None:
+    first = lk.signals.record(SIGNAL, unless_duplicate=True)
+    again = lk.signals.record(SIGNAL, entry_price=100.2, unless_duplicate=True)
+    assert (first.inserted, again.inserted, again.unchanged, again.id) == (1, 0, 1, first.id)
+    other = lk.signals.record(SIGNAL, entry_price=100.6, unless_duplicate=True)
+    assert (other.inserted, lk.read("signals").height) == (1, 2)
+    lk.signals.record(SIGNAL, entry_price=102.0, action="IGNORED", rejection_reason="duplicate")
+    assert not repeats(lk, 102.0)
+
+
+def test_of_threads_with_the_same_signal_exactly_one_records_it(lk: lake.Lake) -> None:
+    start, receipts = Barrier(8), []
+
+    def give(number: int) -> None:
+        start.wait()
+        for price in (100.0, 110.0, 120.0):
+            if number % 2:
+                with lk.transaction():
+                    receipts.append(lk.signals.record(SIGNAL, entry_price=price, unless_duplicate=True))
+            else:
+                receipts.append(lk.signals.record(SIGNAL, entry_price=price, unless_duplicate=True))
+
+    threads = [Thread(target=give, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(r.inserted for r in receipts) == 3
+    assert sorted(lk.read("signals")["entry_price"].to_list()) == [100.0, 110.0, 120.0]
+
+
+def test_a_signal_that_is_rolled_back_was_never_given(lk: lake.Lake) -> None:
+    def fail() -> None:
+        with lk.transaction():
+            lk.signals.record(SIGNAL, unless_duplicate=True)
+            assert lk.signals.record(SIGNAL, unless_duplicate=True).unchanged == 1
+            lk.write("signals", {"symbol": "BTCUSDT", "signal_type": "MAYBE"})
+
+    try:
+        fail()
+    except InvalidRowError:
+        assert not repeats(lk)
+        assert lk.signals.record(SIGNAL, unless_duplicate=True).inserted == 1
+    assert lk.read("signals").height == 1
+
+
+def test_tasks_with_the_same_signal_record_it_once(tmp_path: Path) -> None:
+    async def day() -> tuple[int, bool]:
+        async with await lake.open_async(tmp_path) as alk:
+            receipts = await asyncio.gather(*(alk.signals.record(SIGNAL, unless_duplicate=True) for _ in range(10)))
+            return sum(r.inserted for r in receipts), await alk.signals.is_duplicate(
+                "BTCUSDT", "1h", "LONG", 100.0, at=NOON
+            )
+
+    assert asyncio.run(day()) == (1, True)
+
+
+def test_why_a_signal_was_not_traded_is_one_question(lk: lake.Lake) -> None:
+    lk.signals.record(SIGNAL, signal_id="low", rejection_reason="low score")
+    lk.signals.record(SIGNAL, signal_id="ignored", action="IGNORED", signal_time=NOON + timedelta(minutes=1))
+    lk.phantoms.record(signal_id="ignored", side="LONG", was_executed=False, reject_reason="regime")
+    lk.signals.record(SIGNAL, signal_id="done", action="EXECUTED")
+    lk.signals.record(SIGNAL, signal_id="traded")
+    lk.trades.open(symbol="BTCUSDT", side="LONG", quantity=1.0, entry_price=100.0, signal_id="traded")
+    lk.signals.record(
+        SIGNAL, signal_id="eth", symbol="ETHUSDT", action="REJECTED", signal_time=NOON + timedelta(days=1)
+    )
+    rows = lk.signals.not_traded().select("signal_id", "action", "reason").rows()
+    assert rows == [("low", "REJECTED", "low score"), ("ignored", "IGNORED", "regime"), ("eth", "REJECTED", None)]
+    assert lk.signals.not_traded(day="2026-03-01")["signal_id"].to_list() == ["low", "ignored"]
+    assert lk.signals.not_traded(symbol="eth/usdt")["signal_id"].to_list() == ["eth"]
+    assert (lk.signals.why("low"), lk.signals.why("ignored"), lk.signals.why("done")) == ("low score", "regime", None)
+    with pytest.raises(UnknownRowError, match="'s9'"):
+        lk.signals.why("s9")
+
+
+def test_options_that_make_no_sense_are_refused(lk: lake.Lake) -> None:
+    with pytest.raises(UsageError, match="at least 0"):
+        repeats(lk, min_price_difference=-1)
+    with pytest.raises(UsageError, match="no such option"):
+        repeats(lk, hours=3)
+    with pytest.raises(InvalidRowError, match="not one of its values"):
+        lk.signals.is_duplicate("BTCUSDT", "1h", "UP", 1.0)
+    with pytest.raises(UsageError, match="a day is a date"):
+        lk.signals.not_traded(day="yesterday")
+
+
+def test_recording_a_signal_again_adds_what_is_new(lk: lake.Lake) -> None:
+    lk.signals.record(SIGNAL, signal_id="s")
+    assert lk.signals.record(SIGNAL, signal_id="s").unchanged == 1
+    assert lk.signals.record(SIGNAL, signal_id="s", rejection_reason="spread", unless_duplicate=True).updated == 1
+    row = lk.signals.get("s")
+    assert row is not None
+    assert (row["action"], row["dedupe_key"]) == ("REJECTED", "|BTCUSDT|1h|LONG|2026-03-01")

@@ -1,0 +1,358 @@
+"""The life of a trade, and what it made."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lake
+from lake.errors import InvalidRowError, LifeCycleError, UnknownRowError, UsageError
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+LONG = {"symbol": "BTC/USDT", "side": "LONG", "quantity": 2.0, "entry_price": 100.0}
+
+
+@pytest.fixture
+def lk(tmp_path: Path) -> Iterator[lake.Lake]:
+    with lake.open(tmp_path / "lake", bot_id="tester") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("side", "exit_price", "leverage", "fees", "pnl", "percent"),
+    [
+        ("LONG", 110.0, 1.0, 0.0, 20.0, 10.0),
+        ("LONG", 110.0, 5.0, 1.0, 19.0, 47.5),
+        ("SHORT", 110.0, 5.0, 1.0, -21.0, -52.5),
+        ("SHORT", 90.0, 1.0, -0.5, 20.5, 10.25),
+        ("LONG", 100.0, 10.0, 0.0, 0.0, 0.0),
+    ],
+)
+def test_a_closed_trade_knows_its_money_and_its_percent_of_the_margin(
+    lk: lake.Lake, side: str, exit_price: float, leverage: float, fees: float, pnl: float, percent: float
+) -> None:
+    trade_id = lk.trades.open({**LONG, "side": side, "leverage": leverage, "opened_at": NOON}).id
+    lk.trades.close(trade_id, exit_price, exit_reason="tp", fees=fees, closed_at=NOON)
+    row = lk.trades.get(trade_id)
+    assert row is not None
+    assert (row["status"], row["exit_reason"], row["closed_at"]) == ("closed", "tp", NOON)
+    assert (row["pnl"], row["pnl_percent"]) == (pytest.approx(pnl), pytest.approx(percent))
+    assert lake.pnl(100.0, exit_price, 2.0, side, leverage, fees) == pytest.approx((pnl, percent))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0.0, 1.0, 1.0, "LONG"), "entry cannot be 0 or negative"),
+        ((1.0, -1.0, 1.0, "LONG"), "exit cannot be negative"),
+        ((1.0, 1.0, float("nan"), "LONG"), "quantity: a finite number"),
+        ((1.0, 1.0, 1.0, "UP"), "side: a side is LONG or SHORT"),
+        ((1.0, 1.0, 1.0, "LONG", 0.0), "leverage cannot be 0 or negative"),
+        (("1", 1.0, 1.0, "LONG"), "entry: a finite number"),
+    ],
+)
+def test_a_result_of_what_cannot_be_is_refused(arguments: tuple[object, ...], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        lake.pnl(*arguments)  # type: ignore[arg-type]
+
+
+def test_a_trade_goes_from_pending_to_open_to_closed(lk: lake.Lake) -> None:
+    assert lk.trades.open({**LONG, "trade_id": "t", "status": "pending", "created_at": NOON}).inserted == 1
+    assert [row["status"] for row in lk.trades.active()] == ["pending"]
+    lk.trades.patch("t", status="open", opened_at=NOON)
+    assert lk.trades.close("t", 101.0).updated == 1
+    assert lk.trades.active() == []
+    assert lk.trades.close("t", 101.0).unchanged == 1
+    with pytest.raises(LifeCycleError, match="closed and cannot be closed"):
+        lk.trades.close("t", 102.0)
+    with pytest.raises(LifeCycleError, match="cannot be cancelled"):
+        lk.trades.cancel("t")
+    with pytest.raises(LifeCycleError, match="cannot be opened"):
+        lk.trades.open({**LONG, "trade_id": "t"})
+
+
+def test_opening_the_same_trade_again_changes_nothing(lk: lake.Lake) -> None:
+    lk.trades.open(LONG, trade_id="t")
+    first = lk.trades.get("t")
+    assert lk.trades.open(LONG, trade_id="t").unchanged == 1
+    assert lk.trades.get("t") == first
+
+
+@pytest.mark.parametrize("step", ["cancel", "error"])
+def test_a_trade_that_came_to_nothing_says_why_and_counts_nowhere(lk: lake.Lake, step: str) -> None:
+    lk.trades.open(LONG, trade_id="t", status="pending")
+    getattr(lk.trades, step)("t", "no margin")
+    assert getattr(lk.trades, step)("t", "again").unchanged == 1
+    row = lk.trades.get("t")
+    assert row is not None
+    assert (row["status"], row["exit_reason"], row["pnl"]) == (
+        {"cancel": "cancelled"}.get(step, step),
+        "no margin",
+        None,
+    )
+
+
+@pytest.mark.parametrize(("side", "price"), [("LONG", 90.0), ("SHORT", 110.0)])
+def test_a_liquidation_loses_the_margin_and_no_more(lk: lake.Lake, side: str, price: float) -> None:
+    lk.trades.open(LONG, side=side, leverage=10.0, trade_id="t", fees=3.0)
+    lk.trades.open(LONG, side=side, leverage=10.0, trade_id="u")
+    lk.trades.liquidate("t")
+    lk.trades.liquidate("u", 95.0 if side == "LONG" else 105.0)
+    rows = {r["trade_id"]: r for r in lk.read("trades").iter_rows(named=True)}
+    assert (rows["t"]["exit_price"], rows["t"]["pnl"], rows["t"]["pnl_percent"]) == (
+        pytest.approx(price),
+        -20.0,
+        -100.0,
+    )
+    assert (rows["u"]["pnl"], rows["u"]["exit_reason"]) == (pytest.approx(-10.0), "liquidated")
+    assert lk.trades.liquidate("t").unchanged == 1
+
+
+def test_a_correction_of_a_closed_trade_computes_its_result_anew(lk: lake.Lake) -> None:
+    lk.trades.open(LONG, trade_id="t")
+    lk.trades.close("t", 110.0)
+    lk.trades.correct("t", fees=5.0)
+    row = lk.trades.get("t")
+    assert row is not None
+    assert (row["pnl"], row["pnl_percent"]) == (15.0, 7.5)
+    lk.trades.correct("t", pnl=14.0)
+    row = lk.trades.get("t")
+    assert row is not None
+    assert (row["pnl"], row["pnl_percent"]) == (14.0, 7.0)
+
+
+def test_a_decision_a_signal_and_their_trade_land_together_or_not_at_all(lk: lake.Lake) -> None:
+    def work(side: str) -> None:
+        with lk.transaction():
+            lk.write(
+                "decisions", {"decision_id": "d", "symbol": "BTCUSDT", "recommendation": "LONG", "confidence": 0.7}
+            )
+            lk.write("signals", {"signal_id": "s", "symbol": "BTCUSDT", "direction": "LONG", "action": "EXECUTED"})
+            lk.trades.open(LONG, side=side, trade_id="t", decision_id="d", signal_id="s")
+            lk.patch("decisions", "d", {"traded": True, "trade_id": "t"})
+
+    with pytest.raises(InvalidRowError, match=r"trades\.side"):
+        work("UP")
+    assert all(lk.read(name).is_empty() for name in ("decisions", "signals", "trades"))
+    work("LONG")
+    assert lk.frame(
+        "SELECT d.traded, t.status FROM decisions d JOIN trades t USING (trade_id) JOIN signals s USING (signal_id)"
+    ).rows() == [(True, "open")]
+
+
+def test_whole_trades_are_recorded_with_their_results(lk: lake.Lake) -> None:
+    done = {**LONG, "status": "closed", "exit_price": 90.0, "closed_at": NOON}
+    assert lk.trades.record(done).inserted == 1
+    receipt = lk.trades.record([{**done, "trade_id": "a"}, {**done, "trade_id": "b", "side": "UP"}])
+    assert (receipt.inserted, receipt.rejected) == (1, 1)
+    assert lk.frame("SELECT DISTINCT pnl, pnl_percent FROM trades").rows() == [(-20.0, -10.0)]
+
+
+def test_what_is_not_there_cannot_be_closed(lk: lake.Lake) -> None:
+    for step in (lk.trades.cancel, lk.trades.error, lk.trades.liquidate):
+        with pytest.raises(UnknownRowError, match="'t9'"):
+            step("t9")
+    with pytest.raises(UnknownRowError, match="'t9'"):
+        lk.trades.close("t9", 1.0)
+    with pytest.raises(UsageError, match="without any value"):
+        lk.trades.open()
+
+
+def test_active_trades_are_those_of_the_bot(tmp_path: Path) -> None:
+    with lake.open(tmp_path, bot_id="a") as one:
+        one.trades.open(LONG, trade_id="a1")
+        one.drain()
+    with lake.open(tmp_path, bot_id="b") as two:
+        two.trades.open(LONG, trade_id="b1")
+        assert [row["trade_id"] for row in two.trades.active()] == ["b1"]
+    with lake.open(tmp_path) as everyone:
+        assert sorted(row["trade_id"] for row in everyone.trades.active()) == ["a1", "b1"]
+
+
+BASE = {"symbol": "BTCUSDT", "side": "LONG", "quantity": 1.0, "entry_price": 100.0}
+
+
+def results(lk: lake.Lake, trade_id: str) -> tuple[float | None, float | None]:
+    row = lk.trades.get(trade_id)
+    assert row is not None
+    return row["pnl"], row["pnl_percent"]
+
+
+def test_a_liquidation_takes_the_fees_that_come_with_it_off(lk: lake.Lake) -> None:
+    for name in "abc":
+        lk.trades.open(LONG, trade_id=name, leverage=5.0)
+    lk.trades.liquidate("a", exit_price=91.0, fees=3.0)
+    lk.trades.liquidate("b", exit_price=81.0, fees=3.0)
+    lk.trades.liquidate("c", pnl=-39.5)
+    assert [results(lk, name) for name in "abc"] == [(-21.0, -52.5), (-40.0, -100.0), (-39.5, -98.75)]
+    lk.trades.open(LONG, trade_id="d")
+    with pytest.raises(InvalidRowError, match=r"trades\.fees: not a number"):
+        lk.trades.liquidate("d", fees=float("nan"))
+    with pytest.raises(UsageError, match="liquidate does not take a status"):
+        lk.trades.liquidate("d", status="open")
+
+
+def test_a_pnl_that_the_exchange_reports_stays_given_when_fees_are_corrected(lk: lake.Lake) -> None:
+    lk.trades.open(BASE, trade_id="t")
+    lk.trades.close("t", 110.0, pnl=7.5)
+    assert lk.trades.correct("t", fees=0.1).updated == 1
+    assert results(lk, "t") == (pytest.approx(7.4), pytest.approx(7.4))
+    assert lk.trades.correct("t", fees=0.1).unchanged == 1
+    lk.trades.correct("t", fees=0.3, leverage=2.0)
+    assert results(lk, "t") == (pytest.approx(7.2), pytest.approx(14.4))
+    before = lk.trades.get("t")
+    for changes in ({"exit_price": 111.0}, {"entry_price": 99.0}, {"quantity": 2.0}, {"side": "SHORT"}):
+        with pytest.raises(LifeCycleError, match=rf"another {next(iter(changes))} does not say.*Give pnl="):
+            lk.trades.correct("t", **changes)
+    assert lk.trades.get("t") == before
+    lk.trades.correct("t", exit_price=111.0, pnl=8.0)
+    assert results(lk, "t") == (8.0, 16.0)
+    lk.trades.correct("t", pnl=None)
+    assert results(lk, "t") == (pytest.approx(10.7), pytest.approx(21.4))
+    lk.trades.correct("t", exit_price=112.0)
+    assert results(lk, "t")[0] == pytest.approx(11.7)
+
+
+def test_a_given_pnl_is_kept_when_what_was_unknown_is_told(lk: lake.Lake) -> None:
+    lk.trades.record(trade_id="t", symbol="BTCUSDT", status="closed", pnl=4.0)
+    lk.trades.correct("t", side="LONG", quantity=1.0, entry_price=100.0)
+    lk.trades.correct("t", exit_price=110.0)
+    assert results(lk, "t") == (4.0, 4.0)
+
+
+def test_a_correction_of_a_liquidation_loses_no_more_than_the_margin(lk: lake.Lake) -> None:
+    lk.trades.open(LONG, trade_id="t", leverage=5.0)
+    lk.trades.liquidate("t", 81.0)
+    assert results(lk, "t") == (-38.0, -95.0)
+    lk.trades.correct("t", fees=3.0)
+    assert results(lk, "t") == (-40.0, -100.0)
+    lk.trades.correct("t", exit_price=70.0)
+    assert results(lk, "t") == (-40.0, -100.0)
+    lk.trades.correct("t", exit_reason="sl")
+    assert results(lk, "t") == (-63.0, -157.5)
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_random_corrections_give_what_a_trade_closed_with_those_values_would_have(lk: lake.Lake, settled: bool) -> None:
+    rng = random.Random(int(settled))
+    for number in range(15):
+        row: dict[str, Any] = {"leverage": 1.0, "fees": 0.0, "exit_price": 100.0, **BASE}
+        lk.trades.record(row, trade_id=str(number), status="closed")
+        for _ in range(4):
+            name = rng.choice(("entry_price", "exit_price", "quantity", "leverage", "fees", "side"))
+            row[name] = rng.choice(("LONG", "SHORT")) if name == "side" else rng.uniform(1, 200)
+            lk.trades.correct(str(number), **{name: row[name]})
+            if settled and not number % 5:
+                lk.drain()
+        sign = 1 if row["side"] == "LONG" else -1
+        pnl = sign * (row["exit_price"] - row["entry_price"]) * row["quantity"] - row["fees"]
+        percent = 100 * pnl * row["leverage"] / row["entry_price"] / row["quantity"]
+        assert results(lk, str(number)) == (pytest.approx(pnl), pytest.approx(percent))
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_recording_a_closed_trade_again_changes_nothing(lk: lake.Lake, settled: bool) -> None:
+    row = {**BASE, "trade_id": "z", "status": "closed", "exit_price": 110.0}
+    lk.trades.record(row)
+    first = lk.trades.get("z")
+    if settled:
+        lk.drain()
+    assert lk.trades.record(row).unchanged == 1
+    assert lk.trades.record([row]).unchanged == 1
+    assert lk.trades.get("z") == first
+
+
+OTHER = [{"symbol": "SOLUSDT"}, {"venue": "y"}, {"side": "SHORT"}, {"bot_id": "b2"}, {"entry_price": 7.0}]
+
+
+@pytest.mark.parametrize("other", OTHER, ids=[next(iter(o)) for o in OTHER])
+@pytest.mark.parametrize("settled", [False, True])
+def test_a_trade_does_not_take_the_place_of_another_one_of_its_id(
+    lk: lake.Lake, other: dict[str, Any], settled: bool
+) -> None:
+    lk.trades.open(BASE, trade_id="q", venue="x")
+    if settled:
+        lk.drain()
+    first = lk.trades.get("q")
+    with pytest.raises(LifeCycleError, match=rf"trades\.{next(iter(other))}, q: another one has this id"):
+        lk.trades.open({**BASE, **other}, trade_id="q")
+    if "entry_price" not in other:
+        with pytest.raises(LifeCycleError, match=rf"trades\.{next(iter(other))}, q: another one has this id"):
+            lk.trades.record({**BASE, **other}, trade_id="q")
+        assert lk.trades.record([{**BASE, **other, "trade_id": "q"}]).rejected == 1
+    assert lk.trades.get("q") == first
+    assert lk.trades.open(BASE, trade_id="q").unchanged == 1
+
+
+def test_two_bots_with_the_same_id_do_not_overwrite_each_other(tmp_path: Path) -> None:
+    with lake.open(tmp_path, bot_id="b1") as one, lake.open(tmp_path, bot_id="b2") as two:
+        one.trades.open(BASE, trade_id="q")
+        one.positions.open(BASE, position_id="q")
+        one.phantoms.record(BASE, phantom_id="q")
+        one.signals.record(symbol="BTCUSDT", direction="LONG", entry_price=100.0, signal_id="q")
+        for step, row in (
+            (two.trades.open, {"trade_id": "q", **BASE}),
+            (two.positions.open, {"position_id": "q", **BASE}),
+            (two.phantoms.record, {"phantom_id": "q", **BASE}),
+            (two.signals.record, {"signal_id": "q", "symbol": "BTCUSDT", "direction": "LONG"}),
+        ):
+            with pytest.raises(LifeCycleError, match="another one has this id, and its bot_id is 'b1'"):
+                step(row)
+        for step, row in (
+            (one.positions.open, {"position_id": "q", **BASE}),
+            (one.phantoms.record, {"phantom_id": "q", **BASE}),
+            (one.signals.record, {"signal_id": "q", "symbol": "BTCUSDT", "direction": "LONG"}),
+        ):
+            with pytest.raises(LifeCycleError, match="another one has this id, and its symbol is 'BTCUSDT'"):
+                step({**row, "symbol": "SOLUSDT"})
+        for name in ("trades", "positions", "phantoms", "signals"):
+            assert one.frame(f"SELECT bot_id, symbol FROM {name}").rows() == [("b1", "BTCUSDT")]
+
+
+def test_a_pending_trade_may_be_filled_at_another_price_and_told_what_was_unknown(lk: lake.Lake) -> None:
+    lk.trades.open(trade_id="p", symbol="BTCUSDT", entry_price=99.0, status="pending")
+    lk.trades.open(BASE, trade_id="p", venue="x")
+    lk.trades.open(trade_id="p", symbol="BTCUSDT", entry_price=99.0, quantity=3.0, status="pending", strategy="s")
+    row = lk.trades.get("p")
+    assert row is not None
+    assert (row["entry_price"], row["quantity"], row["venue"], row["strategy"]) == (100.0, 1.0, "x", "s")
+
+
+def test_a_patch_does_not_go_round_the_life_of_a_trade(lk: lake.Lake) -> None:
+    lk.trades.open(BASE, trade_id="o")
+    lk.trades.open(BASE, trade_id="c")
+    lk.trades.close("c", 110.0)
+    lk.trades.open(BASE, trade_id="x", status="pending")
+    lk.trades.cancel("x")
+    before = lk.read("trades")
+    for trade_id, status in (("o", "closed"), ("o", "pending"), ("c", "open"), ("c", "error"), ("x", "open")):
+        with pytest.raises(LifeCycleError, match=f"does not make it {status}.*open, close, liquidate, cancel or error"):
+            lk.trades.patch(trade_id, status=status)
+    for name, value in (
+        *(("exit_price", 50.0), ("exit_price", None), ("entry_price", 1.0), ("quantity", 3.0), ("side", "SHORT")),
+        *(("leverage", 2.0), ("fees", 1.0), ("pnl", 1.0), ("pnl_percent", 1.0)),
+    ):
+        with pytest.raises(LifeCycleError, match=rf"a patch of its {name} would leave.*lk\.trades\.correct"):
+            lk.trades.patch("c", **{name: value})
+    assert lk.read("trades").equals(before)
+    assert lk.trades.patch("c", status="closed", exit_price=110.0).unchanged == 1
+    assert lk.trades.patch("c", strategy="s", max_favorable=111.0).updated == 1
+    assert lk.patch("trades", "c", {"exit_price": 50.0}).updated == 1, "the raw tool"
+
+
+def test_a_liquidation_is_worth_the_same_however_it_is_told(lk: lake.Lake) -> None:
+    row = {**LONG, "leverage": 5.0}
+    for name in "ab":
+        lk.trades.open(row, trade_id=name)
+    lk.trades.liquidate("a", 70.0, fees=1.0)
+    lk.trades.close("b", 70.0, exit_reason="liquidated", fees=1.0)
+    lk.trades.record(row, trade_id="c", status="closed", exit_price=70.0, exit_reason="liquidated", fees=1.0)
+    for name in "abc":
+        assert results(lk, name) == (-40.0, -100.0)
+        lk.trades.correct(name, exit_price=90.0)
+        assert results(lk, name) == (-21.0, -52.5)

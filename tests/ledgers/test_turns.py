@@ -1,0 +1,146 @@
+"""Processes that change one row at the same time: each change is made on top of the one before, and none is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+import lake
+from lake.store.hot.turn import Turn
+from tests.helpers import finished, spawned, trade
+
+ROUNDS = 30
+
+
+def add_one(row: Mapping[str, Any] | None) -> dict[str, Any]:
+    assert row is not None
+    return {"pnl": row["pnl"] + 1.0}
+
+
+def _change(path: str, bot: str) -> None:
+    with lake.open(path, bot_id=bot) as lk:
+        for _ in range(ROUNDS):
+            lk.writer.change("trades", ("t1",), add_one)
+
+
+def _change_in_transactions(path: str, bot: str) -> None:
+    with lake.open(path, bot_id=bot) as lk:
+        for number in range(ROUNDS):
+            with lk.transaction():
+                lk.write("decisions", {"decision_id": f"{bot}-{number}", "symbol": "BTCUSDT"})
+                lk.writer.change("trades", ("t1",), add_one)
+
+
+def _change_and_drain(path: str, bot: str) -> None:
+    with lake.open(path, bot_id=bot) as lk:
+        for number in range(ROUNDS):
+            lk.writer.change("trades", ("t1",), add_one)
+            if number % 6 == 0:
+                lk.drain(every_writer=True)
+
+
+def _change_as_tasks(path: str, bot: str) -> None:
+    async def run() -> None:
+        async with await lake.open_async(path, bot) as alk:
+
+            async def one() -> None:
+                async with alk.transaction():
+                    alk.lake.writer.change("trades", ("t1",), add_one)
+
+            for _ in range(ROUNDS // 6):
+                await asyncio.gather(*(one() for _ in range(6)))
+
+    asyncio.run(run())
+
+
+def _change_from_threads(path: str, bot: str) -> None:
+    with lake.open(path, bot_id=bot) as lk:
+        work = [Thread(target=_some, args=(lk, ROUNDS // 3)) for _ in range(3)]
+        for thread in work:
+            thread.start()
+        for thread in work:
+            thread.join()
+
+
+def _some(lk: lake.Lake, rounds: int) -> None:
+    for _ in range(rounds):
+        lk.writer.change("trades", ("t1",), add_one)
+
+
+@pytest.mark.parametrize("status", ["open", "closed"])
+def test_no_change_is_lost_when_processes_change_one_row_at_once(tmp_path: Path, status: str) -> None:
+    workers = [_change, _change_in_transactions, _change_and_drain, _change_as_tasks, _change_from_threads]
+    with lake.open(tmp_path, bot_id="b0") as lk:
+        lk.write("trades", trade(1, status=status, pnl=0.0))
+        finished(*(spawned(work, str(tmp_path), f"b{n}") for n, work in enumerate(workers, 1)))
+        assert lk.frame("SELECT pnl FROM trades").item() == len(workers) * ROUNDS
+        lk.drain(every_writer=True)
+        assert lk.frame("SELECT pnl FROM trades").item() == len(workers) * ROUNDS
+        assert lk.frame("SELECT count(*) FROM decisions").item() == ROUNDS
+
+
+def _patch_one_column(path: str, bot: str, column: str) -> None:
+    with lake.open(path, bot_id=bot) as lk:
+        for number in range(ROUNDS):
+            lk.patch("trades", "t1", {column: float(number + 1)})
+
+
+def test_processes_that_patch_different_columns_of_one_row_keep_all_of_them(tmp_path: Path) -> None:
+    columns = ["stop_loss", "take_profit", "fees"]
+    with lake.open(tmp_path, bot_id="b0") as lk:
+        lk.write("trades", trade(1, status="open"))
+        finished(*(spawned(_patch_one_column, str(tmp_path), f"b-{name}", name) for name in columns))
+        assert lk.frame("SELECT stop_loss, take_profit, fees FROM trades").row(0) == (ROUNDS,) * 3
+
+
+def test_two_lakes_of_one_process_take_turns_too(tmp_path: Path) -> None:
+    with lake.open(tmp_path, bot_id="b1") as one, lake.open(tmp_path, bot_id="b2") as two:
+        one.write("trades", trade(1, status="open", pnl=0.0))
+        work = [Thread(target=_some, args=(lk, ROUNDS)) for lk in (one, two)]
+        for thread in work:
+            thread.start()
+        for thread in work:
+            thread.join()
+        assert one.frame("SELECT pnl FROM trades").item() == 2 * ROUNDS
+
+
+def test_a_version_counts_as_later_than_the_one_it_was_made_of_by_any_clock(
+    tmp_path: Path,
+) -> None:
+    with lake.open(tmp_path, bot_id="ahead") as ahead, lake.open(tmp_path, bot_id="behind") as behind:
+        ahead.store.writer().raise_floor(2_000_000_000_000_000)  # in the year 2033
+        ahead.write("trades", trade(1, status="open", pnl=0.0))
+        behind.patch("trades", "t1", {"fees": 3.0})
+        assert ahead.frame("SELECT pnl, fees FROM trades").row(0) == (0.0, 3.0)
+        ahead.patch("trades", "t1", {"pnl": 5.0})
+        ahead.drain(every_writer=True)
+        assert behind.frame("SELECT pnl, fees FROM trades").row(0) == (5.0, 3.0)
+
+
+def test_a_task_that_is_cancelled_while_it_waits_for_its_turn_gives_it_back(tmp_path: Path) -> None:
+    first, second = Turn(tmp_path), Turn(tmp_path)
+
+    async def wait_in_vain() -> None:
+        async def enter() -> None:
+            async with second.held_async():
+                pass
+
+        with first.held():
+            waiting = asyncio.create_task(enter())
+            await asyncio.sleep(0.05)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+        async with second.held_async():
+            pass
+
+    asyncio.run(asyncio.wait_for(wait_in_vain(), 10))
+    with first.held():
+        pass
+    first.close()
+    second.close()

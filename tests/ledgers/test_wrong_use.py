@@ -1,0 +1,112 @@
+"""Wrong values at the ledgers: one clear error, and nothing written; ids as exchanges give them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lake
+from lake.errors import InvalidRowError, LakeError, LifeCycleError, UsageError
+
+T = {"symbol": "BTCUSDT", "side": "LONG", "quantity": 1.0, "entry_price": 100.0}
+
+
+@pytest.fixture
+def lk(tmp_path: Path) -> Iterator[lake.Lake]:
+    with lake.open(tmp_path / "lake", bot_id="b1") as opened:
+        opened.trades.open(T, trade_id="t")
+        opened.positions.open(position_id="p", **T)
+        opened.decisions.record(decision_id="d", symbol="BTCUSDT", recommendation="LONG")
+        yield opened
+
+
+WRONG: list[tuple[Callable[[lake.Lake], Any], str]] = [
+    (lambda lk: lk.trades.close("t", None), r"exit_price: the price of an exit is a finite"),
+    (lambda lk: lk.trades.close("t", "abc"), r"exit_price: the price of an exit is a finite"),
+    (lambda lk: lk.trades.close("t", 101.0, status="open"), "close does not take a status"),
+    (lambda lk: lk.trades.correct("t", status="closed", exit_price=1.0), "correct does not take a status"),
+    (lambda lk: lk.trades.correct("t", trade_id="new"), "a key cannot change"),
+    (lambda lk: lk.trades.cancel([1]), "trades.trade_id|a key of trades"),
+    (lambda lk: lk.trades.statistics(mode="foo"), "statistics of which mode"),
+    (lambda lk: lk.trades.statistics(days=10**12), "days are a whole number"),
+    (lambda lk: lk.positions.sync({}), "a snapshot is a list"),
+    (lambda lk: lk.positions.sync(None), "a snapshot is a list"),
+    (lambda lk: lk.positions.sync([{"symbol": "ETHUSDT", "side": "long"}]), "without its quantity"),
+    (lambda lk: lk.positions.trail("p", 90.0, "x"), "a number above 0"),
+    (lambda lk: lk.phantoms.record(T, timeout_hours=-1), "hours above 0"),
+    (lambda lk: lk.phantoms.record(T, timeout_hours="a"), "hours above 0"),
+    (lambda lk: lk.phantoms.update_all(5), "candle or price"),
+    (lambda lk: lk.phantoms.update_frame([1]), "rows are dicts"),
+    (lambda lk: lk.phantoms.update_frame(5), "no table"),
+    (lambda lk: lk.bots.configure("b1", drawdown_guard_pct=-5.0), "drawdown_guard_pct"),
+    (lambda lk: lk.bots.save_state("b1", equity="x"), "equity: a finite number"),
+    (lambda lk: lk.bots.save_state("b1", total_pnl="x"), "total_pnl: a finite number"),
+    (lambda lk: lk.signals.is_duplicate("BTCUSDT", "1h", "LONG", 1.0, keep_hours="x"), "at least 0"),
+    (lambda lk: lk.prompts.register("v3", None), "a prompt has a text"),
+    (lambda lk: lk.decisions.resolve("d", actual_pnl=float("nan")), "no number"),
+    (lambda _: lake.open(None), "a lake is at a path"),
+    (lambda lk: lake.open(lk.location.uri, bot_id=5), "a bot id is a text"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), WRONG, ids=[m for _, m in WRONG])
+def test_a_wrong_value_is_one_clear_error_and_changes_nothing(
+    lk: lake.Lake, call: Callable[[lake.Lake], Any], message: str
+) -> None:
+    names = ("trades", "positions", "phantoms", "bot_states", "bot_configs", "prompt_versions", "decisions")
+    before = {name: lk.read(name) for name in names}
+    with pytest.raises(LakeError, match=message):
+        call(lk)
+    assert all(lk.read(name).equals(frame) for name, frame in before.items())
+
+
+def test_ids_may_be_numbers_as_exchanges_give_them(lk: lake.Lake) -> None:
+    lk.trades.open(T, trade_id=5)
+    assert lk.trades.close(5, 101.0).updated == 1
+    row = lk.trades.get(5)
+    assert row is not None
+    assert row["trade_id"] == "5"
+    assert lk.read("trades", {"trade_id": 5}).height == 1
+    lk.bots.configure(7, capital=1000.0)
+    lk.bots.save_state(7, equity=990.0)
+    state = lk.bots.latest_state(7)
+    assert state is not None
+    assert state["bot_id"] == "7"
+    lk.prompts.register("v1", "x")
+    lk.prompts.register(2, "y")
+    lk.prompts.activate(2)
+    lk.prompts.activate("v1")
+    active = lk.prompts.active()
+    assert active is not None
+    assert active["version"] == "v1"
+
+
+def test_a_retried_close_that_says_something_else_is_told_not_dropped(lk: lake.Lake) -> None:
+    lk.trades.close("t", 120.0, fees=2.0)
+    assert lk.trades.close("t", 120.0, fees=2.0).unchanged == 1
+    with pytest.raises(LifeCycleError, match=r"Correct it with lk\.trades\.correct"):
+        lk.trades.close("t", 120.0, fees=9.0)
+
+
+def test_a_flat_position_vanishes_in_the_words_of_ccxt_too(lk: lake.Lake) -> None:
+    lk.positions.close("p")
+    lk.positions.sync([{"symbol": "ETH/USDT:USDT", "side": "long", "contracts": 1.0, "entryPrice": 3000.0}])
+    [held] = lk.positions.active()
+    assert (held["symbol"], held["quantity"], held["entry_price"]) == ("ETHUSDT.P", 1.0, 3000.0)
+    lk.positions.sync([{"symbol": "ETH/USDT:USDT", "side": "long", "contracts": 0.0}])
+    assert lk.positions.active() == []
+
+
+def test_sums_of_whole_numbers_are_whole_numbers(lk: lake.Lake) -> None:
+    found = lk.frame("SELECT sum(n) AS n, sum(9223372036854775807) AS far FROM range(3) AS r(n)")
+    assert found["n"].to_list() == [3]
+    assert found.schema["n"].is_integer()
+    assert str(found["far"][0]) == str(3 * (2**63 - 1))
+
+
+def test_an_unknown_side_is_refused_whole(lk: lake.Lake) -> None:
+    with pytest.raises((InvalidRowError, UsageError), match="side"):
+        lk.positions.sync([{"symbol": "ETHUSDT", "side": "up", "quantity": 1.0}])
