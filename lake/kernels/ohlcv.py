@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cache, reduce
 from operator import and_
 
 import numpy as np
@@ -18,6 +18,7 @@ __all__ = ["Deduped", "dedupe", "gaps", "resample", "violations"]
 
 _PRICES = ("open", "high", "low", "close")
 _AMOUNTS = ("volume", "quote_volume", "trade_count", "taker_buy_volume", "taker_buy_quote_volume")
+_FEW = 500  # values that Python looks through faster than Polars begins to
 _INFINITY = float("inf")  # Polars orders NaN above it: `x < inf` refuses both
 
 
@@ -39,11 +40,14 @@ def violations(frame: pl.DataFrame) -> pl.Series:
     A price is finite and above zero, high and low enclose open and close, amounts are finite and not
     negative (or null), and open_time is on the timeframe's grid.
     """
-    grid = _on_grid(frame)
-    sane = frame.select(reduce(and_, [*_price_tests(), *_amount_tests(frame), grid]).alias("sane")).to_series()
-    if sane.all(ignore_nulls=False):
+    if frame.height <= _FEW and _plainly_sane(frame):
         return pl.Series("reason", [None], dtype=pl.String).new_from_index(0, frame.height)
-    wrong = (~sane.fill_null(False)).arg_true()
+    grid = _on_grid(frame)
+    held = frame.select(_sane(_amounts(frame)), grid.alias("grid"))
+    sane = (held.get_column("sane") & held.get_column("grid")).fill_null(value=False)
+    if sane.all():
+        return pl.Series("reason", [None], dtype=pl.String).new_from_index(0, frame.height)
+    wrong = (~sane).arg_true()
     told = frame[wrong].select(pl.concat_str(_reasons(frame, grid), separator="; ", ignore_nulls=True)).to_series()
     reasons = pl.DataFrame({"row": wrong, "reason": told})
     rows = pl.DataFrame({"row": pl.int_range(frame.height, dtype=pl.UInt32, eager=True)})
@@ -104,21 +108,45 @@ def _plainly_unique(frame: pl.DataFrame, key: Sequence[str]) -> bool:
     return runs.in_order(frame, columns, runs.starts(frame, columns), runs.micros(frame))
 
 
-def _price_tests() -> list[pl.Expr]:
+def _plainly_sane(frame: pl.DataFrame) -> bool:
+    """True for a few candles of one timeframe that keep every rule; False may also mean that it is not plain to see."""
+    if frame.is_empty() or not _is_one_value(frame.get_column("timeframe")):
+        return False
+    timeframe = frame.get_column("timeframe")[0]
+    if timeframe not in timeframes.ALL or any(frame.get_column(n).null_count() for n in (*_PRICES, "open_time")):
+        return False
+    start, high, low, end = (frame.get_column(name).to_numpy() for name in _PRICES)
+    inside = (high >= np.maximum(start, end)) & (low <= np.minimum(start, end)) & (low > 0) & (high < _INFINITY)
+    on_grid = (runs.micros(frame) - timeframes.offset(timeframe)) % timeframes.micros(timeframe) == 0
+    amounts = [frame.get_column(name) for name in _amounts(frame)]
+    return bool(inside.all() and on_grid.all() and all(_plainly_fits(amount) for amount in amounts))
+
+
+def _plainly_fits(amount: pl.Series) -> bool:
+    nulls = amount.null_count()
+    if nulls:
+        return nulls == len(amount)
+    values = amount.to_numpy()
+    return bool(values.min() >= 0 and values.max() < _INFINITY)
+
+
+def _amounts(frame: pl.DataFrame) -> tuple[str, ...]:
+    return tuple(name for name in _AMOUNTS if name in frame.columns)
+
+
+@cache
+def _sane(amounts: tuple[str, ...]) -> pl.Expr:
+    """True where prices and amounts are those of a candle; made once, since making it takes as long as asking it."""
     high, low = pl.col("high"), pl.col("low")
     tests = [high >= pl.col("open"), high >= pl.col("close"), low <= pl.col("open"), low <= pl.col("close")]
-    return [*tests, low > 0, high < _INFINITY]
-
-
-def _amount_tests(frame: pl.DataFrame) -> list[pl.Expr]:
-    present = [name for name in _AMOUNTS if name in frame.columns]
-    return [((pl.col(n) >= 0) & (pl.col(n) < _INFINITY)).fill_null(True) for n in present]
+    positive = [((pl.col(n) >= 0) & (pl.col(n) < _INFINITY)).fill_null(value=True) for n in amounts]
+    return reduce(and_, [*tests, low > 0, high < _INFINITY, *positive]).alias("sane")
 
 
 def _on_grid(frame: pl.DataFrame) -> pl.Expr:
     """True where open_time is a multiple of its timeframe."""
     named = frame.get_column("timeframe")
-    single = not frame.is_empty() and (named == named[0]).all(ignore_nulls=False)
+    single = not frame.is_empty() and _is_one_value(named)
     micros = pl.col("open_time").dt.cast_time_unit("us").to_physical()
     test = pl.lit(False)
     for timeframe in [named[0]] if single else named.drop_nulls().unique().to_list():
@@ -127,6 +155,12 @@ def _on_grid(frame: pl.DataFrame) -> pl.Expr:
         fits = (micros - timeframes.offset(timeframe)) % timeframes.micros(timeframe) == 0
         test = fits if single else pl.when(pl.col("timeframe") == timeframe).then(fits).otherwise(test)
     return test
+
+
+def _is_one_value(named: pl.Series) -> bool:
+    if len(named) <= _FEW:
+        return len(set(named.to_list())) == 1 and named[0] is not None
+    return bool((named == named[0]).all(ignore_nulls=False))
 
 
 def _reasons(frame: pl.DataFrame, grid: pl.Expr) -> list[pl.Expr]:
@@ -140,7 +174,7 @@ def _reasons(frame: pl.DataFrame, grid: pl.Expr) -> list[pl.Expr]:
         told.append(_when(price.is_finite() & (price < 0), f"{name} is negative"))
     told += [_when(pl.col("high") < pl.col(side), f"high is below {side}") for side in ("open", "close", "low")]
     told += [_when(pl.col("low") > pl.col(side), f"low is above {side}") for side in ("open", "close")]
-    for name in (n for n in _AMOUNTS if n in frame.columns):
+    for name in _amounts(frame):
         amount = pl.col(name).cast(pl.Float64)
         told.append(_when(~amount.is_finite(), f"{name} is not a finite number"))
         told.append(_when(amount.is_finite() & (amount < 0), f"{name} is negative"))

@@ -1,0 +1,121 @@
+"""Barrier outcomes of many events along candles of one symbol, with finer candles where the coarse ones do not tell.
+
+The meaning is that of :mod:`lake.kernels.phantom`, with what labels add:
+
+- A candle that touches the stop and the next target is looked at in the finer candles that it consists of, coarsest
+  first, from the event's state at its beginning; these may ask still finer ones. Finer candles are asked only where
+  they cover the candle without a gap, and believed only when they end the event. Where none does, the stop counts,
+  and the event is ambiguous.
+- An event that begins inside a candle never uses its earlier part: finer candles that open at or after the start
+  cover the rest, where they are held without a gap up to its close; the next finer ones the rest of the first of
+  those, and so on. Where none are held, following begins at the next candle.
+- A candle that is missing before the end, with later ones held, is a GAP: there is no outcome. Candles that end
+  before the event does leave it ALIVE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lake.kernels import barrier_compiled
+from lake.kernels.barrier_bars import lives_of
+from lake.kernels.barrier_loops import ALIVE, BOTH
+from lake.kernels.barrier_types import Bars, Events, Integers, Lives
+
+_Windows = tuple[Integers, Integers]
+
+
+def follow(levels: Sequence[Bars], events: Events, rows: Integers | None = None, lives: Lives | None = None) -> Lives:
+    """What became of events.
+
+    Args:
+        levels: candles of one symbol, those that events are followed on, then finer ones, coarsest first.
+        events: positions.
+        rows: which of the events are of that symbol; all when left out.
+        lives: to write to; those of untouched events when left out.
+
+    Raises:
+        MissingExtraError: numba is not installed.
+    """
+    made = lives_of(events) if lives is None else lives
+    wanted = np.arange(len(events.side)) if rows is None else rows
+    held = [bars for bars in levels[1:] if len(bars.time)]
+    if len(levels[0].time):
+        _Follower(events, made).follow([levels[0], *held], wanted)
+    return made
+
+
+@dataclass(frozen=True)
+class _Follower:
+    events: Events
+    lives: Lives
+
+    def follow(self, levels: Sequence[Bars], rows: Integers) -> None:
+        base = levels[0]
+        if len(levels) > 1:
+            start = self.events.start[rows]
+            since_open = (start - base.time[0]) % base.step
+            late = since_open > 0
+            self.enter(levels[1:], rows[late], start[late], (start + base.step - since_open)[late])
+        barrier_compiled.from_start(base, self.events, self.lives, rows, is_finest=len(levels) == 1)
+        self.resolve(levels, rows[self.lives.code[rows] == BOTH])
+
+    def enter(self, levels: Sequence[Bars], rows: Integers, since: Integers, until: Integers) -> None:
+        """Follow events through the rest of the candle that they begin in."""
+        for number, bars in enumerate(levels):
+            if not len(rows):
+                return
+            first_open = since + (bars.time[0] - since) % bars.step
+            windows, whole = cover(bars, first_open, until)
+            finer = levels[number + 1 :]
+            self.enter(finer, rows[whole], since[whole], np.minimum(first_open, until)[whole])
+            alive = whole & (self.lives.code[rows] == ALIVE)
+            self.lives.bars[rows[alive & (windows[1] > windows[0])]] = 1
+            self.through(levels[number:], rows[alive], (windows[0][alive], windows[1][alive]))
+            rows, since, until = rows[~whole], since[~whole], until[~whole]
+
+    def through(self, levels: Sequence[Bars], rows: Integers, windows: _Windows) -> None:
+        """Follow events through candles of the first level, asking the others where both sides are touched."""
+        barrier_compiled.inside(levels[0], self.events, self.lives, rows, windows, is_finest=len(levels) == 1)
+        self.resolve(levels, rows[self.lives.code[rows] == BOTH])
+
+    def resolve(self, levels: Sequence[Bars], rows: Integers) -> None:
+        """End events that met a candle of the first level that touches both sides."""
+        if not len(rows):
+            return
+        base = levels[0]
+        met = self.lives.taken(rows)
+        open_time = base.time[met.last]
+        self.lives.code[rows] = ALIVE
+        waiting = np.ones(len(rows), np.bool_)
+        for number in range(1, len(levels)):
+            windows, whole = cover(levels[number], open_time, open_time + base.step)
+            asked = np.flatnonzero(waiting & whole)
+            self.through(levels[number:], rows[asked], (windows[0][asked], windows[1][asked]))
+            waiting[asked] = self.lives.code[rows[asked]] == ALIVE
+            left = np.flatnonzero(waiting)
+            self.lives.put(rows[left], met.taken(left))
+            self.lives.code[rows[left]] = ALIVE
+        left = np.flatnonzero(waiting)
+        window = (met.last[left], met.last[left] + 1)
+        barrier_compiled.inside(base, self.events, self.lives, rows[left], window, is_finest=True)
+
+
+def cover(bars: Bars, since: Integers, until: Integers) -> tuple[_Windows, NDArray[np.bool_]]:
+    """Candles that cover a time each without a gap: from index, to before index; and whether they do.
+
+    Args:
+        bars: the candles.
+        since, until: microseconds; nothing is wanted, and covered, where they do not rise.
+    """
+    first = np.searchsorted(bars.time, since)
+    count = np.maximum(0, -(-(until - since) // bars.step))
+    last = first + count - 1
+    is_held = last < len(bars.time)
+    at_last = bars.time[np.where(is_held, last, 0)]
+    is_whole = is_held & (at_last == since + (count - 1) * bars.step) & (since + count * bars.step == until)
+    return (first, first + count), (count == 0) | is_whole

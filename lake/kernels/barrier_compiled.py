@@ -1,0 +1,92 @@
+"""The barrier loops compiled by numba when they are first needed, and shared out over threads.
+
+The compiled code is kept beside the source, or in the user's cache where that cannot be written, so that later
+processes load it. Without either it is compiled anew in each process, which takes some seconds.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from types import FunctionType
+from typing import Any
+
+from lake.errors import MissingExtraError
+from lake.kernels import barrier_loops
+from lake.kernels.barrier_types import Bars, Events, Integers, Lives
+
+_CHUNK = 32_768  # events that a thread takes at once
+_LOCK = Lock()
+_LOOPS: dict[str, Callable[..., None]] = {}
+
+
+def from_start(bars: Bars, events: Events, lives: Lives, rows: Integers, *, is_finest: bool) -> None:
+    """See :func:`lake.kernels.barrier_loops.from_start`; the lives are changed in place."""
+    loop = _compiled("from_start")
+    _share(lambda low, high: loop(bars, events, lives, rows[low:high], is_finest), len(rows))
+
+
+def inside(
+    bars: Bars, events: Events, lives: Lives, rows: Integers, windows: tuple[Integers, Integers], *, is_finest: bool
+) -> None:
+    """See :func:`lake.kernels.barrier_loops.inside`; the lives are changed in place."""
+    loop, (first, end) = _compiled("inside"), windows
+    _share(
+        lambda low, high: loop(bars, events, lives, rows[low:high], (first[low:high], end[low:high]), is_finest),
+        len(rows),
+    )
+
+
+def _share(work: Callable[[int, int], None], count: int) -> None:
+    """Let threads do the work on parts of so many; the loops run without Python's lock."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if count <= _CHUNK or cores == 1:
+        work(0, count)
+        return
+    with ThreadPoolExecutor(cores) as pool:
+        jobs = [pool.submit(work, low, min(low + _CHUNK, count)) for low in range(0, count, _CHUNK)]
+        for job in jobs:
+            job.result()
+
+
+def _compiled(name: str) -> Callable[..., None]:
+    """A compiled loop.
+
+    Raises:
+        MissingExtraError: numba is not installed.
+    """
+    with _LOCK:
+        if not _LOOPS:
+            _LOOPS.update(_compile())
+        return _LOOPS[name]
+
+
+def _compile() -> dict[str, Callable[..., None]]:
+    try:
+        import numba
+    except ImportError:
+        raise MissingExtraError(
+            "labels need numba", where="lake.kernels.barrier", todo='Install it: pip install "tradelake[learn]".'
+        ) from None
+    njit: Any = numba.njit
+    # arrays are never made or kept in the loops: counting references to them (_nrt) would take most of the time
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
+    made: dict[str, Any] = {}
+    for part in barrier_loops.PARTS:
+        made[part.__name__] = njit(inline="always", **options)(_using(part, made))
+    for whole in barrier_loops.WHOLE:
+        plain = _using(whole, made)
+        try:
+            made[whole.__name__] = njit(cache=True, **options)(plain)
+        except RuntimeError:  # numba finds no folder to keep it in
+            made[whole.__name__] = njit(**options)(plain)
+    return {whole.__name__: made[whole.__name__] for whole in barrier_loops.WHOLE}
+
+
+def _using(function: Any, made: dict[str, Any]) -> Any:
+    """The function, calling the compiled parts instead of the plain ones."""
+    copy = FunctionType(function.__code__, {**function.__globals__, **made}, function.__name__)
+    copy.__module__, copy.__qualname__ = function.__module__, function.__qualname__
+    return copy

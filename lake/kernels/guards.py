@@ -1,0 +1,50 @@
+"""Guards of a bot and its positions: peak equity and drawdown, checkpoints on the way to a target, trailing stops."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from lake.kernels.pnl import direction
+
+LEVELS = (25, 50, 75, 85)
+
+
+class Drawdown(NamedTuple):
+    """The highest equity so far, and how far below it the equity is, in % of it."""
+
+    peak: float
+    percent: float
+
+
+def drawdown(equity: float, peak: float | None = None) -> Drawdown:
+    """The peak with this equity taken in, and the fall from it.
+
+    >>> drawdown(90.0, 100.0), drawdown(110.0, 100.0)
+    (Drawdown(peak=100.0, percent=10.0), Drawdown(peak=110.0, percent=0.0))
+    """
+    high = equity if peak is None else max(peak, equity)
+    return Drawdown(high, 100.0 * (high - equity) / high if high > 0 else 0.0)
+
+
+def reached(entry: float, target: float, price: float, side: str) -> list[int]:
+    """Checkpoints, in % of the way from entry to target, that a price has reached; none for a target behind the entry.
+
+    >>> reached(100.0, 120.0, 110.0, "LONG"), reached(100.0, 80.0, 84.9, "SHORT"), reached(100.0, 90.0, 95.0, "LONG")
+    ([25, 50], [25, 50, 75], [])
+    """
+    sign = direction(side)
+    way, gone = sign * (target - entry), sign * (price - entry)
+    return [level for level in LEVELS if way > 0 and gone * 100.0 >= level * way]
+
+
+def trailed(side: str, stop: float | None, price: float, distance_pct: float) -> float:
+    """Where a trailing stop stands after a price: so many percent behind it, and never moved back.
+
+    >>> trailed("LONG", 95.0, 110.0, 10.0), trailed("LONG", 95.0, 100.0, 10.0), trailed("SHORT", None, 100.0, 10.0)
+    (99.0, 95.0, 110.0)
+    """
+    sign = direction(side)
+    wanted = price * (100.0 - sign * distance_pct) / 100.0
+    if stop is None:
+        return wanted
+    return max(stop, wanted) if sign > 0 else min(stop, wanted)

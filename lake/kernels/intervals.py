@@ -1,0 +1,240 @@
+"""How sure a difference of means is: the bootstrap, in blocks where rows depend on one another, always by a seed.
+
+The same input and seed give the same numbers on every machine: NumPy's PCG64 is part of NumPy's promise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+from lake.errors import UsageError
+from lake.kernels.scores import Binning, Floats, assigned, checked, ece, normal_quantile
+
+_CELLS = 4_000_000  # so many resampled values are in memory at once: 32 MB
+_NORMAL = NormalDist()
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How to resample.
+
+    Args:
+        draws: resamples.
+        level: confidence of the interval, two-sided.
+        seed: of the random numbers.
+        block: mean length, in rows, of the blocks of the stationary bootstrap (Politis & Romano, JASA 89, 1994), for
+            rows in the order of time that depend on their neighbours; None draws single rows.
+    """
+
+    draws: int = 4000
+    level: float = 0.95
+    seed: int = 0
+    block: float | None = None
+
+    def __post_init__(self) -> None:
+        if type(self.draws) is not int or self.draws < 100:
+            raise UsageError("at least 100 draws are needed", where="draws", value=self.draws, todo="Such as 4000.")
+        if type(self.seed) is not int or self.seed < 0:
+            raise UsageError("a seed is a whole number from 0 on", where="seed", value=self.seed)
+        if self.block is not None and not self.block >= 1:
+            raise UsageError("a block has at least one row", where="block", value=self.block, todo="Such as 20.")
+        normal_quantile(self.level)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean, or a difference of means, and how sure it is.
+
+    Args:
+        value: the estimate; nan without rows.
+        low, high: its interval; nan where the rows do not vary, or are fewer than two.
+        error: its standard error, by the bootstrap; nan as above.
+        p: two-sided p-value of "the true value is 0", by turning the interval round: below 1 - level when the interval
+            leaves 0 out, to within one draw. Where 0 lies beyond all draws, that of a normal estimate with this error,
+            so that a correction for many comparisons finds its digits; where the rows do not vary, that of the sign
+            test or of permutation.
+        n: rows: pairs, or those of both samples together.
+    """
+
+    value: float
+    low: float
+    high: float
+    error: float
+    p: float
+    n: int
+
+
+def mean(values: npt.ArrayLike, how: Resampling = Resampling()) -> Estimate:
+    """The mean of rows; of the differences of pairs: their mean difference (the paired bootstrap).
+
+    The interval is BCa (Efron, JASA 82, 1987); in blocks it is the percentile interval, since the acceleration of BCa
+    supposes independent rows.
+
+    >>> found = mean([1.0, 2.0, 4.0, 2.0, 1.0, 3.0, 2.0, 2.0])
+    >>> found.value, found.low < found.value < found.high
+    (2.125, True)
+    """
+    x = _rows(values, "values")
+    if len(x) < 2 or np.ptp(x) == 0:
+        p = math.nan if not len(x) else _sign_test(float(x[0]), len(x))
+        return Estimate(float(x[0]) if len(x) else math.nan, math.nan, math.nan, math.nan, p, len(x))
+    rng = np.random.default_rng(how.seed)
+    return _estimate(float(x.mean()), _means(x, how, rng), [x], how)
+
+
+def difference(a: npt.ArrayLike, b: npt.ArrayLike, how: Resampling = Resampling()) -> Estimate:
+    """Mean of ``a`` less mean of ``b``, two unpaired samples, each resampled on its own; see :func:`mean`."""
+    x, y = _rows(a, "a"), _rows(b, "b")
+    if min(len(x), len(y)) == 0:
+        return Estimate(math.nan, math.nan, math.nan, math.nan, math.nan, len(x) + len(y))
+    value, n = float(x.mean() - y.mean()), len(x) + len(y)
+    if np.ptp(x) == 0 == np.ptp(y):
+        apart = math.lgamma(n + 1) - math.lgamma(len(x) + 1) - math.lgamma(len(y) + 1)
+        return Estimate(value, math.nan, math.nan, math.nan, min(1.0, 2 * math.exp(-apart)) if value else 1.0, n)
+    if min(len(x), len(y)) < 2:
+        return Estimate(value, math.nan, math.nan, math.nan, math.nan, n)
+    rng = np.random.default_rng(how.seed)
+    return _estimate(value, _means(x, how, rng) - _means(y, how, rng), [x, -y], how)
+
+
+def ece_change(
+    probability: npt.ArrayLike, outcome: npt.ArrayLike, recent: int, bins: int = 10, draws: int = 1000, seed: int = 0
+) -> tuple[float, Floats]:
+    """Calibration error of the last rows less that of those before, and the same where lots say which are last.
+
+    A calibration error is above 0 by chance, and more so with few rows; lots of the same sizes have the same excess.
+
+    Args:
+        probability, outcome: in the order of time.
+        recent: how many rows are the last ones.
+        bins: of equal width.
+        draws, seed: permutations.
+    """
+    p, y = checked(probability, outcome)
+    if not 0 < recent < len(p):
+        raise UsageError("both groups need rows", where="recent", value=recent)
+    gaps = np.zeros((len(p), bins))
+    gaps[np.arange(len(p)), assigned(p, bins, "width")[0]] = y - p
+    total, last = gaps.sum(axis=0), np.arange(len(p)) >= len(p) - recent
+
+    def change(chosen: npt.NDArray[np.bool_]) -> Floats:
+        inside = chosen.astype(np.float64) @ gaps  # an error is the sum of its bins' gaps over the number of rows
+        found: Floats = np.abs(inside).sum(axis=-1) / recent - np.abs(total - inside).sum(axis=-1) / (len(p) - recent)
+        return found
+
+    rng = np.random.default_rng(seed)
+    lots = [change(rng.permuted(np.tile(last, (size, 1)), axis=1)) for size in _sizes(draws, len(p))]
+    return float(change(last)), np.concatenate(lots)
+
+
+def ece_by_chance(
+    probability: npt.ArrayLike, bins: int = 10, binning: Binning = "width", draws: int = 1000, seed: int = 0
+) -> Floats:
+    """Calibration errors of a forecaster who is right exactly as often as stated: one for each draw of outcomes.
+
+    An observed error within these says nothing against the forecaster. Broecker & Smith, Weather and Forecasting 22
+    (2007), call it consistency resampling.
+    """
+    p, _ = checked(probability, np.zeros(len(np.asarray(probability))))
+    if not len(p):
+        return np.empty(0)
+    at, _ = assigned(p, bins, binning)
+    order = np.argsort(at, kind="stable")
+    p, heads = p[order], np.unique(at[order], return_index=True)[1]
+    stated, rng = np.add.reduceat(p, heads), np.random.default_rng(seed)
+    parts = []
+    for size in _sizes(draws, len(p)):
+        hits = np.add.reduceat((rng.random((size, len(p))) < p).astype(np.float64), heads, axis=1)
+        parts.append(np.abs(hits - stated).sum(axis=1) / len(p))
+    return np.concatenate(parts)
+
+
+def ece_p_value(
+    probability: npt.ArrayLike, outcome: npt.ArrayLike, bins: int = 10, draws: int = 1000, seed: int = 0
+) -> float:
+    """How often a calibrated forecaster has a calibration error as large as the observed one; nan without rows."""
+    chance = ece_by_chance(probability, bins, "width", draws, seed)
+    if not len(chance):
+        return math.nan
+    return float((1 + np.sum(chance >= ece(probability, outcome, bins) - 1e-12)) / (len(chance) + 1))
+
+
+def _means(x: Floats, how: Resampling, rng: np.random.Generator) -> Floats:
+    middle = float(x.mean())
+    if how.block is None:
+        sizes = _sizes(how.draws, len(x))
+        return np.concatenate([x[rng.integers(0, len(x), (size, len(x)))].mean(axis=1) for size in sizes])
+    blocks = int(len(x) / how.block + 6 * math.sqrt(len(x) / how.block) + 10)  # are enough but once in a billion draws
+    running = np.concatenate([[0.0], np.cumsum(np.tile(x - middle, 2))])
+    return middle + np.concatenate(
+        [_block_means(running, how.block, (size, blocks), rng) for size in _sizes(how.draws, blocks)]
+    )
+
+
+def _block_means(running: Floats, block: float, shape: tuple[int, int], rng: np.random.Generator) -> Floats:
+    """Means of stationary resamples, from running sums of the rows twice over: blocks wrap round at the end."""
+    n = (len(running) - 1) // 2
+    ends = np.minimum(np.cumsum(rng.geometric(1 / block, shape), axis=1), n)
+    ends[:, -1] = n
+    lengths = np.diff(ends, axis=1, prepend=0)
+    starts = rng.integers(0, n, shape)
+    found: Floats = (running[starts + lengths] - running[starts]).sum(axis=1) / n
+    return found
+
+
+def _sizes(draws: int, n: int) -> Iterator[int]:
+    step = max(1, _CELLS // n)
+    yield from (min(step, draws - done) for done in range(0, draws, step))
+
+
+def _estimate(value: float, drawn: Floats, samples: list[Floats], how: Resampling) -> Estimate:
+    """The interval and p-value that the resampled values give; ``samples`` add up to the value, the second negated."""
+    bias, skew = (0.0, 0.0) if how.block is not None else (_inverse(_below(drawn, value)), _acceleration(samples))
+    ends = []
+    for tail in ((1 - how.level) / 2, (1 + how.level) / 2):
+        reach = bias + _NORMAL.inv_cdf(tail)
+        ends.append(_NORMAL.cdf(bias + reach / (1 - skew * reach)))
+    low, high = np.quantile(drawn, ends)
+    reach = _inverse(_below(drawn, 0.0)) - bias
+    turned = _NORMAL.cdf(reach / (1 + skew * reach) - bias)
+    p, error = max(2 * min(turned, 1 - turned), 2 / (how.draws + 1)), float(drawn.std(ddof=1))
+    if drawn.min() > 0 or drawn.max() < 0:
+        p = min(p, math.erfc(abs(value) / error / math.sqrt(2)))
+    return Estimate(value, float(low), float(high), error, min(p, 1.0), sum(len(sample) for sample in samples))
+
+
+def _below(drawn: Floats, value: float) -> float:
+    """Share of the drawn values below one, those that tie counting half, kept off 0 and 1."""
+    tied = np.isclose(drawn, value, rtol=1e-12, atol=1e-15)
+    share = (np.sum((drawn < value) & ~tied) + 0.5 * np.sum(tied)) / len(drawn)
+    return float(np.clip(share, 0.5 / len(drawn), 1 - 0.5 / len(drawn)))
+
+
+def _inverse(share: float) -> float:
+    return _NORMAL.inv_cdf(share)
+
+
+def _acceleration(samples: list[Floats]) -> float:
+    """A sixth of the skewness of the estimate, from the influence of each row."""
+    influence = [(sample - sample.mean()) / len(sample) for sample in samples]
+    cubes, squares = (sum(float(np.sum(u**k)) for u in influence) for k in (3, 2))
+    return cubes / (6 * squares**1.5) if squares > 0 else 0.0
+
+
+def _sign_test(value: float, n: int) -> float:
+    return float(min(1.0, 2 * 0.5**n)) if value else 1.0
+
+
+def _rows(values: npt.ArrayLike, name: str) -> Floats:
+    found = np.asarray(values, dtype=np.float64)
+    if found.ndim != 1 or not np.isfinite(found).all():
+        raise UsageError(
+            "one dimension of finite numbers is needed", where=name, todo="Leave out rows without a value."
+        )
+    return found

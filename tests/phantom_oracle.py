@@ -1,0 +1,106 @@
+"""A second, plain calculation of a phantom's life, written from its definition and sharing no code with the lake."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class Oracle:
+    """One phantom; longs and shorts written out, one bar after the other."""
+
+    def __init__(self, row: Mapping[str, Any]) -> None:
+        self.long = row["side"] == "LONG"
+        self.entry = row["entry_price"]
+        self.start = row["signal_time"]
+        self.first_stop = row.get("stop_loss")
+        self.stop = self.first_stop
+        self.timeout = row.get("timeout_at")
+        self.waiting = [(name, row[name]) for name in ("tp1", "tp2", "tp3") if row.get(name) is not None]
+        self.hit = {f"{name}_hit": False for name, _ in self.waiting}
+        self.seen = [self.entry]
+        self.until = self.start
+        self.moved = self.ambiguous = False
+        self.to_tp1: float | None = None
+        self.end: tuple[str, float, int] | None = None
+
+    def bar(self, began: int, ended: int, opened: float, high: float, low: float, close: float) -> None:
+        if self.end is not None or began < self.until:
+            return
+        self.until = ended
+        if self._stopped(opened):
+            self._exit(opened, began)
+            return
+        if self._targets(opened, began, filled=opened):
+            return
+        self.seen.append(opened)
+        if self.timeout is not None and began >= self.timeout:
+            self.end = ("timeout", opened, began)
+            return
+        bad, good = (low, high) if self.long else (high, low)
+        if self._stopped(bad):
+            self.ambiguous = bool(self.waiting) and self._reached(good, self.waiting[0][1])
+            self._exit(self.stop, ended)
+            return
+        self.seen.append(bad)
+        if self._targets(good, ended):
+            return
+        self.seen.append(good)
+        if self.timeout is not None and ended >= self.timeout:
+            self.end = ("timeout", close, ended)
+
+    def _stopped(self, price: float) -> bool:
+        if self.stop is None:
+            return False
+        return price <= self.stop if self.long else price >= self.stop
+
+    def _reached(self, price: float, level: float) -> bool:
+        return price >= level if self.long else price <= level
+
+    def _exit(self, price: float, at: int) -> None:
+        self.seen.append(price)
+        self.end = ("breakeven" if self.moved else "sl", price, at)
+
+    def _targets(self, price: float, at: int, filled: float | None = None) -> bool:
+        while self.waiting and self._reached(price, self.waiting[0][1]):
+            name, level = self.waiting.pop(0)
+            self.hit[f"{name}_hit"] = True
+            if name == "tp1":
+                self.to_tp1 = (at - self.start) / 1e6
+            if not self.waiting:
+                self.seen.append(level if filled is None else filled)
+                self.end = (name, self.seen[-1], at)
+                return True
+            self.moved, self.stop = True, self.entry
+        return False
+
+    def columns(self) -> dict[str, Any]:
+        """The outcome columns, as the phantom would be stored now."""
+        best, worst = (max(self.seen), min(self.seen)) if self.long else (min(self.seen), max(self.seen))
+        made: dict[str, Any] = {
+            "status": "active",
+            **self.hit,
+            "be_moved": self.moved,
+            "ambiguous": self.ambiguous,
+            "max_favorable": best,
+            "max_adverse": worst,
+        }
+        if self.to_tp1 is not None:
+            made["time_to_tp1_sec"] = self.to_tp1
+        risk = None if self.first_stop is None else abs(self.entry - self.first_stop)
+        if risk:
+            ahead = best - self.entry if self.long else self.entry - best
+            made.update(one_r_hit=ahead >= risk, two_r_hit=ahead >= 2 * risk)
+        if self.end is None:
+            return made
+        reason, price, at = self.end
+        gain = price - self.entry if self.long else self.entry - price
+        made.update(status="completed", exit_reason=reason, exit_price=price, exit_time=at)
+        made["outcome"] = (
+            "timeout" if reason == "timeout" else "win" if gain > 0 else "loss" if gain < 0 else "breakeven"
+        )
+        made["pnl_percent"] = 100 * gain / self.entry
+        made["time_to_exit_sec"] = (at - self.start) / 1e6
+        if risk:
+            made["realized_rr"] = gain / risk
+        return made
