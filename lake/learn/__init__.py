@@ -1,0 +1,1 @@
+"""Learning from what the lake holds: labels, features, data sets, models, and honest comparison."""

@@ -1,0 +1,271 @@
+"""Which prompt or model is better, and whether that is decided: ``lk.comparison``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import polars as pl
+
+from lake.errors import UsageError
+from lake.kernels.deciding import CORRECTIONS, corrected, rows_needed
+from lake.kernels.intervals import Estimate, Resampling, difference, mean
+from lake.learn.cutoff import Cutoffs
+from lake.learn.judged import Asked, columns, given, judged
+from lake.learn.pairing import METRICS, Metric, micros_of, overlap, paired, valued
+from lake.query.engine import Engine
+
+_OF_PREDICTIONS = ("accuracy", "brier")  # nobody trades a prediction
+_PAIRINGS = ("auto", "paired", "unpaired")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How candidates are compared.
+
+    Args:
+        metrics: of accuracy (directions that were right, traded or not), win_rate (trades above 0), net_pnl (result
+            after fees less the price of the calls, of a decision: HOLDs and skipped ones made nothing and cost their
+            call; those whose trade is not over do not count) and brier. All that apply when empty. Corrections are
+            within a metric: say beforehand which one decides.
+        pairing: "auto" pairs where there are ``min_n`` pairs; "paired" or "unpaired" says so.
+        window: pairs are made within one such stretch of time (a timeframe); None: a candle of the row's own timeframe.
+        correction: for the number of comparisons: holm, bh or none.
+        level: of intervals, and 1 - level of decisions.
+        power: probability with which the planned number of rows decides.
+        smallest: the smallest difference that matters, for planning; None plans with the one that is seen.
+        min_n: with fewer rows of either candidate (or pairs) nothing is decided.
+        block: rows in a block of the bootstrap; None: twice the number of positions that overlap on average.
+        draws, seed: of the bootstrap.
+    """
+
+    metrics: Sequence[str] = ()
+    pairing: str = "auto"
+    window: str | None = None
+    correction: str = "holm"
+    level: float = 0.95
+    power: float = 0.8
+    smallest: float | None = None
+    min_n: int = 20
+    block: float | None = None
+    draws: int = 4000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "metrics", (self.metrics,) if isinstance(self.metrics, str) else tuple(self.metrics))
+        unknown = [name for name in self.metrics if name not in METRICS]
+        if unknown:
+            raise UsageError("unknown metric", value=unknown, todo=f"There are: {', '.join(METRICS)}.")
+        for name, known in (("pairing", _PAIRINGS), ("correction", tuple(CORRECTIONS))):
+            if getattr(self, name) not in known:
+                raise UsageError("no such rule", where=name, value=getattr(self, name), todo=f"One of {known}.")
+        if type(self.min_n) is not int or self.min_n < 2:
+            raise UsageError("at least 2 rows are needed", where="min_n", value=self.min_n)
+        self.resampling(None)
+        rows_needed(1.0, 1.0, 1, self.level, self.power)
+
+    def resampling(self, block: float | None) -> Resampling:
+        """The bootstrap by these rules, in blocks of so many rows."""
+        chosen = block if self.block is None else self.block
+        return Resampling(self.draws, self.level, self.seed, chosen)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What each comparison found.
+
+    Args:
+        frame: one row per comparison and metric: candidate, against, metric; pairing (paired or unpaired), n (pairs, or
+            rows of both), n_candidate, n_against; candidate_value, against_value, difference (candidate less against)
+            with low and high (of this comparison alone), p, p_corrected, comparisons (of the metric, by which p was
+            corrected), block (rows, None for single ones); verdict (better, worse or not decided, of the candidate);
+            more_needed (pairs or rows until it is decided, if the difference is real; None where none is seen).
+        rules: by which.
+        notes: what a reader has to be told.
+    """
+
+    frame: pl.DataFrame
+    rules: Rules
+    notes: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        """A line for each comparison, and the notes."""
+        lines = [_line(row, self.rules) for row in self.frame.iter_rows(named=True)]
+        return "\n".join([*(lines or ["There is nothing to compare."]), *self.notes])
+
+
+class Comparing:
+    """Compares prompts, models, bots by what came of their decisions, or models by their predictions."""
+
+    def __init__(self, engine: Engine, cutoffs: Cutoffs) -> None:
+        self._engine = engine
+        self._cutoffs = cutoffs
+
+    def prompts(
+        self, *versions: str, against: str | None = None, rules: Rules | Mapping[str, Any] = Rules(), **which: Any
+    ) -> Comparison:
+        """Compare prompt versions: see :meth:`compare`."""
+        return self.compare("prompt_version", versions, against=against, rules=rules, **which)
+
+    def models(
+        self, *versions: str, against: str | None = None, rules: Rules | Mapping[str, Any] = Rules(), **which: Any
+    ) -> Comparison:
+        """Compare model versions: see :meth:`compare`."""
+        return self.compare("model_version", versions, against=against, rules=rules, **which)
+
+    def compare(
+        self,
+        by: str,
+        candidates: Sequence[str] = (),
+        *,
+        against: str | None = None,
+        rules: Rules | Mapping[str, Any] = Rules(),
+        **which: Any,
+    ) -> Comparison:
+        """Compare candidates two by two, or each with one.
+
+        Where two candidates decided on the same symbol and timeframe in the same window of time, their decisions are
+        paired: the market was the same for both, and what it did cancels out. Else the samples are held against each
+        other as they are, and differ by their markets, too.
+
+        Args:
+            by: the column that names them: prompt_version, model_version, bot_id, ...
+            candidates: which; all that have rows when empty.
+            against: the one that the others are compared with; None compares all pairs.
+            rules: how; :class:`Rules`, or a dict of those that differ, such as {"correction": "bh"}.
+            which: source, before, days, keep_inside, cutoffs: see :class:`lake.learn.judged.Asked`.
+
+        Raises:
+            UsageError: an argument that does not fit, or a candidate without rows.
+        """
+        names = columns(by)
+        if len(names) != 1:
+            raise UsageError("candidates are named by one column", where="by", value=by)
+        asked, rules = Asked(**which), given(Rules, rules)
+        guarded = judged(self._engine, asked, self._cutoffs)
+        metrics = rules.metrics or (_OF_PREDICTIONS if asked.source == "predictions" else tuple(METRICS))
+        frame = compared(guarded.rows, by, _pairs(guarded.rows, by, candidates, against), metrics, rules)
+        return Comparison(frame, rules, guarded.notes + _uncosted(guarded.rows, metrics))
+
+
+def compared(
+    rows: pl.DataFrame, by: str, pairs: Sequence[tuple[str, str]], metrics: Sequence[str], rules: Rules
+) -> pl.DataFrame:
+    """The frame of :class:`Comparison` for pairs of (candidate, against), from rows as :func:`judged` gives them."""
+    found: list[dict[str, Any]] = []
+    for name in metrics:
+        metric = METRICS[name]
+        worth = valued(rows, metric)
+        of = {who: worth.filter(pl.col(by) == who) for pair in pairs for who in pair}
+        those = [{"candidate": a, "against": b, **_measured(of[a], of[b], metric, rules)} for a, b in pairs]
+        found += _decided(those, metric, rules)
+    return pl.DataFrame(found, schema=_SCHEMA).with_columns(pl.selectors.float().fill_nan(None))
+
+
+_SCHEMA = {
+    "candidate": pl.String, "against": pl.String, "metric": pl.String, "pairing": pl.String, "n": pl.Int64,
+    "n_candidate": pl.Int64, "n_against": pl.Int64, "candidate_value": pl.Float64, "against_value": pl.Float64,
+    "difference": pl.Float64, "low": pl.Float64, "high": pl.Float64, "p": pl.Float64, "p_corrected": pl.Float64,
+    "comparisons": pl.Int64, "block": pl.Float64, "verdict": pl.String, "more_needed": pl.Int64,
+}  # fmt: skip
+
+
+def _pairs(rows: pl.DataFrame, by: str, candidates: Sequence[str], against: str | None) -> list[tuple[str, str]]:
+    there = sorted(rows.get_column(by).drop_nulls().unique().to_list())
+    wanted = list(dict.fromkeys(candidates)) or there
+    missing = [name for name in [*wanted, *([against] if against is not None else [])] if name not in there]
+    if missing:
+        raise UsageError(
+            "nothing to compare of that name", where=by, value=missing, todo=f"There are: {', '.join(there) or 'none'}."
+        )
+    if against is not None:
+        return [(name, against) for name in wanted if name != against]
+    return [(b, a) for a, b in combinations(wanted, 2)]
+
+
+def _measured(a: pl.DataFrame, b: pl.DataFrame, metric: Metric, rules: Rules) -> dict[str, Any]:
+    """The difference of two candidates by one metric, not yet judged."""
+    pairs = paired(a, b, rules.window)
+    use_pairs = rules.pairing == "paired" or (rules.pairing == "auto" and pairs.height >= rules.min_n)
+    counts = {"metric": metric.name, "n_candidate": a.height, "n_against": b.height}
+    if use_pairs:
+        x, y = (pairs.get_column(name).to_numpy() for name in ("value", "value_b"))
+        begins = pairs.get_column("window").cast(pl.Float64).to_numpy()
+        block = _block(overlap(begins, pairs.get_column("hold_minutes").to_numpy()), pairs.height)
+        how = rules.resampling(block)
+        found, enough = mean(x - y, how), pairs.height >= rules.min_n
+    else:
+        x, y = (rows.get_column("value").to_numpy() for rows in (a, b))
+        both = [overlap(micros_of(rows), rows.get_column("hold_minutes").to_numpy()) for rows in (a, b)]
+        how = rules.resampling(_block(max(both), min(a.height, b.height)))
+        found, enough = difference(x, y, how), min(a.height, b.height) >= rules.min_n
+    return {
+        **counts,
+        "pairing": "paired" if use_pairs else "unpaired",
+        "n": found.n,
+        "candidate_value": float(x.mean()) if len(x) else math.nan,
+        "against_value": float(y.mean()) if len(y) else math.nan,
+        "block": how.block,
+        "estimate": found,
+        "p": found.p if enough else math.nan,
+    }
+
+
+def _block(overlapping: float, n: int) -> float | None:
+    """Blocks twice as long as rows overlap, and no longer than leaves four of them; None where they hardly do."""
+    wanted = min(2 * overlapping, n / 4)
+    return wanted if overlapping > 1.25 and wanted > 1 else None
+
+
+def _decided(those: list[dict[str, Any]], metric: Metric, rules: Rules) -> list[dict[str, Any]]:
+    """The comparisons of one metric, judged together."""
+    p = corrected([one["p"] for one in those], rules.correction)
+    tested = sum(not math.isnan(one["p"]) for one in those)
+    done = []
+    for one, value in zip(those, p, strict=True):
+        found: Estimate = one.pop("estimate")
+        is_decided = float(value) < 1 - rules.level  # nan is not
+        gained = found.value if metric.more_is_better else -found.value
+        verdict = ("better" if gained > 0 else "worse") if is_decided else "not decided"
+        told = {"difference": found.value, "low": found.low, "high": found.high, "p_corrected": float(value)}
+        more = 0 if is_decided else _more(found, one, rules, max(tested, 1))
+        done.append({**one, **told, "comparisons": tested, "verdict": verdict, "more_needed": more})
+    return done
+
+
+def _more(found: Estimate, one: dict[str, Any], rules: Rules, tested: int) -> int | None:
+    """Rows that are still needed, planned with the strictest level that the correction can ask for."""
+    least = rules.min_n - (found.n if one["pairing"] == "paired" else min(one["n_candidate"], one["n_against"]))
+    level = rules.level if rules.correction == "none" else 1 - (1 - rules.level) / tested
+    assumed = found.value if rules.smallest is None else rules.smallest
+    need = rows_needed(assumed, found.error, found.n, level, rules.power)
+    if need is None:
+        return least if least > 0 else None
+    return max(need - found.n, least, 1)
+
+
+def _uncosted(rows: pl.DataFrame, metrics: Sequence[str]) -> tuple[str, ...]:
+    count = rows.get_column("cost_usd").is_null().sum() if "net_pnl" in metrics else 0
+    return (f"Without a price of the call, counted as free: {count}.",) if count else ()
+
+
+def _line(row: dict[str, Any], rules: Rules) -> str:
+    metric = METRICS[row["metric"]]
+    unit = "pairs" if row["pairing"] == "paired" else "decisions"
+
+    def shown(value: float | None, sign: str = "") -> str:
+        return "-" if value is None else f"{metric.scale * value:{sign}.4g}"
+
+    values = f"{shown(row['candidate_value'])} against {shown(row['against_value'])} {metric.unit}".rstrip()
+    change = f"{shown(row['difference'], '+')} ({shown(row['low'], '+')} to {shown(row['high'], '+')})"
+    chance = "not tested" if row["p_corrected"] is None else f"p {row['p_corrected']:.3g}"
+    if row["p_corrected"] is not None and rules.correction != "none":
+        chance += f" ({rules.correction}, {row['comparisons']} comparisons)"
+    line = f"{row['candidate']} against {row['against']}, {row['metric']}: {values}, {change}, {chance}, "
+    line += f"{row['n']} {unit}: {row['verdict']}"
+    if row["verdict"] == "not decided" and row["more_needed"] is not None:
+        line += f", about {row['more_needed']} more {unit} needed"
+    return line + "."

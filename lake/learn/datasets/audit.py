@@ -1,0 +1,262 @@
+"""The audit of a data set: all that was known after each row's decision is changed, and no feature may change.
+
+Every row is computed again from its own look-back, with made-up bars after it (:mod:`lake.learn.datasets.windows`).
+Where something comes out otherwise, and for a few rows of each series in any case, it is asked for certain: the row is
+built again on candles and market metrics of which all that was known later is changed, and on such that end there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from lake.errors import LeakError, RebuildError, UsageError
+from lake.kernels import runs
+from lake.learn import flags as market_flags
+from lake.learn.datasets import windows
+from lake.learn.datasets.asof import Joined, by_series, name_of, read, span, with_name
+from lake.learn.datasets.assemble import Assembled
+from lake.learn.datasets.manifest import Manifest
+from lake.learn.datasets.pinned import Pinned
+from lake.learn.datasets.recording import changed_inputs
+from lake.learn.features import FeatureSet, blocks, load
+from lake.learn.features.plan import planned
+from lake.ledgers.series import load_all
+from lake.spec import timeframes
+from lake.spec.times import from_micros
+
+_SAMPLE, _SERIES = 500, 3  # rows that a build looks at, of so many series: a set that looks ahead does so in each
+_CERTAIN = 2  # rows of a series that are built again whatever comes out
+_SUSPECTS = 6  # rows of a series for each feature that came out otherwise
+_EVENT = ("venue", "symbol", "decision_time")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What to audit: how many rows (None for all), the seed of the changes, the feature set where it is not known."""
+
+    rows: int | None = None
+    seed: int = 0
+    features: str | FeatureSet | None = None
+
+    def __post_init__(self) -> None:
+        if self.rows is not None and (type(self.rows) is not int or self.rows < 1):
+            raise UsageError(
+                "an audit looks at one row at least", where="rows", value=self.rows, todo="None looks at every row."
+            )
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit found.
+
+    Attributes:
+        rows: how many were looked at.
+        features: which columns were: features, flags and the regime.
+        leaking: feature -> the first row that changes: id, symbol, decision_time, built and found.
+        beyond: features that look further back than they say: another history gives them other values.
+    """
+
+    rows: int
+    features: tuple[str, ...]
+    leaking: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    beyond: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing looks ahead."""
+        return not self.leaking
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        return {
+            "passed": self.passed,
+            "rows": self.rows,
+            "features": list(self.features),
+            "leaking": {name: dict(example) for name, example in self.leaking.items()},
+            "beyond": list(self.beyond),
+        }
+
+
+def refuse_leaks(pinned: Pinned, made: Assembled) -> None:
+    """Audit a sample of rows.
+
+    Raises:
+        LeakError: features look ahead; they are named, with the first row.
+    """
+    largest = (
+        made.frame.group_by("venue", "symbol").len().sort("len", "venue", "symbol", descending=[True, False, False])
+    )
+    rows = made.frame.join(largest.head(_SERIES), on=["venue", "symbol"], how="semi", maintain_order="left")
+    found = audit(pinned, made.joined, sample(rows, _SAMPLE), seed=1)
+    if found.passed:
+        return
+    name, example = next(iter(found.leaking.items()))
+    raise LeakError(
+        f"{', '.join(found.leaking)}: what was known only after the decision changes the value",
+        where=f"features, row {example['id']}",
+        value=f"{name} was {example['built']}, and {example['found']} without what came later",
+        todo="Features look back: no shift(-n), no centred window, no mean or rank over the whole series.",
+    )
+
+
+def of_dataset(pinned: Pinned, manifest: Manifest, frame: pl.DataFrame, asked: Asked) -> Audit:
+    """Audit stored rows against the versions of the lake that they were made from."""
+    told = manifest.feature_set
+    feature_set = None
+    if told is not None:
+        feature_set = load(asked.features or str(manifest.request["features"]))
+        if feature_set.fingerprint != told["fingerprint"]:
+            raise RebuildError(
+                f"the feature set {feature_set.name} is another one than the rows were made with",
+                where=f"data set {manifest.name}",
+                todo="Give it as it was: .audit(features=my_set).",
+            )
+    rows = frame if asked.rows is None else sample(frame, asked.rows)
+    found = audit(pinned, Joined(feature_set, manifest.timeframe), rows, seed=asked.seed)
+    recorded = changed_inputs(pinned, manifest.asked, rows, asked.seed)
+    names = tuple(n for n in manifest.features if n not in found.features)
+    return Audit(found.rows, (*found.features, *names), {**found.leaking, **recorded}, found.beyond)
+
+
+def sample(frame: pl.DataFrame, rows: int) -> pl.DataFrame:
+    """So many rows, evenly spread over all."""
+    if rows >= frame.height:
+        return frame
+    return frame[np.linspace(0, frame.height - 1, max(rows, 1)).astype(np.int64)]
+
+
+def audit(pinned: Pinned, joined: Joined, rows: pl.DataFrame, *, seed: int) -> Audit:
+    """Audit computed columns of rows: id, venue, symbol, decision_time and the columns of ``joined``."""
+    events = rows.select(_EVENT)
+    reading = read(pinned, joined)
+    metrics = reading.metrics(joined.metrics)
+    low, high = span(joined, events)
+    more = blocks.BARS * timeframes.micros(joined.timeframe)
+    symbols = sorted(set(events["symbol"]))
+    series = reading.series(symbols, joined.bars, (low, None if high is None else high + more))
+    wanted = by_series(events, [name_of(s) for s in series])
+    asked = [s for s in series if name_of(s) in wanted]
+    found: dict[int, _Series] = {}
+
+    def then(one: Any, bars: pl.DataFrame) -> pl.DataFrame:
+        mine = wanted[name_of(one)]
+        built = rows[mine["__row"]]
+        rng = np.random.default_rng([seed, asked.index(one)])
+        one_audit = _Series(joined, with_name(one, bars), _metrics_of(metrics, mine), mine, built)
+        found[asked.index(one)] = one_audit.audit(rng)
+        return pl.DataFrame()
+
+    load_all(pinned.store.scanner, asked, joined.bars, then)
+    names, audits = tuple(joined.types), [found[number] for number in sorted(found)]
+    leaking: dict[str, Mapping[str, Any]] = {}
+    for name in names:
+        examples = [a.leaking[name] for a in audits if name in a.leaking]
+        leaking.update({name: examples[0]} if examples else {})
+    beyond = tuple(n for n in names if n not in leaking and any(n in a.beyond for a in audits))
+    return Audit(rows.height, names, leaking, beyond)
+
+
+@dataclass
+class _Series:
+    """The audit of the rows of one series."""
+
+    joined: Joined
+    candles: pl.DataFrame
+    metrics: pl.DataFrame | None
+    events: pl.DataFrame
+    built: pl.DataFrame
+    leaking: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    beyond: set[str] = field(default_factory=set)
+
+    def audit(self, rng: np.random.Generator) -> _Series:
+        certain = np.linspace(0, self.events.height - 1, min(_CERTAIN, self.events.height)).astype(np.int64)
+        suspects = {int(row): set(self.joined.types) for row in certain}
+        differing = dict(self._differing(rng))
+        for name, where in differing.items():
+            for row in where[np.linspace(0, len(where) - 1, min(_SUSPECTS, len(where))).astype(np.int64)]:
+                suspects.setdefault(int(row), set()).add(name)
+        for row in sorted(suspects):
+            self._ask(row, suspects[row] - set(self.leaking), rng)
+        self.beyond = set(differing) - set(self.leaking)
+        return self
+
+    def _differing(self, rng: np.random.Generator) -> Iterator[tuple[str, Any]]:
+        """Features, and the rows in which they come out otherwise from their look-back alone."""
+        feature_set = self.joined.feature_set
+        if feature_set is None or self.candles.is_empty():
+            return
+        plan = planned(feature_set, timeframes.get(self.joined.timeframe))
+        bars = windows.Bars.of(plan, self.candles, self.metrics)
+        newest, held = blocks.as_of(plan, bars.times, self.events.with_row_index("__place"))
+        if not len(newest):
+            return
+        unique, which = np.unique(newest, return_inverse=True)
+        again = windows.recomputed(plan, bars, unique, rng)[which]
+        built = self.built[held["__place"]]
+        short = (newest < feature_set.lookback) & (feature_set.missing == float("inf"))
+        places = held["__place"].to_numpy()
+        for name in feature_set.names:
+            where = np.flatnonzero(_differ(built[name], again[name]) & ~short)
+            if len(where):
+                yield name, places[where]
+
+    def _ask(self, row: int, names: set[str], rng: np.random.Generator) -> None:
+        """Build one row again without what was known later; note the features that change."""
+        event = self.events[row]
+        moment = int(runs.micros(event, "decision_time")[0])
+        candles, metrics = self._around(moment)
+        closes = runs.micros(candles) + timeframes.micros(self.joined.timeframe)
+        later = closes > moment
+        others_changed, others_cut = metrics, metrics
+        if metrics is not None:
+            unknown = runs.micros(metrics, "time") > moment
+            others_changed, others_cut = windows.changed(metrics, unknown, rng), metrics.filter(~unknown)
+        worlds = [(windows.changed(candles, later, rng), others_changed), (candles.filter(~later), others_cut)]
+        for some, others in worlds:
+            found = self.joined.of(some, event, others) if some.height else _nothing(self.joined)
+            for name in (n for n in self.joined.types if n in names and n not in self.leaking):
+                if _differ(self.built[name][[row]], found[name]).any():
+                    self.leaking[name] = _example(self.built, row, name, found[name][0])
+
+    def _around(self, moment: int) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+        """The bars of the block that the row was built in, those before that it may depend on, and its metrics."""
+        step = timeframes.micros(self.joined.timeframe)
+        if self.joined.feature_set is not None and self.joined.feature_set.missing == float("inf"):
+            return self.candles, self.metrics
+        low, high = moment - 3 * blocks.BARS * step, moment + blocks.BARS * step
+        inside = pl.col("open_time").is_between(from_micros(max(low, 0)), from_micros(high))
+        return self.candles.filter(inside), self.metrics
+
+
+def _differ(built: pl.Series, found: pl.Series) -> Any:
+    """Where two columns differ by more than the rounding that a running window carries along."""
+    nulls = built.is_null().to_numpy() != found.is_null().to_numpy()
+    if not built.dtype.is_float():
+        return nulls | built.ne_missing(found).to_numpy()
+    old, new = (s.fill_null(0.0).to_numpy() for s in (built, found))
+    size = np.abs(old)
+    typical = float(np.median(size)) if len(size) > 1 else 0.0
+    return nulls | (np.abs(old - new) > 1e-7 * size + 1e-9 * typical + 1e-15)
+
+
+def _example(built: pl.DataFrame, row: int, name: str, found: Any) -> dict[str, Any]:
+    told = built.row(row, named=True)
+    where = {"id": told["id"], "symbol": told["symbol"], "decision_time": told["decision_time"].isoformat()}
+    return {**where, "built": told[name], "found": found}
+
+
+def _nothing(joined: Joined) -> pl.DataFrame:
+    none = pl.DataFrame(schema=joined.types).clear(1)
+    return none.with_columns(pl.col(market_flags.NAMES).fill_null(value=False))
+
+
+def _metrics_of(metrics: pl.DataFrame | None, events: pl.DataFrame) -> pl.DataFrame | None:
+    if metrics is None:
+        return None
+    mine = (pl.col("venue") == events["venue"][0]) & (pl.col("symbol") == events["symbol"][0])
+    return metrics.filter(mine).sort("metric", "time")

@@ -1,0 +1,135 @@
+"""What a data set was made from, and what came out: enough to make it again, byte for byte."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import polars as pl
+
+from lake.errors import UsageError
+from lake.learn.datasets.request import Request
+
+FORMAT = 1
+#: Raised when the same request on the same lake gives other rows than before.
+RECIPE = 1
+_LIBRARIES = ("tradelake", "polars", "pyarrow", "numpy", "duckdb")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The manifest of a data set; ``manifest["features"]`` is ``manifest.features``.
+
+    Attributes:
+        name: of the data set.
+        hash: of all below but created_at: it tells builds of one name apart.
+        created_at: when it was built, ISO-8601.
+        source: what the rows are.
+        request: all arguments, as :class:`Request` has them.
+        lake: dataset -> version of its table.
+        tag: under which the lake keeps these versions.
+        timeframe: of the candles that features, flags and regime are of.
+        feature_set: name, version, fingerprint, look-back (bars), and stale: how many bars before a decision a bar may
+            have closed, beyond which its features are null. None without computed features.
+        features: column -> its type, of all feature columns, computed and recorded.
+        schema: column -> its type, of all columns in their order.
+        rows: how many.
+        excluded: reason -> rows that were left out.
+        nulls: feature -> rows in which it is null, where there are such.
+        columns: column -> hash of its values.
+        content: sha256 and bytes of the Parquet file.
+        code: versions of the libraries, and ``recipe``.
+
+    Raises:
+        UsageError: a manifest of a later format.
+    """
+
+    name: str
+    hash: str
+    created_at: str
+    source: str
+    request: Mapping[str, Any]
+    lake: Mapping[str, int]
+    tag: str
+    timeframe: str
+    feature_set: Mapping[str, Any] | None
+    features: Mapping[str, str]
+    schema: Mapping[str, str]
+    rows: int
+    excluded: Mapping[str, int]
+    nulls: Mapping[str, int]
+    columns: Mapping[str, str]
+    content: Mapping[str, Any]
+    code: Mapping[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        if self.format != FORMAT:
+            raise UsageError(
+                f"a manifest of format {self.format}, this version reads {FORMAT}",
+                where=f"data set {self.name}",
+                todo="Upgrade Tradelake: pip install -U tradelake.",
+            )
+
+    def __getitem__(self, name: str) -> Any:
+        """A field by its name."""
+        return getattr(self, name)
+
+    def keys(self) -> tuple[str, ...]:
+        """The names of its fields, so that ``dict(manifest)`` works."""
+        return tuple(f.name for f in fields(self))
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return asdict(self)
+
+    def as_json(self) -> str:
+        """The text of manifest.json."""
+        return json.dumps(self.as_dict(), indent=2) + "\n"
+
+    @property
+    def asked(self) -> Request:
+        """The request."""
+        return Request.of(self.request)
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any] | str | bytes) -> Manifest:
+        """A manifest out of its JSON, or what JSON gave.
+
+        Raises:
+            UsageError: that is no manifest.
+        """
+        try:
+            found = dict(given) if isinstance(given, Mapping) else json.loads(given)
+            return cls(**found)
+        except (ValueError, TypeError) as error:
+            raise UsageError(
+                f"this is no manifest of a data set: {error}",
+                where="datasets",
+                todo=f"It has {', '.join(f.name for f in fields(cls))}.",
+            ) from error
+
+
+def hashed(content: Mapping[str, Any]) -> str:
+    """A short hash of plain values, whatever the order of their names."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def schema_of(frame: pl.DataFrame) -> dict[str, str]:
+    """Column -> name of its Polars type."""
+    return {name: str(kind) for name, kind in frame.schema.items()}
+
+
+def code_versions() -> dict[str, Any]:
+    """What the rows and the bytes of their file depend on besides the lake."""
+    found: dict[str, Any] = {"recipe": RECIPE}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    return found

@@ -1,0 +1,82 @@
+"""The audit of recorded features: all that is filled in after the decision is shuffled among the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from lake.learn.datasets.inputs import recorded_features
+from lake.learn.datasets.pinned import Pinned
+from lake.learn.datasets.request import Request
+from lake.learn.datasets.sources import TABLES, statement
+from lake.query.engine import Engine
+from lake.spec import registry
+from lake.store.snapshot import Snapshot
+
+_KNOWN = {
+    "phantoms": ("phantom_id", "signal_time", "ml_score", "features"),
+    "decisions": ("decision_id", "analyzed_at", "confidence", "market_snapshot"),
+    "predictions": ("prediction_id", "predicted_at", "probability", "confidence", "horizon_minutes"),
+    "signals": ("signal_id", "signal_time", "strength", "confidence", "indicators"),
+}
+
+
+def changed_inputs(pinned: Pinned, request: Request, rows: pl.DataFrame, seed: int) -> dict[str, Mapping[str, Any]]:
+    """Recorded features that change when all else in their tables is shuffled: feature -> the first row that changes.
+
+    Other tables that the source reads are shuffled as a whole. Of the later half of the rows what was recorded is
+    shuffled too, and only the earlier half is compared then.
+    """
+    if request.recorded is False:
+        return {}
+    cut = rows["decision_time"].sort()[rows.height // 2]
+    leaking: dict[str, Mapping[str, Any]] = {}
+    for upto in (None, cut):
+        found = _inputs(pinned, request, upto, np.random.default_rng([seed, upto is None]))
+        kept = rows if upto is None else rows.filter(pl.col("decision_time") < upto)
+        both = kept.join(found, on="id", how="left", suffix=" again", maintain_order="left")
+        for name in found.columns:
+            if name in rows.columns and name != "id" and name not in leaking:
+                old, new = both[name], both[f"{name} again"].cast(rows.schema[name], strict=False)
+                where = old.ne_missing(new).arg_true()
+                if len(where):
+                    told = both.row(int(where[0]), named=True)
+                    at = {
+                        "id": told["id"],
+                        "symbol": told["symbol"],
+                        "decision_time": told["decision_time"].isoformat(),
+                    }
+                    leaking[name] = {**at, "built": told[name], "found": told[f"{name} again"]}
+    return leaking
+
+
+def _inputs(pinned: Pinned, request: Request, cut: Any, rng: np.random.Generator) -> pl.DataFrame:
+    """Id and recorded features of all rows of the shuffled tables."""
+    tables = TABLES[request.source]
+    real = pinned.snapshot(*tables)
+    hot = {name: _shuffled(pinned, request.source, name, cut, rng) for name in tables}
+    engine = Engine(pinned.store.location, lambda names: Snapshot({n: real.states[n] for n in names}, hot))
+    try:
+        rows = engine.frame(f"SELECT * FROM ({statement(request.source)}) AS rows")
+    finally:
+        engine.close()
+    return pl.DataFrame([rows["id"], *recorded_features(rows, request).get_columns()])
+
+
+def _shuffled(pinned: Pinned, source: str, name: str, cut: Any, rng: np.random.Generator) -> pl.DataFrame:
+    """Every row of a table as another version of itself, as if written now."""
+    ds = registry.get(name)
+    rows = pinned.engine.frame(f"SELECT * FROM {name}")
+    kept = {*ds.key, ds.event_time, "period", *(_KNOWN[source] if name == source else ())}
+    free = [n for n in rows.columns if n not in kept]
+    rows = rows.with_columns(rows[n][rng.permutation(rows.height)] for n in free)
+    if cut is None or name != source:
+        return rows
+    later = rows[ds.event_time] > cut
+    places = later.arg_true().to_numpy()
+    order = np.arange(rows.height)
+    order[places] = rng.permutation(places)
+    return rows.with_columns(rows[n][order] for n in _KNOWN[source] if n not in {*ds.key, ds.event_time})

@@ -1,0 +1,150 @@
+"""What a data set is asked to hold: checked once, written into its manifest, read again for a rebuild."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from typing import Any, TypedDict
+
+from lake.errors import UsageError
+from lake.spec import symbols as symbol_names
+from lake.spec import timeframes
+from lake.spec.times import from_micros, to_micros
+
+SOURCES = ("phantoms", "decisions", "predictions", "signals")
+LABELS = ("recorded", "candles")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class Options(TypedDict, total=False):
+    """Further arguments of :meth:`lake.learn.datasets.Datasets.build`; see :class:`Request`."""
+
+    symbols: str | Iterable[str] | None
+    timeframe: str | None
+    recorded: bool | Mapping[str, str]
+    labels: str
+    fees: float
+    half_life: timedelta | None
+    at: Any
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is wanted.
+
+    Attributes:
+        name: of the data set: letters, digits, dot, dash and underscore.
+        source: phantoms, decisions, predictions or signals: what the rows are.
+        features: name of the set of computed features; None for none.
+        start: only rows decided at or after it, microseconds; None for no bound.
+        end: only rows decided before it, with an outcome known by then; None for no bound.
+        symbols: only of these; None for all.
+        timeframe: of the candles that features are computed from; told by the set or the rows when None.
+        recorded: whether what the bot recorded with each row becomes features too: its scores and confidence as
+            ``recorded.*``, its JSON as ``features.*``, ``market_snapshot.*`` or ``indicators.*``. {name: type} chooses
+            among them; values that do not fit are null then.
+        labels: "recorded" for outcomes that were recorded, "candles" to follow each row's levels through the candles.
+        fees: of "candles" labels, as a fraction of the price for each of entry and exit.
+        half_life: of ``weight_recency``, in seconds; None for 90 days.
+
+    Raises:
+        UsageError: one of them is none of these, or end is not after start.
+        InvalidTimeError: a naive time, or none.
+        UnknownTimeframeError: a timeframe that the lake does not hold.
+    """
+
+    name: str
+    source: str
+    features: str | None = "standard"
+    start: Any = None
+    end: Any = None
+    symbols: tuple[str, ...] | None = None
+    timeframe: str | None = None
+    recorded: Any = True
+    labels: str = "recorded"
+    fees: float = 0.0
+    half_life: float | None = None
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        _one_of("source", self.source, SOURCES)
+        _one_of("labels", self.labels, LABELS)
+        if not isinstance(self.recorded, bool | Mapping):
+            raise UsageError("recorded is True, False or {name: type}", where="recorded", value=self.recorded)
+        if not _is_number(self.fees) or not 0 <= self.fees < 1:
+            raise UsageError("fees are a fraction from 0 to 1", where="fees", value=self.fees, todo="Such as 0.001.")
+        self._set("start", None if self.start is None else to_micros(self.start, where="start"))
+        self._set("end", None if self.end is None else to_micros(self.end, where="end"))
+        if self.start is not None and self.end is not None and self.end <= self.start:
+            shown = tuple(from_micros(t).isoformat() for t in (self.start, self.end))
+            raise UsageError("end is not after start", where="datasets.build", value=shown)
+        self._set("symbols", _symbols(self.symbols))
+        self._set("timeframe", None if self.timeframe is None else timeframes.parse(self.timeframe))
+        self._set("half_life", _seconds(self.half_life))
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the manifest: plain values, times as ISO texts."""
+        found = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name in ("start", "end"):
+            found[name] = None if found[name] is None else from_micros(found[name]).isoformat()
+        return {**found, "symbols": None if self.symbols is None else list(self.symbols)}
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Request:
+        """What :meth:`as_dict` gave.
+
+        Raises:
+            UsageError: fields that a request does not have.
+        """
+        strange = sorted(set(given) - {f.name for f in fields(cls)})
+        if strange:
+            raise UsageError("a request has no such fields", where="datasets", value=strange)
+        return cls(**given)
+
+
+def check_name(name: Any) -> str:
+    """The name of a data set, if it can be one.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise UsageError(
+            "a data set's name is letters, digits, dot, dash and underscore, 64 at most",
+            where="datasets",
+            value=name,
+            todo="Begin with a letter or digit.",
+        )
+    return name
+
+
+def _is_number(given: Any) -> bool:
+    return isinstance(given, int | float) and not isinstance(given, bool)
+
+
+def _one_of(what: str, given: Any, known: tuple[str, ...]) -> None:
+    if given not in known:
+        raise UsageError(f"unknown {what}", where="datasets.build", value=given, todo=f"It is {' or '.join(known)}.")
+
+
+def _symbols(given: Any) -> tuple[str, ...] | None:
+    if given is None:
+        return None
+    names = [given] if isinstance(given, str) else list(given)
+    if not names or not all(isinstance(n, str) and n for n in names):
+        raise UsageError("symbols are one symbol, or several", where="symbols", value=given, todo="None means all.")
+    return tuple(sorted({symbol_names.canonical(n) for n in names}))
+
+
+def _seconds(given: Any) -> float | None:
+    if given is None:
+        return None
+    seconds = given.total_seconds() if isinstance(given, timedelta) else given
+    if not _is_number(seconds) or not 0 < seconds < float("inf"):
+        raise UsageError("a half-life is a timedelta above zero", where="half_life", value=given)
+    return float(seconds)

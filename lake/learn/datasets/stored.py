@@ -1,0 +1,144 @@
+"""Where data sets lie: ``_lake/datasets/<name>/<hash>/`` with data.parquet and, written last, manifest.json."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lake.errors import CorruptLakeError, UsageError
+from lake.learn.datasets.manifest import Manifest
+from lake.learn.datasets.request import check_name
+from lake.store.location import Location
+
+FOLDER = "_lake/datasets"
+DATA, MANIFEST = "data.parquet", "manifest.json"
+_GROUP = 131_072
+
+
+def write_parquet(frame: pl.DataFrame, sink: Any) -> None:
+    """The frame as Parquet: the same values give the same bytes, in one version of the libraries."""
+    table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+    numbers = [f.name for f in table.schema if pa.types.is_floating(f.type)]
+    rest = [f.name for f in table.schema if f.name not in numbers]
+    with pq.ParquetWriter(
+        sink,
+        table.schema,
+        compression="lz4",
+        use_dictionary=rest,
+        use_byte_stream_split=numbers,
+        write_statistics=rest,
+        store_schema=True,
+    ) as writer:
+        writer.write_table(table, row_group_size=_GROUP)
+
+
+def written(location: Location, path: str, frame: pl.DataFrame) -> dict[str, Any]:
+    """Store the frame, durably; returns sha256 and bytes of the file."""
+    with location.open_output(path) as out:
+        sink = _Hashed(out)
+        write_parquet(frame, sink)
+    location.sync([path])
+    return {"sha256": sink.digest.hexdigest(), "bytes": sink.size}
+
+
+class _Hashed(io.RawIOBase):
+    """Hands bytes on, and hashes them on their way."""
+
+    def __init__(self, out: Any) -> None:
+        super().__init__()
+        self._out = out
+        self.digest = hashlib.sha256()
+        self.size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        self.digest.update(data)
+        self._out.write(data)
+        length = memoryview(data).nbytes
+        self.size += length
+        return length
+
+
+def hash_bytes(frame: pl.DataFrame) -> dict[str, Any]:
+    """sha256 and bytes of the file that the frame would be."""
+    sink = _Hashed(_Nowhere())
+    write_parquet(frame, sink)
+    return {"sha256": sink.digest.hexdigest(), "bytes": sink.size}
+
+
+class _Nowhere:
+    def write(self, data: Any) -> None:
+        """Forget the bytes."""
+
+
+def read_frame(location: Location, manifest: Manifest) -> pl.DataFrame:
+    """The stored rows.
+
+    Raises:
+        CorruptLakeError: the file is gone, or is not what was written.
+    """
+    path = f"{folder(manifest)}/{DATA}"
+    raw = location.read_or_none(path)
+    if raw is None:
+        raise CorruptLakeError("its file is gone", where=path, todo="lk.datasets.rebuild(manifest) makes it again.")
+    if hashlib.sha256(raw).hexdigest() != manifest.content["sha256"]:
+        raise CorruptLakeError("the file is not what was written", where=path, todo="Delete and rebuild the data set.")
+    return pl.read_parquet(io.BytesIO(raw))
+
+
+def folder(manifest: Manifest) -> str:
+    """Where a data set is."""
+    return f"{FOLDER}/{manifest.name}/{manifest.hash}"
+
+
+def keep_manifest(location: Location, manifest: Manifest) -> Manifest:
+    """Store the manifest, unless it is there; returns the one that is."""
+    path = f"{folder(manifest)}/{MANIFEST}"
+    if location.create(path, manifest.as_json().encode()):
+        return manifest
+    return Manifest.of(location.read(path))
+
+
+def manifests(location: Location, name: str | None = None) -> list[Manifest]:
+    """All manifests, of one name or of all; the newest last."""
+    names = sorted(location.list_names(FOLDER)) if name is None else [check_name(name)]
+    found = []
+    for known in names:
+        for hash_ in sorted(location.list_names(f"{FOLDER}/{known}")):
+            raw = location.read_or_none(f"{FOLDER}/{known}/{hash_}/{MANIFEST}")
+            if raw is not None:
+                found.append(Manifest.of(raw))
+    return sorted(found, key=lambda m: (m.created_at, m.name, m.hash))
+
+
+def find(location: Location, name: str, hash_: str | None = None) -> Manifest:
+    """The newest data set of that name, or the one whose hash begins so.
+
+    Raises:
+        UsageError: there is none, or several hashes begin so.
+    """
+    held = manifests(location, name)
+    if not held:
+        names = ", ".join(sorted({m.name for m in manifests(location)})) or "none yet"
+        raise UsageError("there is no such data set", where="datasets", value=name, todo=f"There are: {names}.")
+    if hash_ is None:
+        return held[-1]
+    fits = [m for m in held if m.hash.startswith(hash_)]
+    if len(fits) != 1 or not hash_:
+        known = ", ".join(m.hash for m in held)
+        raise UsageError("it is not one build", where=f"data set {name}", value=hash_, todo=f"There are: {known}.")
+    return fits[0]
+
+
+def remove(location: Location, manifest: Manifest) -> None:
+    """Delete a data set: its manifest first, so that none is ever without its rows."""
+    place = folder(manifest)
+    location.delete([f"{place}/{MANIFEST}"])
+    location.delete([entry.path for entry in location.list(place)])

@@ -1,0 +1,91 @@
+"""Features of single rows from their own look-back alone, with made-up bars for all that came after.
+
+Each row becomes a window: the bars that its features may look back at, its own bar, and some changed ones after it.
+Windows are put one behind the other and computed together; what follows a window is not what followed the row. A value
+that comes out otherwise than it was built looks ahead, or further back than it says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from lake.kernels import runs
+from lake.learn.features.plan import Plan, Rows
+
+AFTER = 8  # changed bars behind each window; what is further away lies in other windows
+_BARS = 32_768  # bars that are computed at a time
+Numbers = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Bars:
+    """One series in order of time.
+
+    Attributes:
+        frame: open_time, known_at, the columns that the features need, and their market metrics.
+        times: open times, microseconds.
+    """
+
+    frame: pl.DataFrame
+    times: runs.Integers
+
+    @classmethod
+    def of(cls, plan: Plan, candles: pl.DataFrame, metrics: pl.DataFrame | None) -> Bars:
+        """Candles of one series with each metric's newest value at their closes, unless that is too old."""
+        times = runs.micros(candles)
+        closes = times + plan.timeframe.micros
+        found = candles.select("open_time", *plan.columns).with_columns(runs.column_of("known_at", closes))
+        for name in plan.feature_set.metrics:
+            found = found.with_columns(_metric(plan, name, metrics, closes))
+        return cls(found, times)
+
+
+def recomputed(plan: Plan, bars: Bars, wanted: Rows, rng: np.random.Generator) -> pl.DataFrame:
+    """Features of the bars wanted (positions, ascending)."""
+    return pl.concat(plan.finished(part) for part in _gathered(plan, bars, wanted, rng))
+
+
+def _gathered(plan: Plan, bars: Bars, wanted: Rows, rng: np.random.Generator) -> Iterator[pl.DataFrame]:
+    before = plan.feature_set.lookback
+    width = before + 1 + AFTER
+    offsets = np.arange(-before, AFTER + 1)
+    at_once = max(_BARS // width, 2)
+    for first in range(0, len(wanted), at_once):
+        some = wanted[first : first + at_once]
+        places = (some[:, None] + offsets).ravel()
+        stacked = bars.frame[np.clip(places, 0, len(bars.times) - 1)]
+        open_times = np.where(places < 0, 0, stacked["open_time"].to_physical().to_numpy())  # no bar is so far away
+        later = np.tile(offsets > 0, len(some))
+        stacked = changed(stacked, later, rng).with_columns(runs.column_of("open_time", open_times))
+        yield plan.gathered(stacked, np.arange(len(some)) * width + before)
+
+
+def changed(bars: pl.DataFrame, where: npt.NDArray[np.bool_], rng: np.random.Generator) -> pl.DataFrame:
+    """The bars with all prices, volumes, counts and metrics of some rows changed at random, each row by itself."""
+    factors = np.where(where, rng.uniform(0.5, 2.0, bars.height), 1.0)
+    fixed = ("open_time", "known_at", "time")
+    return bars.with_columns(_moved(c, factors) for c in bars if c.dtype.is_numeric() and c.name not in fixed)
+
+
+def _moved(column: pl.Series, factors: Numbers) -> pl.Series:
+    if column.dtype.is_float():
+        return column * pl.Series(factors)
+    counts = (column.cast(pl.Float64) * pl.Series(factors)).round().cast(column.dtype)
+    return (counts + pl.Series((factors != 1.0).astype(np.int64))).alias(column.name)  # small counts may round back
+
+
+def _metric(plan: Plan, name: str, metrics: pl.DataFrame | None, closes: runs.Integers) -> pl.Series:
+    mine = pl.DataFrame() if metrics is None else metrics.filter(pl.col("metric") == name)
+    if mine.is_empty():
+        return pl.Series(name, [None], dtype=pl.Float64).new_from_index(0, len(closes))
+    times = runs.micros(mine, "time")
+    newest = np.searchsorted(times, closes, side="right") - 1
+    age = closes - times[np.maximum(newest, 0)]
+    known = (newest >= 0) & (age <= plan.feature_set.metric_age.total_seconds() * 1_000_000)
+    values = mine["value"][np.maximum(newest, 0)]
+    return pl.select(pl.when(pl.Series(known)).then(values)).to_series().alias(name)

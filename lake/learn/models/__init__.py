@@ -1,0 +1,1 @@
+"""Models: trained, calibrated, kept in versions and stages; ``lk.models`` is :mod:`.registry`."""

@@ -1,0 +1,344 @@
+"""``lk.models``: train, save, load, promote and roll back models, and say when to train again."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypedDict, Unpack
+
+import orjson
+import polars as pl
+
+from lake.clock import now_micros
+from lake.errors import CorruptLakeError, LifeCycleError, UnknownModelError, UsageError
+from lake.learn.models import storing
+from lake.learn.models.ledger import Versions, stack
+from lake.learn.models.model import Model
+from lake.learn.models.policy import Guard, Policy, RetrainInfo, guard, retrain_info
+from lake.learn.models.runs import BY, DATASET, Runs, Trained, TrainOptions, options_of
+from lake.ledgers.receipt import Receipt
+from lake.ledgers.writer import Writer
+from lake.query.engine import Engine
+from lake.query.read import read
+from lake.spec import symbols
+from lake.spec.times import from_micros, to_micros
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_ORPHAN_MICROS = 24 * 3600 * 1_000_000  # a file without a row is somebody's save that was cut off, not one under way
+_POLICY = Policy()
+_SHORT = ("version", "name", "symbol", "regime", "stage", "threshold", "trained_until", "created_at", "promoted_at")
+
+
+class SaveOptions(TypedDict, total=False):
+    """Further arguments of :meth:`Models.save`."""
+
+    version: str
+    run_id: str | None
+    form: str
+    allow_pickle: bool
+
+
+class LoadOptions(TypedDict, total=False):
+    """Further arguments of :meth:`Models.load`."""
+
+    allow_pickle: bool
+    trusted: Iterable[str]
+
+
+class Models:
+    """The registry of models; ``lk.models``.
+
+    Args:
+        writer: lands rows, and knows where files go.
+        engine: answers queries.
+        keep: files of so many versions of a name (and symbol and regime) are kept, besides the live one's.
+    """
+
+    def __init__(self, writer: Writer, engine: Engine, keep: int = 10) -> None:
+        self._writer = writer
+        self._engine = engine
+        self._keep = keep
+        self._versions = Versions(writer, engine)
+        self._runs = Runs(writer, lambda model, run_id: self.save(model, run_id=run_id))
+
+    def train(self, data: Any, name: str, *, promote: bool = False, **options: Unpack[TrainOptions]) -> Model:
+        """Train a model and save it as a candidate; the run is a row of training_runs, also if it fails.
+
+        Args:
+            data: a data set (``lk.datasets.build(...)``), or a frame with decision_time, label_time and a target.
+            name: of the model.
+            promote: make it live at once.
+            options: features, target, weight, recipe, grid, n_jobs, trigger: see
+                :class:`lake.learn.models.runs.TrainOptions`.
+
+        Raises:
+            NotEnoughRowsError: fewer than 30 labelled rows, or all labels alike.
+            FeatureMismatchError: a column is missing, or of a type that no model learns from.
+            UsageError: parameters out of range, a name that cannot be one.
+            MissingExtraError: the extra ``learn`` is not installed.
+        """
+        made = self._runs.train(data, checked_name(name), options)
+        if promote:
+            self.promote(made.version)
+        return made
+
+    def train_each(
+        self, data: Any, name: str, by: str = "symbol", *, promote: bool = False, **options: Unpack[TrainOptions]
+    ) -> Trained:
+        """Train the general model, and one for each symbol (or regime) with rows enough; :meth:`load` picks.
+
+        Args:
+            data: a data set, or a frame with the column ``by``.
+            name: of all of them.
+            by: symbol or regime.
+            promote: make all of them live.
+            options: as for :meth:`train`, which also tells the errors.
+        """
+        made = self._runs.train_each(data, checked_name(name), by, options)
+        if promote:
+            for model in made.models.values():
+                self.promote(model.version)
+        return made
+
+    def save(self, model: Model, name: str | None = None, **options: Unpack[SaveOptions]) -> Model:
+        """Save a model as a candidate; the model with its version.
+
+        The file is durable before its row lands, so that a version that is known has its file, whatever is cut off.
+
+        Args:
+            model: a trained model.
+            name: of the model, when not its own.
+            options: version: names it, made of name, time and content when left out. run_id: the training run. form:
+                skops, or with allow_pickle=True joblib, which whoever loads it has to trust.
+
+        Raises:
+            LifeCycleError: there is such a version.
+            UsageError: a name that cannot be one, or joblib without allow_pickle.
+        """
+        name = checked_name(name or model.name)
+        form = options.get("form", "skops")
+        kept = replace(model, name=name)
+        data = storing.dump(kept, form, allow_pickle=options.get("allow_pickle", False))
+        digest, now = hashlib.sha256(data).hexdigest(), now_micros()
+        version = options.get("version") or f"{name}-{from_micros(now):%Y%m%dT%H%M%S}-{digest[:8]}"
+        path = f"{storing.FOLDER}/{name}/{checked_name(version, 'version')}-{digest[:16]}.{form}"
+        self._writer.store.location.write(path, data)
+        until = kept.metrics.get("trained_until")
+        self._versions.insert(
+            {
+                "version": version, "name": name, "run_id": options.get("run_id"), "symbol": kept.symbol,
+                "regime": kept.regime, "stage": "candidate", "path": path, "format": form, "sha256": digest,
+                "dataset_manifest": dict(kept.manifest), "feature_schema": kept.schema.as_dict(),
+                "metrics": dict(kept.metrics), "threshold": kept.threshold, "created_at": now,
+                "trained_until": None if until is None else to_micros(until),
+            }
+        )  # fmt: skip
+        self.prune(name)
+        return replace(kept, version=version, stage="candidate")
+
+    def load(
+        self,
+        name: str | None = None,
+        version: str | None = None,
+        stage: str = "live",
+        symbol: str | None = None,
+        regime: str | None = None,
+        **options: Unpack[LoadOptions],
+    ) -> Model:
+        """A model that was saved: a version, or the newest of a stage; its file is checked against its hash.
+
+        Args:
+            name: of the model; may be left out where there is one only.
+            version: which; then the rest does not matter.
+            stage: live (the default), candidate or retired.
+            symbol, regime: take the model for this symbol and regime, else for the symbol, else for the regime, else
+                the general one.
+            options: allow_pickle: load a joblib file, which runs what its author put into it. trusted: types that a
+                skops file may hold besides those of the ensemble.
+
+        Raises:
+            UnknownModelError: there is none.
+            CorruptLakeError: its file is gone, or not as it was saved.
+            UsageError: several names, of which none was given; a joblib file without allow_pickle.
+        """
+        row = self._versions.row(version) if version is not None else self.find(name, stage, symbol, regime)
+        model = storing.load(
+            self._file(row), row["sha256"], row["format"] or "skops",
+            allow_pickle=options.get("allow_pickle", False), trusted=tuple(options.get("trusted", ())),
+        )  # fmt: skip
+        return replace(model, version=row["version"], stage=row["stage"])
+
+    def _file(self, row: Mapping[str, Any]) -> bytes:
+        """The bytes of a version's file, which are as they were saved."""
+        if row["path"] is None:
+            raise LifeCycleError(
+                "its file was removed, as of all but the newest versions", where=f"models, {row['version']}",
+                todo="Train it again from its manifest.",
+            )  # fmt: skip
+        data = self._writer.store.location.read_or_none(row["path"])
+        if data is None:
+            raise CorruptLakeError("the model's file is gone", where=row["path"], todo="Restore it from a backup.")
+        storing.check_hash(data, row["sha256"])
+        return data
+
+    def find(
+        self, name: str | None = None, stage: str = "live", symbol: str | None = None, regime: str | None = None
+    ) -> dict[str, Any]:
+        """The row that :meth:`load` would take.
+
+        Raises:
+            UnknownModelError: there is none.
+            UsageError: several names, of which none was given.
+        """
+        wanted = "" if symbol is None else symbols.canonical(symbol)
+        rows = self._versions.all({"stage": stage, **({} if name is None else {"name": name})})
+        names = rows["name"].unique().sort().to_list()
+        if len(names) > 1:
+            raise UsageError("which model?", where="models", todo=f"Give name=: {', '.join(names)}.")
+        tries = ((wanted, regime or ""), (wanted, ""), ("", regime or ""), ("", ""))
+        for each_symbol, each_regime in dict.fromkeys(tries):
+            mine = (pl.col("symbol").fill_null("") == each_symbol) & (pl.col("regime").fill_null("") == each_regime)
+            found = rows.filter(mine)
+            if found.height:
+                return found.row(-1, named=True)
+        raise UnknownModelError(
+            f"no model is {stage}", where=f"models, {name or 'any name'}",
+            todo="Train one (`lake train`), and promote it (`lake models promote`).",
+        )  # fmt: skip
+
+    def promote(self, version: str) -> Receipt:
+        """Make a version live, and retire the one that was live of its name, symbol and regime, in one commit.
+
+        Raises:
+            UnknownModelError: there is no such version.
+            LifeCycleError: its file was removed.
+            CorruptLakeError: its file is gone, or not as it was saved.
+        """
+        self._file(self._versions.row(version))
+        return self._versions.promote(version)
+
+    def rollback(self, name: str | None = None, symbol: str | None = None, regime: str | None = None) -> str:
+        """Go back to the version that was live before the live one; may be repeated. The version that is live now.
+
+        Args:
+            name: of the model; may be left out where one only is live.
+            symbol, regime: of a model that is for these alone.
+
+        Raises:
+            UnknownModelError: none is live.
+            LifeCycleError: none was live before it.
+        """
+        live = self.find(name, "live", symbol, regime)
+        wanted = ("" if symbol is None else symbols.canonical(symbol), regime or "")
+        if (live["symbol"] or "", live["regime"] or "") != wanted:
+            raise UnknownModelError("none is live for these alone", where=f"models, {live['name']}", value=wanted)
+        return self._versions.rollback(live)[1]
+
+    def retire(self, version: str) -> Receipt:
+        """Take a version out of use. If it was live, none of its name is live then.
+
+        Raises:
+            UnknownModelError: there is no such version.
+        """
+        return self._versions.retire(version)
+
+    def list(self, name: str | None = None, stage: str | None = None) -> pl.DataFrame:
+        """The versions, oldest first: version, name, symbol, regime, stage, threshold, and times."""
+        given = {"name": name, "stage": stage}
+        return self._versions.all({k: v for k, v in given.items() if v is not None}).select(_SHORT)
+
+    def show(self, version: str) -> dict[str, Any]:
+        """All that is known of a version: manifest, feature schema, metrics; JSON as text.
+
+        Raises:
+            UnknownModelError: there is no such version.
+        """
+        return self._versions.row(version)
+
+    def names(self) -> Sequence[str]:
+        """Names of all models."""
+        found: Sequence[str] = self._versions.all()["name"].drop_nulls().unique().sort().to_list()
+        return found
+
+    def recipe_of(self, name: str) -> dict[str, Any]:
+        """How the newest version of a model was trained, for training it again on newer rows.
+
+        Returns:
+            manifest: of its data set (empty for a plain frame); options: for :meth:`train`; by: symbol or regime, or
+            None where there is but the general model; live: whether one is.
+
+        Raises:
+            UnknownModelError: there is no such model.
+        """
+        rows = self._versions.all({"name": name})
+        if not rows.height:
+            raise UnknownModelError("there is no such model", where="models", value=name)
+        general = rows.filter((pl.col("symbol").fill_null("") == "") & (pl.col("regime").fill_null("") == ""))
+        row = general.row(-1, named=True) if general.height else rows.row(-1, named=True)
+        run = read(self._engine, DATASET, {"run_id": row["run_id"]}) if row["run_id"] else None
+        options = options_of(run.row(0, named=True)["parameters"] if run is not None and run.height else None)
+        options["features"] = list(orjson.loads(row["feature_schema"])["kinds"])
+        by = next((n for n in BY if (rows[n].fill_null("") != "").any()), None)
+        is_live = bool((rows["stage"] == "live").any())
+        manifest = orjson.loads(row["dataset_manifest"] or "{}")
+        return {"manifest": manifest, "options": options, "by": by, "live": is_live}
+
+    def retrain_info(self, name: str, policy: Policy = _POLICY) -> RetrainInfo:
+        """Whether a model is to be trained again, and why: too much is new, it is old, its calibration has drifted.
+
+        Args:
+            name: of the model; of one that there is not yet it tells whether there are rows enough for a first.
+            policy: when; 30 rows to begin with, then every 50, after 7 days, or on drift over the last 200.
+        """
+        rows = self._versions.all({"name": checked_name(name)})
+        general = rows.filter((pl.col("symbol").fill_null("") == "") & (pl.col("regime").fill_null("") == ""))
+        live = general.filter(pl.col("stage") == "live")
+        newest = general.row(-1, named=True) if general.height else None
+        return retrain_info(self._engine, name, newest, live.row(-1, named=True) if live.height else None, policy)
+
+    def guard(
+        self, name: str | None = None, symbol: str | None = None, regime: str | None = None, policy: Policy = _POLICY
+    ) -> Guard:
+        """Whether the live model may be traded on: not when too few of its last 200 resolved yeses won.
+
+        Counted are rows to which the live version said yes (score at or above its threshold): predictions and
+        decisions that name it as model_version, and phantoms with an ml_score (its probability times 100) that were
+        made since it is live.
+
+        Raises:
+            UnknownModelError: none is live.
+        """
+        return guard(self._engine, self.find(name, "live", symbol, regime), policy)
+
+    def prune(self, name: str) -> int:
+        """Remove files of versions that are neither live, nor to be gone back to, nor among the newest; rows stay."""
+        rows = self._versions.all({"name": name})
+        gone: list[str] = []
+        for part in rows.partition_by("symbol", "regime"):
+            live = part.filter(stage="live")
+            wanted = {v for line in live["live_before"].to_list() for v in stack(line)[-self._keep :]}
+            idle = part.filter(~pl.col("version").is_in([*wanted, *live["version"]]) & pl.col("path").is_not_null())
+            old = idle.head(max(0, idle.height - self._keep)).iter_rows(named=True)
+            gone += [row["path"] for row in old if self._versions.forget_file(row["version"])]
+        known = set(rows["path"].drop_nulls().to_list())
+        stale = now_micros() - _ORPHAN_MICROS
+        files = self._writer.store.location.list(f"{storing.FOLDER}/{name}")
+        gone += [e.path for e in files if e.path not in known and e.modified_micros < stale]
+        self._writer.store.location.delete(gone)
+        return len(gone)
+
+
+def checked_name(name: Any, what: str = "name") -> str:
+    """The name of a model or version, if it can be one.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise UsageError(
+            f"the {what} of a model is letters, digits, dot, dash and underscore, 64 at most", where="models",
+            value=name, todo="Begin with a letter or digit.",
+        )  # fmt: skip
+    return name

@@ -1,0 +1,202 @@
+"""When to train again and when to halt; the commands and the job, from phantoms to a promoted model and back."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import lake
+from jobs import retrain
+from jobs.running import once
+from lake.cli import main
+from lake.errors import UnknownModelError, UsageError
+from lake.kernels.scores import wilson
+from lake.learn.models.model import Model
+from lake.learn.models.policy import Policy
+from tests.learn.models_made import NAMES, rows, small_model
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+NOW = datetime.now(UTC)
+SMALL_WORDS = ("--set", "trees=10", "--set", "rounds=10", "--set", "repeats=0", "--set", "folds=3")
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return small_model()
+
+
+@pytest.fixture
+def lk(tmp_path: Path):
+    with lake.open(tmp_path / "lake", bot_id="b") as opened:
+        yield opened
+
+
+def phantoms(
+    count: int, first: int = 0, *, start: datetime = T0, wins: Any = None, **more: Any
+) -> list[dict[str, Any]]:
+    """Completed phantoms an hour apart, over after three; ``a`` of their features tells the outcome."""
+    rng = np.random.default_rng(first)
+    made = []
+    for number in range(first, first + count):
+        a = float(rng.normal())
+        win = bool(rng.random() < 1 / (1 + np.exp(-2.5 * a))) if wins is None else bool(wins(number))
+        begun = start + timedelta(hours=number)
+        made.append(
+            {
+                "phantom_id": f"p{number}", "symbol": "BTCUSDT", "side": "LONG", "signal_time": begun,
+                "entry_price": 100.0, "stop_loss": 99.0, "tp1": 101.5, "status": "completed",
+                "outcome": "win" if win else "loss", "exit_time": begun + timedelta(hours=3), "exit_reason": "tp",
+                "pnl_percent": 1.5 if win else -1.0, "realized_rr": 1.5 if win else -1.0,
+                "features": {"a": a, "b": float(rng.normal())}, **more,
+            }
+        )  # fmt: skip
+    return made
+
+
+def test_before_the_first_model_it_waits_for_thirty_rows(lk: lake.Lake) -> None:
+    assert lk.models.retrain_info("m").reasons == ("cold start: 0 of 30 resolved rows",)
+    lk.write("phantoms", phantoms(29))
+    assert not lk.models.retrain_info("m").due
+    lk.write("phantoms", phantoms(1, 29))
+    found = lk.models.retrain_info("m")
+    assert (found.due, found.trigger, found.resolved) == (True, "first", 30)
+
+
+def test_fifty_new_rows_are_enough_and_fewer_are_not(lk: lake.Lake, model: Model) -> None:
+    saved = lk.models.save(model)  # its last label was over 62 hours after T0
+    lk.write("phantoms", phantoms(60))  # the last of them at the same time
+    assert lk.models.retrain_info("m").new == 0
+    lk.write("phantoms", phantoms(49, 60))
+    found = lk.models.retrain_info("m")
+    assert (found.new, found.due, found.version, found.live) == (49, False, saved.version, None)
+    lk.write("phantoms", phantoms(1, 109))
+    found = lk.models.retrain_info("m")
+    assert (found.new, found.due, found.trigger) == (50, True, "count")
+
+
+def test_after_seven_days_one_new_row_is_enough_and_none_is_not(lk: lake.Lake, model: Model) -> None:
+    saved = lk.models.save(model)
+    lk.patch("model_versions", saved.version, {"created_at": NOW - timedelta(days=7, hours=1)})
+    assert not lk.models.retrain_info("m").due
+    lk.write("phantoms", phantoms(1, 60))
+    found = lk.models.retrain_info("m")
+    assert (found.due, found.trigger) == (True, "age")
+    assert "it was trained 7.0 days ago, 7 is the limit" in found.reasons[0]
+
+
+def test_drift_is_a_calibration_that_chance_does_not_explain(lk: lake.Lake, model: Model) -> None:
+    lk.models.promote(lk.models.save(model).version)
+    future = {"start": datetime.now(UTC) + timedelta(minutes=1), "ml_score": 80.0}
+    lk.write("phantoms", phantoms(40, wins=lambda n: n % 5 != 0, **future))
+    calibrated = lk.models.retrain_info("m", Policy(every=1000, brier=0.9))
+    assert calibrated.calibration["n"] == 40
+    assert calibrated.calibration["ece"] == pytest.approx(0.0)
+    assert not calibrated.due
+    lk.write("phantoms", phantoms(160, 40, wins=lambda n: n % 5 == 0, **future))
+    drifted = lk.models.retrain_info("m", Policy(every=1000, brier=0.9))
+    assert (drifted.due, drifted.trigger) == (True, "drift")
+    assert drifted.calibration["ece"] == pytest.approx(0.8 - 64 / 200)
+
+
+def test_the_guard_halts_when_the_whole_interval_lies_below_the_floor(lk: lake.Lake, model: Model) -> None:
+    with pytest.raises(UnknownModelError, match="no model is live"):
+        lk.models.guard("m")
+    saved = lk.models.save(model)
+    lk.models.promote(saved.version)
+    lk.patch("model_versions", saved.version, {"threshold": 0.5})
+    begun = datetime.now(UTC) + timedelta(minutes=1)
+    lk.write("phantoms", phantoms(20, wins=lambda _: False, start=begun, ml_score=90.0))
+    assert lk.models.guard("m").reason == "20 resolved rows are too few to judge, 30 are needed"
+    lk.write("phantoms", phantoms(300, 20, wins=lambda _: True, start=begun, ml_score=40.0))  # it said no to these
+    lk.write("phantoms", phantoms(200, 320, wins=lambda n: n % 3 == 0, start=begun, ml_score=90.0))
+    found = lk.models.guard("m")
+    wins = sum(n % 3 == 0 for n in range(320, 520))
+    assert (found.n, found.wins, found.allowed) == (200, wins, True)
+    assert (found.low, found.high) == tuple(float(b) for b in wilson(wins, 200))
+    lk.write("phantoms", phantoms(200, 520, wins=lambda n: n % 4 == 0, start=begun, ml_score=90.0))
+    found = lk.models.guard("m")
+    assert (found.n, found.wins, found.allowed) == (200, 50, False)
+    assert found.reason == "50 of 200 won: even the upper bound 0.314 is below 0.4"
+    assert lk.models.guard("m", policy=Policy(floor=0.3)).allowed
+
+
+def test_predictions_count_for_the_version_that_they_name(lk: lake.Lake, model: Model) -> None:
+    saved = lk.models.save(model)
+    lk.models.promote(saved.version)
+    lk.patch("model_versions", saved.version, {"threshold": 0.5})
+    for number in range(80):
+        lk.write(
+            "predictions",
+            {
+                "prediction_id": f"x{number}", "symbol": "BTCUSDT", "probability": 0.9, "correct": False,
+                "model_version": saved.version if number % 2 else "another", "horizon_minutes": 60,
+                "predicted_at": T0 + timedelta(hours=number), "due_at": T0 + timedelta(hours=number + 1),
+                "resolved_at": T0 + timedelta(hours=number + 1),
+            },
+        )  # fmt: skip
+    found = lk.models.guard("m", policy=Policy(source="predictions"))
+    assert (found.n, found.wins, found.allowed) == (40, 0, False)
+
+
+@pytest.mark.parametrize("bad", [{"every": 0}, {"floor": 1.0}, {"days": 0.0}, {"source": "candles"}])
+def test_a_policy_refuses_what_is_none(bad: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="policy"):
+        Policy(**bad)
+
+
+def run(path: Path, *words: str, status: int = 0) -> Any:
+    found = CliRunner().invoke(main, [*words, "--lake", str(path), "--json"])
+    assert found.exit_code == status, found.output
+    return json.loads(found.stdout.splitlines()[0])
+
+
+def test_from_phantoms_to_a_live_model_and_back_by_commands_and_the_job(tmp_path: Path) -> None:
+    path = tmp_path / "lake"
+    with lake.open(path, bot_id="b") as lk:
+        lk.write("phantoms", phantoms(120))
+    run(path, "dataset", "build", "d", "--from", "phantoms", "--features", "none")
+    first = run(path, "train", "m", "--dataset", "d", "--promote", *SMALL_WORDS)["models"][0]
+    assert first["rows"] == 120
+    assert first["auc_low"] > 0.5
+    second = run(path, "train", "m", "--dataset", "d", "--search", "depth=2,4", "--jobs", "1", *SMALL_WORDS)
+    assert run(path, "models", "promote", second["models"][0]["version"])["live"] == second["models"][0]["version"]
+    assert run(path, "models", "rollback", "m")["live"] == first["version"]
+    shown = run(path, "models", "show", first["version"])
+    assert shown["dataset_manifest"]["name"] == "d"
+    assert shown["dataset_manifest"]["content"]["sha256"]
+    assert len(shown["metrics"]["folds"]) == 3
+    assert run(path, "models", "info", "m")["due"] is False
+    assert run(path, "models", "rollback", "m", status=1)["error"].startswith("no version was live before it")
+    assert run(path, "train", "m", "--dataset", "d", "--set", "depth", status=2)["error"].startswith("a parameter is")
+    with lake.open(path, bot_id="b") as lk:
+        assert set(lk.read("training_runs")["status"]) == {"done"}
+        assert once("retrain", retrain.work, lk)["waiting"] == {"m": "0 of 50 new resolved rows"}
+        lk.write("phantoms", phantoms(60, 120))
+        line = once("retrain", retrain.work, lk)
+        assert line["ok"], line
+        made = line["trained"]["m"]
+        assert made["trigger"] == "count"
+        assert lk.models.load("m").version == made["live"][0] == made["versions"][0]
+        assert lk.models.load("m").metrics["rows"] == 180
+        assert lk.read("training_runs").sort("started_at")["trigger"].to_list() == ["by hand", "by hand", "count"]
+        assert once("retrain", retrain.work, lk)["waiting"] == {"m": "0 of 50 new resolved rows"}
+        assert lk.models.rollback("m") == first["version"]
+        features = lk.models.load("m").schema.names
+        said = lk.models.load("m").predict([dict.fromkeys(features, 2.0), dict.fromkeys(features, -2.0)])
+        assert said["probability"][0] > said["probability"][1]
+    assert run(path, "models", "retire", first["version"])["retired"] == first["version"]
+    assert {row["stage"] for row in run(path, "models", "list")} == {"retired"}
+
+
+def test_the_job_goes_on_where_one_model_cannot_be_trained(lk: lake.Lake) -> None:
+    lk.models.train(rows(60), "plain", features=NAMES, recipe={"trees": 2, "rounds": 2, "repeats": 0})
+    lk.write("phantoms", phantoms(200))
+    line = once("retrain", retrain.work, lk)
+    assert line["ok"]
+    assert line["trained"]["plain"]["skipped"] == "it was not trained on a data set of the lake"
