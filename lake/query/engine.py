@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import Lock
 from typing import Any
 
 import duckdb
 import polars as pl
+import pyarrow as pa
 
 from lake.errors import QueryError, ReadOnlyError, UsageError
 from lake.query import relations
 from lake.query.pruning import bounds
+from lake.query.rollups import Rollups
+from lake.query.variables import Variables, assignments, macros
 from lake.query.views import View, closure, mentioned, views
 from lake.spec import registry
 from lake.store.location import Location
@@ -21,7 +24,10 @@ from lake.store.snapshot import Snapshot
 Params = Sequence[Any] | Mapping[str, Any] | None
 Relation = duckdb.DuckDBPyRelation
 _EXPLAIN = re.compile(r"\s*explain\b(?:\s*\([^)]*\)|\s+analyze\b|\s+verbose\b)*", re.IGNORECASE)
-_CATALOG = ("show", "information_schema", "duckdb_", "pg_")
+_CATALOGUE = re.compile(r"\bshow\b|information_schema|duckdb_|pg_|^\s*desc(?:ribe)?\s*;?\s*$", re.IGNORECASE)
+_BY_NAME = re.compile(r"\bquery(?:_table)?\s*\(", re.IGNORECASE)  # functions that read what a text names
+_STATISTICS = "trade_figures"  # the macro that sums of trades can be kept for
+_CONVERSION_ERRORS = (pl.exceptions.PolarsError, pa.ArrowException, OverflowError)
 
 
 class Engine:
@@ -41,9 +47,16 @@ class Engine:
         self._allow_external = allow_external
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._lock = Lock()
+        self._rollups = Rollups(location)
 
-    def sql(self, sql: str, params: Params = None) -> Relation:
+    def sql(self, sql: str, params: Params = None, variables: Variables | None = None) -> Relation:
         """A relation over one snapshot; it keeps that snapshot however late it is read.
+
+        Nothing of it is computed yet. What fails only then, such as a value that cannot be cast, is raised by
+        ``.pl()``, ``.show()`` or ``.fetchall()`` as DuckDB's own ``duckdb.Error``; :meth:`frame` gives QueryError
+        for these too.
+
+        ``variables`` are the parameters of views: periods_per_year, time_zone, now.
 
         Raises:
             ReadOnlyError: the statement would do something other than read.
@@ -51,31 +64,30 @@ class Engine:
             UsageError: not exactly one statement.
         """
         cursor = self._database().cursor()
-        self._check(cursor, sql)
-        names = mentioned(sql)
-        if any(word in sql.lower() for word in _CATALOG):
-            names = (*registry.names(), *views())
-        datasets, needed = closure(names)
-        direct = {} if needed else bounds(cursor, sql, params)
-        show(cursor, self._location, self._snapshot_of(datasets), needed, direct)
+        for assignment in assignments(variables or {}):
+            cursor.execute(assignment)
+        statement = self._checked(cursor, sql)
+        values = _values(params)
+        datasets, needed = closure((*registry.names(), *views()) if _BY_NAME.search(sql) else mentioned(sql))
+        snapshot = self._snapshot_of(datasets)
+        has_choice = not needed and any(len(state.files) > 1 for state in snapshot.states.values())
         try:
-            return cursor.sql(sql, params=_values(params))
+            show(cursor, self._location, snapshot, needed, bounds(cursor, sql, params) if has_choice else {})
+            if any(_STATISTICS in text for text in (sql, *(view.sql for view in needed))):
+                self._rollups.show(cursor, snapshot, variables or {})
+            if _CATALOGUE.search(sql):
+                outline(cursor, datasets, needed)
+            return cursor.sql(statement, params=values)
         except duckdb.Error as error:
             raise _query_error(error, sql) from error
 
-    def frame(self, sql: str, params: Params = None) -> pl.DataFrame:
+    def frame(self, sql: str, params: Params = None, variables: Variables | None = None) -> pl.DataFrame:
         """The whole result as a Polars frame, times in UTC.
 
         Raises:
-            QueryError: DuckDB cannot run it, or stumbles over a value while it runs.
+            QueryError: DuckDB cannot run it, or stumbles over a value while it runs, or Polars has no such type.
         """
-        relation = self.sql(sql, params)
-        try:
-            found: pl.DataFrame = relation.pl()
-        except duckdb.Error as error:
-            raise _query_error(error, sql) from error
-        zoned = [n for n, t in found.schema.items() if isinstance(t, pl.Datetime) and t.time_zone]
-        return found.with_columns(pl.col(zoned).dt.convert_time_zone("UTC")) if zoned else found
+        return fetched(self.sql(sql, params, variables), sql)
 
     def close(self) -> None:
         """End the engine; relations made before stay readable."""
@@ -88,23 +100,52 @@ class Engine:
                 self._connection = connect(self._location, allow_external=self._allow_external)
             return self._connection
 
-    def _check(self, cursor: duckdb.DuckDBPyConnection, sql: str) -> None:
+    def _checked(self, cursor: duckdb.DuckDBPyConnection, sql: Any) -> duckdb.Statement:
+        """The statement, parsed, if it may run."""
+        if not isinstance(sql, str):
+            raise UsageError("a statement is a text", value=sql, todo="Such as 'SELECT * FROM trades'.")
         try:
-            statements = cursor.extract_statements(sql)
+            statement = _parsed(cursor, sql)
+            kind = _kind(cursor, statement, sql)
         except duckdb.Error as error:
             raise _query_error(error, sql) from error
-        if len(statements) != 1:
-            raise UsageError("one statement at a time", value=sql, todo="Call once for each.")
-        kind = statements[0].type
-        if kind is duckdb.StatementType.EXPLAIN:  # EXPLAIN ANALYZE runs what it explains
-            explained = cursor.extract_statements(_EXPLAIN.sub("", sql, count=1))
-            kind = explained[0].type if len(explained) == 1 else kind
+        if kind is duckdb.StatementType.MULTI and not self._allow_external:  # it makes a type of the values first
+            raise ReadOnlyError(
+                "a PIVOT that looks its values up first is not reading alone",
+                value=sql,
+                todo="Name the values: PIVOT ... ON column IN ('a', 'b') USING ...",
+            )
         if kind is not duckdb.StatementType.SELECT and not self._allow_external:
             raise ReadOnlyError(
                 f"{kind.name} is not reading",
                 value=sql,
-                todo="Use the writers of the lake; `--allow-external` lifts this for your own files.",
+                todo="Use the lake's writers; allow_external=True (`--allow-external`) lifts this for your own files.",
             )
+        return statement
+
+
+def fetched(relation: Relation, sql: str = "") -> pl.DataFrame:
+    """The whole result of a relation as a Polars frame, times in UTC.
+
+    Raises:
+        QueryError: DuckDB stumbles over a value while it runs, or Polars has no such type.
+    """
+    try:
+        found: pl.DataFrame = relation.pl()
+    except duckdb.Error as error:
+        raise _query_error(error, sql) from error
+    except _CONVERSION_ERRORS as error:
+        raise QueryError(
+            f"the result does not fit a Polars frame: {error}",
+            value=sql or None,
+            todo="Cast the column, such as to VARCHAR.",
+        ) from error
+    zoned = [n for n, t in found.schema.items() if isinstance(t, pl.Datetime) and t.time_zone]
+    sums = [n for n, t in found.schema.items() if t == pl.Decimal(38, 0)]  # of whole numbers, in DuckDB's widest type
+    fits = [s for n in sums if (s := found[n].cast(pl.Int64, strict=False)).null_count() == found[n].null_count()]
+    if zoned or fits:
+        found = found.with_columns(*fits, pl.col(zoned).dt.convert_time_zone("UTC"))
+    return found
 
 
 def connect(location: Location, *, allow_external: bool = False) -> duckdb.DuckDBPyConnection:
@@ -113,6 +154,7 @@ def connect(location: Location, *, allow_external: bool = False) -> duckdb.DuckD
     connection.execute(
         "SET GLOBAL TimeZone = 'UTC'; SET python_enable_replacements = false; SET parquet_metadata_cache = true"
     )
+    connection.execute(macros())
     if not location.is_local:
         connection.register_filesystem(location.filesystem)
     if not allow_external:
@@ -130,19 +172,57 @@ def show(
     pruned: Mapping[str, Mapping[str, tuple[Any, Any]]],
 ) -> None:
     """Make the snapshot's datasets, and the views on them, tables of this cursor alone."""
+    made = []
     for name, state in snapshot.states.items():
         ds = registry.get(name)
         hot = snapshot.hot[name]
         if hot.height:
             cursor.register(relations.hot_name(ds), hot.to_arrow())
         select = relations.select(ds, location, state, hot, pruned.get(name, {}))
-        cursor.execute(f"CREATE TEMP VIEW {name} AS {select}")
-    for view in needed:
-        cursor.execute(f"CREATE TEMP VIEW {view.name} AS {view.sql}")
+        made.append(f"CREATE TEMP VIEW {name} AS {select}")
+    made += [f"CREATE TEMP VIEW {view.name} AS {view.sql}" for view in needed]
+    if made:
+        cursor.execute(";\n".join(made))
 
 
-def _values(params: Params) -> Any:
-    return None if params is None else dict(params) if isinstance(params, Mapping) else list(params)
+def _parsed(cursor: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
+    statements = cursor.extract_statements(sql)
+    if len(statements) != 1:
+        raise UsageError("one statement at a time", value=sql, todo="Call once for each.")
+    return statements[0]
+
+
+def _kind(cursor: duckdb.DuckDBPyConnection, statement: duckdb.Statement, sql: str) -> duckdb.StatementType:
+    """What a statement does; of EXPLAIN what is explained, since EXPLAIN ANALYZE runs it."""
+    kind = statement.type
+    if kind is duckdb.StatementType.EXPLAIN:
+        explained = cursor.extract_statements(_EXPLAIN.sub("", sql, count=1))
+        return explained[0].type if len(explained) == 1 else kind
+    return kind
+
+
+def outline(cursor: duckdb.DuckDBPyConnection, shown: Sequence[str], made: Sequence[View]) -> None:
+    """Make all that is not shown yet a table of this cursor too, with its columns and no rows.
+
+    That is enough for statements about the catalogue, costs them no snapshot, and leaves no name of hot rows there.
+    """
+    datasets, ordered = closure((*registry.names(), *views()))
+    for name in datasets:
+        if name not in shown:
+            cursor.execute(f"CREATE TEMP VIEW {name} AS {relations.nothing(registry.get(name))}")
+    for view in ordered:
+        if view not in made:
+            cursor.execute(f"CREATE TEMP VIEW {view.name} AS {view.sql}")
+
+
+def _values(params: Any) -> Any:
+    if params is None:
+        return None
+    if isinstance(params, Mapping):
+        return dict(params)
+    if isinstance(params, str | bytes) or not isinstance(params, Iterable):
+        raise UsageError("parameters are a list of values, or {name: value}", value=params, todo="Such as ['BTCUSDT'].")
+    return list(params)
 
 
 def _query_error(error: duckdb.Error, sql: str) -> QueryError:

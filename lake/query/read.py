@@ -9,36 +9,56 @@ import polars as pl
 
 from lake.errors import UsageError
 from lake.query.engine import Engine
+from lake.query.variables import Variables
 from lake.query.views import views
 from lake.spec import registry, symbols
 from lake.spec.dataset import Dataset, Type
 from lake.spec.times import from_micros, to_micros
 
 
-def read(engine: Engine, name: str, where: str | Mapping[str, Any] | None = None) -> pl.DataFrame:
+def read(
+    engine: Engine,
+    name: str,
+    where: str | Mapping[str, Any] | None = None,
+    variables: Variables | None = None,
+) -> pl.DataFrame:
     """Rows of a dataset or view.
 
     Args:
-        where: an SQL condition, or {column: value}; a list or tuple of values means any of them.
+        engine: answers the SQL.
+        name: of the dataset or view.
+        where: an SQL condition, or {column: value}; a list or tuple of values means any of them, None a null.
+        variables: parameters of the views.
+
+    Raises:
+        UnknownDatasetError: there is no such dataset or view.
+        UnknownColumnError: a condition on a column that the dataset does not have.
     """
     if name not in views():
         registry.get(name)
+    # the text of a view is bound once; by its name it would be bound when it is made and again when it is asked
+    source = f"({views()[name].sql}) AS asked" if name in views() else name
     if where is None:
-        return engine.frame(f"SELECT * FROM {name}")
+        return engine.frame(f"SELECT * FROM {source}", variables=variables)
     if isinstance(where, str):
-        return engine.frame(f"SELECT * FROM {name} WHERE {where}")
+        return engine.frame(f"SELECT * FROM {name} WHERE {where}", variables=variables)
     if not isinstance(where, Mapping):
         raise UsageError("`where` is an SQL condition or {column: value}", value=where)
     conditions, values = [], []
     for column, value in where.items():
-        several = isinstance(value, (list, tuple, set))
-        given = [_value(name, column, v) for v in (value if several else [value])]
-        if given == [None]:
-            conditions.append(f"{column} IS NULL")
-            continue
-        conditions.append(f"{column} IN ({', '.join('?' * len(given))})")
+        condition, given = _condition(name, column, value)
+        conditions.append(condition)
         values += given
-    return engine.frame(f"SELECT * FROM {name} WHERE {' AND '.join(conditions) or 'true'}", values)
+    return engine.frame(f"SELECT * FROM {source} WHERE {' AND '.join(conditions) or 'true'}", values, variables)
+
+
+def _condition(name: str, column: str, value: Any) -> tuple[str, list[Any]]:
+    """One column's condition as SQL, and its parameters."""
+    quoted = '"' + str(column).replace('"', '""') + '"'
+    wanted = list(value) if isinstance(value, (list, tuple, set)) else [value]
+    given = [_value(name, column, v) for v in wanted if v is not None]
+    among = f"{quoted} IN ({', '.join('?' * len(given))})" if given else "false"
+    return (f"({among} OR {quoted} IS NULL)" if None in wanted else among), given
 
 
 def _value(name: str, column: str, value: Any) -> Any:
@@ -46,8 +66,10 @@ def _value(name: str, column: str, value: Any) -> Any:
         return value
     ds: Dataset = registry.get(name)
     kind = ds.column(column).type
-    if value is not None and kind is Type.TIMESTAMP:
+    if kind is Type.TIMESTAMP:
         return from_micros(to_micros(value, where=f"{name}.{column}"))
     if column == "symbol" and isinstance(value, str):
         return symbols.canonical(value)
+    if kind is Type.STRING and isinstance(value, int) and not isinstance(value, bool):
+        return str(value)  # ids that exchanges give as numbers are kept as text
     return value

@@ -37,7 +37,7 @@ def select(ds: Dataset, location: Location, state: TableState, hot: pl.DataFrame
     """
     files = [f for f in state.files.values() if f.may_hold(bounds)]
     if not files:
-        return _from_hot(ds) if hot.height else _nothing(ds)
+        return _from_hot(ds) if hot.height else nothing(ds)
     if not hot.height:
         return _from_files(ds, location, state, files)
     shadow = bounds_of(hot, ds.key)
@@ -50,6 +50,12 @@ def select(ds: Dataset, location: Location, state: TableState, hot: pl.DataFrame
             f"SELECT * FROM ({_from_files(ds, location, state, touched)}) ANTI JOIN {hot_name(ds)} USING ({keys})"
         )
     return "\nUNION ALL ".join([*parts, _from_hot(ds)])
+
+
+def nothing(ds: Dataset) -> str:
+    """The dataset's columns in their types, without rows."""
+    columns = ", ".join(f'NULL::{_type(ds, name)} AS "{name}"' for name in column_names(ds))
+    return f"SELECT {columns} WHERE false"
 
 
 def column_names(ds: Dataset) -> list[str]:
@@ -76,16 +82,11 @@ def _from_files(ds: Dataset, location: Location, state: TableState, files: Seque
 def _evolved(ds: Dataset, paths: str, options: Sequence[str]) -> str:
     """Older files lack columns: they are matched by name, with an empty table that names them all."""
     every = ", ".join([*options, "union_by_name = true"])
-    return f"SELECT * FROM ({_nothing(ds)} UNION ALL BY NAME SELECT * FROM read_parquet([{paths}], {every}))"
+    return f"SELECT * FROM ({nothing(ds)} UNION ALL BY NAME SELECT * FROM read_parquet([{paths}], {every}))"
 
 
 def _from_hot(ds: Dataset) -> str:
     return f"SELECT {_columns(ds)} FROM {hot_name(ds)}"
-
-
-def _nothing(ds: Dataset) -> str:
-    columns = ", ".join(f'NULL::{_type(ds, name)} AS "{name}"' for name in column_names(ds))
-    return f"SELECT {columns} WHERE false"
 
 
 def _type(ds: Dataset, name: str) -> str:

@@ -20,13 +20,14 @@ class View:
     sql: str
 
     @property
+    def summary(self) -> str:
+        """The first sentence of its documentation."""
+        return re.split(r"(?<=[.?])\s", self.doc, maxsplit=1)[0].replace("\n", " ")
+
+    @property
     def needs(self) -> tuple[str, ...]:
         """Datasets and views that its SQL names."""
-        return (
-            mentioned(self.sql)
-            if self.name not in mentioned(self.sql)
-            else tuple(n for n in mentioned(self.sql) if n != self.name)
-        )
+        return tuple(name for name in mentioned(self.sql) if name != self.name)
 
 
 @cache

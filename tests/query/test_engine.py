@@ -4,13 +4,15 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import NormalDist
+from typing import Any
 
 import duckdb
 import polars as pl
 import pytest
 
 import lake
-from lake.errors import QueryError, ReadOnlyError, UsageError
+from lake.errors import LakeError, QueryError, ReadOnlyError, UsageError
 from lake.kernels import market
 from lake.query.views import views
 from lake.spec import registry
@@ -148,6 +150,111 @@ def test_show_tables_and_describe_work(lk: lake.Lake) -> None:
     assert lk.sql("DESCRIBE candles").fetchall()[0][0] == "venue"
 
 
+def listed(lk: lake.Lake, statement: str, column: int = 0) -> list[str]:
+    return sorted(row[column] for row in lk.sql(statement).fetchall())
+
+
+@pytest.mark.parametrize(
+    ("statement", "column"),
+    [
+        ("SHOW TABLES", 0),
+        ("show tables;", 0),
+        ("SELECT * FROM (SHOW TABLES)", 0),
+        ("SHOW ALL TABLES", 2),
+        ("DESCRIBE", 2),
+        ("SELECT table_name FROM information_schema.tables", 0),
+        ("SELECT view_name FROM duckdb_views() WHERE NOT internal", 0),
+        ("SELECT DISTINCT table_name FROM information_schema.columns", 0),
+    ],
+)
+def test_the_catalogue_lists_datasets_and_views_and_nothing_else(lk: lake.Lake, statement: str, column: int) -> None:
+    assert listed(lk, statement, column) == sorted([*registry.names(), *views()])
+
+
+def test_the_catalogue_says_the_types_that_the_rows_have(lk: lake.Lake) -> None:
+    asked = "SELECT column_name, data_type FROM information_schema.columns WHERE table_name LIKE 'cand%les'"
+    described = [tuple(row[:2]) for row in lk.sql("DESCRIBE candles").fetchall()]
+    assert lk.sql(asked).fetchall() == described
+
+
+def test_a_table_may_be_named_by_a_text_and_shows_its_hot_rows(lk: lake.Lake) -> None:
+    assert lk.sql("SELECT count(*) FROM query_table('can' || 'dles')").fetchall() == [(6005,)]
+    assert lk.sql("SELECT n, 'show' FROM query('SELECT count(*) n FROM can' || 'dles')").fetchall() == [(6005, "show")]
+
+
+@pytest.mark.parametrize(
+    ("statement", "rows"),
+    [
+        ("FROM candles", 6005),
+        ("TABLE candles", 6005),
+        ("WITH x AS (FROM candles) FROM x", 6005),
+        ("VALUES (1), (2)", 2),
+        ("SUMMARIZE candles", 14),
+        ("DESCRIBE candles", 14),
+        ("DESCRIBE SELECT close FROM candles", 1),
+        ("SHOW candles", 14),
+        ("PIVOT candles ON timeframe IN ('1m', '5m') USING count(*) GROUP BY symbol", 1),
+        ("SELECT * FROM (PIVOT candles ON timeframe IN ('1m') USING count(*) GROUP BY symbol)", 1),
+        ("UNPIVOT (SELECT open, close FROM candles) ON open, close INTO NAME n VALUE v", 12_010),
+    ],
+)
+def test_every_way_to_read_is_allowed(lk: lake.Lake, statement: str, rows: int) -> None:
+    assert lk.frame(statement).height == rows
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "PIVOT candles ON timeframe USING count(*)",
+        "SELECT * FROM (PIVOT candles ON timeframe USING count(*))",
+        "EXPLAIN ANALYZE PIVOT candles ON timeframe USING count(*)",
+    ],
+)
+def test_a_pivot_without_its_values_is_refused_with_the_way_to_write_it(lk: lake.Lake, statement: str) -> None:
+    with pytest.raises(ReadOnlyError, match=r"looks its values up.*PIVOT \.\.\. ON column IN"):
+        lk.sql(statement)
+
+
+def test_a_pivot_without_its_values_works_when_more_than_reading_is_allowed(lk: lake.Lake) -> None:
+    asked = "PIVOT candles ON timeframe USING count(*) GROUP BY symbol"
+    assert lk.frame(asked, allow_external=True).rows() == [("BTCUSDT", 6005)]
+
+
+@pytest.mark.parametrize("asked", ["SELECT INTERVAL 1 MONTH", "SELECT 1::UNION(a INTEGER, b VARCHAR)"])
+def test_a_result_that_polars_has_no_type_for_is_a_query_error(lk: lake.Lake, asked: str) -> None:
+    assert lk.sql(asked).fetchall()
+    with pytest.raises(QueryError, match="does not fit a Polars frame.*Cast the column"):
+        lk.frame(asked)
+
+
+def test_a_lazy_relation_raises_errors_of_its_own_when_it_is_read(lk: lake.Lake) -> None:
+    relation = lk.sql("SELECT symbol::INTEGER FROM candles")
+    with pytest.raises(duckdb.Error, match="Could not convert string"):
+        relation.pl()
+
+
+def test_a_data_file_that_is_gone_is_a_query_error(lk: lake.Lake) -> None:
+    for file in Path(lk.uri("candles")).rglob("*.parquet"):
+        file.unlink()
+    with pytest.raises(QueryError, match="No files found"):
+        lk.sql("SELECT * FROM candles")
+
+
+@pytest.mark.parametrize(
+    ("sql", "params", "told"),
+    [
+        (5, None, r"a statement is a text \(got 5\)"),
+        ("SELECT ?", 5, r"parameters are a list of values, or \{name: value\} \(got 5\)"),
+        ("SELECT ?", "x", r"parameters are a list of values, or \{name: value\} \(got 'x'\)"),
+        ("SELECT ?", [object()], "Unable to transform python value"),
+        ("SELECT ?", [], "Values were not provided"),
+    ],
+)
+def test_a_wrong_call_is_one_clear_error(lk: lake.Lake, sql: Any, params: Any, told: str) -> None:
+    with pytest.raises(LakeError, match=told):
+        lk.sql(sql, params)
+
+
 def test_threads_may_ask_at_once(lk: lake.Lake) -> None:
     answers: list[int] = []
 
@@ -219,3 +326,47 @@ def test_other_engines_see_the_same_rows(lk: lake.Lake) -> None:
 def test_a_select_may_be_explained(lk: lake.Lake) -> None:
     assert lk.sql("EXPLAIN SELECT * FROM candles").fetchall()
     assert lk.sql("EXPLAIN ANALYZE SELECT count(*) FROM candles").fetchall()
+
+
+def test_views_take_their_parameters_as_variables(lk: lake.Lake) -> None:
+    given = {"time_zone": "Asia/Tokyo", "periods_per_year": 252, "now": FIRST}
+    asked = "SELECT day_of(TIMESTAMPTZ '2026-01-01 20:00+00')::VARCHAR d, periods_per_year() p, as_of_now() t"
+    assert lk.frame(asked, variables=given).rows() == [("2026-01-02", 252.0, FIRST)]
+    assert lk.frame(asked).row(0)[:2] == ("2026-01-01", 365.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"zone": "UTC"}, "unknown variable"),
+        ({"time_zone": "Mars/Base"}, "no such time zone"),
+        ({"time_zone": "x'; DROP"}, "no such time zone"),
+        ({"periods_per_year": 0}, "must be a number above 0"),
+        ({"now": datetime(2026, 1, 1)}, "naive"),  # noqa: DTZ001 - that is the point
+    ],
+)
+def test_a_wrong_variable_is_one_clear_error(lk: lake.Lake, given: dict[str, object], message: str) -> None:
+    with pytest.raises(LakeError, match=message):
+        lk.frame("SELECT 1", variables=given)
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 1), (1, 1), (3, 10), (50, 100), (0, 0)])
+def test_a_rate_has_the_wilson_interval_that_statistics_teaches(lk: lake.Lake, k: int, n: int) -> None:
+    low, high = lk.frame(f"SELECT wilson_low({k}, {n}), wilson_high({k}, {n})").row(0)
+    if n == 0:
+        assert low is None
+        assert high is None
+        return
+    z = NormalDist().inv_cdf(0.975)
+    for bound in (low, high):  # the interval's ends are where the score statistic is z
+        if 0 < bound < 1:
+            assert abs(k / n - bound) / (bound * (1 - bound) / n) ** 0.5 == pytest.approx(z)
+    assert 0 <= low <= k / n <= high <= 1
+
+
+def test_none_among_wanted_values_means_the_nulls_too(lk: lake.Lake) -> None:
+    lk.write("trades", [{"trade_id": "a", "symbol": "BTCUSDT", "strategy": s} for s in ("x",)])
+    lk.write("trades", [{"trade_id": "b", "symbol": "BTCUSDT"}])
+    assert sorted(lk.read("trades", {"strategy": ["x", None]})["trade_id"]) == ["a", "b"]
+    assert lk.read("trades", {"strategy": None})["trade_id"].to_list() == ["b"]
+    assert lk.read("trades", {"strategy": []}).height == 0

@@ -1,5 +1,6 @@
 -- Holes in the candles: one row per run of missing bars of a symbol and timeframe.
 -- gap_start and gap_end are the open times of the first and last missing bar, missing their number.
+-- With the variable days, only candles of so many days before now are looked at.
 -- A market that was not traded yet, or no longer, is not a gap: only holes between two candles count.
 SELECT
     venue,
@@ -22,6 +23,7 @@ FROM (
             WHEN 'w' THEN to_days(7 * left(timeframe, -1)::INTEGER)
         END AS length
     FROM candles
+    WHERE in_window(open_time)
 )
 WHERE open_time > previous + length
 ORDER BY venue, symbol, timeframe, gap_start

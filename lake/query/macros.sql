@@ -1,0 +1,267 @@
+-- What the views share: their parameters, and formulas that are written down once. See docs/metrics.md.
+
+-- Periods in a year, by which figures of one period are annualised: crypto trades every day. Set with the variable
+-- periods_per_year.
+CREATE OR REPLACE MACRO periods_per_year() AS coalesce(getvariable('periods_per_year')::DOUBLE, 365.0);
+
+-- Zone in which a day begins and ends. Set with the variable time_zone, to a name such as Europe/Berlin.
+CREATE OR REPLACE MACRO time_zone() AS coalesce(getvariable('time_zone')::VARCHAR, 'UTC');
+
+-- The moment that counts as now, for windows such as the last 7 days. Set with the variable now.
+CREATE OR REPLACE MACRO as_of_now() AS coalesce(getvariable('now')::TIMESTAMPTZ, now());
+
+-- Whether a moment lies in the window that the variable days sets, up to as_of_now(); always, where it is not set.
+CREATE OR REPLACE MACRO in_window(moment) AS getvariable('days') IS NULL
+    OR (moment > as_of_now() - to_days(getvariable('days')::INTEGER) AND moment <= as_of_now());
+
+-- The day of a moment, in the zone above. UTC needs no calendar, which takes a while for many moments.
+CREATE OR REPLACE MACRO day_of(moment) AS CASE time_zone()
+    WHEN 'UTC' THEN make_timestamp(epoch_us(moment))::DATE ELSE (moment AT TIME ZONE time_zone())::DATE END;
+
+-- Wilson score interval of a rate at 95 %: k of n (Wilson 1927; z = 1.959964). NULL without trials.
+CREATE OR REPLACE MACRO wilson_low(k, n) AS CASE WHEN n > 0 THEN greatest(0.0,
+    (k + 1.9207294103470618 - 1.959963984540054 * sqrt(k * (1.0 - k / n) + 0.9603647051735309))
+    / (n + 3.8414588206941236)) END;
+
+CREATE OR REPLACE MACRO wilson_high(k, n) AS CASE WHEN n > 0 THEN least(1.0,
+    (k + 1.9207294103470618 + 1.959963984540054 * sqrt(k * (1.0 - k / n) + 0.9603647051735309))
+    / (n + 3.8414588206941236)) END;
+
+-- Mean over spread; NULL where there is no spread but rounding.
+CREATE OR REPLACE MACRO ratio(mean, spread) AS CASE WHEN spread > 1e-6 * abs(mean) THEN mean / spread END;
+
+-- Sample standard deviation of n values, from their sum and the sum of their squares; NULL for fewer than two.
+CREATE OR REPLACE MACRO deviation(n, total, squares) AS
+    CASE WHEN n > 1 THEN sqrt(greatest(0, squares - total * total / n) / (n - 1)) END;
+
+-- Whether a moment is in the past. Set the variable now to look back; without it nothing counts as future, however far
+-- a bot's clock is ahead.
+CREATE OR REPLACE MACRO is_past(moment) AS moment <= coalesce(getvariable('now')::TIMESTAMPTZ, 'infinity');
+
+-- Whether a trade counts: it is closed and its result is known. What has no result is never taken for a loss.
+CREATE OR REPLACE MACRO has_result(status, pnl, closed_at) AS
+    coalesce(status = 'closed' AND isfinite(pnl) AND is_past(closed_at), false);
+
+-- Of the outcomes of a decision that were corrected since, the newest one that was recorded by the variable now; NULL
+-- without that variable, where the outcome it has now is the one that counts.
+CREATE OR REPLACE MACRO former_outcome(outcome_history) AS CASE WHEN getvariable('now') IS NOT NULL THEN
+    list_filter(
+        from_json(outcome_history, '[{"outcome_correct": "BOOLEAN", "actual_pnl": "DOUBLE",
+            "actual_pnl_percent": "DOUBLE", "outcome_recorded_at": "BIGINT"}]'),
+        lambda o: is_past(make_timestamptz(o.outcome_recorded_at))
+    )[-1] END;
+
+-- Result of a trade in units of its initial risk, the money between entry and stop. NULL without a stop.
+CREATE OR REPLACE MACRO r_multiple(pnl, entry_price, stop_loss, quantity) AS
+    pnl / nullif(abs(entry_price - stop_loss) * quantity, 0);
+
+-- In how many of the periods 'all', '30d', '7d' a moment lies: the first one, two, or all three.
+CREATE OR REPLACE MACRO periods_of(moment) AS CASE
+    WHEN moment > as_of_now() - INTERVAL 7 DAY THEN 3
+    WHEN moment > as_of_now() - INTERVAL 30 DAY THEN 2 ELSE 1 END;
+
+-- The running sum of results: where it ends, its highest, its lowest, its deepest fall, and the high that fell from.
+CREATE OR REPLACE MACRO walk(results) AS list_reduce(
+    list_transform(results, lambda x: {'sum': x, 'high': x, 'low': x, 'fall': 0.0::DOUBLE, 'top': x}),
+    lambda s, x: {
+        'sum': s.sum + x.sum,
+        'high': greatest(s.high, s.sum + x.sum),
+        'low': least(s.low, s.sum + x.sum),
+        'fall': greatest(s.fall, s.high - s.sum - x.sum),
+        'top': CASE WHEN s.high - s.sum - x.sum > s.fall THEN s.high ELSE s.top END
+    });
+
+-- Longest run of letters between those of two other kinds.
+CREATE OR REPLACE MACRO longest_run(text, other, third) AS
+    list_max(list_transform(string_split(replace(text, other, third), third), lambda run: length(run)));
+
+-- State of a trade and the periods it is in, as one number: see trade_days. One that is not over is in every period.
+CREATE OR REPLACE MACRO trade_place(status, known, counts, moment) AS CASE
+    WHEN counts THEN periods_of(moment)
+    WHEN known THEN 25
+    WHEN status = 'open' THEN 11
+    WHEN status = 'pending' THEN 15
+    ELSE CASE status WHEN 'closed' THEN 4 WHEN 'cancelled' THEN 16 WHEN 'error' THEN 20 ELSE 24 END
+        + periods_of(moment) END;
+
+-- The moment by which a trade belongs to a day: of closing where its result is known, else of its first sign of life.
+CREATE OR REPLACE MACRO trade_moment(status, pnl, opened_at, closed_at, created_at) AS
+    CASE WHEN has_result(status, pnl, closed_at) THEN closed_at ELSE least(created_at, opened_at, closed_at) END;
+
+-- The status that a trade had at the variable now: what ended later was open, or pending where it was not opened yet.
+CREATE OR REPLACE MACRO status_then(status, opened_at, closed_at, created_at) AS CASE
+    WHEN getvariable('now') IS NULL THEN status
+    WHEN closed_at > as_of_now() THEN
+        CASE WHEN coalesce(opened_at, CASE WHEN status = 'closed' THEN created_at END) <= as_of_now() THEN 'open'
+            ELSE 'pending' END
+    WHEN status = 'open' AND opened_at > as_of_now() THEN 'pending'
+    ELSE status END;
+
+-- Sums of trades by day, as the view trade_days tells them.
+CREATE OR REPLACE MACRO days_of_trades(trades_table) AS TABLE
+SELECT
+    mode, bot_id, symbol, strategy,
+    DATE '0001-01-01' + (place // 32)::INTEGER AS day,
+    ['closed', 'unresolved', 'open', 'pending', 'cancelled', 'error', 'outside'][place // 4 % 8 + 1] AS state,
+    place % 4 AS periods,
+    * EXCLUDE (mode, bot_id, symbol, strategy, place)
+FROM (
+    SELECT
+        coalesce(mode, '') AS mode, bot_id, symbol, strategy,
+        (day_of(moment) - DATE '0001-01-01') * 32 + trade_place(status, known, counts, moment) AS place,
+        count(*) AS n,
+        min(moment) AS first_at, max(moment) AS last_at,
+        count_if(pnl > 0)::BIGINT AS wins, count_if(pnl < 0)::BIGINT AS losses,
+        sum(pnl) AS total, sum(CASE WHEN pnl > 0 THEN pnl END) AS profit, sum(CASE WHEN pnl < 0 THEN pnl END) AS loss,
+        sum(pnl * pnl) AS squares, max(pnl) AS best, min(pnl) AS worst, sum(fees) AS fees,
+        sum(pnl_percent) AS percents, count(pnl_percent) AS percent_n,
+        sum(r) AS r, sum(r * r) AS r_squares, count(r) AS r_n,
+        sum(held::DOUBLE) AS held, count(held) AS held_n
+    FROM (
+        SELECT
+            mode, bot_id, symbol, strategy, status, moment, known, counts,
+            CASE WHEN counts THEN t.pnl END AS pnl,
+            CASE WHEN counts THEN t.fees END AS fees,
+            CASE WHEN counts THEN t.pnl_percent END AS pnl_percent,
+            CASE WHEN counts THEN r_multiple(t.pnl, entry_price, stop_loss, quantity) END AS r,
+            CASE WHEN counts AND opened_at <= moment THEN epoch_us(moment) - epoch_us(opened_at) END AS held
+        FROM (
+            SELECT *, known AND in_window(moment) AS counts
+            FROM (
+                SELECT
+                    mode, bot_id, symbol, strategy, pnl, fees, pnl_percent, entry_price, stop_loss, quantity, opened_at,
+                    status_then(status, opened_at, closed_at, created_at) AS status,
+                    has_result(trades.status, pnl, closed_at) AS known,
+                    trade_moment(trades.status, pnl, opened_at, closed_at, created_at) AS moment
+                FROM query_table(trades_table) AS trades
+            )
+        ) AS t
+        WHERE is_past(moment)
+    )
+    GROUP BY ALL
+);
+
+-- The same, of which those of some days may be kept: what the statistics are made of. A reader that keeps sums of files
+-- (lake/query/rollups.py) puts rolled_sums in its place.
+CREATE OR REPLACE MACRO trade_sums(trades_table) AS TABLE SELECT * FROM days_of_trades(trades_table);
+
+-- Sums that were kept with all trades in one period, put into the periods of now, and those of the other trades. Left
+-- out of the kept ones are the days given: these are among the other trades.
+CREATE OR REPLACE MACRO rolled_sums(kept_table, trades_table, cut_days) AS TABLE
+SELECT * REPLACE (CASE WHEN periods = 3 THEN 3 ELSE periods_of(first_at) END AS periods)
+FROM query_table(kept_table)
+WHERE is_past(first_at) AND NOT list_contains(cut_days, day) AND (state <> 'closed' OR in_window(first_at))
+UNION ALL BY NAME
+SELECT mode, bot_id, symbol, strategy, day, 'outside' AS state, 1 AS periods, n
+FROM query_table(kept_table)
+WHERE is_past(first_at) AND NOT list_contains(cut_days, day) AND state = 'closed' AND NOT in_window(first_at)
+UNION ALL BY NAME
+SELECT * FROM days_of_trades(trades_table);
+
+-- The statistics of trades by mode, period and one column of trade_days, here called name;
+-- docs/metrics.md defines them.
+CREATE OR REPLACE MACRO trade_figures(trades_table, configs_table, dimension) AS TABLE
+WITH sums AS MATERIALIZED (
+    SELECT * EXCLUDE (symbol, strategy), coalesce(dimension, '') AS name,
+        unnest(['all', '30d', '7d'][:periods]) AS period
+    FROM trade_sums(trades_table)
+), totals AS (
+    SELECT
+        mode, name, period,
+        (sum(n) FILTER (state = 'closed'))::BIGINT AS n,
+        sum(wins)::BIGINT AS wins, sum(losses)::BIGINT AS losses,
+        coalesce(sum(total), 0) AS total, coalesce(sum(profit), 0) AS profit, coalesce(sum(loss), 0) AS loss,
+        sum(squares) AS squares, max(best) AS best, min(worst) AS worst, coalesce(sum(fees), 0) AS fees,
+        sum(percents) / nullif(sum(percent_n), 0) AS percent,
+        sum(r) AS r, sum(r_squares) AS r_squares, sum(r_n)::BIGINT AS r_n,
+        sum(held) / nullif(sum(held_n), 0) / 60e6 AS held,
+        min(first_at) FILTER (state = 'closed') AS first_closed_at,
+        max(last_at) FILTER (state = 'closed') AS last_closed_at,
+        sum(n) FILTER (state = 'open') AS open_trades,
+        sum(n) FILTER (state = 'pending') AS pending_trades,
+        sum(n) FILTER (state = 'cancelled') AS cancelled_trades,
+        sum(n) FILTER (state = 'error') AS error_trades,
+        sum(n) FILTER (state = 'unresolved') AS unresolved_trades
+    FROM sums
+    GROUP BY mode, name, period
+), curve AS (  -- equity at the end of each day, and the days on which it stood at its peak
+    SELECT
+        *, sum(total) OVER so_far AS equity, 1e-12 * sum(turnover) OVER so_far AS grain  -- less is rounding
+    FROM (
+        SELECT mode, name, period, day, sum(total) AS total, sum(coalesce(profit, 0) - coalesce(loss, 0)) AS turnover
+        FROM sums
+        WHERE state = 'closed'
+        GROUP BY mode, name, period, day
+    )
+    WINDOW so_far AS (PARTITION BY mode, name, period ORDER BY day)
+), peaks AS (
+    SELECT
+        *, greatest(0, max(equity) OVER (PARTITION BY mode, name, period ORDER BY day)) AS peak,
+        CASE WHEN equity >= peak - grain THEN day END AS peak_day
+    FROM curve
+), falls AS (  -- of falls alike the first counts
+    SELECT
+        *, CASE WHEN peak_day IS NULL THEN peak - equity ELSE 0 END AS depth,
+        max(peak_day) OVER (PARTITION BY mode, name, period ORDER BY day) AS fell_from,
+        min(peak_day) OVER (PARTITION BY mode, name, period ORDER BY day
+            ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS recovered
+    FROM peaks
+), risks AS (
+    SELECT
+        mode, name, period, min(day) AS first_day, max(day) AS last_day,
+        sum(total * total) AS day_squares, sum(CASE WHEN total < 0 THEN total * total END) AS down_squares,
+        arg_max({'depth': depth, 'peak': peak, 'from': fell_from, 'until': recovered}, (depth, -epoch(day))) AS fall
+    FROM falls
+    GROUP BY mode, name, period
+), capitals AS (
+    SELECT mode, name, CASE WHEN bool_and(coalesce(capital > 0, false)) THEN sum(capital) END AS capital
+    FROM (SELECT DISTINCT mode, name, bot_id FROM sums WHERE state = 'closed')
+    LEFT JOIN query_table(configs_table) USING (bot_id)
+    GROUP BY mode, name
+), joined AS (  -- days without trades are results of 0
+    SELECT
+        *, last_day - first_day + 1 AS days, total / days AS day_mean,
+        deviation(days, total, day_squares) AS day_spread, sqrt(down_squares / days) AS downside,
+        total / n AS mean, deviation(n, total, squares) AS spread,
+        r / nullif(r_n, 0) AS r_mean, deviation(r_n, r, r_squares) AS r_spread,
+        profit / nullif(wins, 0) AS avg_win, loss / nullif(losses, 0) AS avg_loss,
+        fall.depth AS depth
+    FROM (SELECT mode, name, unnest(['all', '30d', '7d']) AS period FROM sums GROUP BY mode, name)
+    LEFT JOIN totals USING (mode, name, period) LEFT JOIN risks USING (mode, name, period)
+    LEFT JOIN capitals USING (mode, name)
+)
+SELECT
+    mode, name, period, coalesce(n, 0) AS trades,
+    coalesce(joined.wins, 0) AS wins, coalesce(joined.losses, 0) AS losses,
+    coalesce(n - joined.wins - joined.losses, 0) AS breakevens,
+    100.0 * joined.wins / n AS win_rate,
+    100.0 * wilson_low(joined.wins, n) AS win_rate_low,
+    100.0 * wilson_high(joined.wins, n) AS win_rate_high,
+    coalesce(total, 0) AS total_pnl, coalesce(profit, 0) AS gross_profit, coalesce(loss, 0) AS gross_loss,
+    coalesce(joined.fees, 0) AS fees,
+    profit / nullif(-loss, 0) AS profit_factor,
+    mean AS expectancy,
+    percent AS avg_pnl_percent,
+    avg_win, avg_loss,
+    avg_win / -avg_loss AS payoff_ratio,
+    CASE WHEN best > 0 THEN best END AS largest_win,
+    CASE WHEN worst < 0 THEN worst END AS largest_loss,
+    depth AS max_drawdown,
+    100.0 * depth / (capital + fall.peak) AS max_drawdown_percent,
+    CASE WHEN depth > 0 THEN coalesce(fall.until, last_day) - coalesce(fall.from, first_day)
+        WHEN depth = 0 THEN 0 END AS max_drawdown_days,
+    sqrt(periods_per_year()) * ratio(day_mean, day_spread) AS sharpe_ratio,
+    sqrt(periods_per_year()) * ratio(day_mean, downside) AS sortino_ratio,
+    periods_per_year() * day_mean / nullif(depth, 0) AS calmar_ratio,
+    sqrt(n) * ratio(mean, spread) AS sqn,
+    coalesce(r_n, 0) AS r_trades,
+    r_mean AS expectancy_r,
+    sqrt(r_n) * ratio(r_mean, r_spread) AS sqn_r,
+    held AS avg_hold_minutes,
+    days, first_closed_at, last_closed_at,
+    coalesce(joined.open_trades, 0)::BIGINT AS open_trades,
+    coalesce(joined.pending_trades, 0)::BIGINT AS pending_trades,
+    coalesce(joined.cancelled_trades, 0)::BIGINT AS cancelled_trades,
+    coalesce(joined.error_trades, 0)::BIGINT AS error_trades,
+    coalesce(joined.unresolved_trades, 0)::BIGINT AS unresolved_trades
+FROM joined;

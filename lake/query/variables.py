@@ -1,0 +1,70 @@
+"""Parameters of the views: DuckDB variables that ``macros.sql`` reads, each with a default there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import resources
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from lake.errors import UsageError
+from lake.spec.times import from_micros, to_micros
+
+Variables = Mapping[str, Any]
+
+
+def macros() -> str:
+    """SQL that makes the functions which views share."""
+    return (resources.files("lake.query") / "macros.sql").read_text(encoding="utf-8")
+
+
+def assignments(given: Variables) -> list[str]:
+    """Statements that set the variables.
+
+    >>> assignments({"periods_per_year": 252, "time_zone": "Europe/Berlin"})
+    ['SET VARIABLE periods_per_year = 252.0', "SET VARIABLE time_zone = 'Europe/Berlin'"]
+
+    Raises:
+        UsageError: an unknown variable, or a value that it cannot have.
+        InvalidTimeError: ``now`` is naive, or no time.
+    """
+    return [f"SET VARIABLE {name} = {_literal(name, value)}" for name, value in given.items()]
+
+
+def _literal(name: str, value: Any) -> str:
+    if name not in _LITERALS:
+        raise UsageError("unknown variable", value=name, todo=f"Known are: {', '.join(_LITERALS)}.")
+    return _LITERALS[name](value)
+
+
+def _periods(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise UsageError(
+            "it must be a number above 0", where="periods_per_year", value=value, todo="Such as 365 or 252."
+        )
+    return repr(float(value))
+
+
+def _zone(value: Any) -> str:
+    try:
+        return f"'{ZoneInfo(value).key}'"
+    except (OSError, LookupError, ValueError, TypeError, AttributeError):
+        raise UsageError("no such time zone", where="time_zone", value=value, todo="Such as Europe/Berlin.") from None
+
+
+def _moment(value: Any) -> str:
+    return f"'{from_micros(to_micros(value, where='now')).isoformat()}'::TIMESTAMPTZ"
+
+
+def _days(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 100_000:
+        raise UsageError("days are a whole number above 0 and below 100,000", where="days", value=value)
+    return str(value)
+
+
+_LITERALS: Mapping[str, Callable[[Any], str]] = {
+    "periods_per_year": _periods,
+    "time_zone": _zone,
+    "now": _moment,
+    "days": _days,
+}

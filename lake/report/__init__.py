@@ -1,0 +1,1 @@
+"""What a lake tells about itself: the daily report, and its health."""
