@@ -14,9 +14,35 @@
 """
 
 from lake.aio import AsyncLake, open_async
-from lake.errors import LakeError
+from lake.errors import LakeError, UsageError
+from lake.kernels.pnl import Pnl, pnl
 from lake.lake import Lake, LakeView, open
+from lake.learn import splits
+from lake.learn.labels import label_events
 from lake.ledgers.receipt import Receipt, Rejection
+from lake.query.views import views
+from lake.report.daily import DailyReport, daily_report
+from lake.report.health import Health, health
 
 __version__ = "0.1.0"
-__all__ = ["AsyncLake", "Lake", "LakeError", "LakeView", "Receipt", "Rejection", "__version__", "open", "open_async"]
+__all__ = [
+    "AsyncLake",
+    "DailyReport",
+    "Health",
+    "Lake",
+    "LakeError",
+    "LakeView",
+    "Pnl",
+    "Receipt",
+    "Rejection",
+    "UsageError",
+    "__version__",
+    "daily_report",
+    "health",
+    "label_events",
+    "open",
+    "open_async",
+    "pnl",
+    "splits",
+    "views",
+]

@@ -11,15 +11,34 @@ from typing import Any, Self
 
 import polars as pl
 
-from lake.errors import ReadOnlyError
+from lake.errors import ReadOnlyError, UsageError
+from lake.learn.calibration import Calibration
+from lake.learn.comparison import Comparing
+from lake.learn.cutoff import Cutoffs
+from lake.learn.datasets import Datasets
+from lake.learn.drift import Drift
+from lake.learn.labelling import Labels
+from lake.learn.lessons import Recall
+from lake.learn.models.registry import Models
+from lake.ledgers.backtests import Backtests
+from lake.ledgers.bots import Bots
 from lake.ledgers.candles import Candles
+from lake.ledgers.decisions import Decisions
+from lake.ledgers.fills import Fills
+from lake.ledgers.phantoms import Phantoms
+from lake.ledgers.positions import Positions
+from lake.ledgers.predictions import Predictions
+from lake.ledgers.prompts import Prompts
 from lake.ledgers.receipt import Receipt
+from lake.ledgers.signals import Signals
+from lake.ledgers.trades import Trades
 from lake.ledgers.writer import Writer
 from lake.query.engine import Engine, Params, Relation
 from lake.query.publish import publish
 from lake.query.read import read
+from lake.query.variables import Variables
 from lake.spec import registry
-from lake.store import maintain, vacuum, verify, versions
+from lake.store import maintain, retention, vacuum, verify, versions
 from lake.store.drain import Drained, Step, ignore
 from lake.store.location import Location
 from lake.store.opening import open_store
@@ -35,17 +54,19 @@ class LakeView:
         self._store.lease.cover({n: v for n, v in version.datasets.items() if v >= 0})
         self._engine = Engine(store.location, partial(store.at, version.datasets))
 
-    def sql(self, sql: str, params: Params = None) -> Relation:
+    def sql(self, sql: str, params: Params = None, *, variables: Variables | None = None) -> Relation:
         """Read-only SQL over the lake as it was."""
-        return self._engine.sql(sql, params)
+        return self._engine.sql(sql, params, variables)
 
-    def frame(self, sql: str, params: Params = None) -> pl.DataFrame:
+    def frame(self, sql: str, params: Params = None, *, variables: Variables | None = None) -> pl.DataFrame:
         """The whole result of a read-only statement as a Polars frame."""
-        return self._engine.frame(sql, params)
+        return self._engine.frame(sql, params, variables)
 
-    def read(self, name: str, where: str | Mapping[str, Any] | None = None) -> pl.DataFrame:
+    def read(
+        self, name: str, where: str | Mapping[str, Any] | None = None, *, variables: Variables | None = None
+    ) -> pl.DataFrame:
         """Rows of a dataset or view as they were."""
-        return read(self._engine, name, where)
+        return read(self._engine, name, where, variables)
 
 
 class Lake:
@@ -59,6 +80,24 @@ class Lake:
         self.writer = Writer(store)
         self._engine = Engine(store.location, store.snapshot)
         self.candles = Candles(self.writer)
+        self.trades = Trades(self.writer, self._engine)
+        self.decisions = Decisions(self.writer, self._engine)
+        self.prompts = Prompts(self.writer, self._engine)
+        self.predictions = Predictions(self.writer, self._engine)
+        self.signals = Signals(self.writer, self._engine)
+        self.phantoms = Phantoms(self.writer, self._engine)
+        self.positions = Positions(self.writer, self._engine)
+        self.fills = Fills(self.writer, self._engine)
+        self.bots = Bots(self.writer, self._engine)
+        self.backtests = Backtests(self.writer, self._engine)
+        self.label = Labels(self.writer, self._engine)
+        cutoffs = Cutoffs(store.settings.knowledge_cutoffs)
+        self.calibration = Calibration(self._engine, cutoffs)
+        self.comparison = Comparing(self._engine, cutoffs)
+        self.drift = Drift(self._engine, cutoffs)
+        self.lessons = Recall(self._engine)
+        self.models = Models(self.writer, self._engine)
+        self.datasets = Datasets(self.writer)
 
     @property
     def location(self) -> Location:
@@ -74,45 +113,90 @@ class Lake:
         """Address of a dataset's Delta table, for any other engine."""
         return self._store.location.url(self._store.table(dataset).folder)
 
-    def sql(self, sql: str, params: Params = None, *, allow_external: bool = False) -> Relation:
+    def sql(
+        self, sql: str, params: Params = None, *, allow_external: bool = False, variables: Variables | None = None
+    ) -> Relation:
         """A DuckDB relation over one consistent snapshot: ``.show() .df() .pl() .arrow()``.
 
         Every dataset and view is a table. The statement can only read the lake, unless
         ``allow_external`` lets it read, attach and write elsewhere.
 
+        The relation is computed when it is asked for its rows: what fails only then, such as a value that cannot
+        be cast, is raised there as DuckDB's own ``duckdb.Error``. :meth:`frame` raises QueryError for these too.
+
+        Args:
+            sql: one statement.
+            params: its parameters, by place or by name.
+            allow_external: whether it may go outside the lake.
+            variables: parameters of the views: periods_per_year (365), time_zone ("UTC"), now, days.
+
         Raises:
             QueryError: DuckDB cannot run it.
             ReadOnlyError: it would write.
         """
-        return self._answering(allow_external).sql(sql, params)
+        return self._answering(allow_external).sql(sql, params, variables)
 
-    def frame(self, sql: str, params: Params = None, *, allow_external: bool = False) -> pl.DataFrame:
+    def frame(
+        self, sql: str, params: Params = None, *, allow_external: bool = False, variables: Variables | None = None
+    ) -> pl.DataFrame:
         """The whole result of :meth:`sql` as a Polars frame, times in UTC."""
-        return self._answering(allow_external).frame(sql, params)
+        return self._answering(allow_external).frame(sql, params, variables)
 
     def _answering(self, allow_external: bool) -> Engine:
         if not allow_external:
             return self._engine
         return Engine(self._store.location, self._store.snapshot, allow_external=True)
 
-    def read(self, name: str, where: str | Mapping[str, Any] | None = None, as_of: Any = None) -> pl.DataFrame:
+    def read(
+        self,
+        name: str,
+        where: str | Mapping[str, Any] | None = None,
+        as_of: Any = None,
+        *,
+        variables: Variables | None = None,
+    ) -> pl.DataFrame:
         """Rows of a dataset or view as a Polars frame.
 
         Args:
             name: of the dataset or view.
             where: an SQL condition, or {column: value or list of values}.
             as_of: read the lake as it was settled at that time.
+            variables: parameters of the views: periods_per_year (365), time_zone ("UTC"), now, days.
         """
-        return read(self._engine, name, where) if as_of is None else self.at(time=as_of).read(name, where)
+        if as_of is None:
+            return read(self._engine, name, where, variables)
+        return self.at(time=as_of).read(name, where, variables=variables)
 
     def write(self, name: str, rows: Any) -> Receipt:
-        """Write rows of any dataset: a dict, a list of dicts, or a Polars, pandas or Arrow table."""
-        if name == "candles" and not isinstance(rows, Mapping):
-            return self.candles.write_checked_data(rows)
-        return self.writer.write(name, rows)
+        """Write rows of any dataset: a dict, an iterable of dicts, or a Polars, pandas or Arrow table.
+
+        It is the raw tool: a row takes the place of the one that has its key, whatever that one's life had come to.
+        ``lk.trades``, ``lk.positions`` and the others refuse what cannot follow.
+        """
+        return self.candles.write_rows(rows) if name == "candles" else self.writer.write(name, rows)
+
+    def patch(self, name: str, key: Any, changes: Mapping[str, Any]) -> Receipt:
+        """Change some columns of one row; what others write to its other columns meanwhile is kept.
+
+        It is the raw tool, for mending too: it checks the values, but not whether one status can follow another, and
+        computes nothing anew, such as a trade's result (see ``lk.trades.correct``).
+
+        Args:
+            name: of the dataset.
+            key: the row's key: its id, or a tuple or dict where the key has several columns.
+            changes: column -> new value; None takes a value away. Fields that the dataset does not know go to extra.
+
+        Raises:
+            UnknownRowError: there is no such row.
+            InvalidRowError: a value does not fit.
+        """
+        return self.writer.patch(name, key, changes)
 
     def transaction(self) -> AbstractContextManager[None]:
-        """Writes inside the block land together, or not at all when it raises."""
+        """Writes inside the block land together, or not at all when it raises.
+
+        The block's own changes build on one another; queries see them when it has ended.
+        """
         return self.writer.transaction()
 
     def quarantine(self, source: str, rows: Sequence[Mapping[str, Any]], *, dataset: str = "candles") -> None:
@@ -153,8 +237,19 @@ class Lake:
         return maintain.compact(self._store, datasets or None, dry_run=dry_run)
 
     def retain(self, days: Mapping[str, int] | None = None, *, dry_run: bool = False) -> dict[str, maintain.Maintained]:
-        """Remove rows older than the days given by dataset, or than the settings say."""
-        return maintain.retain(self._store, dict(days or self._store.settings.retention_days), dry_run=dry_run)
+        """Remove rows older than the days given by dataset, or than the settings say; what waits is drained first.
+
+        Age counts from the end of a row where it has one. What is open stays, and what an open row needs: the signal
+        of an open trade.
+
+        Raises:
+            UnknownDatasetError: a dataset that does not exist.
+            UsageError: days that are not a whole number from 0 on.
+        """
+        wanted = retention.checked_days(self._store.settings.retention_days if days is None else days)
+        if wanted and not dry_run:
+            self.drain(every_writer=True)
+        return retention.retain(self._store, wanted, dry_run=dry_run)
 
     def vacuum(self, *, dry_run: bool = False, grace_hours: float | None = None) -> maintain.Maintained:
         """Delete files that no version in reach, tag or running reader needs."""
@@ -167,15 +262,20 @@ class Lake:
     def publish(self, path: str | Path | None = None) -> Path:
         """Drain, and write a DuckDB catalogue of views that any SQL tool opens read-only; returns its path.
 
+        The catalogue's files stay, under the tag ``published``, until it is published again. On any error the
+        catalogue and the tag are as they were.
+
         Raises:
             ReadOnlyError: a remote lake without a path.
+            StorageError: the path cannot be written, or a remote lake needs DuckDB's httpfs.
         """
         if path is None and not self._store.location.is_local:
             raise ReadOnlyError("a remote lake's catalogue needs a local path", where=self._store.location.uri)
         target = Path(path) if path is not None else Path(self._store.location.url("lake.duckdb"))
         self.drain(every_writer=True)
-        versions.replace_tag(self._store, "published")
-        publish(target, self._store.location, self._store.snapshot(registry.names()))
+        snapshot = self._store.snapshot(registry.names())
+        publish(target, self._store.location, snapshot)
+        versions.replace_tag(self._store, "published", versions.LakeVersion(snapshot.versions()))
         return target
 
     def close(self) -> None:
@@ -195,7 +295,7 @@ class Lake:
 
 def open(
     uri: str | Path,
-    bot_id: str = "",
+    bot_id: str | None = "",
     durability: str | None = None,
     storage_options: Mapping[str, str] | None = None,
     create: bool = True,
@@ -212,6 +312,11 @@ def open(
         storage_options: for S3: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, ...
         create: False raises NotALakeError when there is none.
     """
+    given: Any = uri
+    if not isinstance(given, str | Path) or not str(given):
+        raise UsageError("a lake is at a path or an s3:// address", where="uri", value=uri, todo="Name a folder.")
+    if bot_id is not None and not isinstance(bot_id, str):
+        raise UsageError("a bot id is a text", where="bot_id", value=bot_id, todo=f"Such as {str(bot_id)!r}.")
     return Lake(
-        open_store(str(uri), bot_id=bot_id, durability=durability, storage_options=storage_options, create=create)
+        open_store(str(uri), bot_id=bot_id or "", durability=durability, storage_options=storage_options, create=create)
     )

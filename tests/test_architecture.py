@@ -23,18 +23,18 @@ LAYERS = {
     "lake.kernels": 2,
     "lake.query": 3,
     "lake.ledgers": 4,
-    "lake.lake": 5,
-    "lake.aio": 5,
-    "lake.learn": 6,
-    "lake.importers": 6,
-    "lake.sources": 6,
-    "lake.report": 6,
-    "lake": 7,  # the front door: it only gathers public names
-    "lake.cli": 8,
-    "jobs": 8,
+    "lake.learn": 5,  # below the facade, whose lk.models and lk.datasets it is
+    "lake.lake": 6,
+    "lake.aio": 6,
+    "lake.importers": 7,
+    "lake.sources": 7,
+    "lake.report": 7,
+    "lake": 8,  # the front door: it only gathers public names
+    "jobs": 9,
+    "lake.cli": 10,  # `lake run` schedules the jobs
 }
 # within these layers the packages know one another: errors serve settings, the async facade wraps the other
-SOCIABLE = {0, 5}
+SOCIABLE = {0, 6}
 
 # technology -> the only places that import it
 BOXES = {
@@ -47,11 +47,14 @@ BOXES = {
     "aiohttp": ("lake.store.location",),
     "sklearn": ("lake.learn",),
     "skops": ("lake.learn",),
+    "joblib": ("lake.learn",),
+    "numba": ("lake.kernels",),
     "click": ("lake.cli", "jobs"),
     "rich": ("lake.cli",),
     "ccxt": ("lake.sources",),
     "pandas": ("lake.spec", "lake.sources"),
     "arcticdb": (),
+    "talib": (),
     "pickle": (),
 }
 

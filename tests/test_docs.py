@@ -8,6 +8,7 @@ import pytest
 
 import lake
 from lake.kernels import market
+from tests.learn.test_loop import crosses
 
 ROOT = Path(__file__).parents[1]
 
@@ -21,6 +22,14 @@ def test_every_notebook_runs(path: Path) -> None:
     assert names["before"]["symbols"][0] == 2  # type: ignore[index]
 
 
+def record_phantoms(path: Path) -> None:
+    """Five weeks of candles, and signals of a strategy on them."""
+    quarters = market.candles("ETHUSDT", 1_767_225_600_000_000, 3400, price=3000.0, seed=3, timeframe="15m")
+    with lake.open(path, bot_id="cross") as lk:
+        lk.write("candles", quarters)
+        lk.write("phantoms", crosses(quarters))
+
+
 def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
@@ -28,8 +37,10 @@ def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monke
         "venue", "symbol", "timeframe"
     )
     names: dict[str, object] = {"frame": frame, "other": frame, "pl": __import__("polars")}
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for block in blocks:
+        if "lk.label" in block:
+            record_phantoms(tmp_path / "my-lake")
         exec(block, names)
         opened = names["lk"]
         assert isinstance(opened, lake.Lake)

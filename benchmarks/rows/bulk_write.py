@@ -96,18 +96,18 @@ class _Arctic(_Work):
     def __init__(self, folder: Path, market: Market) -> None:
         super().__init__(folder, market)
         self.frames = pandas_by_symbol(market)
-        self.library: Any = None
+        self.kept: Any = None
 
     def prepare(self) -> None:
-        self.library = None
+        self.kept = None
         super().prepare()
-        self.library = arctic(self.folder)
+        self.kept = arctic(self.folder)
 
     def __call__(self) -> None:
-        write_arctic(self.library, self.frames)
+        write_arctic(self.kept, self.frames)
 
     def check(self) -> None:
-        held = sum(len(self.library.read(symbol).data) for symbol in self.market.symbols)
+        held = sum(len(self.kept.read(symbol).data) for symbol in self.market.symbols)
         check(held == self.market.table.num_rows, f"ArcticDB holds {held} rows")
 
 
@@ -115,7 +115,7 @@ class _ArcticFromArrow(_Arctic):
     """The same, from where the lake begins: the table becomes pandas frames while the clock runs."""
 
     def __call__(self) -> None:
-        write_arctic(self.library, pandas_by_symbol(self.market))
+        write_arctic(self.kept, pandas_by_symbol(self.market))
 
 
 class _ArcticWhole(_Arctic):
@@ -129,7 +129,7 @@ class _ArcticWhole(_Arctic):
         self.whole["symbol"] = pd.Series(names, dtype=object, index=self.whole.index)  # it takes no other text
 
     def __call__(self) -> None:
-        self.library.write("candles", self.whole)
+        self.kept.write("candles", self.whole)
 
     def check(self) -> None:
-        check(len(self.library.read("candles").data) == self.market.table.num_rows, "ArcticDB's rows")
+        check(len(self.kept.read("candles").data) == self.market.table.num_rows, "ArcticDB's rows")

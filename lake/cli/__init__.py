@@ -1,8 +1,35 @@
 """The ``lake`` command."""
 
-from lake.cli import demo, ingesting, maintaining, querying, starting
+from lake.cli import (
+    datasets,
+    demo,
+    health,
+    ingesting,
+    judging,
+    labelling,
+    maintaining,
+    models,
+    querying,
+    reporting,
+    running,
+    starting,
+)
 from lake.cli.app import main
 
-COMMANDS = (demo, ingesting, maintaining, querying, starting)  # importing them put their commands on ``main``
+# importing them put their commands on ``main``
+COMMANDS = (
+    datasets,
+    demo,
+    health,
+    ingesting,
+    judging,
+    labelling,
+    maintaining,
+    models,
+    querying,
+    reporting,
+    running,
+    starting,
+)
 
 __all__ = ["COMMANDS", "main"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import update_wrapper
 from typing import Any
 
@@ -15,6 +16,7 @@ from lake.cli.output import Output
 from lake.errors import LakeError
 
 Command = Callable[..., None]
+_JSON = f"{__name__}.json"
 
 
 class Context:
@@ -30,9 +32,12 @@ class Context:
 
 
 def command(
-    *parameters: Callable[[Command], Command], lake_default: str = "lake-data"
+    *parameters: Callable[[Command], Command],
+    lake_default: str = "lake-data",
+    name: str | None = None,
+    group: click.Group | None = None,
 ) -> Callable[[Command], click.Command]:
-    """A command with ``--lake`` and ``--json``; its function gets a :class:`Context` first."""
+    """A command with ``--lake`` and ``--json``, in a group if given; its function gets a :class:`Context` first."""
 
     def decorate(function: Command) -> click.Command:
         def run(lake_uri: str, as_json: bool, **values: Any) -> None:
@@ -55,7 +60,7 @@ def command(
             show_default=True,
             help="Folder or s3:// address.",
         )(made)
-        done: click.Command = main.command()(made)
+        done: click.Command = (group or main).command(name)(made)
         return done
 
     return decorate
@@ -69,7 +74,40 @@ def fail(error: LakeError, as_json: bool) -> None:
     sys.exit(error.exit_status)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Commands(click.Group):
+    """The group of all commands: what click finds wrong with a call is told as JSON too, where that was asked for."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """The context of a call."""
+        wants_json = "--json" in args
+        with _telling(wants_json):
+            made = super().make_context(info_name, args, parent, **extra)
+        made.meta[_JSON] = wants_json
+        return made
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was named."""
+        with _telling(bool(ctx.meta.get(_JSON))):
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _telling(as_json: bool) -> Iterator[None]:
+    """Print click's own error as the lake's errors are printed; its text for people follows on standard error."""
+    try:
+        yield
+    except click.ClickException as error:
+        if as_json:
+            where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
+            todo = f"Try '{where} --help'." if where else ""
+            facts = {"error": error.format_message(), "where": where, "todo": todo}
+            click.echo(json.dumps({**facts, "message": " ".join(filter(None, (facts["error"], todo)))}))
+        raise
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(lake.__version__, prog_name="lake")
 def main() -> None:
     """The memory of a trading bot: candles, signals, trades and decisions as plain Delta tables with SQL."""

@@ -65,6 +65,7 @@ def demo(ctx: Context, path: Path | None, days: int, seed: int) -> None:
         source = _commonest_timeframe(lk)
         facts["live"] = _live(lk, days, seed)
         _tell_live(facts["live"], say)
+        facts["trades"] = _trades(lk, _START + (days + 1) * MICROS_PER_DAY, say)
         facts["resampled"] = _resample(lk, source, say)
         facts["compacted"] = _compact(lk, say)
         facts["verified"] = lk.verify().ok
@@ -150,7 +151,7 @@ def _live(lk: lake.Lake, days: int, seed: int) -> dict[str, Any]:
         lk.candles.write_frames({s: f[minute : minute + 1] for s, f in frames.items()}, "1m", venue="demo")
         took.append(time.perf_counter() - now)
         if minute % 6 == 0:
-            records += _signal(lk, start + minute * _MINUTE, frames["BTCUSDT"][minute : minute + 1])
+            records += _trade(lk, start + minute * _MINUTE, float(frames["BTCUSDT"]["close"][minute]))
     stop.set()
     drainer.join()
     lk.drain()
@@ -161,24 +162,32 @@ def _live(lk: lake.Lake, days: int, seed: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _signal(lk: lake.Lake, moment: int, candle: pl.DataFrame) -> int:
-    """A signal and the trade that came of it land together or not at all."""
-    entry, when = candle["close"][0], from_micros(moment)
-    about = {"venue": "demo", "symbol": "BTCUSDT", "timeframe": "1m", "strategy": "demo", "entry_price": entry}
-    levels = {"stop_loss": entry * 0.99, "tp1": entry * 1.01}
+def _trade(lk: lake.Lake, moment: int, price: float) -> int:
+    """The last trade is closed; a signal and the trade that comes of it land together or not at all."""
+    when, closed = from_micros(moment), 0
+    for trade in lk.trades.active():
+        lk.trades.close(trade["trade_id"], price, exit_reason="timeout", fees=0.0005 * 0.01 * price, closed_at=when)
+        closed += 1
+    about: dict[str, Any] = {"venue": "demo", "symbol": "BTCUSDT", "timeframe": "1m", "strategy": "demo"}
+    about |= {"entry_price": price, "stop_loss": price * 0.99}
     with lk.transaction():
-        signal = lk.write(
-            "signals", {**about, **levels, "direction": "LONG", "action": "EXECUTED", "signal_time": when}
-        )
+        signal = lk.signals.record(**about, tp1=price * 1.01, direction="LONG", action="EXECUTED", signal_time=when)
         size = {"side": "LONG", "quantity": 0.01, "mode": "paper", "created_at": when, "opened_at": when}
-        lk.write("trades", {**about, **size, "signal_id": signal.keys[0][0]})
-    return 2
+        lk.trades.open({**about, **size}, signal_id=signal.id)
+    return 2 + closed
 
 
 def _tell_live(live: dict[str, Any], say: Any) -> None:
     say(f"wrote live: {live['candles']:,} candles, {live['records']} records in {live['seconds']:.1f} s")
     say(f"  {live['drains']} drains ran meanwhile; {len(_MARKET)} candles durable in {live['p50_ms']:.2f} ms (median)")
     say(f"  acknowledged candles that SQL sees: {live['seen']:,}")
+
+
+def _trades(lk: lake.Lake, now: int, say: Any) -> dict[str, Any]:
+    found = lk.trades.statistics(mode="paper", now=now).row(0, named=True)
+    rate = f"{found['win_rate']:.0f} % ({found['win_rate_low']:.0f} to {found['win_rate_high']:.0f} % at 95 %)"
+    say(f"trades: {found['trades']} closed, {found['wins']} won, win rate {rate}, pnl {found['total_pnl']:+.2f}")
+    return {name: found[name] for name in ("trades", "wins", "losses", "win_rate", "total_pnl")}
 
 
 def _commonest_timeframe(lk: lake.Lake) -> str:

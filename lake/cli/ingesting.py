@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import click
 
 from lake.cli.app import Context, command
+from lake.cli.late_lake import LateLake
 from lake.cli.progress import ingest_with_progress
 from lake.errors import UsageError
+from lake.lake import Lake
 from lake.sources.base import Options
 from lake.sources.ccxt_source import ingest_ccxt
+from lake.sources.mapping import OPTIONS, map_file
+from lake.sources.registry import by_name
+from lake.spec import timeframes
+from lake.spec.times import to_micros
+from lake.store.location import resolve
+from lake.store.opening import FORMAT_FILE
 
 
 @command(
@@ -24,6 +33,11 @@ from lake.sources.ccxt_source import ingest_ccxt
     click.option("--time-unit", type=click.Choice(["s", "ms", "us", "ns"]), help="Of numeric times."),
     click.option("--tz", help="Zone of times without one, for example UTC."),
     click.option("--map", "maps", multiple=True, metavar="COLUMN=NAME", help="Column of the lake = name in the file."),
+    click.option(
+        "--map-file",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        help="TOML with [columns] open_time = ... and symbol, timeframe, venue, time_unit, tz.",
+    ),
     click.option("--workers", type=click.IntRange(1), help="Files read at once."),
     click.option("--exchange", help="With PATHS = ccxt: the exchange's ccxt name."),
     click.option("--since", help="With PATHS = ccxt: from when on, unless candles are held already (ISO with offset)."),
@@ -37,9 +51,9 @@ def ingest(ctx: Context, paths: tuple[str, ...], **options: Any) -> None:
     if paths == ("ccxt",):
         _ingest_exchange(ctx, options)
         return
-    given = {name: options[name] for name in ("symbol", "timeframe", "venue", "time_unit", "tz")}
-    read = Options(**given, columns=dict(_pair(text) for text in options["maps"]))
-    with ctx.open(create=True) as lk:
+    read = _options(options)
+    _must_exist(paths)
+    with closing(_lake(ctx)) as lk:
         report = ingest_with_progress(
             lk, [Path(p) for p in paths], read, ctx.output.interactive, form=options["form"], workers=options["workers"]
         )
@@ -47,6 +61,33 @@ def ingest(ctx: Context, paths: tuple[str, ...], **options: Any) -> None:
     ctx.output.result(report.as_dict(), report.text(every_file=options["all_files"]))
     if report.failed:
         sys.exit(1)
+
+
+def _lake(ctx: Context) -> Lake | LateLake:
+    """The lake; one that is not there yet is made when the first row lands, so that a vain ingest leaves none."""
+    location = resolve(ctx.uri, None)
+    if location.read_or_none(FORMAT_FILE) is None and not list(location.list_names("")):
+        return LateLake(lambda: ctx.open(create=True))
+    return ctx.open(create=True)
+
+
+def _options(options: dict[str, Any]) -> Options:
+    """What the command line says of the files, over what the map file says."""
+    kept = map_file(options["map_file"]) if options["map_file"] else {}
+    columns = {**kept.pop("columns", {}), **dict(_pair(text) for text in options["maps"])}
+    said = {name: options[name] for name in OPTIONS if options[name] is not None}
+    read = Options(**{**kept, **said}, columns=columns)
+    if read.timeframe:
+        timeframes.parse(read.timeframe)
+    if options["form"]:
+        by_name(options["form"])
+    return read
+
+
+def _must_exist(paths: tuple[str, ...]) -> None:
+    for path in paths:
+        if not Path(path).exists():
+            raise UsageError("there is no such file or folder", where=path, todo="Check the path.")
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -63,6 +104,8 @@ def _ingest_exchange(ctx: Context, options: dict[str, Any]) -> None:
                 f"--{name} is needed to ask an exchange",
                 todo="lake ingest ccxt --exchange binance --symbol BTC/USDT --timeframe 1h --since 2026-01-01T00:00Z",
             )
+    timeframes.parse(options["timeframe"])
+    to_micros(options["since"], where="--since")
     with ctx.open(create=True) as lk:
         report = ingest_ccxt(
             lk, options["exchange"], options["symbol"].split(","), options["timeframe"], options["since"]

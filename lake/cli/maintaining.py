@@ -11,6 +11,7 @@ import click
 
 from lake.cli.app import Context, command
 from lake.errors import UsageError
+from lake.lake import Lake
 from lake.store.backup import backup as make_backup
 from lake.store.backup import restore as restore_backup
 from lake.store.maintain import Maintained
@@ -63,7 +64,9 @@ def _keep(text: str) -> tuple[str, int]:
     return name, int(days)
 
 
-@command(click.option("--grace-hours", type=float, help="Keep files that were in use so recently."), _DRY_RUN)
+@command(
+    click.option("--grace-hours", type=click.FloatRange(0), help="Keep files that were in use so recently."), _DRY_RUN
+)
 def vacuum(ctx: Context, grace_hours: float | None, dry_run: bool) -> None:
     """Delete files that no version in reach, tag or running reader needs."""
     with ctx.open() as lk:
@@ -85,13 +88,12 @@ def verify(ctx: Context, repair: bool) -> None:
         sys.exit(1)
 
 
-@command(click.argument("name"), click.option("--delete", is_flag=True, help="Let go of the tag."))
-def tag(ctx: Context, name: str, delete: bool) -> None:
+@command(click.argument("name"), click.option("--delete", is_flag=True, help="Let go of the tag."), _DRY_RUN)
+def tag(ctx: Context, name: str, delete: bool, dry_run: bool) -> None:
     """Name the lake as it is now, to read it as it was later."""
     with ctx.open() as lk:
-        if delete:
-            delete_tag(lk.store, name)
-            ctx.output.result({"deleted": name}, f"deleted {name}")
+        if delete or dry_run:
+            _without_tag(ctx, lk, name, delete, dry_run)
             return
         lk.drain(every_writer=True)
         version = lk.tag(name)
@@ -99,6 +101,16 @@ def tag(ctx: Context, name: str, delete: bool) -> None:
         {"tag": name, "version": version.number, "datasets": dict(version.datasets)},
         f"{name} is version {version.number}",
     )
+
+
+def _without_tag(ctx: Context, lk: Lake, name: str, delete: bool, dry_run: bool) -> None:
+    if dry_run:
+        held = "is there" if name in lk.tags() else "is not there"
+        verb = "would be deleted" if delete else "would be set to the lake as it is now"
+        ctx.output.result({"tag": name, "dry_run": True}, f"{name} {held} and {verb}")
+        return
+    delete_tag(lk.store, name)
+    ctx.output.result({"deleted": name}, f"deleted {name}")
 
 
 @command()

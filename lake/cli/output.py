@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 import click
+import orjson
 from rich.console import Console
 from rich.table import Table
 
@@ -28,14 +29,14 @@ class Output:
     def result(self, data: Mapping[str, Any], text: str | None = None) -> None:
         """One result: its JSON, or ``text`` (by default a line for each field)."""
         if self.as_json:
-            click.echo(json.dumps(data, default=plain))
+            click.echo(as_json(data))
             return
         click.echo(text if text is not None else "\n".join(f"{name:<18}{shown(value)}" for name, value in data.items()))
 
     def rows(self, rows: Sequence[Mapping[str, Any]], columns: Iterable[str] | None = None) -> None:
         """Rows of a table."""
         if self.as_json:
-            click.echo(json.dumps(list(rows), default=plain))
+            click.echo(as_json(list(rows)))
             return
         names = list(columns if columns is not None else rows[0] if rows else ())
         if not names:
@@ -55,6 +56,11 @@ class Output:
             click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
+def as_json(data: Any) -> str:
+    """A document; numbers that JSON does not have (NaN, infinities) are null."""
+    return orjson.dumps(data, default=plain, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
 def shown(value: Any) -> str:
     """A value for people."""
     if value is None:
@@ -65,6 +71,8 @@ def shown(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.10g}"
+    if isinstance(value, Decimal):
+        return f"{value:,f}"
     if isinstance(value, datetime):
         return value.isoformat(sep=" ")
     if isinstance(value, (list, tuple)):

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from lake.cli.late_lake import LateLake
 from lake.lake import Lake
 from lake.sources.base import Options
 from lake.sources.ingest import Progress as Seen
@@ -16,7 +17,7 @@ from lake.sources.report import IngestReport
 
 
 def ingest_with_progress(
-    lk: Lake,
+    lk: Lake | LateLake,
     paths: Sequence[Path],
     options: Options,
     show: bool,

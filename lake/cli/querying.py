@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import click
 import polars as pl
 
+from lake.cli import results
 from lake.cli.app import Context, command
 from lake.errors import LakeError, UsageError
+from lake.query.engine import Relation, fetched
 from lake.query.views import views
 from lake.spec import registry
 from lake.spec.render import describe as describe_rows
 from lake.spec.render import markdown
 from lake.spec.times import from_micros
 
-_FORMATS = ("table", "csv", "json", "jsonl", "parquet")
-
 
 @command(
     click.argument("statement"),
     click.option("--param", "params", multiple=True, help="Value of the next ? in the statement."),
-    click.option("--format", "form", type=click.Choice(_FORMATS), help="By default a table, or what --output ends in."),
+    click.option(
+        "--format", "form", type=click.Choice(results.FORMATS), help="By default a table, or what --output ends in."
+    ),
     click.option("--output", "-o", type=click.Path(path_type=Path), help="Write the result to this file."),
-    click.option("--limit", type=int, default=1000, show_default=True, help="Rows of a printed table; 0 prints all."),
+    click.option(
+        "--limit",
+        type=click.IntRange(0),
+        default=1000,
+        show_default=True,
+        help="Rows of a printed table; 0 prints all.",
+    ),
     click.option("--tag", help="Read the lake as it was under a tag."),
     click.option("--at", "moment", help="Read the lake as it was at a time (ISO with offset)."),
     click.option("--allow-external", is_flag=True, help="Let the statement read and write files outside the lake."),
@@ -36,33 +44,36 @@ def sql(ctx: Context, statement: str, **options: Any) -> None:
     params = list(options["params"]) or None
     with ctx.open() as lk:
         if options["tag"] or options["moment"]:
-            found = lk.at(tag=options["tag"], time=options["moment"]).frame(text, params)
+            found = lk.at(tag=options["tag"], time=options["moment"]).sql(text, params)
         else:
-            found = lk.frame(text, params, allow_external=options["allow_external"])
-    _emit(ctx, found, options)
+            found = lk.sql(text, params, allow_external=options["allow_external"])
+        _emit(ctx, found, options)
 
 
-def _emit(ctx: Context, frame: pl.DataFrame, options: dict[str, Any]) -> None:
+def _emit(ctx: Context, found: Relation, options: dict[str, Any]) -> None:
     output: Path | None = options["output"]
     form = options["form"] or ("json" if ctx.output.as_json else output.suffix.lstrip(".") if output else "table")
-    if form not in _FORMATS:
-        raise UsageError("which format?", value=form, todo=f"Add --format with one of {', '.join(_FORMATS)}.")
-    if form == "table":
-        limit = options["limit"] or frame.height
-        ctx.output.rows(frame.head(limit).to_dicts(), frame.columns)
-        if frame.height > limit:
-            click.echo(f"... {frame.height - limit:,} more rows; --limit 0 prints all", err=True)
-        return
+    if form not in results.FORMATS:
+        raise UsageError("which format?", value=form, todo=f"Add --format with one of {', '.join(results.FORMATS)}.")
     if form == "parquet" and output is None:
         raise UsageError("Parquet goes to a file", todo="Add --output FILE.")
-    target: Path | IO[str] = output if output is not None else sys.stdout
-    write = {
-        "csv": frame.write_csv,
-        "json": frame.write_json,
-        "jsonl": frame.write_ndjson,
-        "parquet": frame.write_parquet,
-    }
-    write[form](target)  # type: ignore[operator]
+    frame = fetched(results.fitted(found, form))
+    if form == "table" and output is None:
+        _show(ctx, frame, options["limit"] or frame.height)
+    elif form == "parquet" and output is not None:
+        results.save(output, frame.write_parquet)
+    else:
+        data = results.encoded(frame, "csv" if form == "table" else form, results.nested_columns(found))
+        if output is None:
+            click.echo(data, nl=False)
+        else:
+            results.save(output, lambda draft: draft.write_bytes(data))
+
+
+def _show(ctx: Context, frame: pl.DataFrame, limit: int) -> None:
+    ctx.output.rows(frame.head(limit).to_dicts(), frame.columns)
+    if frame.height > limit:
+        click.echo(f"... {frame.height - limit:,} more rows; --limit 0 prints all", err=True)
 
 
 @command()
@@ -77,8 +88,7 @@ def shell(ctx: Context) -> None:
             if not text.strip():
                 return
             try:
-                found = lk.frame(text)
-                ctx.output.rows(found.head(1000).to_dicts(), found.columns)
+                _show(ctx, fetched(results.fitted(lk.sql(text), "table")), 1000)
             except LakeError as error:
                 click.echo(str(error), err=True)
 
@@ -102,7 +112,7 @@ def tables(ctx: Context) -> None:
                 "meaning": registry.get(name).meaning,
             }
         )
-    rows += [{"name": v.name, "kind": "view", "meaning": v.doc.splitlines()[0]} for v in views().values()]
+    rows += [{"name": v.name, "kind": "view", "meaning": v.summary} for v in views().values()]
     ctx.output.rows(rows, ("name", "kind", "settled", "hot", "files", "bytes", "meaning"))
 
 
@@ -124,15 +134,24 @@ def describe(ctx: Context, name: str, *, as_markdown: bool) -> None:
     ctx.output.rows(describe_rows(registry.get(name)))
 
 
-@command()
-def stats(ctx: Context) -> None:
-    """Candles held: symbols, timeframes, time range, bytes."""
+@command(
+    click.option("--trades", "of_trades", is_flag=True, help="Statistics of closed trades instead of candles."),
+    click.option("--by", type=click.Choice(["symbol", "strategy", "bot"]), help="Trades by one of these."),
+    click.option("--days", type=click.IntRange(1), help="Only trades closed in so many days; all by default."),
+    click.option("--mode", type=click.Choice(["live", "paper", "backtest"]), help="Only trades of this mode."),
+)
+def stats(ctx: Context, of_trades: bool, by: str | None, days: int | None, mode: str | None) -> None:
+    """Candles held: symbols, timeframes, time range, bytes; with --trades, how trades came out."""
     with ctx.open() as lk:
-        found = lk.candles.stats()
+        if of_trades or by or days or mode:
+            found = lk.trades.statistics(days, by, mode=mode)
+            ctx.output.rows(found.to_dicts(), found.columns)
+            return
+        held = lk.candles.stats()
     for name in ("first", "last", "at"):
-        if found[name] is not None:
-            found[name] = from_micros(found[name])
-    ctx.output.result(found)
+        if held[name] is not None:
+            held[name] = from_micros(held[name])
+    ctx.output.result(held)
 
 
 @command(click.option("--output", "-o", type=click.Path(path_type=Path), help="By default lake.duckdb in the lake."))

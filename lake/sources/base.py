@@ -63,7 +63,7 @@ class Options:
         symbol: any spelling; overrides the one found in the file or its name.
         timeframe: of the candles in the file; for trades, of the candles to build (default ``1m``).
         venue: exchange; None lets the source say, ``""`` is unknown.
-        time_unit: ``s``, ``ms``, ``us`` or ``ns`` of numeric times; None decides by magnitude, row by row.
+        time_unit: ``s``, ``ms``, ``us`` or ``ns`` of numeric times; None decides by magnitude.
         columns: canonical column name -> name in the file, for the generic reader.
         tz: zone of times without one (``UTC``, ``Europe/Berlin``); needed by the generic reader when times are naive.
         volume: whether the volume column counts ``base`` or ``quote`` units; None lets the source say.

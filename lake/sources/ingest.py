@@ -127,8 +127,10 @@ class _Run:
         self._flush()
         for number, file in self._files.items():
             counts, error = self._landing.counts[number], self._errors.get(number, "")
-            self._reports[number] = counts.report(str(file.path), file.source.name, error)
-        return IngestReport(tuple(self._reports[number] for number in sorted(self._reports)))
+            folded = file.market is not None
+            self._reports[number] = counts.report(str(file.path), file.source.name, error, folded=folded)
+        reports = tuple(self._reports[number] for number in sorted(self._reports))
+        return IngestReport(reports, self._landing.candles_made)
 
 
 def _pieces(job: Job, options: Options) -> Iterator[Piece]:

@@ -27,9 +27,10 @@ class Counts:
     quarantined: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
 
-    def report(self, path: str, source: str, error: str = "") -> FileReport:
-        """The counts as the caller sees them."""
+    def report(self, path: str, source: str, error: str = "", *, folded: bool = False) -> FileReport:
+        """The counts as the caller sees them; of a file whose rows were ``folded`` into candles, or are candles."""
         numbers = {name: getattr(self, name) for name in COUNTS}
+        numbers["trades"] = self.rows_in if folded else 0
         status = "failed" if error else "done"
         return FileReport(path, source, status, **numbers, reasons=dict(self.reasons), error=error)
 
@@ -43,6 +44,7 @@ class Landing:
         self._pieces: list[Piece] = []
         self._rows = 0
         self.counts: dict[int, Counts] = {number: Counts() for number in names}
+        self.candles_made = 0
 
     @property
     def full(self) -> bool:
@@ -57,6 +59,7 @@ class Landing:
     def flush(self) -> None:
         """Write all that is gathered; it is durable when this returns."""
         pieces, self._pieces, self._rows = self._pieces, [], 0
+        self.candles_made += sum(p.frame.height for p in pieces if p.folded)
         for dataset in KEYS:
             self._write(dataset, [p for p in pieces if p.dataset == dataset and p.frame.height])
         for piece in pieces:

@@ -9,6 +9,7 @@ from lake.sources.base import TIME
 
 # A number below the bound is in that unit: seconds reach the year 5138, milliseconds of 1973 are above them.
 _BOUNDS = (("s", 1e11), ("ms", 1e14), ("us", 1e17), ("ns", 1e20))
+_SURE = 1e8  # smaller numbers are no times of a market in any unit
 _MICROS = {"s": 1_000_000.0, "ms": 1_000.0, "us": 1.0, "ns": 0.001}
 _FAR = 1e16  # microseconds; what is further does not fit
 _EARLIEST, _LATEST = "1990-01-01", "2100-01-01"
@@ -66,6 +67,23 @@ def read_times(values: pl.Series, *, unit: str | None = None, tz: str | None = N
     else:
         return _judged(_text(values.cast(pl.String).str.strip_chars(), unit, tz, where), values.cast(pl.String))
     return _judged(moments, values)
+
+
+def epoch_span(values: pl.Series) -> tuple[float, float] | None:
+    """The smallest and largest epoch number of a column that can be a time since 1973; None where there is none."""
+    if not (values.dtype.is_numeric() or values.dtype == pl.String):
+        return None
+    if values.dtype == pl.String:
+        values = values.filter(~values.str.contains(_DAY).fill_null(value=True))
+    numbers = values.cast(pl.Float64, strict=False)
+    numbers = numbers.filter(numbers.is_finite() & (numbers >= _SURE)).drop_nulls()
+    low, high = numbers.min(), numbers.max()
+    return None if not isinstance(low, float) or not isinstance(high, float) else (low, high)
+
+
+def epoch_unit(value: float) -> str:
+    """The unit that its magnitude says."""
+    return next((name for name, bound in _BOUNDS if value < bound), "ns")
 
 
 def _judged(moments: pl.Series, values: pl.Series) -> pl.DataFrame:

@@ -25,6 +25,7 @@ class FileReport:
         quarantined: rows refused, kept with their reasons.
         reasons: reason -> rows, for the quarantined and the left out.
         error: one sentence, or ``""``.
+        trades: how many of the rows read are trades, folded into candles; 0 for a file of candles.
     """
 
     path: str
@@ -37,6 +38,7 @@ class FileReport:
     quarantined: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)
     error: str = ""
+    trades: int = 0
 
     @property
     def balanced(self) -> bool:
@@ -46,15 +48,21 @@ class FileReport:
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
-    """All files of one ingest."""
+    """All files of one ingest, and how many candles were made of their trades."""
 
     files: tuple[FileReport, ...]
+    candles_made: int = 0
 
     @property
     def totals(self) -> dict[str, int]:
         """Sums over the files, and the number of files by status."""
-        sums = {name: sum(getattr(f, name) for f in self.files) for name in COUNTS}
-        return {"files": len(self.files), **sums, **Counter(f.status for f in self.files)}
+        sums = {name: sum(getattr(f, name) for f in self.files) for name in (*COUNTS, "trades")}
+        return {
+            "files": len(self.files),
+            **sums,
+            "candles_made": self.candles_made,
+            **Counter(f.status for f in self.files),
+        }
 
     @property
     def failed(self) -> tuple[FileReport, ...]:
@@ -79,6 +87,8 @@ class IngestReport:
         totals = self.totals
         sums = " + ".join(f"{totals[name]:,} {name}" for name in COUNTS[1:])
         lines = [f"{len(self.files)} files: {totals['rows_in']:,} rows in = {sums}"]
+        if totals["trades"]:
+            lines.append(f"{totals['trades']:,} of the rows are trades, which made {self.candles_made:,} candles")
         states = {f.status for f in self.files} - {"done"}
         lines += [f"{state}: {sum(f.status == state for f in self.files)} files" for state in sorted(states)]
         for file in self.files:

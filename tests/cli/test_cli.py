@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import polars as pl
 import pytest
 from click.testing import CliRunner, Result
@@ -37,10 +38,12 @@ def folder(tmp_path: Path) -> str:
 
 def test_every_command_has_help_and_takes_lake_and_json() -> None:
     for name, command in main.commands.items():
-        text = run(name, "--help").output
         assert command.help, name
-        assert "--lake" in text, name
-        assert "--json" in text, name
+        parts = [[name, part] for part in command.commands] if isinstance(command, click.Group) else [[name]]
+        for words in parts:
+            text = run(*words, "--help").output
+            assert "--lake" in text, words
+            assert "--json" in text, words
 
 
 def test_every_command_is_in_the_readme() -> None:
@@ -71,7 +74,7 @@ def test_the_address_may_come_from_the_environment(folder: str, monkeypatch: pyt
         (("retain", "--keep", "candles", "--lake", "{lake}"), 2, "DATASET=DAYS"),
         (("sql", "SELECT 1", "--format", "parquet", "--lake", "{lake}"), 2, "Add --output"),
         (("restore", "{none}", "--lake", "{lake}"), 2, "does not exist"),
-        (("ingest", "{lake}/nothing.csv", "--lake", "{lake}"), 1, "nothing.csv"),
+        (("ingest", "{lake}/nothing.csv", "--lake", "{lake}"), 2, "nothing.csv"),
         (("ingest", "ccxt", "--lake", "{lake}"), 2, "--exchange"),
         (("nonsense",), 2, "No such command"),
     ],
@@ -181,3 +184,27 @@ def test_each_job_logs_one_json_line(folder: str, name: str) -> None:
         [sys.executable, "-m", f"jobs.{name}", "--lake", folder], capture_output=True, text=True, check=True, cwd=root
     )
     assert json.loads(done.stdout)["ok"] is True
+
+
+def test_trades_prompts_and_calibration_are_told_on_the_command_line(folder: str, tmp_path: Path) -> None:
+    with lake.open(folder, bot_id="b") as lk:
+        lk.trades.record(symbol="BTCUSDT", side="LONG", status="closed", quantity=1.0, entry_price=1.0, exit_price=2.0)
+        lk.decisions.record(
+            symbol="BTCUSDT", recommendation="LONG", confidence=0.8, prompt_version="v1", outcome_correct=True
+        )
+    [row] = data("stats", "--by", "symbol", "--lake", folder)
+    assert (row["symbol"], row["trades"], row["wins"]) == ("BTCUSDT", 1, 1)
+    (tmp_path / "p.txt").write_text("Trade well.")
+    known = data("prompts", "--register", "v2", "--file", str(tmp_path / "p.txt"), "--activate", "v2", "--lake", folder)
+    assert [(r["version"], r["is_active"]) for r in known] == [("v2", True)]
+    assert {r["prompt_version"]: r["resolved"] for r in data("prompts", "--lake", folder)}["v1"] == 1
+    assert data("calibration", "--prompt", "v1", "--lake", folder)[0]["n"] == 1
+    assert run("prompts", "--register", "v3", "--lake", folder).exit_code == 2
+
+
+def test_letting_go_of_a_tag_can_be_tried_first(folder: str) -> None:
+    run("tag", "kept", "--lake", folder)
+    assert "is there and would be deleted" in run("tag", "kept", "--delete", "--dry-run", "--lake", folder).stdout
+    assert [t["tag"] for t in data("tags", "--lake", folder)] == ["kept"]
+    run("tag", "kept", "--delete", "--lake", folder)
+    assert data("tags", "--lake", folder) == []

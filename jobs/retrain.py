@@ -1,0 +1,58 @@
+"""Train models again whose policy says so: enough is new, they are old, or their calibration has drifted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jobs.running import job
+from lake import Lake, LakeError
+from lake.learn.models.judging import NEVER
+from lake.learn.models.model import Model
+
+
+def work(lk: Lake) -> dict[str, Any]:
+    """Train models again whose policy says so: enough is new, they are old, or their calibration has drifted."""
+    told: dict[str, Any] = {"trained": {}, "waiting": {}, "failed": {}}
+    for name in lk.models.names():
+        info = lk.models.retrain_info(name)
+        if not info.due:
+            told["waiting"][name] = "; ".join(info.reasons)
+            continue
+        try:
+            told["trained"][name] = _again(lk, name, info.trigger)
+        except LakeError as error:  # the other models are trained all the same
+            told["failed"][name] = str(error)
+    return told if not told["failed"] else {**told, "ok": False}
+
+
+def _again(lk: Lake, name: str, trigger: str) -> dict[str, Any]:
+    """Build the data set as it is now, and train as it was trained; a better-than-chance successor goes live."""
+    before = lk.models.recipe_of(name)
+    request = dict(before["manifest"].get("request") or {})
+    if not request:
+        return {"skipped": "it was not trained on a data set of the lake", "trigger": trigger}
+    asked = {key: value for key, value in request.items() if key not in ("name", "source", "features", "end")}
+    data = lk.datasets.build(request["name"], request["source"], request["features"], **asked)
+    if data.manifest.content == before["manifest"].get("content"):
+        return {"skipped": "the data set holds nothing new", "trigger": trigger}
+    options = {**before["options"], "trigger": trigger}
+    if before["by"] is None:
+        made = [lk.models.train(data, name, **options)]
+    else:
+        made = list(lk.models.train_each(data, name, before["by"], **options).models.values())
+    live = [model.version for model in made if before["live"] and is_worth_it(model)]
+    for version in live:
+        lk.models.promote(version)
+    return {"versions": [model.version for model in made], "live": live, "trigger": trigger}
+
+
+def is_worth_it(model: Model) -> bool:
+    """Whether a model has shown skill on rows it did not see, and found something worth a yes."""
+    low = model.metrics["overall"]["auc_low"]
+    return low is not None and low > 0.5 and model.threshold < NEVER
+
+
+main = job("retrain", work)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""Data sets on the command line: each command, its exit status and its JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from click.testing import CliRunner, Result
+
+from lake.cli import main
+from tests.learn.dataset_lakes import opened
+
+SETS = """
+import polars as pl
+from lake.learn.features import Feature, FeatureSet
+
+mine = FeatureSet("mine", 1, (Feature("change", pl.col("close") / pl.col("open") - 1, 0),))
+ahead = FeatureSet("ahead", 1, (Feature("next", pl.col("close").shift(-1), 0),))
+"""
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(main, ["dataset", *words])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cli")
+    with opened(path / "lake", 40) as lk:
+        lk.drain()
+    (path / "sets.py").write_text(SETS)
+    return path
+
+
+def test_a_data_set_goes_from_build_to_delete(folder: Path) -> None:
+    where, sets = ("--lake", str(folder / "lake")), f"{folder / 'sets.py'}:mine"
+    built = run("build", "first", "--from", "phantoms", "--features", sets, *where, "--json")
+    assert built.exit_code == 0, built.output
+    told = json.loads(built.stdout)
+    assert (told["name"], told["rows"], told["feature_set"]) == ("first", 40, "mine 1")
+    assert [row["hash"] for row in json.loads(run("list", *where, "--json").stdout)] == [told["hash"]]
+    assert "first" in run("list", *where).stdout
+    assert json.loads(run("show", "first", *where, "--json").stdout)["rows"] == 40
+    assert "dataset-first-" in run("show", "first", *where).stdout
+    audited = run("audit", "first", *where)
+    assert (audited.exit_code, "nothing looks ahead" in audited.stdout) == (0, True)
+    assert json.loads(run("audit", "first", "--rows", "5", *where, "--json").stdout)["rows"] == 5
+    assert json.loads(run("rebuild", "first", *where, "--json").stdout)["same"] is True
+    manifest = Path(told["path"]).with_name("manifest.json")
+    assert run("rebuild", str(manifest), *where).exit_code == 0
+    exported = run("export", "first", str(folder / "rows.csv"), *where, "--json")
+    assert json.loads(exported.stdout)["rows"] == pl.read_csv(folder / "rows.csv").height == 40
+    assert run("delete", "first", *where).exit_code == 0
+    assert json.loads(run("list", *where, "--json").stdout) == []
+
+
+def test_a_set_that_looks_ahead_ends_with_status_1(folder: Path) -> None:
+    ahead = f"{folder / 'sets.py'}:ahead"
+    refused = run("build", "bad", "--from", "phantoms", "--features", ahead, "--lake", str(folder / "lake"), "--json")
+    assert refused.exit_code == 1
+    assert "next: what was known only after" in json.loads(refused.stdout)["error"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("show", "nothing"), "no such data set"),
+        (("build", "a/b", "--from", "phantoms"), "letters, digits"),
+        (("build", "a", "--from", "phantoms", "--features", "nothing"), "no such feature set"),
+        (("build", "a", "--from", "phantoms", "--symbol", "NOPEUSDT"), "none was decided then"),
+        (("build", "a", "--from", "candles"), "Invalid value"),
+        (("rebuild", "nowhere/manifest.json"), "there is no manifest"),
+    ],
+)
+def test_wrong_use_ends_with_status_2(folder: Path, words: tuple[str, ...], message: str) -> None:
+    done = run(*words, "--lake", str(folder / "lake"))
+    assert (done.exit_code, message in done.output + done.stderr) == (2, True), done.output
