@@ -31,6 +31,10 @@ Step = Callable[[str], None]
 class HotSource(Protocol):
     """What a drain needs of a hot log: the writer's own, or another process's file."""
 
+    def last(self) -> int:
+        """The highest number that it has given out; -1 for none."""
+        ...
+
     def waiting(self) -> dict[str, tuple[int, int]]:
         """Dataset -> (entries waiting, their oldest sequence)."""
         ...
@@ -66,27 +70,32 @@ def ignore(_: str) -> None:
 
 
 def drain(
-    sources: Mapping[str, HotSource], names: Iterable[str], table_of: Callable[[str], ColdTable], step: Step = ignore
+    sources: Mapping[str, HotSource],
+    names: Iterable[str],
+    upto: Mapping[str, int],
+    table_of: Callable[[str], ColdTable],
+    step: Step = ignore,
 ) -> Drained:
-    """Drain the datasets named from several writers' hot logs together.
+    """Drain the datasets named from several writers' hot logs together, each up to a number.
 
-    Together, because the newest version of a key decides, and each may lie in another log. ``step`` is told
-    the name of each step before it is taken.
+    Together, because the newest version of a key decides, and each may lie in another log. The numbers are of one
+    moment: a version that is drained while an older one stays behind in another log would be overridden by it.
+    ``step`` is told the name of each step before it is taken.
     """
     done = Drained()
-    for name in names:
-        while batches := _batches(sources, name):
+    waiting = {name for source in sources.values() for name in source.waiting()}
+    for name in filter(waiting.__contains__, names):
+        while batches := _batches(sources, name, upto):
             done += _drain_batch(batches, sources, table_of(name), step)
     return done
 
 
-def _batches(sources: Mapping[str, HotSource], name: str) -> dict[str, list[Stored]]:
+def _batches(sources: Mapping[str, HotSource], name: str, upto: Mapping[str, int]) -> dict[str, list[Stored]]:
     """The next entries of each log; where one has more than fit, the others wait at the same number."""
     found = {writer: source.pending(name, limit=_ENTRIES) for writer, source in sources.items()}
     full = [entries[-1].sequence for entries in found.values() if len(entries) == _ENTRIES]
-    upto = min(full, default=None)
-    if upto is not None:
-        found = {writer: [e for e in entries if e.sequence <= upto] for writer, entries in found.items()}
+    ends = {writer: min([upto[writer], *full]) for writer in found}
+    found = {writer: [e for e in entries if e.sequence <= ends[writer]] for writer, entries in found.items()}
     return {writer: entries for writer, entries in found.items() if entries}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import RLock
@@ -20,6 +20,8 @@ from lake.store.hot.database import HotDatabase, as_lake_error
 from lake.store.hot.entry import Stored
 from lake.store.hot.log import HotLog
 from lake.store.hot.shared import acquire, release
+from lake.store.hot.spool import Spool
+from lake.store.hot.turn import Turn
 from lake.store.leases import Lease
 from lake.store.location import Location
 from lake.store.snapshot import HotLogs, Snapshot, take
@@ -129,11 +131,48 @@ class Store:
         Rows of the same datasets that wait in other logs of this host are settled with them, in the order in
         which they were acknowledged.
         """
+        writers, names = self._to_drain(every_writer)
+        while names:
+            with self._sources(writers) as sources:
+                with self._turn():
+                    involved, names = self._to_drain(every_writer)
+                    upto = self._last_numbers(sources)
+                if involved <= writers:
+                    done = drain(sources, names, upto, self.table, step)
+                    for writer in writers:
+                        note_drain(self.hot_folder, writer)
+                    return done
+            writers |= involved
+        return Drained()
+
+    def _to_drain(self, every_writer: bool) -> tuple[set[str], list[str]]:
+        """Writers whose logs have to be drained together, and the datasets that wait in them."""
         if every_writer:
-            return self._drain(self.logs.writers(), registry.names(), step)
-        names = list(self._hot.waiting()) if self._hot else []
-        mine = {self._hot.writer} if self._hot else set()
-        return self._drain(sorted(mine | self.waiting_writers(names)), names, step) if names else Drained()
+            writers = set(self.logs.writers())
+            return writers, list(registry.names()) if writers else []
+        if self._hot is None or not (names := list(self._hot.waiting())):
+            return set(), []
+        return {self._hot.writer} | self.waiting_writers(names), names
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """No process on this host changes a row inside the block."""
+        turn = Turn(self.hot_folder) if self._hot is None else self._hot.turn
+        try:
+            with turn.held():
+                yield
+        finally:
+            if self._hot is None:
+                turn.close()
+
+    def _last_numbers(self, sources: Mapping[str, HotSource]) -> dict[str, int]:
+        """Up to which number each log is to be drained, so that no version of a row settles before an older one.
+
+        What a spool has in store for SQLite, and all that was made on top of it, waits.
+        """
+        spools = (Spool(self.hot_folder / f"{writer}.spool.jsonl") for writer in self.logs.writers())
+        spooled = [entry.sequence for spool in spools if spool.exists() for entry in spool.read()]
+        return {writer: min([source.last(), *(n - 1 for n in spooled)]) for writer, source in sources.items()}
 
     def waiting_writers(self, names: Sequence[str]) -> set[str]:
         """Writers on this host in whose hot logs rows of the datasets wait."""
@@ -141,16 +180,13 @@ class Store:
         views = self.logs.views(states)
         return {v.writer for v in views for n in names if n in v.datasets and v.datasets[n].frame.height}
 
-    def _drain(self, writers: Sequence[str], names: Sequence[str], step: Step) -> Drained:
+    @contextmanager
+    def _sources(self, writers: Iterable[str]) -> Iterator[dict[str, HotSource]]:
+        """The hot logs of those writers, which nobody else drains inside the block."""
         with ExitStack() as held:
             for writer in sorted(writers):  # in one order everywhere, so that two drains never wait for each other
                 held.enter_context(sole_drainer(self.hot_folder, writer))
-            sources = {writer: held.enter_context(self._source(writer)) for writer in writers}
-            waiting = {name for source in sources.values() for name in source.waiting()}
-            done = drain(sources, [name for name in names if name in waiting], self.table, step)
-            for writer in writers:
-                note_drain(self.hot_folder, writer)
-            return done
+            yield {writer: held.enter_context(self._source(writer)) for writer in sorted(writers)}
 
     @contextmanager
     def _source(self, writer: str) -> Iterator[HotSource]:
@@ -192,6 +228,10 @@ class _Foreign:
 
     def __init__(self, database: HotDatabase) -> None:
         self._database = database
+
+    def last(self) -> int:
+        with as_lake_error(self._database.path):
+            return self._database.last()
 
     def waiting(self) -> dict[str, tuple[int, int]]:
         with as_lake_error(self._database.path):

@@ -122,6 +122,27 @@ def test_a_version_counts_as_later_than_the_one_it_was_made_of_by_any_clock(
         assert behind.frame("SELECT pnl, fees FROM trades").row(0) == (5.0, 3.0)
 
 
+def test_a_plain_call_on_the_loop_does_not_wait_for_tasks_that_need_the_loop(tmp_path: Path) -> None:
+    turn = Turn(tmp_path)
+
+    async def run() -> None:
+        async def task() -> None:
+            async with turn.held_async():
+                await asyncio.sleep(0.1)
+
+        running = asyncio.create_task(task())
+        await asyncio.sleep(0.05)  # longer than tasks may join each other
+        with turn.held():
+            pass
+        await running
+
+    thread = Thread(target=asyncio.run, args=(run(),), daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()
+    turn.close()
+
+
 def test_a_task_that_is_cancelled_while_it_waits_for_its_turn_gives_it_back(tmp_path: Path) -> None:
     first, second = Turn(tmp_path), Turn(tmp_path)
 

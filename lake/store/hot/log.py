@@ -87,6 +87,11 @@ class HotLog:
         with self._writing, as_lake_error(self.path):
             return self._db().since(after, dataset, limit) if self._usable() else []
 
+    def last(self) -> int:
+        """The highest number in the file; -1 for none, or when it cannot be used now."""
+        with self._writing, as_lake_error(self.path):
+            return self._db().last() if self._usable() else -1
+
     def waiting(self) -> dict[str, tuple[int, int]]:
         """Dataset -> (entries waiting, their oldest sequence)."""
         with self._writing, as_lake_error(self.path):

@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Condition
 
 _LONGEST_SECONDS = 0.02  # threads that follow each other without a break hand the turn on after so long
+_PATIENCE_SECONDS = 0.2  # who has waited so long for the others of its process joins them: they may wait for its thread
 
 
 class Turn:
@@ -77,8 +78,12 @@ class Turn:
         if self._try_enter():
             return
         with self._state:
+            patient_until = time.monotonic() + _PATIENCE_SECONDS
             while (self._inside or self._asking) and not self._may_join():
-                self._state.wait()
+                left = patient_until - time.monotonic()
+                if self._inside and left <= 0:
+                    break
+                self._state.wait(left if self._inside else None)
             if self._inside:
                 self._inside += 1
                 return
