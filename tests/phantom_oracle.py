@@ -42,6 +42,8 @@ class Oracle:
             self.ambiguous = bool(self.waiting) and self._reached(good, self.waiting[0][1])
             self._exit(self.stop, ended)
             return
+        if self._turned(good, bad, ended):
+            return
         self.seen.append(bad)
         if self._targets(good, ended):
             return
@@ -53,6 +55,18 @@ class Oracle:
         if self.stop is None:
             return False
         return price <= self.stop if self.long else price >= self.stop
+
+    def _turned(self, good: float, bad: float, at: int) -> bool:
+        """A range across both the first of several targets and the entry, where the stop is once that is reached."""
+        prices = [level for _, level in self.waiting]
+        back = bad <= self.entry if self.long else bad >= self.entry
+        if self.moved or not back or not prices or not self._reached(good, prices[0]) or prices[0] == prices[-1]:
+            return False
+        self._targets(prices[0], at)
+        self.seen.append(prices[0])
+        self.ambiguous = True
+        self._exit(self.entry, at)
+        return True
 
     def _reached(self, price: float, level: float) -> bool:
         return price >= level if self.long else price <= level

@@ -2,10 +2,11 @@
 
 The meaning is that of :mod:`lake.kernels.phantom`, with what labels add:
 
-- A candle that touches the stop and the next target is looked at in the finer candles that it consists of, coarsest
-  first, from the event's state at its beginning; these may ask still finer ones. Finer candles are asked only where
-  they cover the candle without a gap, and believed only when they end the event. Where none does, the stop counts,
-  and the event is ambiguous.
+- A candle that touches the stop and the next target, or the first target and the entry to which the stop moves then, is
+  looked at in the finer candles that it consists of, coarsest first, from the event's state at its beginning; these may
+  ask still finer ones. Finer candles are asked only where they cover the candle without a gap, and believed only when
+  they end the event or, where it came back to the entry, at least reach the target. Where none does, the stop counts
+  (the entry, where it came back), and the event is ambiguous.
 - An event that begins inside a candle never uses its earlier part: finer candles that open at or after the start
   cover the rest, where they are held without a gap up to its close; the next finer ones the rest of the first of
   those, and so on. Where none are held, following begins at the next candle.
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 
 from lake.kernels import barrier_compiled
 from lake.kernels.barrier_bars import lives_of
-from lake.kernels.barrier_loops import ALIVE, BOTH
+from lake.kernels.barrier_loops import ALIVE, BACK, BOTH
 from lake.kernels.barrier_types import Bars, Events, Integers, Lives
 
 _Windows = tuple[Integers, Integers]
@@ -61,8 +62,12 @@ class _Follower:
             since_open = (start - base.time[0]) % base.step
             late = since_open > 0
             self.enter(levels[1:], rows[late], start[late], (start + base.step - since_open)[late])
-        barrier_compiled.from_start(base, self.events, self.lives, rows, is_finest=len(levels) == 1)
-        self.resolve(levels, rows[self.lives.code[rows] == BOTH])
+        events = self.events
+        while len(rows):
+            barrier_compiled.from_start(base, events, self.lives, rows, is_finest=len(levels) == 1)
+            going, last = self.resolve(levels, rows)
+            rows, events = rows[going], events._replace(start=np.empty_like(events.start))
+            events.start[rows] = base.time[last] + base.step
 
     def enter(self, levels: Sequence[Bars], rows: Integers, since: Integers, until: Integers) -> None:
         """Follow events through the rest of the candle that they begin in."""
@@ -80,14 +85,22 @@ class _Follower:
 
     def through(self, levels: Sequence[Bars], rows: Integers, windows: _Windows) -> None:
         """Follow events through candles of the first level, asking the others where both sides are touched."""
-        barrier_compiled.inside(levels[0], self.events, self.lives, rows, windows, is_finest=len(levels) == 1)
-        self.resolve(levels, rows[self.lives.code[rows] == BOTH])
+        first, end = windows
+        while len(rows):
+            barrier_compiled.inside(levels[0], self.events, self.lives, rows, (first, end), is_finest=len(levels) == 1)
+            going, last = self.resolve(levels, rows)
+            rows, first, end = rows[going], last + 1, end[going]
 
-    def resolve(self, levels: Sequence[Bars], rows: Integers) -> None:
-        """End events that met a candle of the first level that touches both sides."""
-        if not len(rows):
-            return
-        base = levels[0]
+    def resolve(self, levels: Sequence[Bars], among: Integers) -> tuple[Integers, Integers]:
+        """Take events through the candle of the first level that they met, which touches both sides.
+
+        Returns:
+            The places of those that live on, and the index of that candle.
+        """
+        places = np.flatnonzero(self.lives.code[among] >= BOTH)
+        if not len(places):
+            return places, places
+        base, rows = levels[0], among[places]
         met = self.lives.taken(rows)
         open_time = base.time[met.last]
         self.lives.code[rows] = ALIVE
@@ -96,13 +109,16 @@ class _Follower:
             windows, whole = cover(levels[number], open_time, open_time + base.step)
             asked = np.flatnonzero(waiting & whole)
             self.through(levels[number:], rows[asked], (windows[0][asked], windows[1][asked]))
-            waiting[asked] = self.lives.code[rows[asked]] == ALIVE
+            reached = (met.code[asked] == BACK) & (self.lives.hit[rows[asked]] > met.hit[asked])
+            waiting[asked] = (self.lives.code[rows[asked]] == ALIVE) & ~reached
             left = np.flatnonzero(waiting)
             self.lives.put(rows[left], met.taken(left))
             self.lives.code[rows[left]] = ALIVE
         left = np.flatnonzero(waiting)
         window = (met.last[left], met.last[left] + 1)
         barrier_compiled.inside(base, self.events, self.lives, rows[left], window, is_finest=True)
+        going = np.flatnonzero(self.lives.code[rows] == ALIVE)
+        return places[going], met.last[going]
 
 
 def cover(bars: Bars, since: Integers, until: Integers) -> tuple[_Windows, NDArray[np.bool_]]:

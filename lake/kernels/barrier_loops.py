@@ -14,7 +14,7 @@ from lake.kernels.barrier_types import Bars, Events, Integers, Lives, Numbers
 
 # numba keeps compiled code until this file changes: what it builds in as a constant stands here
 SMALL, LARGE = 16, 256  # candles in a block; the larger a multiple of the smaller
-ALIVE, STOPPED, EVEN, TARGET, TIMEOUT, GAP, BOTH = range(7)
+ALIVE, STOPPED, EVEN, TARGET, TIMEOUT, GAP, BOTH, BACK = range(8)
 NEVER = 2**63 - 1
 _INF = math.inf
 _RATIO = LARGE // SMALL
@@ -109,7 +109,10 @@ def at_open(bars: Bars, side: int, event: Event, life: Life, bar: int) -> End:
 
 
 def settle(bars: Bars, side: int, event: Event, before: Life, bar: int, is_finest: bool) -> End:
-    """What a candle does; BOTH, with the life before it, when it touches both sides and finer candles may tell."""
+    """What a candle does; with the life before it BOTH or BACK where finer candles may tell.
+
+    BOTH: it touches the stop and a target. BACK: the first target, and the entry to which the stop moves with it.
+    """
     opened = at_open(bars, side, event, before, bar)
     if opened.code != ALIVE:
         return opened
@@ -121,11 +124,17 @@ def settle(bars: Bars, side: int, event: Event, before: Life, bar: int, is_fines
         if is_both and not is_finest:
             return End(BOTH, stop, at, bar, before, False)
         return End(stop_code(event, life.hit), stop, at, bar, seen(life, stop), is_both)
-    life = reached(event, seen(life, worst), best, at)
-    if is_over(event, life.hit):
-        price = target(event, life.hit - 1)
-        return End(TARGET, price, at, bar, seen(life, price), False)
-    return End(ALIVE, best, at, bar, seen(life, best), False)
+    if event.even and worst <= event.entry:  # it may have ended there before it went further
+        best = min(best, target(event, life.hit))
+    after = reached(event, life, best, at)
+    if is_over(event, after.hit):
+        price = target(event, after.hit - 1)
+        return End(TARGET, price, at, bar, seen(seen(after, worst), price), False)
+    if worst <= guard(event, after.hit):
+        if not is_finest:
+            return End(BACK, event.entry, at, bar, before, False)
+        return End(EVEN, event.entry, at, bar, seen(after, best), True)
+    return End(ALIVE, best, at, bar, seen(seen(after, worst), best), False)
 
 
 def quiet(ranges: Numbers, levels: tuple[int, float, float], life: Life, first: int, end: int) -> tuple[int, Life]:

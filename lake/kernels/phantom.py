@@ -6,17 +6,19 @@ it ends at the last of them, at its stop, or at its timeout. All of it counts wh
 - A bar is a price at its open, then a range from low to high of which the order is not known, then a price at its
   close. A single price is a bar of which all of it is that price. What a bar's open settles comes before its range.
 - The stop is ``stop_loss``; when the first target is reached and there are more, it moves to the entry (``be_moved``).
-  Moved by a range it guards from the next bar on, moved by an open for the rest of that bar.
+  Moved by an open it guards the rest of that bar. A range that reaches the first target and the entry may have come
+  back to the entry after the target, or been there before: it ends at the entry, the target reached, ``ambiguous``.
 - An open is a price that there was: at or beyond the stop it ends it at the open, at or beyond the last target too.
   A range ends it at the level that it touches: at the stop, whatever else it touches (touching a target as well, it is
-  ``ambiguous``), else at the last target.
+  ``ambiguous``), else at the entry as above, else at the last target.
 - Bars that open before the signal, or before the end of the last bar looked at, change nothing.
 - The first bar that opens at or after ``timeout_at`` ends it at its open; one that closes at or after it and does
   nothing else at its close. Then the outcome is ``timeout``; else it is the sign of the result: win, loss, breakeven.
 - ``max_favorable`` and ``max_adverse`` are the best and worst price while it lived, from the entry on. Of a bar that
-  ends at the stop only the open counts as favourable, and nothing is worse than the exit; of one that ends at the last
-  target nothing is better than the exit. A risk once reached by the best price sets ``one_r_hit``, twice of it
-  ``two_r_hit``; the risk is the distance between the entry and the stop that was given with it.
+  ends at the stop only the open counts as favourable (and the target after which the stop moved within it), and nothing
+  is worse than the exit; of one that ends at the last target nothing is better than the exit. A risk once reached by
+  the best price sets ``one_r_hit``, twice of it ``two_r_hit``; the risk is the distance between the entry and the stop
+  that was given with it.
 - What a range did is dated by the bar's close, what an open did by its open.
 """
 
@@ -193,9 +195,16 @@ class _Life:
             self.see(guard)
             self.end(self._stop_reason(), guard, bar.close_time)
             return True
-        self.see(worst)
+        if target is not None and self.sign * worst <= self.entry:  # it may have ended there before it went further
+            best = min(best, target[1], key=lambda price: self.sign * price)
         last = self._reached(self.sign * best, bar.close_time)
         self.see(best if last is None else last[1])
+        moved = stop(self._now())
+        if last is None and moved is not None and self.sign * worst <= self.sign * moved:
+            self.made["ambiguous"] = True
+            last = self._stop_reason(), moved
+        else:
+            self.see(worst)
         if last is not None:
             self.end(*last, bar.close_time)
         return last is not None

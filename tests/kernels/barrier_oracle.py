@@ -6,6 +6,7 @@ of which open times are multiples.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 Candles = dict[int, tuple[float, float, float, float]]
@@ -69,6 +70,12 @@ class Life:
             return False
         return price >= left[0] if self.event.sign == 1 else price <= left[0]
 
+    def comes_back(self, good: float, bad: float) -> bool:
+        """Whether a range holds the first target and the entry, to which the stop moves when there are more targets."""
+        if self.hit or not self.event.break_even or len(set(self.event.targets)) < 2 or not self.reaches(good):
+            return False
+        return bad <= self.event.entry if self.event.sign == 1 else bad >= self.event.entry
+
     def give_up(self, price: float, at: int) -> None:
         self.seen.append(price)
         self.end = ("breakeven" if self.hit and self.event.break_even else "sl", price, at)
@@ -104,19 +111,18 @@ def candle(life: Life, levels: list[Level], time: int) -> Life:
     if life.end:
         return life
     good, bad = (high, low) if life.event.sign == 1 else (low, high)
-    if life.stopped_by(bad):
-        if life.reaches(good):
-            for number in range(1, len(levels)):
-                finer_step, finer = levels[number]
-                opens = list(range(time, time + step, finer_step))
-                if step % finer_step or any(each not in finer for each in opens):
-                    continue
-                tried = before.copy()
-                for each in opens:
-                    tried = candle(tried, levels[number:], each)
-                    if tried.end:
-                        return tried
-            life.ambiguous = True
+    is_stopped, comes_back = life.stopped_by(bad), life.comes_back(good, bad)
+    if (is_stopped and life.reaches(good)) or comes_back:
+        for tried in closer(before, levels, time):
+            if tried.end or (not is_stopped and tried.hit):
+                return tried
+        life.ambiguous = True
+    if comes_back and not is_stopped:
+        first = life.event.targets[0]
+        while life.reaches(first):
+            life.hit, life.tp1_at = life.hit + 1, time + step
+        life.seen.append(first)
+    if is_stopped or comes_back:
         life.give_up(life.stop(), time + step)  # type: ignore[arg-type]
         return life
     life.seen.append(bad)
@@ -126,6 +132,21 @@ def candle(life: Life, levels: list[Level], time: int) -> Life:
     if life.event.timeout is not None and time + step >= life.event.timeout:
         life.end = ("timeout", close, time + step)
     return life
+
+
+def closer(before: Life, levels: list[Level], time: int) -> Iterator[Life]:
+    """The life after a candle by the finer candles that cover it, coarsest first."""
+    step = levels[0][0]
+    for number in range(1, len(levels)):
+        finer_step, finer = levels[number]
+        opens = list(range(time, time + step, finer_step))
+        if step % finer_step or any(each not in finer for each in opens):
+            continue
+        tried = before.copy()
+        for each in opens:
+            if not tried.end:
+                tried = candle(tried, levels[number:], each)
+        yield tried
 
 
 def begin(life: Life, levels: list[Level], since: int, until: int) -> tuple[Life, bool]:

@@ -51,20 +51,20 @@ def lived(row: dict[str, Any], *bars: Bar) -> dict[str, Any]:
 
 
 def test_the_targets_are_reached_one_after_the_other_and_the_stop_moves_to_the_entry() -> None:
-    first = lived(phantom(), bar(0, 100, 102.5, 99, 102))
+    first = lived(phantom(), bar(-1, 100, 101, 99, 101), bar(0, 100, 101, 99, 101), bar(1, 101, 102.5, 100.5, 102))
     assert (first["tp1_hit"], first["be_moved"], first["status"]) == (True, True, "active")
-    assert (first["time_to_tp1_sec"], first["one_r_hit"], first["two_r_hit"]) == (60.0, True, False)
-    second = lived(first, bar(1, 102, 104, 101, 103))
+    assert (first["time_to_tp1_sec"], first["one_r_hit"], first["two_r_hit"]) == (120.0, True, False)
+    second = lived(first, bar(2, 102, 104, 101, 103))
     assert (second["tp2_hit"], second["two_r_hit"], second["status"]) == (True, True, "active")
-    third = lived(second, bar(2, 103, 107, 103, 106))
+    third = lived(second, bar(3, 103, 107, 103, 106))
     assert (third["outcome"], third["exit_reason"], third["exit_price"]) == ("win", "tp3", 106.0)
-    assert (third["realized_rr"], third["pnl_percent"], third["time_to_exit_sec"]) == (3.0, 6.0, 180.0)
+    assert (third["realized_rr"], third["pnl_percent"], third["time_to_exit_sec"]) == (3.0, 6.0, 240.0)
     assert (third["max_favorable"], third["max_adverse"]) == (106.0, 99.0)
     assert third["ambiguous"] is False
 
 
 def test_after_the_first_target_the_entry_is_where_it_ends() -> None:
-    end = lived(phantom("SHORT"), bar(0, 100, 101, 97.9, 98), bar(1, 98, 100.5, 97.5, 100))
+    end = lived(phantom("SHORT"), bar(0, 99, 99.5, 97.9, 98), bar(1, 98, 100.5, 97.5, 100))
     assert (end["outcome"], end["exit_reason"], end["exit_price"]) == ("breakeven", "breakeven", 100.0)
     assert (end["realized_rr"], end["tp1_hit"], end["tp2_hit"]) == (0.0, True, False)
 
@@ -73,6 +73,20 @@ def test_a_bar_that_touches_stop_and_target_is_a_loss_and_says_that_it_is_not_su
     end = lived(phantom(), bar(0, 100, 103, 97, 101))
     assert (end["outcome"], end["exit_price"], end["ambiguous"], end["tp1_hit"]) == ("loss", 98.0, True, False)
     assert (end["max_favorable"], end["max_adverse"], end["one_r_hit"]) == (100.0, 98.0, False)
+
+
+def test_a_bar_that_reaches_the_first_target_and_the_entry_ends_there_and_says_that_it_is_not_sure() -> None:
+    for side, unsure in (("LONG", bar(0, 101, 102.5, 99.5, 102)), ("SHORT", bar(0, 99, 100, 93, 94))):
+        end = lived(phantom(side), unsure)
+        assert (end["outcome"], end["exit_reason"], end["exit_price"]) == ("breakeven", "breakeven", 100.0)
+        assert (end["ambiguous"], end["tp1_hit"], end["tp2_hit"], end["be_moved"]) == (True, True, False, True)
+        assert (end["one_r_hit"], end["two_r_hit"], end["max_adverse"]) == (True, False, 100.0)
+        assert end["max_favorable"] == (102.0 if side == "LONG" else 98.0)
+        assert (end["time_to_tp1_sec"], end["time_to_exit_sec"]) == (60.0, 60.0)
+    sure = lived(phantom(), bar(0, 101, 102.5, 100.5, 102))
+    assert (sure["status"], sure["tp1_hit"], sure["ambiguous"]) == ("active", True, False)
+    alone = lived(phantom(tp2=None, tp3=None), bar(0, 101, 102.5, 99.5, 102))
+    assert (alone["outcome"], alone["ambiguous"], alone["max_adverse"]) == ("win", False, 99.5)
 
 
 def test_an_open_beyond_the_stop_is_where_it_ends() -> None:
@@ -86,7 +100,7 @@ def test_an_open_beyond_the_last_target_is_where_it_ends_and_a_range_fills_at_th
     assert (gap["outcome"], gap["exit_reason"], gap["exit_price"], gap["realized_rr"]) == ("win", "tp3", 93.0, 3.5)
     assert (gap["tp1_hit"], gap["tp2_hit"], gap["tp3_hit"], gap["be_moved"]) == (True, True, True, True)
     assert (gap["max_favorable"], gap["exit_time"], gap["time_to_tp1_sec"]) == (93.0, T0 + MINUTE, 60.0)
-    ranged = lived(phantom("SHORT"), bar(0, 100, 101, 93, 95))
+    ranged = lived(phantom("SHORT"), bar(0, 99, 99.5, 93, 95))
     assert (ranged["exit_price"], ranged["max_favorable"], ranged["exit_time"]) == (94.0, 94.0, T0 + MINUTE)
 
 

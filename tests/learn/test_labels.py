@@ -58,29 +58,29 @@ def label(bars: Any, finer: Any = None, *, costs: dict[str, Any] | None = None, 
 
 
 def test_targets_are_reached_one_after_the_other_and_the_last_one_ends_it() -> None:
-    got = label([(100, 102.5, 99, 102), (102, 104, 101, 103), (103, 107, 103, 106)])
+    got = label([(101, 102.5, 100.5, 102), (102, 104, 101, 103), (103, 107, 103, 106)])
     assert got == {
         "event_id": "e", "outcome": "win", "exit_reason": "tp3", "exit_price": 106.0, "exit_time": at(3),
         "pnl_percent": 6.0, "realized_rr": 3.0, "tp1_hit": True, "tp2_hit": True, "tp3_hit": True, "be_moved": True,
         "one_r_hit": True, "two_r_hit": True, "time_to_tp1_sec": 60.0, "time_to_exit_sec": 180.0,
-        "max_favorable": 106.0, "max_adverse": 99.0, "ambiguous": False, "mfe_r": 3.0, "mae_r": -0.5, "bars": 3,
+        "max_favorable": 106.0, "max_adverse": 100.0, "ambiguous": False, "mfe_r": 3.0, "mae_r": 0.0, "bars": 3,
     }  # fmt: skip
 
 
 def test_the_moved_stop_is_breakeven_unless_an_open_lies_beyond_it() -> None:
-    got = label([(100, 102.5, 99, 102), (102, 103, 99.5, 100)])
+    got = label([(101, 102.5, 100.5, 102), (102, 103, 99.5, 100)])
     assert (got["outcome"], got["exit_reason"], got["exit_price"], got["be_moved"]) == (
         "breakeven",
         "breakeven",
         100,
         True,
     )
-    gap = label([(100, 102.5, 99, 102), (99, 103, 98.5, 100)])
+    gap = label([(101, 102.5, 100.5, 102), (99, 103, 98.5, 100)])
     assert (gap["outcome"], gap["exit_reason"], gap["exit_price"]) == ("loss", "breakeven", 99.0)
 
 
 def test_break_even_is_a_rule_of_all_events_or_of_one() -> None:
-    bars = candles([(100, 102.5, 99, 102), (102, 103, 99.5, 100), (100, 100, 97, 98)])
+    bars = candles([(101, 102.5, 100.5, 102), (102, 103, 99.5, 100), (100, 100, 97, 98)])
     rows = pl.DataFrame([event(), event(event_id="f", break_even=False)], infer_schema_length=None)
     assert lake.label_events(bars, rows)["exit_reason"].to_list() == ["breakeven", "sl"]
     got = lake.label_events(bars, rows.drop("break_even"), break_even=False)
@@ -98,7 +98,7 @@ def test_a_candle_that_touches_both_is_a_loss_and_ambiguous_unless_finer_ones_te
     coarse = candles([(100, 107, 97, 105)], step=3)
     got = label(coarse)
     assert (got["outcome"], got["exit_price"], got["exit_time"], got["ambiguous"]) == ("loss", 98.0, at(3), True)
-    up = candles([(100, 107, 99, 106), (106, 106, 97, 97), (97, 105, 97, 105)])
+    up = candles([(101, 107, 100.5, 106), (106, 106, 97, 97), (97, 105, 97, 105)])
     got = label(coarse, up)
     assert (got["outcome"], got["exit_time"], got["ambiguous"], got["bars"]) == ("win", at(1), False, 1)
     down = candles([(100, 101, 97, 98), (98, 107, 98, 106), (106, 106, 105, 105)])
@@ -109,10 +109,27 @@ def test_a_candle_that_touches_both_is_a_loss_and_ambiguous_unless_finer_ones_te
     assert label(coarse, both).items() >= {"outcome": "loss", "ambiguous": True, "exit_time": at(1)}.items()
 
 
+def test_a_candle_that_reaches_the_first_target_and_the_entry_is_breakeven_and_ambiguous_unless_finer_ones_tell() -> (
+    None
+):
+    coarse = candles([(101, 103, 99, 102), (102, 107, 102, 106)], step=3)
+    got = label(coarse)
+    assert (got["outcome"], got["exit_price"], got["exit_time"], got["ambiguous"]) == ("breakeven", 100.0, at(3), True)
+    assert (got["tp1_hit"], got["tp2_hit"], got["be_moved"], got["one_r_hit"]) == (True, False, True, True)
+    low_first = candles([(101, 101, 99, 101), (101, 103, 101, 103), (103, 103, 101, 102)])
+    got = label(coarse, low_first)
+    assert (got["outcome"], got["exit_time"], got["ambiguous"], got["bars"]) == ("win", at(6), False, 2)
+    assert (got["time_to_tp1_sec"], got["max_adverse"]) == (120.0, 99.0)
+    high_first = candles([(101, 103, 101, 103), (103, 103, 99, 101), (101, 103, 101, 102)])
+    assert label(coarse, high_first).items() >= {"outcome": "breakeven", "exit_time": at(2), "ambiguous": False}.items()
+    assert label(coarse, low_first[:2])["ambiguous"] is True, "finer candles that miss a part of it tell nothing"
+    assert label(coarse, break_even=False)["outcome"] == "win"
+
+
 def test_the_next_finer_timeframe_is_asked_first_and_the_finest_where_that_does_not_tell() -> None:
     coarse = candles([(100, 107, 97, 105)], step=15)
     middle = candles([(100, 107, 97, 105), (105, 105, 105, 105), (105, 105, 105, 105)], step=5)
-    fine = candles([(100, 107, 99, 106), (106, 106, 97, 97), *[(105, 105, 105, 105)] * 13])
+    fine = candles([(101, 107, 100.5, 106), (106, 106, 97, 97), *[(105, 105, 105, 105)] * 13])
     assert label(coarse, [middle]).items() >= {"ambiguous": True, "exit_time": at(5)}.items()
     assert label(coarse, [fine, middle]).items() >= {"outcome": "win", "exit_time": at(1)}.items()
 
@@ -121,18 +138,18 @@ def test_a_start_inside_a_candle_never_uses_its_earlier_part() -> None:
     coarse = candles([(100, 120, 80, 100), (100, 101, 97, 98)], step=3)
     got = label(coarse, start_time=at(1.5))
     assert (got["exit_reason"], got["exit_time"], got["bars"]) == ("sl", at(6), 1)
-    fine = candles([(100, 120, 80, 100), (100, 120, 80, 100), (100, 106, 100, 105)])
+    fine = candles([(100, 120, 80, 100), (100, 120, 80, 100), (101, 106, 100.5, 105)])
     got = label(coarse, fine, start_time=at(1.5))
     assert (got["exit_reason"], got["exit_time"], got["time_to_exit_sec"], got["bars"]) == ("tp3", at(3), 90.0, 1)
     assert label(coarse, fine[:2], start_time=at(1.5))["exit_time"] == at(6)
 
 
 def test_a_missing_candle_before_the_end_is_unknown_and_no_number_is_told() -> None:
-    got = label({0: QUIET, 2: (100, 107, 100, 106)})
+    got = label({0: QUIET, 2: (101, 107, 100.5, 106)})
     assert (got["outcome"], got["exit_reason"]) == ("unknown", "gap")
     assert {got[name] for name in LABEL if name not in {"outcome", "exit_reason"}} == {None}
     assert label({3: QUIET, 4: QUIET})["outcome"] == "unknown"
-    assert label({0: (100, 107, 100, 106), 2: QUIET})["outcome"] == "win", (
+    assert label({0: (101, 107, 100.5, 106), 2: QUIET})["outcome"] == "win", (
         "what is missing after the end does not matter"
     )
 
@@ -150,7 +167,7 @@ def test_the_candle_that_contains_the_timeout_is_the_last_and_its_touches_count(
         >= {"outcome": "timeout", "exit_price": 100.5, "exit_time": at(3)}.items()
     )
     assert label(bars, timeout_at=at(3))["exit_time"] == at(3)
-    assert label([*bars[:2], (100, 107, 99, 105)], timeout_at=at(2.5))["outcome"] == "win"
+    assert label([*bars[:2], (101, 107, 100.5, 105)], timeout_at=at(2.5))["outcome"] == "win"
     early = label(bars, start_time=at(0.5), timeout_at=at(0.7))
     assert (early["outcome"], early["exit_time"], early["exit_price"]) == ("timeout", at(1), 100.0)
 
@@ -164,9 +181,9 @@ def test_costs_are_taken_off_the_result_and_an_exit_at_the_moved_stop_stays_brea
     assert (stop["max_adverse"], stop["mae_r"]) == (98.0, -1.0)
     short = label([(100, 103, 99, 102)], side="SHORT", stop_loss=102.0, tp1=90.0, tp2=None, tp3=None, costs=costs)
     assert short["exit_price"] == pytest.approx(102 * 1.01)
-    target = label([(100, 107, 99, 106)], costs=costs)
+    target = label([(101, 107, 100.5, 106)], costs=costs)
     assert (target["exit_price"], target["pnl_percent"]) == (106.0, pytest.approx(6 - 0.206))
-    even = label([(100, 102.5, 99, 102), (102, 103, 99, 100)], costs=costs)
+    even = label([(101, 102.5, 100.5, 102), (102, 103, 99, 100)], costs=costs)
     assert (even["outcome"], even["pnl_percent"] < 0) == ("breakeven", True)
     thin = label([(100, 100.1, 99, 100)], tp1=100.1, tp2=None, tp3=None, costs=costs)
     assert (thin["outcome"], thin["exit_reason"]) == ("loss", "tp1")
@@ -231,7 +248,7 @@ def test_no_events_give_no_rows_and_every_column() -> None:
 
 
 def test_events_keep_their_order_and_take_the_candles_of_their_symbol_and_venue() -> None:
-    up, down = [(100.0, 107.0, 100.0, 106.0)], [(100.0, 100.0, 97.0, 98.0)]
+    up, down = [(101.0, 107.0, 100.5, 106.0)], [(100.0, 100.0, 97.0, 98.0)]
     frame = pl.concat(
         [
             candles(up, venue="a"),
@@ -254,7 +271,7 @@ def test_events_keep_their_order_and_take_the_candles_of_their_symbol_and_venue(
 
 
 def test_candles_without_a_timeframe_are_as_long_as_their_least_spacing() -> None:
-    assert label(candles({0: QUIET, 5: (100, 107, 100, 106)}).drop("timeframe"))["exit_time"] == at(10)
+    assert label(candles({0: QUIET, 5: (101, 107, 100.5, 106)}).drop("timeframe"))["exit_time"] == at(10)
     with pytest.raises(UsageError, match="how long is a candle"):
         label(candles([QUIET]).drop("timeframe"))
 
@@ -278,7 +295,7 @@ def phantom(lk: lake.Lake, name: str = "p", **fields: Any) -> None:
 
 
 def test_active_phantoms_get_their_outcome_and_a_second_call_changes_nothing(lk: lake.Lake) -> None:
-    put(lk, [QUIET, (100, 107, 99, 106)])
+    put(lk, [QUIET, (101, 107, 100.5, 106)])
     phantom(lk)
     phantom(lk, "short", side="SHORT", stop_loss=200.0, tp1=50.0, tp2=None, tp3=None)
     told = lk.label(dry_run=True)
@@ -333,7 +350,7 @@ def test_finer_candles_of_the_lake_resolve_and_the_finest_that_tells_the_end_is_
 
 def test_a_gap_waits_for_its_candles_until_there_are_some_past_the_timeout(lk: lake.Lake) -> None:
     phantom(lk, timeout_at=at(10))
-    put(lk, {0: QUIET, 2: (100, 107, 99, 106)})
+    put(lk, {0: QUIET, 2: (101, 107, 100.5, 106)})
     assert (lk.label().labelled, lk.label().waiting) == (0, 1)
     assert lk.label(pl.DataFrame([event()]))["outcome"].to_list() == ["unknown"]
     put(lk, {20: QUIET})
@@ -351,12 +368,12 @@ def test_a_gap_waits_for_its_candles_until_there_are_some_past_the_timeout(lk: l
 def test_a_coarser_timeframe_tells_what_a_finer_one_does_not_hold(lk: lake.Lake) -> None:
     phantom(lk)
     put(lk, [QUIET])
-    put(lk, [(100, 101, 99, 100), (100, 107, 99, 106)], 5)
+    put(lk, [(100, 101, 99, 100), (101, 107, 100.5, 106)], 5)
     assert dict(lk.label().outcomes) == {"win": 1}
 
 
 def test_decisions_that_were_not_traded_get_what_would_have_come_of_them(lk: lake.Lake) -> None:
-    put(lk, [QUIET, (100, 107, 99, 106)])
+    put(lk, [QUIET, (101, 107, 100.5, 106)])
     said = {"symbol": "BTCUSDT", "entry_price": 100.0, "stop_loss": 98.0, "take_profit": 103.0, "analyzed_at": T0}
     for name, recommendation, traded in (
         ("a", "LONG", None),
@@ -377,7 +394,7 @@ def test_decisions_that_were_not_traded_get_what_would_have_come_of_them(lk: lak
 
 
 def test_decisions_that_a_trade_names_are_left_to_it_and_it_goes_before_candles(lk: lake.Lake) -> None:
-    put(lk, [QUIET, (100, 107, 99, 106)])
+    put(lk, [QUIET, (101, 107, 100.5, 106)])
     said = {"symbol": "BTCUSDT", "entry_price": 100.0, "stop_loss": 98.0, "take_profit": 103.0, "analyzed_at": T0}
     trade = {"symbol": "BTCUSDT", "side": "LONG", "quantity": 1.0, "entry_price": 100.0}
     for name in ("named", "cancelled", "late"):
@@ -400,7 +417,7 @@ def test_decisions_that_a_trade_names_are_left_to_it_and_it_goes_before_candles(
 
 
 def test_signals_that_no_phantom_follows_become_phantoms_once_their_end_is_known(lk: lake.Lake) -> None:
-    put(lk, [QUIET, (100, 107, 99, 106)])
+    put(lk, [QUIET, (101, 107, 100.5, 106)])
     row = {
         name: value
         for name, value in event(direction="LONG", signal_time=T0).items()
@@ -426,7 +443,7 @@ def test_predictions_are_resolved_as_ever(lk: lake.Lake) -> None:
 
 
 def test_rows_of_the_lake_that_cannot_be_followed_are_skipped_and_told(lk: lake.Lake) -> None:
-    put(lk, [(100, 107, 99, 106)])
+    put(lk, [(101, 107, 100.5, 106)])
     phantom(lk)
     lk.write(
         "phantoms",
@@ -449,7 +466,7 @@ def test_rows_of_the_lake_that_cannot_be_followed_are_skipped_and_told(lk: lake.
 def test_the_async_lake_labels_too(tmp_path: Path) -> None:
     async def work() -> Any:
         async with await lake.open_async(tmp_path / "lake") as alk:
-            put(alk.lake, [(100, 107, 99, 106)])
+            put(alk.lake, [(101, 107, 100.5, 106)])
             return await alk.label(pl.DataFrame([event()]), fees=0.001)
 
     assert asyncio.run(work())["outcome"].to_list() == ["win"]
@@ -457,7 +474,7 @@ def test_the_async_lake_labels_too(tmp_path: Path) -> None:
 
 def test_the_command_labels_and_tells_what_it_would_do(tmp_path: Path) -> None:
     with lake.open(tmp_path / "lake") as opened:
-        put(opened, [(100, 107, 99, 106)])
+        put(opened, [(101, 107, 100.5, 106)])
         phantom(opened)
 
     def run(*more: str) -> Any:
@@ -474,7 +491,7 @@ def test_the_command_labels_and_tells_what_it_would_do(tmp_path: Path) -> None:
 
 
 def test_the_job_labels(lk: lake.Lake) -> None:
-    put(lk, [(100, 107, 99, 106)])
+    put(lk, [(101, 107, 100.5, 106)])
     phantom(lk)
     done = job.work(lk)
     assert (done["phantoms"]["labelled"], done["decisions"]["labelled"]) == (1, 0)

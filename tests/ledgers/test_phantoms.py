@@ -108,7 +108,7 @@ def test_a_phantom_lives_from_its_signal_to_its_last_target(lk: lake.Lake) -> No
     row = lk.phantoms.get("p")
     assert row is not None
     assert (row["status"], row["timeout_at"], row["bot_id"]) == ("active", NOON + timedelta(hours=36), "tester")
-    assert lk.phantoms.update("BTCUSDT", candle(0, 100, 102.5, 99, 102)).updated == 1
+    assert lk.phantoms.update("BTCUSDT", candle(0, 101, 102.5, 100.5, 102)).updated == 1
     assert now(lk)["be_moved"] is True
     lk.phantoms.update("btc_usdt", 104.2, at=NOON + timedelta(minutes=2))
     row = lk.phantoms.get("p")
@@ -281,7 +281,7 @@ def test_an_update_that_is_rolled_back_did_not_happen(lk: lake.Lake) -> None:
     def fail() -> None:
         with lk.transaction():
             phantom(lk, "q")
-            lk.phantoms.update("BTCUSDT", candle(0, 100, 103, 99, 102))
+            lk.phantoms.update("BTCUSDT", candle(0, 101, 103, 100.5, 102))
             assert [row["be_moved"] for row in lk.phantoms.active()] == [True, True]
             lk.phantoms.update("BTCUSDT", candle(1, 102, 105, 101, 104))
             assert lk.phantoms.active() == []
@@ -290,7 +290,7 @@ def test_an_update_that_is_rolled_back_did_not_happen(lk: lake.Lake) -> None:
     with pytest.raises(InvalidRowError):
         fail()
     assert [(row["phantom_id"], row["be_moved"]) for row in lk.phantoms.active()] == [("p", False)]
-    assert lk.phantoms.update("BTCUSDT", candle(0, 100, 103, 99, 102)).updated == 1
+    assert lk.phantoms.update("BTCUSDT", candle(0, 101, 103, 100.5, 102)).updated == 1
 
 
 def test_two_bots_follow_their_own_phantoms_of_one_symbol(tmp_path: Path) -> None:
