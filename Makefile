@@ -1,7 +1,7 @@
 # Needs Python >= 3.11 and a network to fetch packages from; everything else is made in .venv.
 PYTHON ?= python3
 BIN := .venv/bin
-EXTRAS := dev,s3,ccxt,hdf5,learn,pandas
+EXTRAS := dev,s3,ccxt,hdf5,learn,pandas,stores
 STAMP := .venv/.made
 PYTEST_ARGS ?= -n auto --dist loadfile
 

@@ -27,6 +27,7 @@ LAYERS = {
     "lake.lake": 6,
     "lake.aio": 6,
     "lake.importers": 7,
+    "lake.exporters": 7,
     "lake.sources": 7,
     "lake.report": 7,
     "lake": 8,  # the front door: it only gathers public names
@@ -38,7 +39,9 @@ SOCIABLE = {0, 6}
 
 # technology -> the only places that import it
 BOXES = {
-    "sqlite3": ("lake.store.hot", "lake.sources.octobot"),
+    "sqlite3": ("lake.store.hot", "lake.sources.octobot", "lake.importers.reading.sqlite", "lake.exporters.sqlite"),
+    "adbc_driver_postgresql": ("lake.importers.reading.postgres", "lake.exporters.postgres"),
+    "redis": ("lake.importers.reading.redis",),
     "deltalake": ("lake.store",),
     "duckdb": ("lake.query",),
     "s3fs": ("lake.store.location",),

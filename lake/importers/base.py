@@ -1,0 +1,183 @@
+"""What an importer is: a kind of store, its tables, and what their rows become here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import polars as pl
+
+from lake.errors import SpecError, UsageError
+from lake.spec import registry, timeframes
+
+BATCH_ROWS = 10_000  # rows of a batch of records: each is looked up in the lake together
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the caller knows about a store and its rows do not say.
+
+    Attributes:
+        bot_id: the bot whose history it is.
+        venue: exchange.
+        symbol: of rows that name none.
+        quote: quote asset of symbols that are only a base: with ``USDT``, ``HIGH`` is ``HIGHUSDT``.
+        timeframe: of rows that name none.
+        tz: zone of times without one (``UTC``, ``Europe/Berlin``); the kind says which it takes else, or asks for one.
+        mode: ``live``, ``paper`` or ``backtest``, where the store does not say.
+        strategy: of rows that name none.
+        map_file: the TOML column map of a generic import.
+        allow_pickle: whether a pickled model may be loaded, which runs whatever code is in it.
+
+    >>> Options(mode="real")
+    Traceback (most recent call last):
+    lake.errors.UsageError: mode: unknown mode (got 'real'). One of live, paper, backtest.
+    """
+
+    bot_id: str = ""
+    venue: str = ""
+    symbol: str = ""
+    quote: str = ""
+    timeframe: str = ""
+    tz: str = ""
+    mode: str = ""
+    strategy: str = ""
+    map_file: Path | None = None
+    allow_pickle: bool = False
+
+    def __post_init__(self) -> None:
+        if self.mode not in {"", "live", "paper", "backtest"}:
+            raise UsageError("unknown mode", where="mode", value=self.mode, todo="One of live, paper, backtest.")
+        if self.timeframe:
+            timeframes.parse(self.timeframe)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How one of our columns is made of a row: the columns that it looks at, and what it makes of them.
+
+    ``read`` takes a row as it was found and the options; it returns None for what is not there, and raises
+    InvalidRowError for what cannot be understood.
+    """
+
+    names: tuple[str, ...]
+    read: Callable[[Row, Options], Any]
+
+
+@dataclass(frozen=True)
+class RowMap:
+    """What rows of a table become in one dataset.
+
+    Attributes:
+        dataset: its name.
+        columns: our column -> rule.
+        sums: our column -> the source's column; their totals before and after are compared.
+        when: which rows become one of this dataset; all, when left out.
+    """
+
+    dataset: str
+    columns: Mapping[str, Rule]
+    sums: Mapping[str, str] = field(default_factory=dict)
+    when: Callable[[Row], bool] | None = None
+
+    def __post_init__(self) -> None:
+        ds = registry.get(self.dataset)
+        for name in [*self.columns, *self.sums]:
+            if name not in ds.by_name:
+                raise SpecError("the map names a column that the dataset does not have", where=self.dataset, value=name)
+
+
+class Notes:
+    """What is to be told of a table besides its rows: that a file breaks off, that two totals disagree."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.failed = False
+
+    def tell(self, text: str, *, failed: bool = False) -> None:
+        """Add a sentence; ``failed`` when not everything could be read."""
+        self.failed |= failed
+        if text not in self.texts:
+            self.texts.append(text)
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A piece of a source that is no row: text that cannot be parsed, an entry of another shape."""
+
+    found: Any
+    reason: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of records in a store.
+
+    Attributes:
+        name: what the store calls it.
+        maps: what a row becomes; the first says what becomes of the row in the report.
+        rows: the rows from the beginning, at each call anew; told things of the table in the notes.
+        count: how many there are, for progress; None when that is not known beforehand.
+    """
+
+    name: str
+    maps: tuple[RowMap, ...]
+    rows: Callable[[Notes], Iterator[Row | Refused]]
+    count: int | None = None
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Candles of one file or query, ready for the lake.
+
+    Attributes:
+        good: rows in the columns of ``candles``.
+        refused: rows that do not fit: ``reason`` and ``row`` (the row as JSON text).
+        found: rows read: always ``good`` and ``refused`` together.
+    """
+
+    good: pl.DataFrame
+    refused: pl.DataFrame
+    found: int
+
+
+@dataclass(frozen=True)
+class CandleTable:
+    """One table of candles in a store; read as frames, since there are many.
+
+    Attributes:
+        name: what the store calls it.
+        frames: the candles from the beginning, at each call anew.
+        count: how many there are, for progress.
+    """
+
+    name: str
+    frames: Callable[[Notes], Iterator[Frames]]
+    count: int | None = None
+
+
+class Importer(Protocol):
+    """A kind of store. Importers are stateless."""
+
+    @property
+    def name(self) -> str:
+        """What ``lake import`` calls it."""
+
+    @property
+    def summary(self) -> str:
+        """One line: which store it reads."""
+
+    def tables(self, source: str, options: Options, /) -> Iterable[Table | CandleTable]:
+        """The tables that are in a store.
+
+        Args:
+            source: a path, or an address of a server.
+            options: what the store does not say.
+
+        Raises:
+            SourceError: there is no such store, or it is of another kind.
+            UsageError: an option that it needs is missing.
+        """

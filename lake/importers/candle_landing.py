@@ -1,0 +1,78 @@
+"""Candles of a store into the lake, frame by frame: as many as a bot has gathered in years, in bounded memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import orjson
+import polars as pl
+
+from lake.importers.base import Frames, Notes
+from lake.importers.refusals import Refusals
+from lake.importers.report import TableReport
+from lake.kernels import ohlcv
+
+_KEY = ["venue", "symbol", "timeframe", "open_time"]
+
+
+class CandleLanding:
+    """What becomes of the candles of one table.
+
+    Args:
+        lk: an open lake; None when there is none yet, in a plan.
+        refusals: keeps what does not fit.
+        write: False for a plan only.
+    """
+
+    def __init__(self, lk: Any, refusals: Refusals, *, write: bool) -> None:
+        self._lk, self._refusals, self._write = lk, refusals, write
+        self._counts: Counter[str] = Counter()
+        self._reasons: Counter[str] = Counter()
+
+    def take(self, frames: Frames) -> None:
+        """Land some candles; they are durable when this returns."""
+        self._counts["found"] += frames.found
+        wrong = ohlcv.violations(frames.good)
+        bad = frames.good.filter(wrong.is_not_null())
+        for row, reason in zip(bad.to_dicts(), wrong.drop_nulls().to_list(), strict=True):
+            self._refuse(row, reason)
+        for row in frames.refused.iter_rows(named=True):
+            self._refuse(orjson.loads(row["row"]), row["reason"])
+        good = frames.good.filter(wrong.is_null()) if bad.height else frames.good
+        counts = self._land(good) if self._write else self._planned(good)
+        self._counts.update(counts)
+
+    def _land(self, good: pl.DataFrame) -> dict[str, int]:
+        receipt = self._lk.candles.write_checked(good)
+        self._counts["refused"] += receipt.rejected
+        return {"inserted": receipt.inserted, "changed": receipt.updated, "unchanged": receipt.unchanged}
+
+    def _planned(self, good: pl.DataFrame) -> dict[str, int]:
+        """What a write would do, of a frame without repeated keys in the others."""
+        unique = good.unique(_KEY, keep="last")
+        repeated = good.height - unique.height
+        if self._lk is None or good.is_empty():
+            return {"inserted": unique.height, "unchanged": repeated}
+        symbols = unique["symbol"].unique().to_list()
+        span = [unique["open_time"].min(), unique["open_time"].max(), symbols]
+        sql = "SELECT * FROM candles WHERE open_time BETWEEN ? AND ? AND list_contains(?, symbol)"
+        there = self._lk.frame(sql, span).select([*_KEY, "open", "high", "low", "close", "volume"])
+        both = unique.join(there, on=_KEY, how="inner", suffix="_there")
+        same = both.filter([pl.col(n) == pl.col(f"{n}_there") for n in ("open", "high", "low", "close", "volume")])
+        changed = both.height - same.height
+        return {"inserted": unique.height - both.height, "changed": changed, "unchanged": same.height + repeated}
+
+    def _refuse(self, found: Any, reason: str) -> None:
+        self._counts["refused"] += 1
+        self._reasons[reason.split(",", maxsplit=1)[0]] += 1
+        if self._write:
+            self._refusals.add("candles", found, reason)
+
+    def report(self, table: str, notes: Notes) -> TableReport:
+        """What became of all candles so far."""
+        counts = self._counts
+        return TableReport(
+            table, "candles", counts["found"], counts["inserted"] + counts["changed"], counts["changed"],
+            counts["unchanged"], counts["refused"], dict(self._reasons), notes=tuple(notes.texts), failed=notes.failed,
+        )  # fmt: skip

@@ -1,0 +1,32 @@
+"""Executed trades, which one bot kept in JSON, PostgreSQL and Redis: one map, so that they merge by key."""
+
+from __future__ import annotations
+
+from lake.importers.base import RowMap
+from lake.importers.rules import constant, first_of, identity, moment, number, option, side, symbol, text
+
+_SYMBOL, _SIDE = symbol("symbol"), side("side")
+_OPENED, _CLOSED = moment("entry_time"), moment("exit_time")
+
+TRADES = RowMap(
+    "trades",
+    {
+        "trade_id": identity("trade", _SYMBOL, _SIDE, _OPENED, _CLOSED),
+        "symbol": _SYMBOL,
+        "side": _SIDE,
+        "status": constant("closed"),
+        "mode": option("mode", "live"),
+        "strategy": first_of(text("strategy_name"), option("strategy")),
+        "quantity": number("quantity"),
+        "leverage": number("leverage"),
+        "entry_price": number("entry_price"),
+        "exit_price": number("exit_price"),
+        "pnl": number("pnl_usd"),
+        "pnl_percent": number("pnl_percent"),
+        "exit_reason": text("exit_reason"),
+        "created_at": _OPENED,
+        "opened_at": _OPENED,
+        "closed_at": _CLOSED,
+    },
+    sums={"pnl": "pnl_usd", "quantity": "quantity"},
+)

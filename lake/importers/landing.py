@@ -1,0 +1,173 @@
+"""Batches of records into the lake: looked up, merged, written, read back, and every one accounted for."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lake.errors import InvalidRowError
+from lake.importers.base import Notes, Refused, Row
+from lake.importers.mapping import Canonical, Mapper, plain, refusal
+from lake.importers.merging import Merged, merged
+from lake.importers.refusals import Refusals
+from lake.importers.report import Difference, Sum, TableReport
+from lake.spec.decode import frame_to_rows, rows_to_frame
+
+_KEPT_DIFFERENCES = 1_000  # of a table, in the report; the others are counted
+Key = tuple[Any, ...]
+
+
+@dataclass(slots=True)
+class _Total:
+    """Parts of one column's sum; each is a list of partial sums, so that nothing small is lost beside the large."""
+
+    found: list[float] = field(default_factory=list)
+    refused: list[float] = field(default_factory=list)
+    repeated: list[float] = field(default_factory=list)
+    differing: list[float] = field(default_factory=list)
+    in_lake: list[float] = field(default_factory=list)
+    told: set[Key] = field(default_factory=set)  # keys of rows for which the source has a value
+
+    def sum(self, column: str, *, read_back: bool) -> Sum:
+        """The totals so far."""
+        parts = (self.found, self.refused, self.repeated, self.differing)
+        found, refused, repeated, differing = map(math.fsum, parts)
+        return Sum(column, found, refused, repeated, differing, math.fsum(self.in_lake) if read_back else None)
+
+
+class RecordLanding:
+    """What becomes of the rows of one table in one dataset.
+
+    Args:
+        lk: an open lake; None, or with ``write`` False, nothing is written.
+        mapper: makes the rows.
+        refusals: keeps what does not fit.
+        write: False for a plan only.
+    """
+
+    def __init__(self, lk: Any, mapper: Mapper, refusals: Refusals, *, write: bool) -> None:
+        self._lk, self._mapper, self._refusals, self._write = lk, mapper, refusals, write
+        self._counts: Counter[str] = Counter()
+        self._reasons: Counter[str] = Counter()
+        self._differences: list[Difference] = []
+        self._differing = 0
+        self._planned: dict[Key, Canonical] = {}  # in a plan: what would be in the lake by now
+        self._totals = {column: _Total() for column in mapper.map.sums}
+
+    def take(self, rows: Iterable[Row | Refused]) -> None:
+        """Land one batch; it is durable when this returns."""
+        made = self._mapped(rows)
+        current = self._there([row for _, row in made])
+        before = {column: self._sum(column, current) for column in self._totals}
+        changed = {}
+        for found, row in made:
+            key = self._mapper.key(row)
+            fate = self._fate(key, found, row, current)
+            self._counts[fate] += 1
+            if fate in {"inserted", "changed"}:
+                changed[key] = current[key]
+        if self._write:
+            self._land(list(changed.values()))
+            there = self._there([row for _, row in made]) if self._totals else {}
+            for column, total in self._totals.items():
+                total.in_lake += [self._sum(column, there), -before[column]]
+        else:
+            self._planned.update(changed)
+
+    def _sum(self, column: str, rows: Mapping[Key, Canonical]) -> float:
+        """Of the rows for which this source has told a value so far."""
+        told = self._totals[column].told
+        return math.fsum(float(row.get(column) or 0.0) for key, row in rows.items() if key in told)
+
+    def _mapped(self, rows: Iterable[Row | Refused]) -> list[tuple[Row, Canonical]]:
+        made = []
+        for row in rows:
+            if isinstance(row, Refused):
+                self._counts["found"] += 1
+                self._refuse(row.found, row.reason)
+                continue
+            if not self._mapper.takes(row):
+                continue
+            self._counts["found"] += 1
+            self._add("found", row)
+            try:
+                made.append((row, self._mapper(row)))
+            except InvalidRowError as error:
+                self._add("refused", row)
+                self._refuse(plain(row), refusal(error), str(error))
+        return made
+
+    def _fate(self, key: Key, found: Row, row: Canonical, current: dict[Key, Canonical]) -> str:
+        """What becomes of a row; ``current`` is brought up to date."""
+        known = current.get(key)
+        both = Merged(row) if known is None else merged(self._mapper.dataset, known, row, self._mapper.label)
+        current[key] = both.row
+        self._tell_sums(key, found, known or {}, both.row)
+        if known is None:
+            return "inserted"
+        for column in both.kept:
+            self._note_difference(key, column, known[column], row[column])
+        return "unchanged" if both.row == known else "changed"
+
+    def _tell_sums(self, key: Key, found: Row, known: Canonical, now: Canonical) -> None:
+        for column, total in self._totals.items():
+            value = self._mapper.source_value(column, found)
+            if value is None:
+                continue
+            held = float(now.get(column) or 0.0)
+            if key in total.told:
+                total.repeated.append(value - (held - float(known.get(column) or 0.0)))
+            else:
+                total.differing.append(value - held)
+                total.told.add(key)
+
+    def _note_difference(self, key: Key, column: str, kept: Any, found: Any) -> None:
+        self._differing += 1
+        if len(self._differences) < _KEPT_DIFFERENCES:
+            name = ", ".join(map(str, key))
+            self._differences.append(Difference(self._mapper.map.dataset, name, column, kept, found))
+
+    def _add(self, part: str, row: Row) -> None:
+        for column, total in self._totals.items():
+            value = self._mapper.source_value(column, row)
+            if value is not None:
+                getattr(total, part).append(value)
+
+    def _refuse(self, found: Any, reason: str, said: str = "") -> None:
+        self._counts["refused"] += 1
+        self._reasons[reason] += 1
+        if self._write:
+            self._refusals.add(self._mapper.map.dataset, found, said or reason)
+
+    def _there(self, rows: Sequence[Canonical]) -> dict[Key, Canonical]:
+        """The lake's rows of the keys of those."""
+        ds, key = self._mapper.dataset, self._mapper.key
+        there = {key(row): self._planned[key(row)] for row in rows if key(row) in self._planned}
+        wanted = [row for row in rows if key(row) not in there]
+        if self._lk is None or not wanted:
+            return there
+        asked = rows_to_frame(ds, wanted).select(ds.key).unique()
+        frame = self._lk.read(ds.name, {name: asked[name].unique().to_list() for name in ds.key})
+        held = frame.select(list(ds.by_name)).join(asked, on=list(ds.key), how="semi")
+        return there | {key(row): row for row in frame_to_rows(ds, held)}
+
+    def _land(self, rows: list[Canonical]) -> None:
+        if not rows:
+            return
+        ds = self._mapper.dataset
+        receipt = self._lk.write(ds.name, rows_to_frame(ds, rows).drop("period", strict=False))
+        if receipt.rejected:  # each was checked alone before, so this is a fault of ours
+            raise InvalidRowError(receipt.rejections[0].reason, where=ds.name)
+
+    def report(self, table: str, notes: Notes) -> TableReport:
+        """What became of all rows so far."""
+        counts, ds = self._counts, self._mapper.map.dataset
+        sums = tuple(t.sum(f"{ds}.{column}", read_back=self._write) for column, t in self._totals.items())
+        return TableReport(
+            table, ds, counts["found"], counts["inserted"] + counts["changed"], counts["changed"],
+            counts["unchanged"], counts["refused"], dict(self._reasons), tuple(self._differences), self._differing,
+            sums, tuple(notes.texts), notes.failed,
+        )  # fmt: skip

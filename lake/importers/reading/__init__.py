@@ -1,0 +1,1 @@
+"""How stores are opened and read: read-only, batch by batch, in bounded memory."""

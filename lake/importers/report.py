@@ -1,0 +1,185 @@
+"""What an import found, and what became of it: found = landed + unchanged + refused, and sums before and after."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+_SAMPLES = 20  # differences that the text names; the JSON has all that are kept
+_CENT = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Two sources that tell the same story in different words; what was there first is kept.
+
+    Attributes:
+        dataset, key, column: which value.
+        kept: what the lake holds.
+        found: what this source says.
+    """
+
+    dataset: str
+    key: str
+    column: str
+    kept: Any
+    found: Any
+
+    def text(self) -> str:
+        """One line."""
+        return f"{self.dataset} {self.key} {self.column}: kept {self.kept!r}, this source says {self.found!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """A column's total before and after.
+
+    Attributes:
+        column: dataset and column.
+        found: total over all rows of the source.
+        refused: of rows that were refused.
+        repeated: of rows that say again what another row of the source says.
+        differing: of values that the lake keeps otherwise: this source's less the lake's.
+        in_lake: total over the lake's rows that came of them, read back; None in a dry run.
+    """
+
+    column: str
+    found: float
+    refused: float
+    repeated: float
+    differing: float
+    in_lake: float | None
+
+    @property
+    def expected(self) -> float:
+        """What the lake should hold."""
+        return self.found - self.refused - self.repeated - self.differing
+
+    @property
+    def equal(self) -> bool:
+        """Whether it holds that, to the cent, or to the last bits of a large total."""
+        if self.in_lake is None:
+            return True
+        return abs(self.expected - self.in_lake) <= max(_CENT, 1e-12 * abs(self.found))
+
+
+@dataclass(frozen=True, slots=True)
+class TableReport:
+    """One table.
+
+    Attributes:
+        table: what the source calls it.
+        dataset: where its rows went.
+        found: rows read.
+        landed: rows that made a row of the lake, or changed one; in a dry run, that would.
+        changed: those of them that changed one.
+        unchanged: rows that the lake, or an earlier row of the source, holds already.
+        refused: rows that do not fit, kept in quarantine with their reasons.
+        reasons: reason -> rows.
+        differences: what the lake has from another source, and this one tells otherwise (the first of them).
+        differences_found: how many there are.
+        sums: totals before and after.
+        notes: what else is to be known.
+        failed: whether not all of it could be read.
+    """
+
+    table: str
+    dataset: str
+    found: int = 0
+    landed: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    refused: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    differences: Sequence[Difference] = ()
+    differences_found: int = 0
+    sums: Sequence[Sum] = ()
+    notes: Sequence[str] = ()
+    failed: bool = False
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every row is accounted for, and every sum is equal."""
+        return self.found == self.landed + self.unchanged + self.refused and all(s.equal for s in self.sums)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """All tables of one import."""
+
+    kind: str
+    source: str
+    dry_run: bool
+    tables: tuple[TableReport, ...]
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """Sums over the tables."""
+        names = ("found", "landed", "changed", "unchanged", "refused", "differences_found")
+        return {name: sum(getattr(table, name) for table in self.tables) for name in names}
+
+    @property
+    def balanced(self) -> bool:
+        """Whether everything is accounted for."""
+        return all(table.balanced for table in self.tables)
+
+    @property
+    def failed(self) -> bool:
+        """Whether something could not be read to its end."""
+        return any(table.failed for table in self.tables)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        tables = [
+            {
+                **asdict(table),
+                "balanced": table.balanced,
+                "sums": [{**asdict(s), "expected": s.expected, "equal": s.equal} for s in table.sums],
+            }
+            for table in self.tables
+        ]
+        told = {"kind": self.kind, "source": self.source, "dry_run": self.dry_run, "balanced": self.balanced}
+        return {**told, "failed": self.failed, "totals": self.totals, "tables": tables}
+
+    def text(self) -> str:
+        """For people.
+
+        >>> print(ImportReport("journal", "j.json", False, (TableReport("trades", "trades", 3, 1, 0, 1, 1),)).text())
+        journal j.json: 3 rows found = 1 landed (0 of them changed) + 1 unchanged + 1 refused
+          trades -> trades: 3 found, 1 landed, 1 unchanged, 1 refused
+        """
+        totals = self.totals
+        what = "would land" if self.dry_run else "landed"
+        landed = f"{totals['landed']:,} {what} ({totals['changed']:,} of them changed)"
+        rest = f"{totals['unchanged']:,} unchanged + {totals['refused']:,} refused"
+        lines = [f"{self.kind} {self.source}: {totals['found']:,} rows found = {landed} + {rest}"]
+        for table in self.tables:
+            lines += _lines(table)
+        if not self.balanced:
+            lines.append("It does not balance: see the sums and counts above.")
+        return "\n".join(lines)
+
+
+def _lines(table: TableReport) -> Iterable[str]:
+    counts = [f"{getattr(table, n):,} {n}" for n in ("found", "landed", "unchanged", "refused") if getattr(table, n)]
+    yield f"  {table.table} -> {table.dataset}: {', '.join(counts) or 'empty'}"
+    for total in table.sums:
+        yield f"    {_sum_line(total)}"
+    for reason, count in Counter(table.reasons).most_common():
+        yield f"    refused {count:,} x {reason}"
+    for difference in table.differences[:_SAMPLES]:
+        yield f"    differs: {difference.text()}"
+    if table.differences_found > _SAMPLES:
+        yield f"    ... {table.differences_found:,} differences in all"
+    for note in table.notes:
+        yield f"    note: {note}"
+
+
+def _sum_line(total: Sum) -> str:
+    parts = [f"{total.found:,.2f} found"]
+    parts += [f"{getattr(total, n):,.2f} {n}" for n in ("refused", "repeated", "differing") if getattr(total, n)]
+    if total.in_lake is not None:
+        parts.append(f"{total.in_lake:,.2f} in the lake, {'equal' if total.equal else 'NOT EQUAL'}")
+    return f"sum of {total.column}: {', '.join(parts)}"

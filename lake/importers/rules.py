@@ -1,0 +1,280 @@
+"""Rules by which columns of other stores are understood: times, sides, percentages, symbols, documents, ids.
+
+Each takes the names under which a store has the value; the first that a row has, and that is not empty, counts. What
+was found stays beside the row, in ``extra``, so nothing that a rule changes is lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import orjson
+
+from lake.errors import InvalidRowError, InvalidTimeError, UsageError
+from lake.importers.base import Options, Row, Rule
+from lake.spec.symbols import QUOTES, canonical, split
+from lake.spec.times import from_micros, to_micros
+
+_SIDES = {
+    "LONG": "LONG", "BUY": "LONG", "BULLISH": "LONG", "UP": "LONG", "1": "LONG",
+    "SHORT": "SHORT", "SELL": "SHORT", "BEARISH": "SHORT", "DOWN": "SHORT", "-1": "SHORT",
+}  # fmt: skip
+_YES = {"1": True, "true": True, "yes": True, "t": True, "0": False, "false": False, "no": False, "f": False}
+_ID_CHARACTERS = 24
+
+
+def found(row: Row, names: tuple[str, ...]) -> tuple[str, Any]:
+    """The first of the names that the row has a value under, and the value; ``None`` and NaN are none."""
+    for name in names:
+        value = row.get(name)
+        if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+            continue
+        return name, value
+    return names[0] if names else "", None
+
+
+def _rule(names: tuple[str, ...], read: Callable[[str, Any], Any]) -> Rule:
+    def reading(row: Row, _options: Options) -> Any:
+        name, value = found(row, names)
+        return None if value is None else read(name, value)
+
+    return Rule(names, reading)
+
+
+def constant(value: Any) -> Rule:
+    """The same in every row."""
+    return Rule((), lambda _row, _options: value)
+
+
+def option(name: str, otherwise: Any = None) -> Rule:
+    """What the caller said, or else the value given."""
+    return Rule((), lambda _row, options: getattr(options, name) or otherwise)
+
+
+def text(*names: str) -> Rule:
+    """A text; numbers are written out."""
+    return _rule(names, lambda _name, value: value if isinstance(value, str) else str(value))
+
+
+def number(*names: str, scale: float = 1.0) -> Rule:
+    """A number, also as text or Decimal, times ``scale``."""
+
+    def read(name: str, value: Any) -> float:
+        given = as_number(name, value)
+        return given if scale == 1.0 else given * scale
+
+    return _rule(names, read)
+
+
+def as_number(name: str, value: Any) -> float:
+    """A finite number.
+
+    Raises:
+        InvalidRowError: it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal, str)):
+        raise InvalidRowError("not a number", where=name, value=value)
+    try:
+        done = float(value)
+    except ValueError:
+        raise InvalidRowError("not a number", where=name, value=value) from None
+    if not math.isfinite(done):
+        raise InvalidRowError("not a finite number", where=name, value=value)
+    return done
+
+
+def fraction(*names: str) -> Rule:
+    """A share as a number from 0 to 1, which is stored in percent (75.5 is 0.755)."""
+    return number(*names, scale=0.01)
+
+
+def percent(*names: str) -> Rule:
+    """A share in percent, which is stored as a fraction (0.02 is 2)."""
+    return number(*names, scale=100.0)
+
+
+def whole(*names: str) -> Rule:
+    """A whole number; 3.0 is one, 3.5 is refused."""
+
+    def read(name: str, value: Any) -> int:
+        given = as_number(name, value)
+        if given != int(given):
+            raise InvalidRowError("not a whole number", where=name, value=value)
+        return int(given)
+
+    return _rule(names, read)
+
+
+def flag(*names: str) -> Rule:
+    """Yes or no, also as 1 and 0 or as text."""
+
+    def read(name: str, value: Any) -> bool:
+        done = _YES.get(str(value).strip().lower())
+        if done is None and isinstance(value, float) and value in {0.0, 1.0}:
+            done = bool(value)
+        if done is None:
+            raise InvalidRowError("neither yes nor no", where=name, value=value)
+        return done
+
+    return _rule(names, read)
+
+
+def side(*names: str) -> Rule:
+    """LONG or SHORT, of long, short, buy, sell, 1, -1 in any case."""
+    return one_of(_SIDES, *names)
+
+
+def one_of(known: Mapping[str, Any], *names: str) -> Rule:
+    """One of our words, by a table of theirs (upper case) -> ours; a word that maps to None is nothing."""
+
+    def read(name: str, value: Any) -> Any:
+        word = str(value).strip().upper()
+        if word not in known:
+            raise InvalidRowError("unknown word", where=name, value=value, todo=f"Known are {', '.join(known)}.")
+        return known[word]
+
+    return _rule(names, read)
+
+
+def symbol(*names: str) -> Rule:
+    """A symbol in our spelling; of a base alone, with the quote that the caller gave."""
+
+    def read(row: Row, options: Options) -> Any:
+        name, value = found(row, names)
+        if value is None:
+            value = options.symbol
+        if not value:
+            raise InvalidRowError("no symbol", where=name, todo="Give --symbol.")
+        done = canonical(str(value))
+        is_base = done.isalnum() and not split(done)[1]
+        if options.quote and (is_base or done in QUOTES):
+            done = canonical(f"{done}/{options.quote}")
+        return done
+
+    return Rule(names, read)
+
+
+def moment(*names: str, unit: str | None = None, zone: str | None = "UTC") -> Rule:
+    """A time: epoch numbers, ISO text, datetimes. One without a zone is in the caller's, else in ``zone``.
+
+    Args:
+        names: of the column.
+        unit: of numbers: s, ms, us, ns; by magnitude when left out.
+        zone: of times without one, when the caller gives none; None when the caller must say.
+    """
+
+    def read(row: Row, options: Options) -> Any:
+        name, value = found(row, names)
+        return None if value is None else as_moment(name, value, unit=unit, zone=options.tz or zone)
+
+    return Rule(names, read)
+
+
+def as_moment(name: str, value: Any, *, unit: str | None = None, zone: str | None = "UTC") -> datetime:
+    """An aware time in UTC.
+
+    Raises:
+        InvalidRowError: it is none.
+        UsageError: it has no zone, and none was given.
+    """
+    try:
+        naive = _naive(value)
+        if naive is None:
+            return from_micros(to_micros(_cut_nanoseconds(value), unit=unit, where=name))
+    except InvalidTimeError as error:
+        raise InvalidRowError(error.what, where=name, value=value) from error
+    if zone is None:
+        raise UsageError("times without a zone", where=name, value=value, todo="Say which with --tz.")
+    return naive.replace(tzinfo=_zone(zone)).astimezone(UTC)
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise UsageError("unknown time zone", where="tz", value=name, todo="For example Europe/Berlin.") from error
+
+
+def _naive(value: Any) -> datetime | None:
+    """The time, when it is one without a zone."""
+    if isinstance(value, datetime):
+        return value if value.tzinfo is None else None
+    if not isinstance(value, str):
+        return None
+    try:
+        done = datetime.fromisoformat(_cut_nanoseconds(value.strip()))
+    except ValueError:
+        return None
+    return done if done.tzinfo is None else None
+
+
+def _cut_nanoseconds(value: Any) -> Any:
+    """ISO text with at most six digits behind the second."""
+    if not isinstance(value, str) or "." not in value:
+        return value
+    head, _, tail = value.partition(".")
+    digits = len(tail) - len(tail.lstrip("0123456789"))
+    return f"{head}.{tail[:digits][:6].ljust(6, '0')}{tail[digits:]}" if digits else value
+
+
+def document(*names: str) -> Rule:
+    """A JSON document: an object, a list, or text that holds one; other text is kept as a JSON string."""
+
+    def read(_name: str, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return orjson.loads(value)
+        except ValueError:
+            return value
+
+    return _rule(names, read)
+
+
+def gathered(*names: str) -> Rule:
+    """One document of several columns: name -> value, without those that are not there."""
+
+    def read(row: Row, _options: Options) -> Any:
+        kept = {name: row[name] for name in names if found(row, (name,))[1] is not None}
+        return kept or None
+
+    return Rule(names, read)
+
+
+def identity(prefix: str, *rules: Rule) -> Rule:
+    """An id made of what tells rows apart, the same whenever and wherever they are imported from.
+
+    The values are those that the rules make, so that two stores that spell the same facts differently agree.
+    """
+
+    def read(row: Row, options: Options) -> str:
+        parts = [options.bot_id, *(_spelled(rule.read(row, options)) for rule in rules)]
+        digest = hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
+        return f"{prefix}-{digest[:_ID_CHARACTERS]}"
+
+    return Rule(tuple(name for rule in rules for name in rule.names), read)
+
+
+def _spelled(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.replace(microsecond=value.microsecond // 1000 * 1000).isoformat()
+    return f"{value:.10g}" if isinstance(value, float) else "" if value is None else str(value)
+
+
+def first_of(*rules: Rule) -> Rule:
+    """What the first of several rules makes that makes anything."""
+
+    def read(row: Row, options: Options) -> Any:
+        for rule in rules:
+            value = rule.read(row, options)
+            if value is not None:
+                return value
+        return None
+
+    return Rule(tuple(name for rule in rules for name in rule.names), read)

@@ -1,0 +1,109 @@
+"""One import from end to end: planned, or done table by table and batch by batch.
+
+What has landed is durable batch by batch. An import that was cut off is run again: what is there counts as unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from lake.importers.addresses import shown
+from lake.importers.base import BATCH_ROWS, CandleTable, Notes, Options, Refused, Row, Table
+from lake.importers.candle_landing import CandleLanding
+from lake.importers.landing import RecordLanding
+from lake.importers.mapping import Mapper
+from lake.importers.refusals import Refusals
+from lake.importers.registry import by_name
+from lake.importers.report import ImportReport, TableReport
+
+_NOTHING = "no dataset takes such a row"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an import is: for a progress bar."""
+
+    table: str
+    rows: int
+    count: int | None
+
+
+def import_from(
+    lk: Any,
+    kind: str,
+    source: str,
+    options: Options | None = None,
+    *,
+    dry_run: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> ImportReport:
+    """Move what a store holds into a lake, or tell what that would do.
+
+    Args:
+        lk: an open lake; None is an empty one, in a dry run.
+        kind: of the store, see :func:`lake.importers.registry.kinds`.
+        source: a path, or an address such as ``postgresql://...`` or ``redis://...``.
+        options: what the store does not say.
+        dry_run: only tell.
+        progress: called after every batch.
+
+    Raises:
+        UsageError: an unknown kind, or an option that it needs is missing.
+        SourceError: there is no such store, or it is of another kind.
+    """
+    importer = by_name(kind)
+    run = _Run(lk, kind, options or Options(), Refusals(lk, f"{kind} {shown(source)}"), not dry_run, progress)
+    reports: list[TableReport] = []
+    for table in importer.tables(source, run.options):
+        reports += run.candles(table) if isinstance(table, CandleTable) else run.records(table)
+        run.refusals.flush()
+    return ImportReport(kind, shown(source), dry_run, tuple(reports))
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What all tables of one import have in common."""
+
+    lk: Any
+    kind: str
+    options: Options
+    refusals: Refusals
+    write: bool
+    progress: Callable[[Progress], None] | None
+
+    def candles(self, table: CandleTable) -> list[TableReport]:
+        """Land a table of candles."""
+        notes, done = Notes(), 0
+        landing = CandleLanding(self.lk, self.refusals, write=self.write)
+        for frames in table.frames(notes):
+            landing.take(frames)
+            done += frames.found
+            self._tell(table, done)
+        return [landing.report(table.name, notes)]
+
+    def records(self, table: Table) -> list[TableReport]:
+        """Land a table of records: a report for each dataset that its rows go to."""
+        notes, done = Notes(), 0
+        mappers = [Mapper(m, self.options, f"{self.kind}:{table.name}") for m in table.maps]
+        landings = [RecordLanding(self.lk, m, self.refusals, write=self.write) for m in mappers]
+        for rows in _batches(table.rows(notes)):
+            proper = [row for row in rows if not isinstance(row, Refused)]
+            strays = [row for row in proper if not any(mapper.takes(row) for mapper in mappers)]
+            landings[0].take([r for r in rows if isinstance(r, Refused)] + [Refused(r, _NOTHING) for r in strays])
+            for landing in landings:
+                landing.take(proper)
+            done += len(rows)
+            self._tell(table, done)
+        return [landing.report(table.name, notes if n == 0 else Notes()) for n, landing in enumerate(landings)]
+
+    def _tell(self, table: Table | CandleTable, rows: int) -> None:
+        if self.progress is not None:
+            self.progress(Progress(table.name, rows, table.count))
+
+
+def _batches(rows: Iterator[Row | Refused]) -> Iterator[list[Row | Refused]]:
+    while batch := list(islice(rows, BATCH_ROWS)):
+        yield batch
