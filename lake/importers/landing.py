@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from lake.importers.mapping import Canonical, Mapper, plain, refusal
 from lake.importers.merging import Merged, merged
 from lake.importers.refusals import Refusals
 from lake.importers.report import Difference, Sum, TableReport
+from lake.ledgers.changes import change_many
 from lake.spec.decode import frame_to_rows, rows_to_frame
 
 _KEPT_DIFFERENCES = 1_000  # of a table, in the report; the others are counted
@@ -62,15 +63,21 @@ class RecordLanding:
         made = self._mapped(rows)
         current = self._there([row for _, row in made])
         before = {column: self._sum(column, current) for column in self._totals}
-        changed = {}
+        stories: dict[Key, list[Canonical]] = {}
+        fresh, changed = (
+            dict.fromkeys(self._mapper.key(row) for _, row in made if self._mapper.key(row) not in current),
+            {},
+        )
         for found, row in made:
             key = self._mapper.key(row)
             fate = self._fate(key, found, row, current)
             self._counts[fate] += 1
+            stories.setdefault(key, []).append(row)
             if fate in {"inserted", "changed"}:
                 changed[key] = current[key]
         if self._write:
-            self._land(list(changed.values()))
+            self._land([row for key, row in changed.items() if key in fresh])
+            self._fold({key: stories[key] for key in changed if key not in fresh})
             there = self._there([row for _, row in made]) if self._totals else {}
             for column, total in self._totals.items():
                 total.in_lake += [self._sum(column, there), -before[column]]
@@ -161,6 +168,22 @@ class RecordLanding:
         receipt = self._lk.write(ds.name, rows_to_frame(ds, rows).drop("period", strict=False))
         if receipt.rejected:  # each was checked alone before, so this is a fault of ours
             raise InvalidRowError(receipt.rejections[0].reason, where=ds.name)
+
+    def _fold(self, stories: Mapping[Key, list[Canonical]]) -> None:
+        """Merge with rows that are there, as they are at that moment: a bot may be changing them."""
+        if stories:
+            folds = {key: self._folding(rows) for key, rows in stories.items()}
+            change_many(self._lk.writer, self._mapper.map.dataset, folds)
+
+    def _folding(self, stories: Sequence[Canonical]) -> Callable[[Row | None], dict[str, Any] | None]:
+        def fold(there: Row | None) -> dict[str, Any] | None:
+            row = None if there is None else dict(there)
+            for story in stories:
+                row = story if row is None else merged(self._mapper.dataset, row, story, self._mapper.label).row
+            changes = {name: value for name, value in (row or {}).items() if there is None or there.get(name) != value}
+            return changes or None
+
+        return fold
 
     def report(self, table: str, notes: Notes) -> TableReport:
         """What became of all rows so far."""

@@ -14,9 +14,7 @@ Made = tuple[Row | None, Row | None]
 
 
 def change_many(writer: Writer, name: str, folds: Mapping[Key, Fold]) -> list[Made]:
-    """:meth:`Writer.change` of many rows; all of them land, or none.
-
-    Rows must be known to this process (open ones are) or be new.
+    """:meth:`Writer.change` of many rows; all of them land, or none. Settled rows are looked up together.
 
     Args:
         writer: lands them.
@@ -29,16 +27,20 @@ def change_many(writer: Writer, name: str, folds: Mapping[Key, Fold]) -> list[Ma
     ds = registry.get(name)
     transaction = writer.open_transaction()
     if transaction is not None:
-        return [transaction.change(ds, key, fold, None) for key, fold in folds.items()]
+        writer.look(ds)
+        stored = writer.settled(ds, folds)
+        return [transaction.change(ds, key, fold, stored.get(key)) for key, fold in folds.items()]
     current = writer.hot().current
     made: list[Made] = []
 
     def plan() -> list[Entry]:
-        made[:] = [(row := current.get(ds, key), folded(ds, row, fold)) for key, fold in folds.items()]
+        rows_before = ((key, current.get(ds, key) or stored.get(key)) for key in folds)
+        made[:] = [(row, folded(ds, row, folds[key])) for key, row in rows_before]
         rows = [after for _, after in made if after is not None]
         return [Entry(ds.name, rows)] if rows else []
 
     with writer.hot().log.turn.held():
         writer.look(ds)
+        stored = writer.settled(ds, folds)
         writer.hot().land(plan)
     return made

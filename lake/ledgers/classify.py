@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from lake.clock import now_micros
 from lake.ledgers.current import Key, key_of
 from lake.ledgers.receipt import Receipt
 from lake.spec.dataset import Dataset
+from lake.spec.inputs import with_inputs
 from lake.store.cold.table_state import TableState
 from lake.store.hot.entry import Row
 from lake.store.store import Store
@@ -67,11 +69,12 @@ class Classifier:
         inserted = updated = unchanged = 0
         kept: dict[Key, Row] = {}
         keys = []
-        stored = self._stored(ds, rows, current)
-        for row in rows:
-            key = key_of(ds, row)
+        stored = self.stored(ds, rows, current)
+        for given in rows:
+            key = key_of(ds, given)
             keys.append(key)
             known = kept.get(key) or current.get(ds, key) or stored.get(key)
+            row = _next(ds, known, given)
             if known is None:
                 inserted += 1
             elif known == row:
@@ -84,6 +87,7 @@ class Classifier:
     def _single(self, ds: Dataset, row: Row, current: Known) -> Prepared:
         key = key_of(ds, row)
         known = self.find(ds, key, row, current)
+        row = _next(ds, known, row)
         if known is None:
             return Prepared([row], Receipt(1, keys=(key,)))
         if known == row:
@@ -105,8 +109,8 @@ class Classifier:
             return None
         return self._store.table(ds.name).find(key)
 
-    def _stored(self, ds: Dataset, rows: Sequence[Row], current: Known) -> dict[Key, Row]:
-        """The cold rows of those keys that this writer does not know, looked up together."""
+    def stored(self, ds: Dataset, rows: Sequence[Row], current: Known) -> dict[Key, Row]:
+        """The cold rows of those keys that this writer does not know, by rows that have the key's columns."""
         ceiling = self._ceiling(ds)
         asked = [dict(row) for row in rows if current.get(ds, key_of(ds, row)) is None and not ceiling.is_below(row)]
         if not asked:
@@ -128,6 +132,11 @@ class Classifier:
         ceiling = _Ceiling(state, time.monotonic(), highest)
         self._ceilings[ds.name] = ceiling
         return ceiling
+
+
+def _next(ds: Dataset, known: Row | None, row: Row) -> Row:
+    """A whole row that takes the place of a known one, whose inputs stay known with it."""
+    return row if known is None or ds.inputs is None else with_inputs(ds, known, dict(row), now_micros())
 
 
 def _highest(ds: Dataset, state: TableState) -> tuple[tuple[str, Any], ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from threading import Lock
 from typing import Any
@@ -183,6 +183,11 @@ class Writer:
         changed = [self.look(ds) for ds in {change.ds.name: change.ds for change in made.changes}.values()]
         if any(changed):
             made.renew(lambda ds, key: self._classifier.settled(ds, key, dict(zip(ds.key, key, strict=True))))
+
+    def settled(self, ds: Dataset, keys: Iterable[Key]) -> dict[Key, Row]:
+        """The cold rows of those keys of which nothing newer is known here, looked up together."""
+        rows = [dict(zip(ds.key, key, strict=True)) for key in keys]
+        return self._classifier.stored(ds, rows, self._rows())
 
     def open_transaction(self) -> Transaction | None:
         """The transaction that a write is part of; raises ClosedError when it has ended."""

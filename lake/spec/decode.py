@@ -20,18 +20,23 @@ _FEW = 500  # values that Python looks through faster than Polars begins to
 
 def rows_to_frame(ds: Dataset, rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
     """Rows of a row checker as a frame in the dataset's exact columns."""
-    columns = []
-    for name, kind in polars_schema(ds).items():
-        if name == PERIOD:
-            continue
-        values = [row.get(name) for row in rows]
-        if isinstance(kind, pl.Datetime):
-            columns.append(pl.Series(name, values, dtype=pl.Int64).cast(kind))
-        elif kind == pl.Date:
-            columns.append(pl.Series(name, values, dtype=pl.String).str.to_date())
-        else:
-            columns.append(pl.Series(name, values, dtype=kind))
-    return with_period(ds, pl.DataFrame(columns))
+    kinds = polars_schema(ds)
+    return with_period(ds, pl.DataFrame([_column(n, kinds[n], rows) for n in kinds if n != PERIOD]))
+
+
+def keys_to_frame(ds: Dataset, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """The keys of rows of a row checker as a frame; the rows may lack everything else."""
+    kinds = polars_schema(ds)
+    return pl.DataFrame([_column(name, kinds[name], rows) for name in ds.key])
+
+
+def _column(name: str, kind: pl.DataType, rows: Sequence[Mapping[str, Any]]) -> pl.Series:
+    values = [row.get(name) for row in rows]
+    if isinstance(kind, pl.Datetime):
+        return pl.Series(name, values, dtype=pl.Int64).cast(kind)
+    if kind == pl.Date:
+        return pl.Series(name, values, dtype=pl.String).str.to_date()
+    return pl.Series(name, values, dtype=kind)
 
 
 def foreign_fields(ds: Dataset, rows: Sequence[Mapping[str, Any]]) -> pl.Series | None:

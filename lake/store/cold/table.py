@@ -15,7 +15,7 @@ import stamina
 from lake.errors import CommitConflictError, CorruptLakeError
 from lake.settings import Settings
 from lake.spec.dataset import Dataset, Type
-from lake.spec.decode import frame_to_rows, rows_to_frame
+from lake.spec.decode import frame_to_rows, keys_to_frame
 from lake.spec.evolution import added_columns
 from lake.spec.schema import arrow_schema
 from lake.store.cold.files import DataFile
@@ -128,10 +128,9 @@ class ColdTable:
                 return rows[0]
         return None
 
-    def find_all(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The stored rows that have the keys of the checked rows given, in the form of :func:`frame_to_rows`."""
-        key = list(self.ds.key)
-        keys = rows_to_frame(self.ds, rows).select(key)
+    def find_all(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """The stored rows that have the keys of the rows given, in the form of :func:`frame_to_rows`."""
+        key, keys = list(self.ds.key), keys_to_frame(self.ds, rows)
         found: list[dict[str, Any]] = []
         files = self.state().files.values()
         for table in self.reader.read(self.folder, files, bounds_of(keys, key), self.schema()):
