@@ -76,12 +76,14 @@ class RowMap:
         columns: our column -> rule.
         sums: our column -> the source's column; their totals before and after are compared.
         when: which rows become one of this dataset; all, when left out.
+        held: the source's columns that one of ours holds as they are found, and ``extra`` need not keep again.
     """
 
     dataset: str
     columns: Mapping[str, Rule]
     sums: Mapping[str, str] = field(default_factory=dict)
     when: Callable[[Row], bool] | None = None
+    held: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         ds = registry.get(self.dataset)
@@ -121,12 +123,14 @@ class Table:
         maps: what a row becomes; the first says what becomes of the row in the report.
         rows: the rows from the beginning, at each call anew; told things of the table in the notes.
         count: how many there are, for progress; None when that is not known beforehand.
+        label: under which found rows are kept, when not under the name: the name may tell files apart.
     """
 
     name: str
     maps: tuple[RowMap, ...]
     rows: Callable[[Notes], Iterator[Row | Refused]]
     count: int | None = None
+    label: str = ""
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,8 @@ class Mapper:
         if "extra" in self.dataset.by_name:
             kept = made.pop("extra", None)
             kept = kept if isinstance(kept, Mapping) else {} if kept is None else {"extra": kept}
-            made["extra"] = {**kept, IMPORTED: {self.label: plain(row)}}
+            beside = {name: value for name, value in row.items() if name not in self.map.held}
+            made["extra"] = {**kept, IMPORTED: {self.label: plain(beside)}}
         return row_checker(self.dataset)(made)
 
     def key(self, row: Canonical) -> tuple[Any, ...]:

@@ -87,7 +87,7 @@ class _Run:
     def records(self, table: Table) -> list[TableReport]:
         """Land a table of records: a report for each dataset that its rows go to."""
         notes, done = Notes(), 0
-        mappers = [Mapper(m, self.options, f"{self.kind}:{table.name}") for m in table.maps]
+        mappers = [Mapper(m, self.options, f"{self.kind}:{table.label or table.name}") for m in table.maps]
         landings = [RecordLanding(self.lk, m, self.refusals, write=self.write) for m in mappers]
         for rows in _batches(table.rows(notes)):
             proper = [row for row in rows if not isinstance(row, Refused)]

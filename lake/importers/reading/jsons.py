@@ -29,11 +29,16 @@ def opened(path: Path) -> BinaryIO:
 
 
 class JsonText:
-    """A text that is decoded from its beginning, with what is not needed any more let go."""
+    """A text that is decoded from its beginning, with what is not needed any more let go.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: of the file.
+        file: its bytes, when they are not simply what the path names: a file in an archive.
+    """
+
+    def __init__(self, path: Path, file: BinaryIO | None = None) -> None:
         self.path = path
-        self._file = opened(path)
+        self._file = opened(path) if file is None else file
         self._decode = codecs.getincrementaldecoder("utf-8-sig")(errors="replace").decode
         self._text, self._at, self._ended = "", 0, False
 
