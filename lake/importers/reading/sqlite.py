@@ -1,0 +1,158 @@
+"""SQLite files: read without a trace, damaged or not, with the write-ahead log that lies beside them.
+
+To read a file in WAL mode SQLite writes beside it. So a file with a log or journal is copied together with it, and the
+copy is read; one without is opened as immutable, and so is not touched.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import tempfile
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import polars as pl
+
+from lake.errors import SourceError
+from lake.importers.addresses import existing
+from lake.importers.base import Notes, Row
+
+_MAGIC = b"SQLite format 3\0"
+_WAL_VERSION = 2  # of the header's bytes 18 and 19
+_LOG_HEADER = 32
+_ATTEMPTS = 5
+_TABLES = "select name from sqlite_master where type in ('table', 'view') and name not like 'sqlite_%' order by name"
+
+
+class SqliteFile:
+    """One SQLite file, opened to be read only.
+
+    Args:
+        source: its path.
+
+    Raises:
+        SourceError: there is no such file, or it is empty, damaged or of another kind.
+    """
+
+    def __init__(self, source: str | Path) -> None:
+        self.where = str(source)
+        path = existing(str(source))
+        if path.is_dir():
+            raise SourceError("a SQLite file is expected, and this is a folder", where=self.where)
+        head = _head(path, _LOG_HEADER)
+        if not head.startswith(_MAGIC):
+            what = "not a SQLite file" if head else "the file is empty"
+            raise SourceError(what, where=self.where, todo="Is it of another kind?")
+        if any(_size(_beside(path, suffix)) for suffix in ("-wal", "-journal")):
+            folder = Path(tempfile.mkdtemp(prefix="tradelake-import-"))
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            self._uri = f"file:{quote(str(_copied(path, folder)))}"
+        else:
+            how = "immutable=1" if _WAL_VERSION in head[18:20] else "mode=ro"
+            self._uri = f"file:{quote(str(path.resolve()))}?{how}"
+        self.tables()  # a damaged file is told now
+
+    def tables(self) -> tuple[str, ...]:
+        """Names of its tables and views, in order."""
+        return tuple(name for (name,) in self._all(_TABLES))
+
+    def columns(self, table: str) -> Mapping[str, str]:
+        """Name -> declared type of a table's columns, in lower case; it may hold values of others all the same."""
+        return {row[1]: str(row[2]).lower() for row in self._all(f"pragma table_info({_quoted(table)})")}
+
+    def count(self, table: str) -> int | None:
+        """How many rows a table has; None when it is damaged."""
+        with closing(self._connected()) as connection:
+            try:
+                return int(connection.execute(f"select count(*) from {_quoted(table)}").fetchone()[0])
+            except sqlite3.DatabaseError:
+                return None
+
+    def rows(self, table: str, notes: Notes, order_by: Sequence[str] = ()) -> Iterator[Row]:
+        """All rows of a table, in that order; damage is told in the notes, and what comes before it is given."""
+        order = f" order by {', '.join(map(_quoted, order_by))}" if order_by else ""
+        with closing(self._connected()) as connection:
+            try:
+                cursor = connection.execute(f"select * from {_quoted(table)}{order}")
+                names = [column[0] for column in cursor.description]
+                yield from (dict(zip(names, row, strict=True)) for row in cursor)  # fetchmany would lose what it has
+            except sqlite3.DatabaseError as error:
+                notes.tell(f"{table}: the database is damaged ({error}): what comes before is taken", failed=True)
+
+    def frames(self, query: str, schema: Mapping[str, Any], rows: int) -> Iterator[pl.DataFrame]:
+        """What a query gives, in frames of at most so many rows.
+
+        Args:
+            query: gives values of the schema's types, or null.
+            schema: name -> type of its columns.
+            rows: of a frame.
+
+        Raises:
+            SourceError: the file is damaged.
+        """
+        with self._telling(), closing(self._connected()) as connection:
+            cursor = connection.execute(query)
+            while fetched := cursor.fetchmany(rows):
+                columns = zip(schema.items(), zip(*fetched, strict=True), strict=True)
+                yield pl.DataFrame([pl.Series(n, values, dtype=dtype) for (n, dtype), values in columns])
+
+    def _connected(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._uri, uri=True, check_same_thread=False)
+        connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
+        connection.execute("pragma query_only = on")
+        connection.execute("pragma writable_schema = on")  # or a file that is cut short could not be opened at all
+        return connection
+
+    def _all(self, query: str) -> list[Any]:
+        with self._telling(), closing(self._connected()) as connection:
+            return connection.execute(query).fetchall()
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise SourceError(f"the SQLite file cannot be read: {error}", where=self.where) from error
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _head(path: Path, size: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(size)
+
+
+def _copied(path: Path, folder: Path) -> Path:
+    """The copy of a file and its log; taken again while the bot's checkpoints change the file meanwhile."""
+    for _ in range(_ATTEMPTS):
+        before = _state(path)
+        for suffix in ("", "-wal", "-journal"):
+            if _beside(path, suffix).exists():
+                shutil.copyfile(_beside(path, suffix), folder / f"copy{suffix}")
+        if _state(path) == before:
+            return folder / "copy"
+    raise SourceError(
+        "the file changes while it is copied", where=str(path), todo="Stop its bot meanwhile, or import a backup."
+    )
+
+
+def _state(path: Path) -> tuple[Any, ...]:
+    """What tells whether a copy is whole: a log only grows behind its header while the file is the same."""
+    file = path.stat()
+    logs = [_head(log, _LOG_HEADER) if (log := _beside(path, s)).exists() else b"" for s in ("-wal", "-journal")]
+    return (file.st_mtime_ns, file.st_size, *logs)
