@@ -12,10 +12,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lake.clock import now_micros
 from lake.errors import ClosedError
 from lake.ledgers.current import CurrentRows, Key
 from lake.spec import registry
 from lake.spec.dataset import Dataset
+from lake.spec.inputs import with_inputs
 from lake.spec.patch import folder
 from lake.spec.rows import row_checker
 from lake.store.hot.entry import Entry, Row
@@ -27,12 +29,14 @@ def folded(ds: Dataset, row: Row | None, fold: Fold) -> Row | None:
     """The next version of a row; None when the fold leaves it as it is.
 
     ``fold`` is given the current version, or None when there is none, and returns what changes (a whole new row
-    when there is none).
+    when there is none). What the row's inputs were when it was decided stays with it.
     """
     changes = fold(row)
     if changes is None:
         return None
-    return row_checker(ds)(changes) if row is None else folder(ds)(row, changes)
+    if row is None:
+        return row_checker(ds)(changes)
+    return with_inputs(ds, row, folder(ds)(row, changes), now_micros())
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The analytic views: one ``.sql`` file each, whose head comment is its documentation."""
+"""The analytic views: one ``.sql`` file each, whose head comment is its documentation; and those made of the specs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import cache
 from importlib import resources
 
 from lake.errors import SpecError
+from lake.query.as_decided import as_decided
 from lake.spec import registry
 
 
@@ -33,9 +34,14 @@ class View:
 @cache
 def views() -> dict[str, View]:
     """All views by name."""
+    return {name: _parse(name, text) for name, text in sorted(_texts().items())}
+
+
+@cache
+def _texts() -> dict[str, str]:
     folder = resources.files("lake.query") / "views"
-    files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
-    return {f.name[:-4]: _parse(f.name[:-4], f.read_text(encoding="utf-8")) for f in files}
+    files = {f.name[:-4]: f.read_text(encoding="utf-8") for f in folder.iterdir() if f.name.endswith(".sql")}
+    return {**files, **as_decided()}
 
 
 def _parse(name: str, text: str) -> View:
@@ -50,8 +56,7 @@ def _parse(name: str, text: str) -> View:
 
 @cache
 def _names() -> re.Pattern[str]:
-    folder = resources.files("lake.query") / "views"
-    names = [*registry.names(), *(f.name[:-4] for f in folder.iterdir() if f.name.endswith(".sql"))]
+    names = [*registry.names(), *_texts()]
     return re.compile(r"\b(" + "|".join(sorted(names, key=len, reverse=True)) + r")\b", re.IGNORECASE)
 
 

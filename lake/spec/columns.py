@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lake.clock import MICROS_PER_MINUTE
+from lake.spec.dataset import CHANGED_INPUTS as _CHANGED_INPUTS
 from lake.spec.dataset import Column, Type
 
 
@@ -61,6 +62,10 @@ SIDE = text("side", "direction of the position", choices=("LONG", "SHORT"))
 MODE = text("mode", "real money or not", choices=("live", "paper", "backtest"))
 CONFIDENCE = number("confidence", "how sure the author was", "0-1", minimum=0, maximum=1)
 EXTRA = document("extra", "fields that the specification does not know, kept as given")
+CHANGED_INPUTS = document(
+    _CHANGED_INPUTS,
+    "inputs that were changed after the decision: {column: {was, changed_at}}, the time in microseconds",
+)
 ENTRY_PRICE = price("entry_price", "price of the entry", minimum=0)
 STOP_LOSS = price("stop_loss", "price at which the position is given up")
 TP1 = price("tp1", "first target")

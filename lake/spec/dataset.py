@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ import polars as pl
 
 from lake.errors import SpecError, UnknownColumnError
 
+CHANGED_INPUTS = "changed_inputs"
 _TIME_NAMES = frozenset({"date", "datetime", "timestamp", "time"})
 
 
@@ -121,6 +122,23 @@ class Link:
     own: str
 
 
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """The columns of a row that say what was known when it was decided, and when that was.
+
+    What one of them was then is kept in the column ``changed_inputs`` when it is changed: :mod:`lake.spec.inputs`.
+
+    Attributes:
+        columns: the inputs; the event time is one of them.
+        decided_at: time columns, of which the first that is known tells when it was decided.
+        pending: column -> values for which nothing is decided yet, so that any input may change.
+    """
+
+    columns: tuple[str, ...]
+    decided_at: tuple[str, ...]
+    pending: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Dataset:
     """The whole truth about one dataset; schema, table, empty view, docs and validation come from it.
@@ -142,6 +160,7 @@ class Dataset:
         generated_id: the key column that gets a UUIDv7 when the caller gives none.
         defaults: values for columns that the caller left out; ``"now"`` in a time column is the clock.
         rules: what the values of one row owe each other, asked when it is written.
+        inputs: what was known when a row was decided, of which later changes are told apart; None where nothing is.
         row_group_rows: most rows of a row group: what one row is found among has to be decoded.
     """
 
@@ -161,6 +180,7 @@ class Dataset:
     generated_id: str | None = None
     defaults: Mapping[str, object] | None = None
     rules: tuple[Rule, ...] = ()
+    inputs: Inputs | None = None
     row_group_rows: int = 16_384
 
     def __post_init__(self) -> None:
@@ -170,6 +190,8 @@ class Dataset:
         used = [*self.key, self.event_time, *self.sort, *self.partition.columns, *(self.open_when or ())]
         used += [c for rule in self.rules for c in sorted(rule.columns)]
         used += [link.own for link in self.kept_by]
+        if self.inputs is not None:
+            used += [*self.inputs.columns, *self.inputs.decided_at, *self.inputs.pending, CHANGED_INPUTS]
         used += [c for c in (self.partition.time, self.generated_id, self.ends_at) if c] + list(self.defaults or ())
         for name in used:
             if name not in names:

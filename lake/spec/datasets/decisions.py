@@ -1,6 +1,7 @@
 """AI decisions and what became of them."""
 
 from lake.spec.columns import (
+    CHANGED_INPUTS,
     CONFIDENCE,
     EMPTY,
     ENTRY_PRICE,
@@ -17,7 +18,7 @@ from lake.spec.columns import (
     text,
     whole,
 )
-from lake.spec.dataset import Dataset, Link, Partition, Period
+from lake.spec.dataset import Dataset, Inputs, Link, Partition, Period
 
 DATASET = Dataset(
     name="decisions",
@@ -58,6 +59,7 @@ DATASET = Dataset(
             choices=("trade", "candles", "given"),
         ),
         document("outcome_history", "outcomes that were corrected, oldest first, each with its outcome_recorded_at"),
+        CHANGED_INPUTS,
         EXTRA,
     ),
     key=("decision_id",),
@@ -76,4 +78,20 @@ DATASET = Dataset(
     ),
     generated_id="decision_id",
     defaults={**EMPTY, "analyzed_at": "now"},
+    inputs=Inputs(
+        (
+            "analyzed_at",
+            "recommendation",
+            "confidence",
+            "entry_price",
+            "stop_loss",
+            "take_profit",
+            "reasoning",
+            "market_snapshot",
+            "prompt_version",
+            "model_version",
+            "skip_reason",
+        ),
+        decided_at=("analyzed_at",),
+    ),
 )

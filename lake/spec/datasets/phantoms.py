@@ -1,6 +1,7 @@
 """Every signal followed to its end."""
 
 from lake.spec.columns import (
+    CHANGED_INPUTS,
     CLOCK_SKEW,
     EMPTY,
     EXTRA,
@@ -20,7 +21,7 @@ from lake.spec.columns import (
     price,
     text,
 )
-from lake.spec.dataset import Dataset, Partition, Period
+from lake.spec.dataset import Dataset, Inputs, Partition, Period
 from lake.spec.rules import InOrder, Levels
 
 _ACTIVE = (("status", ("active",)),)
@@ -66,6 +67,7 @@ DATASET = Dataset(
         price("max_adverse", "worst price on the way"),
         moment("followed_until", "up to when its prices were looked at, as of its newest version"),
         flag("ambiguous", "whether stop and target lay in one candle that nothing finer resolves"),
+        CHANGED_INPUTS,
         EXTRA,
     ),
     key=("phantom_id",),
@@ -81,5 +83,22 @@ DATASET = Dataset(
         Levels(("stop_loss", "entry_price", "tp1", "tp2", "tp3"), apart="entry_price", when=_ACTIVE),
         InOrder("signal_time", "timeout_at"),
         InOrder("signal_time", "exit_time", skew=CLOCK_SKEW),
+    ),
+    inputs=Inputs(
+        (
+            "signal_time",
+            "strategy",
+            "side",
+            "entry_price",
+            "stop_loss",
+            "tp1",
+            "tp2",
+            "tp3",
+            "timeout_at",
+            "ml_score",
+            "features",
+            "regime",
+        ),
+        decided_at=("signal_time",),
     ),
 )

@@ -1,6 +1,7 @@
 """Model predictions and their outcomes."""
 
 from lake.spec.columns import (
+    CHANGED_INPUTS,
     CONFIDENCE,
     EMPTY,
     EXTRA,
@@ -13,7 +14,7 @@ from lake.spec.columns import (
     text,
     whole,
 )
-from lake.spec.dataset import Dataset, Partition, Period
+from lake.spec.dataset import Dataset, Inputs, Partition, Period
 from lake.spec.rules import InOrder
 
 DATASET = Dataset(
@@ -35,6 +36,7 @@ DATASET = Dataset(
         number("actual_return", "price change until then, as a fraction"),
         flag("correct", "whether it came true"),
         moment("resolved_at", "when the outcome was recorded"),
+        CHANGED_INPUTS,
         EXTRA,
     ),
     key=("prediction_id",),
@@ -47,4 +49,8 @@ DATASET = Dataset(
     generated_id="prediction_id",
     defaults={**EMPTY, "predicted_at": "now"},
     rules=(InOrder("predicted_at", "due_at"),),
+    inputs=Inputs(
+        ("predicted_at", "predicted_direction", "probability", "confidence", "horizon_minutes", "model_version"),
+        decided_at=("predicted_at",),
+    ),
 )

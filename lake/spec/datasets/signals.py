@@ -1,6 +1,7 @@
 """Every signal, taken or not."""
 
 from lake.spec.columns import (
+    CHANGED_INPUTS,
     CONFIDENCE,
     EMPTY,
     ENTRY_PRICE,
@@ -17,7 +18,7 @@ from lake.spec.columns import (
     number,
     text,
 )
-from lake.spec.dataset import Dataset, Link, Partition, Period
+from lake.spec.dataset import Dataset, Inputs, Link, Partition, Period
 
 DATASET = Dataset(
     name="signals",
@@ -42,6 +43,7 @@ DATASET = Dataset(
         text("dedupe_key", "venue, symbol, timeframe, direction and day: signals that repeat each other share it"),
         text("trade_id", "the trade that came of it"),
         moment("signal_time", "when it was given", required=True),
+        CHANGED_INPUTS,
         EXTRA,
     ),
     key=("signal_id",),
@@ -58,4 +60,21 @@ DATASET = Dataset(
     ),
     generated_id="signal_id",
     defaults={**EMPTY, "signal_time": "now"},
+    inputs=Inputs(
+        (
+            "signal_time",
+            "strategy",
+            "signal_type",
+            "direction",
+            "strength",
+            "confidence",
+            "entry_price",
+            "stop_loss",
+            "tp1",
+            "tp2",
+            "tp3",
+            "indicators",
+        ),
+        decided_at=("signal_time",),
+    ),
 )

@@ -1,6 +1,7 @@
 """Position round trips."""
 
 from lake.spec.columns import (
+    CHANGED_INPUTS,
     CLOCK_SKEW,
     EMPTY,
     EXTRA,
@@ -17,7 +18,7 @@ from lake.spec.columns import (
     price,
     text,
 )
-from lake.spec.dataset import Dataset, Partition, Period
+from lake.spec.dataset import Dataset, Inputs, Partition, Period
 from lake.spec.rules import InOrder
 
 DATASET = Dataset(
@@ -53,6 +54,7 @@ DATASET = Dataset(
         moment("created_at", "when it was planned", required=True),
         moment("opened_at", "when it was filled"),
         moment("closed_at", "when it was closed"),
+        CHANGED_INPUTS,
         EXTRA,
     ),
     key=("trade_id",),
@@ -65,4 +67,9 @@ DATASET = Dataset(
     generated_id="trade_id",
     defaults={**EMPTY, "created_at": "now", "status": "open", "mode": "live", "leverage": 1.0},
     rules=(InOrder("opened_at", "closed_at", skew=CLOCK_SKEW),),
+    inputs=Inputs(
+        ("created_at", "opened_at", "side", "features", "conditions"),
+        decided_at=("opened_at", "created_at"),
+        pending={"status": ("pending",)},
+    ),
 )

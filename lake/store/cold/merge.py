@@ -12,6 +12,7 @@ import pyarrow as pa
 from lake.spec.dataset import Dataset
 from lake.store.cold.files import Bounds, DataFile
 from lake.store.cold.reader import FileReader
+from lake.store.inputs import FIRST_VERSION, with_stored_inputs
 
 FAN = 8  # so many files of one size are merged into one of the next
 _SMALLEST_TIER = 256  # rows
@@ -58,10 +59,14 @@ class Merger:
     ) -> Change:
         """The change that upserting ``incoming`` (unique keys, one partition) makes.
 
+        Rows that replace others keep what these say of their inputs.
+
         Args:
             files: those of the partition.
             searched: those in which an older version of a row may lie; by default the same.
         """
+        first = incoming.select(n for n in FIRST_VERSION if n in incoming.columns)
+        incoming = incoming.drop(first.columns) if first.width else incoming
         wanted = bounds_of(incoming, self._key)
         known: list[pl.DataFrame] = []
         same: list[pl.DataFrame] = []
@@ -72,6 +77,7 @@ class Merger:
             old = self._stored(file, wanted, incoming)
             if old.is_empty():
                 continue
+            incoming = with_stored_inputs(self.ds, old, incoming, first)
             equal = old.join(incoming, on=incoming.columns, how="semi", nulls_equal=True)
             changed = old.select(self._key).join(equal.select(self._key), on=self._key, how="anti")
             known.append(old.select(self._key))
