@@ -11,13 +11,15 @@ from typing import Any
 from lake.errors import InvalidRowError
 from lake.importers.base import Notes, Refused, Row
 from lake.importers.mapping import Canonical, Mapper, plain, refusal
-from lake.importers.merging import Merged, merged
+from lake.importers.merging import Merged, ends, merged
 from lake.importers.refusals import Refusals
 from lake.importers.report import Difference, Sum, TableReport
 from lake.ledgers.changes import change_many
 from lake.spec.decode import frame_to_rows, rows_to_frame
+from lake.store.drain import is_open
 
 _KEPT_DIFFERENCES = 1_000  # of a table, in the report; the others are counted
+_OTHERWISE = "another row of this table has its key, and tells it otherwise"
 Key = tuple[Any, ...]
 
 
@@ -56,6 +58,7 @@ class RecordLanding:
         self._differences: list[Difference] = []
         self._differing = 0
         self._planned: dict[Key, Canonical] = {}  # in a plan: what would be in the lake by now
+        self._seen: dict[Key, int] = {}  # what the first row of this table with that key tells
         self._totals = {column: _Total() for column in mapper.map.sums}
 
     def take(self, rows: Iterable[Row | Refused]) -> None:
@@ -72,7 +75,8 @@ class RecordLanding:
             key = self._mapper.key(row)
             fate = self._fate(key, found, row, current)
             self._counts[fate] += 1
-            stories.setdefault(key, []).append(row)
+            if fate != "refused":
+                stories.setdefault(key, []).append(row)
             if fate in {"inserted", "changed"}:
                 changed[key] = current[key]
         if self._write:
@@ -109,8 +113,11 @@ class RecordLanding:
 
     def _fate(self, key: Key, found: Row, row: Canonical, current: dict[Key, Canonical]) -> str:
         """What becomes of a row; ``current`` is brought up to date."""
-        known = current.get(key)
-        both = Merged(row) if known is None else merged(self._mapper.dataset, known, row, self._mapper.label)
+        ds, known = self._mapper.dataset, current.get(key)
+        if known is not None and key in self._seen and not ends(ds, known, row):
+            return self._again(key, found, row, known)
+        self._seen[key] = _story(row)
+        both = Merged(row) if known is None else merged(ds, known, row, self._mapper.label)
         current[key] = both.row
         self._tell_sums(key, found, known or {}, both.row)
         if known is None:
@@ -118,6 +125,15 @@ class RecordLanding:
         for column in both.kept:
             self._note_difference(key, column, known[column], row[column])
         return "unchanged" if both.row == known else "changed"
+
+    def _again(self, key: Key, found: Row, row: Canonical, known: Canonical) -> str:
+        """What becomes of a row whose key another row of this table has had: the first is kept."""
+        if self._seen[key] == _story(row) or is_open(self._mapper.dataset, row) > is_open(self._mapper.dataset, known):
+            self._tell_sums(key, found, known, known)
+            return "unchanged"
+        self._add("refused", found)
+        self._tell_refused(plain(found), _OTHERWISE)
+        return "refused"
 
     def _tell_sums(self, key: Key, found: Row, known: Canonical, now: Canonical) -> None:
         for column, total in self._totals.items():
@@ -145,6 +161,9 @@ class RecordLanding:
 
     def _refuse(self, found: Any, reason: str, said: str = "") -> None:
         self._counts["refused"] += 1
+        self._tell_refused(found, reason, said)
+
+    def _tell_refused(self, found: Any, reason: str, said: str = "") -> None:
         self._reasons[reason] += 1
         if self._write:
             self._refusals.add(self._mapper.map.dataset, found, said or reason)
@@ -194,3 +213,8 @@ class RecordLanding:
             counts["unchanged"], counts["refused"], dict(self._reasons), tuple(self._differences), self._differing,
             sums, tuple(notes.texts), notes.failed,
         )  # fmt: skip
+
+
+def _story(row: Canonical) -> int:
+    """What a row tells, without what was kept beside it."""
+    return hash(tuple(sorted((name, value) for name, value in row.items() if name != "extra")))

@@ -38,9 +38,10 @@ def merged(ds: Dataset, there: Canonical, incoming: Canonical, label: str) -> Me
         label: of the table that it is from.
     """
     before, now = found_before(there, label), found_before(incoming, label)
-    ended = is_open(ds, there) and not is_open(ds, incoming)
     reopened = is_open(ds, incoming) and not is_open(ds, there)
-    is_newer = ended or (before is not None and before != now and not reopened)
+    is_newer = ends(ds, there, incoming) or (before is not None and before != now)
+    if reopened:
+        return Merged(there)
     row, kept = dict(there), []
     for name, value in incoming.items():
         if name == "extra" or name in ds.key:
@@ -51,11 +52,16 @@ def merged(ds: Dataset, there: Canonical, incoming: Canonical, label: str) -> Me
         elif not is_same(own, value):
             if is_newer:
                 row[name] = value
-            elif not _is_default(ds, name, value) and not reopened:
+            elif not _is_default(ds, name, value):
                 kept.append(name)
     if "extra" in incoming:
         row["extra"] = _extra(there.get("extra"), incoming["extra"])
     return Merged(row, tuple(kept))
+
+
+def ends(ds: Dataset, there: Canonical, incoming: Canonical) -> bool:
+    """Whether a row's life goes on in the lake, and has ended in the source."""
+    return is_open(ds, there) and not is_open(ds, incoming)
 
 
 def is_same(one: Any, other: Any) -> bool:
