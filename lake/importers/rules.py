@@ -22,8 +22,8 @@ from lake.spec.symbols import QUOTES, canonical, split
 from lake.spec.times import from_micros, to_micros
 
 _SIDES = {
-    "LONG": "LONG", "BUY": "LONG", "BULLISH": "LONG", "UP": "LONG", "1": "LONG",
-    "SHORT": "SHORT", "SELL": "SHORT", "BEARISH": "SHORT", "DOWN": "SHORT", "-1": "SHORT",
+    "LONG": "LONG", "BUY": "LONG", "STRONG_BUY": "LONG", "BULLISH": "LONG", "UP": "LONG", "1": "LONG",
+    "SHORT": "SHORT", "SELL": "SHORT", "STRONG_SELL": "SHORT", "BEARISH": "SHORT", "DOWN": "SHORT", "-1": "SHORT",
 }  # fmt: skip
 _YES = {"1": True, "true": True, "yes": True, "t": True, "0": False, "false": False, "no": False, "f": False}
 _ID_CHARACTERS = 24
@@ -87,6 +87,11 @@ def as_number(name: str, value: Any) -> float:
     if not math.isfinite(done):
         raise InvalidRowError("not a finite number", where=name, value=value)
     return done
+
+
+def price(*names: str) -> Rule:
+    """A price, or another number of which 0 means that it is not there."""
+    return _rule(names, lambda name, value: as_number(name, value) or None)
 
 
 def fraction(*names: str) -> Rule:
@@ -278,3 +283,37 @@ def first_of(*rules: Rule) -> Rule:
         return None
 
     return Rule(tuple(name for rule in rules for name in rule.names), read)
+
+
+def within(name: str, rule: Rule) -> Rule:
+    """What a rule makes of the object under a name, which may be text that holds one."""
+    inside = document(name)
+
+    def read(row: Row, options: Options) -> Any:
+        found_there = inside.read(row, options)
+        return rule.read(found_there, options) if isinstance(found_there, Mapping) else None
+
+    return Rule((name,), read)
+
+
+def item(number: int, *names: str) -> Rule:
+    """The number at that place of a list, counted from 0; 0 means that it is not there."""
+    listed = document(*names)
+
+    def read(row: Row, options: Options) -> Any:
+        values = listed.read(row, options)
+        if not isinstance(values, list) or number >= len(values) or values[number] is None:
+            return None
+        return as_number(names[0], values[number]) or None
+
+    return Rule(names, read)
+
+
+def second_of(rule: Rule) -> Rule:
+    """A time to the second, for stores that keep no more: what they tell of one moment is then the same."""
+
+    def read(row: Row, options: Options) -> Any:
+        value = rule.read(row, options)
+        return value.replace(microsecond=0) if isinstance(value, datetime) else value
+
+    return Rule(rule.names, read)
