@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import polars as pl
 
 from lake.errors import SpecError, UsageError
+from lake.importers.report import Difference
 from lake.spec import registry, timeframes
 
 BATCH_ROWS = 10_000  # rows of a batch of records: each is looked up in the lake together
@@ -74,14 +75,15 @@ class RowMap:
     Attributes:
         dataset: its name.
         columns: our column -> rule.
-        sums: our column -> the source's column; their totals before and after are compared.
+        sums: our column -> the source's column, or the names that it has in one version or another; their totals before
+            and after are compared.
         when: which rows become one of this dataset; all, when left out.
         held: the source's columns that one of ours holds as they are found, and ``extra`` need not keep again.
     """
 
     dataset: str
     columns: Mapping[str, Rule]
-    sums: Mapping[str, str] = field(default_factory=dict)
+    sums: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     when: Callable[[Row], bool] | None = None
     held: frozenset[str] = frozenset()
 
@@ -163,6 +165,23 @@ class CandleTable:
     count: int | None = None
 
 
+@dataclass(frozen=True)
+class Check:
+    """Numbers that a store derived from rows which it holds elsewhere: of them nothing is written, they are compared.
+
+    Attributes:
+        name: what the store calls them.
+        against: our view that they are compared with.
+        rows: the rows from the beginning; told things of them in the notes.
+        compare: which of our values differ, given an open lake, the rows and the options.
+    """
+
+    name: str
+    against: str
+    rows: Callable[[Notes], Iterator[Row | Refused]]
+    compare: Callable[[Any, Sequence[Row], Options], Iterable[Difference]]
+
+
 class Importer(Protocol):
     """A kind of store. Importers are stateless."""
 
@@ -174,7 +193,7 @@ class Importer(Protocol):
     def summary(self) -> str:
         """One line: which store it reads."""
 
-    def tables(self, source: str, options: Options, /) -> Iterable[Table | CandleTable]:
+    def tables(self, source: str, options: Options, /) -> Iterable[Table | CandleTable | Check]:
         """The tables that are in a store.
 
         Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import orjson
 
 from lake.errors import InvalidRowError
 from lake.importers.base import Options, Row, RowMap
+from lake.importers.rules import found
 from lake.spec import registry
 from lake.spec.dataset import Dataset
 from lake.spec.rows import row_checker
@@ -53,6 +55,8 @@ class Mapper:
             value = rule.read(row, self.options)
             if value is not None:
                 made[name] = value
+            elif (self.dataset.defaults or {}).get(name) == "now":  # the time of the import is not what it tells
+                raise InvalidRowError("no time", where=" or ".join(rule.names) or name)
         if self.options.bot_id and "bot_id" in self.dataset.by_name:
             made.setdefault("bot_id", self.options.bot_id)
         if self.options.venue and "venue" in self.dataset.by_name:
@@ -70,12 +74,13 @@ class Mapper:
 
     def source_value(self, column: str, row: Row) -> float | None:
         """The number that the source has for a column that is summed, None when it has none."""
-        value = row.get(self.map.sums[column])
+        names = self.map.sums[column]
+        _, value = found(row, (names,) if isinstance(names, str) else names)
         try:
-            done = None if value is None or value == "" else float(value)
+            done = 0.0 if value is None else float(value)
         except (TypeError, ValueError):
             return None
-        return None if done is None or done != done else done  # noqa: PLR0124 - NaN
+        return done if value is not None and math.isfinite(done) else None
 
 
 def plain(row: Row) -> dict[str, Any]:

@@ -5,13 +5,14 @@ What has landed is durable batch by batch. An import that was cut off is run aga
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from lake.importers.addresses import shown
-from lake.importers.base import BATCH_ROWS, CandleTable, Notes, Options, Refused, Row, Table
+from lake.importers.base import BATCH_ROWS, CandleTable, Check, Notes, Options, Refused, Row, Table
 from lake.importers.candle_landing import CandleLanding
 from lake.importers.landing import RecordLanding
 from lake.importers.mapping import Mapper
@@ -58,7 +59,7 @@ def import_from(
     run = _Run(lk, kind, options or Options(), Refusals(lk, f"{kind} {shown(source)}"), not dry_run, progress)
     reports: list[TableReport] = []
     for table in importer.tables(source, run.options):
-        reports += run.candles(table) if isinstance(table, CandleTable) else run.records(table)
+        reports += run.reports(table)
         run.refusals.flush()
     return ImportReport(kind, shown(source), dry_run, tuple(reports))
 
@@ -73,6 +74,33 @@ class _Run:
     refusals: Refusals
     write: bool
     progress: Callable[[Progress], None] | None
+
+    def reports(self, table: Table | CandleTable | Check) -> list[TableReport]:
+        """What became of one table."""
+        if isinstance(table, Check):
+            return [self.check(table)]
+        return self.candles(table) if isinstance(table, CandleTable) else self.records(table)
+
+    def check(self, table: Check) -> TableReport:
+        """Compare what a store derived; nothing of it lands, so what can be read counts as unchanged."""
+        notes = Notes()
+        rows: list[Row] = []
+        reasons: Counter[str] = Counter()
+        for row in table.rows(notes):
+            if not isinstance(row, Refused):
+                rows.append(row)
+                continue
+            reasons[row.reason] += 1
+            if self.write:
+                self.refusals.add(table.against, row.found, row.reason)
+        if self.lk is None:
+            notes.tell("there is no lake yet to compare with")
+        differences = tuple(table.compare(self.lk, rows, self.options)) if self.lk is not None else ()
+        refused = reasons.total()
+        return TableReport(
+            table.name, table.against, len(rows) + refused, unchanged=len(rows), refused=refused, reasons=dict(reasons),
+            differences=differences, differences_found=len(differences), notes=tuple(notes.texts), failed=notes.failed,
+        )  # fmt: skip
 
     def candles(self, table: CandleTable) -> list[TableReport]:
         """Land a table of candles."""
