@@ -1,8 +1,4 @@
-"""The barrier loops compiled by numba when they are first needed, and shared out over threads.
-
-The compiled code is kept beside the source, or in the user's cache where that cannot be written, so that later
-processes load it. Without either it is compiled anew in each process, which takes some seconds.
-"""
+"""The barrier loops compiled by numba when they are first needed, and shared out over threads."""
 
 from __future__ import annotations
 
@@ -10,12 +6,11 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
-from types import FunctionType
-from typing import Any
 
 from lake.errors import MissingExtraError
 from lake.kernels import barrier_loops
 from lake.kernels.barrier_types import Bars, Events, Integers, Lives
+from lake.kernels.compiling import compiled
 
 _CHUNK = 32_768  # events that a thread takes at once
 _LOCK = Lock()
@@ -65,28 +60,8 @@ def _compiled(name: str) -> Callable[..., None]:
 
 def _compile() -> dict[str, Callable[..., None]]:
     try:
-        import numba
+        return compiled(barrier_loops.PARTS, barrier_loops.WHOLE)
     except ImportError:
         raise MissingExtraError(
             "labels need numba", where="lake.kernels.barrier", todo='Install it: pip install "tradelake[learn]".'
         ) from None
-    njit: Any = numba.njit
-    # arrays are never made or kept in the loops: counting references to them (_nrt) would take most of the time
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
-    made: dict[str, Any] = {}
-    for part in barrier_loops.PARTS:
-        made[part.__name__] = njit(inline="always", **options)(_using(part, made))
-    for whole in barrier_loops.WHOLE:
-        plain = _using(whole, made)
-        try:
-            made[whole.__name__] = njit(cache=True, **options)(plain)
-        except RuntimeError:  # numba finds no folder to keep it in
-            made[whole.__name__] = njit(**options)(plain)
-    return {whole.__name__: made[whole.__name__] for whole in barrier_loops.WHOLE}
-
-
-def _using(function: Any, made: dict[str, Any]) -> Any:
-    """The function, calling the compiled parts instead of the plain ones."""
-    copy = FunctionType(function.__code__, {**function.__globals__, **made}, function.__name__)
-    copy.__module__, copy.__qualname__ = function.__module__, function.__qualname__
-    return copy

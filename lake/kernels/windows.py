@@ -4,26 +4,31 @@ The usual running sums carry a state along the series: their last bits tell wher
 that follows. Here a window is put together from halves: that of 2m values is that of the last m and that of the m
 before. It takes log2(n) passes, has the same bits wherever the array begins, and rounds less. Distances from the mean
 are put together in the same way (Chan, Golub & LeVeque, "Updating formulae and a pairwise algorithm for computing
-sample variances", 1979), without the cancellation of a difference of squares.
+sample variances", 1979), without the cancellation of a difference of squares. Here numpy joins the halves;
+where there is much to do, :mod:`lake.kernels.window_compiled` joins the same ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lake.errors import UsageError
+from lake.kernels import window_compiled
 
 Floats = npt.NDArray[np.float64]
+Positions = npt.NDArray[np.intp]
 
 
 class Windows:
     """All windows over one array; what several have in common is computed once.
 
-    Every result has the array's length. Its first values, whose window would begin before the array, are nan, and so
-    are those with a nan in their window.
+    Every result has the array's length, or that of ``at``: positions in ascending order, of which alone the windows
+    are wanted. The first values, whose window would begin before the array, are nan, and so are those with a nan in
+    their window.
 
     >>> Windows(np.array([1.0, 2.0, 4.0, 8.0])).sums(3)
     array([nan, nan,  7., 14.])
@@ -33,20 +38,72 @@ class Windows:
         self._values = values
         self._known: dict[tuple[str, int, float], Floats] = {}
 
-    def lagged(self, bars: int) -> Floats:
+    def lagged(self, bars: int, at: Positions | None = None) -> Floats:
         """The value so many before.
 
         >>> Windows(np.array([1.0, 2.0, 4.0])).lagged(1)
         array([nan,  1.,  2.])
         """
+        if at is not None:
+            return np.where(at >= bars, self._values[np.maximum(at - bars, 0)], np.nan)
         found = np.empty(len(self._values))
         found[:bars] = np.nan
         if bars < len(found):
             found[bars:] = self._values[: len(found) - bars]
         return found
 
-    def sums(self, bars: int) -> Floats:
-        """Sum of the last values."""
+    def sums(self, bars: int, at: Positions | None = None) -> Floats:
+        """Sum of the last values.
+
+        >>> Windows(np.array([1.0, 2.0, 4.0, 8.0])).sums(2, np.array([1, 3]))
+        array([ 3., 12.])
+        """
+        made = self._compiled("sums", bars, at)
+        return _taken(self._sums(bars), at) if made is None else made
+
+    def squares(self, bars: int, at: Positions | None = None) -> Floats:
+        """Sum of the squared distances of the last values from their mean.
+
+        >>> Windows(np.array([1.0, 2.0, 4.0, 9.0])).squares(3)
+        array([ nan,  nan,  4.66666667, 26. ])
+        """
+        made = self._compiled("squares", bars, at)
+        return _taken(self._squares(bars), at) if made is None else made
+
+    def deviations(self, bars: int, freedom: int = 0, at: Positions | None = None) -> Floats:
+        """Standard deviation of the last values; ``freedom`` is taken from the divisor, 1 for a sample's."""
+        return np.sqrt(self.squares(bars, at) / (bars - freedom))
+
+    def exponential(self, bars: int, alpha: float, at: Positions | None = None) -> Floats:
+        """Mean of the last values with weights (1 - alpha)^age, scaled to sum to 1.
+
+        >>> Windows(np.array([1.0, 2.0, 4.0])).exponential(2, 0.5)
+        array([       nan, 1.66666667, 3.33333333])
+        """
+        keep = 1.0 - alpha
+        sizes = _powers(bars)
+        halves = [keep ** (1 << level) for level in range(sizes[0].bit_length())]
+        rests = [keep ** sum(sizes[:n]) for n in range(1, len(sizes) + 1)]
+        made = self._compiled("exponential", bars, at, (np.array(halves), np.array(rests)))
+        found = _taken(self._faded(bars, keep), at) if made is None else made
+        return np.multiply(found, alpha / (1.0 - keep**bars))
+
+    def highest(self, bars: int, at: Positions | None = None) -> Floats:
+        """Largest of the last values."""
+        made = self._compiled("highest", bars, at)
+        return _taken(self._extreme(np.maximum, bars), at) if made is None else made
+
+    def lowest(self, bars: int, at: Positions | None = None) -> Floats:
+        """Smallest of the last values."""
+        made = self._compiled("lowest", bars, at)
+        return _taken(self._extreme(np.minimum, bars), at) if made is None else made
+
+    def _compiled(self, name: str, bars: int, at: Positions | None, *more: Any) -> Floats | None:
+        _powers(bars)
+        everywhere = np.arange(len(self._values)) if at is None else at
+        return window_compiled.windows(name, self._values, bars, everywhere, *more)
+
+    def _sums(self, bars: int) -> Floats:
         first, *others = _powers(bars)
         total, count = self._sum(first), first
         for size in others:
@@ -54,12 +111,7 @@ class Windows:
             count += size
         return total
 
-    def squares(self, bars: int) -> Floats:
-        """Sum of the squared distances of the last values from their mean.
-
-        >>> Windows(np.array([1.0, 2.0, 4.0, 9.0])).squares(3)
-        array([ nan,  nan,  4.66666667, 26. ])
-        """
+    def _squares(self, bars: int) -> Floats:
         count, *others = _powers(bars)
         total, held = self._square(count), self._sum(count)
         for size in others:
@@ -73,31 +125,13 @@ class Windows:
             count += size
         return total
 
-    def deviations(self, bars: int, freedom: int = 0) -> Floats:
-        """Standard deviation of the last values; ``freedom`` is taken from the divisor, 1 for a sample's."""
-        return np.sqrt(self.squares(bars) / (bars - freedom))
-
-    def exponential(self, bars: int, alpha: float) -> Floats:
-        """Mean of the last values with weights (1 - alpha)^age, scaled to sum to 1.
-
-        >>> Windows(np.array([1.0, 2.0, 4.0])).exponential(2, 0.5)
-        array([       nan, 1.66666667, 3.33333333])
-        """
-        keep = 1.0 - alpha
+    def _faded(self, bars: int, keep: float) -> Floats:
         first, *others = _powers(bars)
         total, count = self._weighted(first, keep), first
         for size in others:
             total = _faded(total, self._weighted(size, keep), count, keep**count)
             count += size
-        return np.multiply(total, alpha / (1.0 - keep**bars))
-
-    def highest(self, bars: int) -> Floats:
-        """Largest of the last values."""
-        return self._extreme(np.maximum, bars)
-
-    def lowest(self, bars: int) -> Floats:
-        """Smallest of the last values."""
-        return self._extreme(np.minimum, bars)
+        return total
 
     def _sum(self, size: int) -> Floats:
         """Of a power of two; so are the sizes of all that follow."""
@@ -160,6 +194,10 @@ def _faded(newer: Floats, older: Floats, bars: int, factor: float) -> Floats:
         np.multiply(older[:-bars], factor, out=found[bars:])
         found[bars:] += newer[bars:]
     return found
+
+
+def _taken(found: Floats, at: Positions | None) -> Floats:
+    return found if at is None else found[at]
 
 
 def _powers(bars: int) -> list[int]:

@@ -33,9 +33,9 @@ class Series:
     loose: list[pl.DataFrame] = field(default_factory=list)
     hot: pl.DataFrame | None = None
 
-    def load(self, scanner: Scanner, columns: Sequence[str], *, threads: bool) -> pl.DataFrame:
+    def load(self, scanner: Scanner, columns: Sequence[str], *, threads: bool, keep: bool = True) -> pl.DataFrame:
         """Its rows in order of time, without symbol and venue; ``columns`` includes open_time."""
-        pieces = [scanner.read(part, threads=threads) for part in self.parts]
+        pieces = [scanner.read(part, threads=threads, keep=keep) for part in self.parts]
         pieces = [_only(p, columns) for p in (*pieces, *self.loose) if p.height]
         if self.hot is not None:
             pieces = [*(_without(p, self.hot) for p in pieces), _only(self.hot, columns)]
@@ -66,11 +66,17 @@ def load_all(
     series: Sequence[Series],
     columns: Sequence[str],
     then: Callable[[Series, pl.DataFrame], pl.DataFrame],
+    *,
+    keep: bool = True,
 ) -> list[pl.DataFrame]:
-    """What ``then`` makes of each series, in their order; several are worked on at once."""
+    """What ``then`` makes of each series, in their order; several are worked on at once.
+
+    Who reads all of a lake once does not ``keep`` what was decoded: it would push out what is read again, and touch new
+    memory all the time, which takes longer than decoding.
+    """
     if len(series) == 1:
-        return [then(series[0], series[0].load(scanner, columns, threads=True))]
-    return list(_pool().map(lambda s: then(s, s.load(scanner, columns, threads=False)), series))
+        return [then(series[0], series[0].load(scanner, columns, threads=True, keep=keep))]
+    return list(_pool().map(lambda s: then(s, s.load(scanner, columns, threads=False, keep=keep)), series))
 
 
 def named(series: Series, rows: pl.DataFrame) -> pl.DataFrame:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lake.errors import UsageError
+from lake.kernels import window_compiled, window_loops
+from lake.kernels.window_compiled import Loops
 from lake.kernels.windows import Windows
 
 numbers = st.lists(st.floats(-1e6, 1e6), min_size=0, max_size=80).map(lambda found: np.array(found, dtype=np.float64))
@@ -42,6 +45,66 @@ def test_a_window_has_the_same_bits_wherever_the_array_begins(values: np.ndarray
         np.testing.assert_array_equal(getattr(part, of)(bars)[bars - 1 :], later[bars - 1 :])
     later = whole.exponential(bars, 0.1)[cut:]
     np.testing.assert_array_equal(part.exponential(bars, 0.1)[bars - 1 :], later[bars - 1 :])
+
+
+@pytest.fixture
+def loops(monkeypatch: pytest.MonkeyPatch) -> Callable[[Loops], None]:
+    """Lets windows be computed by these loops from now on."""
+    return lambda chosen: monkeypatch.setattr(window_compiled, "_LOOPS", chosen)
+
+
+def every_window(values: np.ndarray, bars: int, at: np.ndarray | None) -> dict[str, np.ndarray]:
+    mine = Windows(values)
+    found = {of: getattr(mine, of)(bars, at) for of in ("lagged", "sums", "squares", "highest", "lowest")}
+    return {**found, "deviations": mine.deviations(bars, 0, at), "exponential": mine.exponential(bars, 2 / 13, at)}
+
+
+def same_bits(left: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> None:
+    for of, values in left.items():
+        np.testing.assert_array_equal(values, right[of], err_msg=of)
+
+
+@pytest.mark.parametrize("bars", [1, 2, 3, 20, 64, 200, 511, 777])
+def test_compiled_windows_have_the_bits_of_the_others(loops: Callable[[Loops], None], bars: int) -> None:
+    values = np.random.default_rng(bars).normal(0, 1e-3, 3_000).cumsum() + 100
+    values[[7, 1_500]] = np.nan, np.inf
+    for at in (None, np.array([0, 0, 5, 1_023, 1_024, 2_047, 2_048, 2_999]), np.arange(700, 2_500), np.arange(0)):
+        with np.errstate(invalid="ignore"):
+            loops(Loops(None))
+            plainly = every_window(values, bars, at)
+            loops(Loops(0))
+            same_bits(plainly, every_window(values, bars, at))
+
+
+@given(numbers, st.integers(1, 40), st.lists(st.integers(0, 79), max_size=9))
+def test_a_few_windows_are_those_of_all(values: np.ndarray, bars: int, places: list[int]) -> None:
+    at = np.array(sorted(p for p in places if p < len(values)), dtype=np.int64)
+    same_bits({of: found[at] for of, found in every_window(values, bars, None).items()}, every_window(values, bars, at))
+
+
+def test_windows_are_compiled_once_there_were_many(loops: Callable[[Loops], None]) -> None:
+    counting = Loops(100)
+    assert counting.find("sums", 60) is None
+    assert counting.find("sums", 60) is not None
+    never = Loops(None)
+    loops(never)
+    Windows(np.zeros(500)).sums(3)
+    assert never.find("sums", 10**12) is None
+
+
+def test_without_numba_windows_are_computed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(*_: object) -> None:
+        raise ImportError("numba")
+
+    monkeypatch.setattr(window_compiled, "compiled", absent)
+    monkeypatch.setattr(window_compiled, "_LOOPS", Loops(0))
+    assert Windows(np.arange(4.0)).sums(2).tolist()[1:] == [1.0, 3.0, 5.0]
+
+
+def test_the_loops_run_as_they_stand() -> None:
+    values, at, found = np.arange(10.0), np.arange(10), np.empty(10)
+    window_loops.sums(values, 3, at, window_compiled.rows_of("sums", 3), found)
+    np.testing.assert_array_equal(found, Windows(values).sums(3))
 
 
 def test_a_deviation_far_from_zero_keeps_its_digits() -> None:

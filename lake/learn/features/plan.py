@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,7 @@ class Plan:
         early: features that look at other rows themselves, so that they are asked of all.
         late: the others, which are asked only of the rows wanted.
         shared: columns that steps and early features use.
+        whole: windows that are needed of all rows: for steps, for other windows, for early features.
     """
 
     feature_set: FeatureSet
@@ -39,6 +41,7 @@ class Plan:
     early: tuple[Feature, ...]
     late: tuple[Feature, ...]
     shared: frozenset[str]
+    whole: frozenset[str]
 
     def gathered(self, bars: pl.DataFrame, wanted: Rows) -> pl.DataFrame:
         """What the features of the rows wanted are made of, and whether these rows have their look-backs.
@@ -49,13 +52,12 @@ class Plan:
             wanted: positions of rows, ascending; some may be there more than once.
         """
         times = runs.micros(bars)
-        found, made = self._stepped(_even(bars))
+        found, made = self._stepped(_even(bars), wanted)
         if self.early:
             found = found.with_columns(f.expr.alias(f.name) for f in self.early)
-        names = {"known_at"} | {f.name for f in self.early} | {n for f in self.late for n in f.expr.meta.root_names()}
-        columns = [pl.Series(n, made[n][wanted]) for n in sorted(names & made.keys())]
+        columns = [pl.Series(n, made[n]) for n in sorted(self._asked & made.keys())]
         columns += [pl.Series(_held_name(n), self._held(times, wanted, n)) for n in self.lookbacks]
-        others = pl.DataFrame([found.get_column(n) for n in sorted(names - made.keys())])
+        others = pl.DataFrame([found.get_column(n) for n in sorted(self._asked - made.keys())])
         return _taken(others, wanted).hstack(columns)
 
     def finished(self, gathered: pl.DataFrame) -> pl.DataFrame:
@@ -64,23 +66,34 @@ class Plan:
         types = found.schema
         return found.select(_checked(f, types[f.name]) for f in self.feature_set.features).head(gathered.height)
 
-    @property
+    @cached_property
     def lookbacks(self) -> list[int]:
         """The different look-backs of the features, in bars."""
         return sorted({f.lookback for f in self.feature_set.features})
 
-    def _stepped(self, bars: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, windows.Floats]]:
-        """The bars with the steps, and the windows; of these only the ones that expressions use are in both."""
+    @cached_property
+    def _asked(self) -> frozenset[str]:
+        """Columns that late features are made of, and the early features."""
+        roots = {n for f in self.late for n in f.expr.meta.root_names()}
+        return frozenset(roots | {"known_at"} | {f.name for f in self.early})
+
+    def _stepped(self, bars: pl.DataFrame, wanted: Rows) -> tuple[pl.DataFrame, dict[str, windows.Floats]]:
+        """The bars with the steps and the windows that expressions of all rows use; the windows of the rows wanted."""
         kept: dict[str, windows.Windows] = {}
         made: dict[str, windows.Floats] = {}
+        whole: dict[str, windows.Floats] = {}
         for layer in self.layers:
             for window in layer:
                 if isinstance(window, Window):
                     if window.over not in kept:
-                        kept[window.over] = _windows(window.over, bars, made)
-                    made[window.name] = _window(window, kept[window.over])
+                        kept[window.over] = _windows(window.over, bars, whole)
+                    if window.name in self.whole:
+                        whole[window.name] = _window(window, kept[window.over], None)
+                        made[window.name] = whole[window.name][wanted]
+                    else:
+                        made[window.name] = _window(window, kept[window.over], wanted)
             plain = [s.expr.alias(s.name) for s in layer if isinstance(s, Step)]
-            shared = [pl.Series(w.name, made[w.name]) for w in layer if w.name in self.shared and w.name in made]
+            shared = [pl.Series(w.name, whole[w.name]) for w in layer if w.name in self.shared and w.name in whole]
             bars = (bars.with_columns(plain) if plain else bars).hstack(shared)
         return bars, made
 
@@ -112,7 +125,9 @@ def planned(feature_set: FeatureSet, timeframe: Timeframe) -> Plan:
     early = tuple(f for f in feature_set.features if f not in late)
     shared = [n for s in feature_set.steps if isinstance(s, Step) for n in uses(s)]
     shared += [n for f in early for n in f.expr.meta.root_names()]
-    return Plan(feature_set, timeframe, columns, _layers(feature_set.steps), early, late, frozenset(shared))
+    whole = frozenset([*shared, *(s.over for s in feature_set.steps if isinstance(s, Window))])
+    layers = _layers(feature_set.steps)
+    return Plan(feature_set, timeframe, columns, layers, early, late, frozenset(shared), whole)
 
 
 def _layers(steps: Sequence[Step | Window]) -> tuple[tuple[Step | Window, ...], ...]:
@@ -130,20 +145,20 @@ def _windows(column: str, bars: pl.DataFrame, made: dict[str, windows.Floats]) -
     return windows.Windows((values.fill_null(np.nan) if values.null_count() else values).to_numpy())
 
 
-def _window(window: Window, over: windows.Windows) -> windows.Floats:
+def _window(window: Window, over: windows.Windows, at: Rows | None) -> windows.Floats:
     match window.function:
         case "lag":
-            return over.lagged(window.bars)
+            return over.lagged(window.bars, at)
         case "sum":
-            return over.sums(window.bars)
+            return over.sums(window.bars, at)
         case "deviation":
-            return over.deviations(window.bars, int(window.parameter))
+            return over.deviations(window.bars, int(window.parameter), at)
         case "exponential":
-            return over.exponential(window.bars, window.parameter)
+            return over.exponential(window.bars, window.parameter, at)
         case "highest":
-            return over.highest(window.bars)
+            return over.highest(window.bars, at)
         case _:
-            return over.lowest(window.bars)
+            return over.lowest(window.bars, at)
 
 
 def _even(rows: pl.DataFrame) -> pl.DataFrame:

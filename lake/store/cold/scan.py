@@ -74,14 +74,15 @@ class Scanner:
             stored = tuple(n for n in footer.names if n not in constants and (n in columns or n in open_bounds))
             yield Part(path, list(groups), constants, open_bounds, stored)
 
-    def read(self, part: Part, *, threads: bool = True) -> pl.DataFrame:
-        """The rows of a part that lie between its bounds, without its constants."""
+    def read(self, part: Part, *, threads: bool = True, keep: bool = True) -> pl.DataFrame:
+        """The rows of a part that lie between its bounds, without its constants; ``keep`` what was decoded in memory."""
         key = (part.path, *part.groups, *part.columns)
         block = self._blocks.get(key)
         if block is None:
             file = self._open(part.path)
             block = frame_of(file.read_row_groups(part.groups, columns=list(part.columns), use_threads=threads))
-            self._blocks.put(key, block)
+            if keep:
+                self._blocks.put(key, block)
         return between(block, part.wanted)
 
     def _open(self, path: str) -> pq.ParquetFile:
