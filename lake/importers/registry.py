@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from lake.errors import UsageError
 from lake.importers.base import Importer
+from lake.importers.kinds.freqtrade import Freqtrade
 from lake.importers.kinds.trades_json import TradesJson
 
-_KINDS: tuple[Importer, ...] = (TradesJson(),)
+_KINDS: tuple[Importer, ...] = (Freqtrade(), TradesJson())
 
 
 def kinds() -> tuple[Importer, ...]:

@@ -1,0 +1,196 @@
+"""Backtests of freqtrade: runs, their trades, and the fills of these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lake.importers.base import Notes, Options, Refused, Row, RowMap, Rule, Table
+from lake.importers.kinds.freqtrade_results import ResultFile
+from lake.importers.rules import (
+    constant,
+    first_of,
+    flag,
+    gathered,
+    identity,
+    moment,
+    number,
+    one_of,
+    option,
+    percent,
+    symbol,
+    text,
+    whole,
+)
+
+_SETTINGS = (
+    "timeframe_detail", "timerange", "pairlist", "stake_amount", "stake_currency", "starting_balance", "dry_run_wallet",
+    "max_open_trades", "max_open_trades_setting", "enable_protections", "stoploss", "trailing_stop",
+    "trailing_stop_positive", "trailing_stop_positive_offset", "trailing_only_offset_is_reached", "use_custom_stoploss",
+    "minimal_roi", "use_exit_signal", "exit_profit_only", "exit_profit_offset", "ignore_roi_if_entry_signal",
+    "trading_mode", "margin_mode", "freqaimodel", "freqai_identifier", "config",
+)  # fmt: skip
+_OPENED = moment("open_timestamp", "open_date", "open_s")
+_CLOSED = moment("close_timestamp", "close_date", "close_s")
+_TRADE_ID = identity("trade", text("run_id"), whole("place"))
+_WORDS = {"BUY": "BUY", "SELL": "SELL"}
+
+
+def known(*names: str) -> Rule:
+    """A number, where 0 stands for none."""
+    inner = number(*names)
+    return Rule(names, lambda row, options: inner.read(row, options) or None)
+
+
+def is_short(row: Row) -> bool:
+    """Whether a trade is one."""
+    return bool(row.get("is_short"))
+
+
+SIDE = Rule(("is_short",), lambda row, _options: "SHORT" if is_short(row) else "LONG")
+STOP = first_of(known("initial_stop_loss_abs", "initial_stop_loss"), known("stop_loss_abs", "stop_loss"))
+TAGS = gathered("enter_tag", "buy_tag")
+
+
+def extreme(*, favorable: bool) -> Rule:
+    """The best or worst rate while a trade was open."""
+    high, low = known("max_rate"), known("min_rate")
+    return Rule(
+        ("max_rate", "min_rate", "is_short"),
+        lambda row, options: (high if favorable is not is_short(row) else low).read(row, options),
+    )
+
+
+def _fees(row: Row, _options: Options) -> float | None:
+    """Rates on both ends, and what funding cost: freqtrade's is positive when it was received."""
+    amount, entry, exit_ = (row.get(name) for name in ("amount", "open_rate", "close_rate"))
+    if amount is None or entry is None or row.get("fee_open") is None:
+        return None
+    close = (exit_ or 0.0) * (row.get("fee_close") or 0.0)
+    return float(amount * (entry * row["fee_open"] + close) - (row.get("funding_fees") or 0.0))
+
+
+FEES = Rule(("amount", "open_rate", "close_rate", "fee_open", "fee_close", "funding_fees"), _fees)
+_PAIR = symbol("only_pair")
+RUNS = RowMap(
+    "backtests",
+    {
+        "run_id": text("run_id_here"),
+        "name": text("file"),
+        "symbol": Rule(("only_pair",), lambda row, options: _PAIR.read(row, options) if row["only_pair"] else None),
+        "timeframe": first_of(text("timeframe", "ticker_interval"), option("timeframe")),
+        "strategy": text("strategy"),
+        "parameters": gathered(*_SETTINGS),
+        "start_time": moment("backtest_start_ts", "backtest_start"),
+        "end_time": moment("backtest_end_ts", "backtest_end"),
+        "total_signals": whole("counted_signals"),
+        "trades": whole("counted_trades"),
+        "wins": whole("counted_wins"),
+        "losses": whole("counted_losses"),
+        "win_rate": percent("counted_win_rate"),
+        "profit_factor": number("counted_profit_factor"),
+        "total_pnl_percent": percent("profit_total"),
+        "created_at": moment("backtest_run_start_ts", "backtest_start_time", "backtest_end_ts", "last_close"),
+    },
+)
+TRADES = RowMap(
+    "trades",
+    {
+        "trade_id": _TRADE_ID,
+        "run_id": text("run_id"),
+        "symbol": symbol("pair"),
+        "side": SIDE,
+        "status": constant("closed"),
+        "mode": constant("backtest"),
+        "strategy": text("strategy"),
+        "timeframe": text("timeframe"),
+        "quantity": number("amount"),
+        "leverage": known("leverage"),
+        "entry_price": number("open_rate"),
+        "exit_price": number("close_rate"),
+        "stop_loss": STOP,
+        "fees": FEES,
+        "pnl": number("profit_abs"),
+        "pnl_percent": percent("profit_ratio", "profit_percent"),
+        "exit_reason": text("exit_reason", "sell_reason"),
+        "conditions": TAGS,
+        "max_favorable": extreme(favorable=True),
+        "max_adverse": extreme(favorable=False),
+        "created_at": _OPENED,
+        "opened_at": _OPENED,
+        "closed_at": _CLOSED,
+    },
+    sums={"pnl": "profit_abs", "quantity": "amount"},
+)
+
+
+def _commission(row: Row, _options: Options) -> float | None:
+    amount, price = row.get("amount"), row.get("safe_price")
+    rate = row.get("fee_open" if row.get("ft_is_entry") else "fee_close")
+    return None if amount is None or price is None or rate is None else float(amount * price * rate)
+
+
+FILLS = RowMap(
+    "fills",
+    {
+        "fill_id": identity("fill", text("run_id"), whole("place"), whole("number")),
+        "trade_id": _TRADE_ID,
+        "symbol": symbol("pair"),
+        "side": one_of(_WORDS, "ft_order_side"),
+        "quantity": number("amount"),
+        "price": number("safe_price"),
+        "commission": Rule(("amount", "safe_price", "fee_open", "fee_close"), _commission),
+        "commission_asset": text("stake_currency"),
+        "is_entry": flag("ft_is_entry"),
+        "mode": constant("backtest"),
+        "signal_reason": text("ft_order_tag"),
+        "executed_at": moment("order_filled_timestamp"),
+    },
+    sums={"quantity": "amount"},
+    when=lambda row: row.get("order_filled_timestamp") is not None,
+)
+
+
+def tables(path: Path, *, several: bool) -> Iterable[Table]:
+    """Runs, trades and orders of one result file; named after it, where there are several."""
+    file = ResultFile(path)
+    prefix = f"{path.name} " if several else ""
+    yield Table(f"{prefix}backtests", (RUNS,), partial(_runs, file), label="backtests")
+    yield Table(f"{prefix}trades", (TRADES,), partial(_trades, file), label="trades")
+    if any(run.tally.orders for run in file.reading[0]):
+        yield Table(f"{prefix}orders", (FILLS,), partial(_orders, file), label="orders")
+
+
+def _runs(file: ResultFile, notes: Notes) -> Iterator[Row]:
+    runs, told = file.reading
+    for sentence in told.texts:
+        notes.tell(sentence)
+    notes.failed |= told.failed
+    for run in runs:
+        yield run.row(file.stem)
+
+
+def _trades(file: ResultFile, notes: Notes) -> Iterator[Row | Refused]:
+    for run, place, trade in file.trades(notes):
+        if isinstance(trade, Refused):
+            yield trade
+            continue
+        of_run = {
+            "run_id": run.run_id,
+            "strategy": run.strategy,
+            "place": place,
+            "timeframe": run.told.get("timeframe"),
+        }
+        yield {**{name: value for name, value in trade.items() if name != "orders"}, **of_run}
+
+
+def _orders(file: ResultFile, notes: Notes) -> Iterator[Row | Refused]:
+    for run, place, trade in file.trades(notes):
+        if isinstance(trade, Refused):
+            continue
+        of_trade: dict[str, Any] = {name: trade.get(name) for name in ("pair", "fee_open", "fee_close", "is_short")}
+        of_run = {"run_id": run.run_id, "place": place, "stake_currency": run.told.get("stake_currency")}
+        for position, order in enumerate(trade.get("orders") or ()):
+            yield {**order, **of_trade, **of_run, "number": position}

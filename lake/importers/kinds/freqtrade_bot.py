@@ -1,0 +1,267 @@
+"""The database of a freqtrade bot, as it has been since 2019: trades, orders, and what it remembers beside them.
+
+Orders that were executed become fills; the others are kept with their trade. Pair locks, key-values and the history of
+the wallet become snapshots of the bot's state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
+from typing import Any
+
+from lake.errors import InvalidRowError, SourceError
+from lake.importers.base import Notes, Options, Refused, Row, RowMap, Rule, Table
+from lake.importers.kinds.freqtrade_backtests import FEES, SIDE, STOP, TAGS, extreme, is_short, known
+from lake.importers.reading.database import Database, require
+from lake.importers.rules import (
+    as_moment,
+    first_of,
+    flag,
+    gathered,
+    identity,
+    moment,
+    number,
+    one_of,
+    option,
+    percent,
+    text,
+    whole,
+)
+from lake.importers.rules import symbol as symbol_of
+from lake.spec.symbols import split
+
+_ORDERS, _CUSTOM = "orders", "trade_custom_data"
+_MEMORY = ("pairlocks", "KeyValueStore")
+_WALLET = "wallet_history"
+_BOT = "freqtrade"  # of the state of a bot that nobody named
+_EXCHANGE, _SYMBOL = text("trade_exchange", "exchange"), symbol_of("trade_pair", "pair", "ft_pair", "symbol")
+_IS_SHORT = flag("trade_is_short", "is_short")
+_OPENED = moment("trade_open_date", "open_date")
+_ID = identity("trade", _EXCHANGE, _SYMBOL, _IS_SHORT, _OPENED, whole("trade_number", "id"))
+_WORDS = {"BUY": "BUY", "SELL": "SELL"}
+_MODE = first_of(option("mode"), Rule(("is_dry_run",), lambda row, _options: "paper" if row["is_dry_run"] else "live"))
+_OF_TRADE = ("exchange", "pair", "is_short", "open_date", "fee_open", "fee_close", "strategy")
+
+
+def _timeframe(row: Row, options: Options) -> str | None:
+    """Minutes; text in the oldest databases."""
+    given = row.get("timeframe", row.get("ticker_interval"))
+    return options.timeframe or None if given is None else f"{given}m" if isinstance(given, int) else str(given)
+
+
+def _status(row: Row, _options: Options) -> str:
+    if not row["is_open"]:
+        return "closed"
+    return "open" if row["was_entered"] else "pending"
+
+
+TRADES = RowMap(
+    "trades",
+    {
+        "trade_id": _ID,
+        "bot_id": option("bot_id"),
+        "venue": _EXCHANGE,
+        "symbol": _SYMBOL,
+        "side": SIDE,
+        "status": Rule(("is_open", "was_entered"), _status),
+        "mode": _MODE,
+        "strategy": text("strategy"),
+        "timeframe": Rule(("timeframe", "ticker_interval"), _timeframe),
+        "quantity": number("amount"),
+        "leverage": known("leverage"),
+        "entry_price": known("open_rate"),
+        "exit_price": known("close_rate"),
+        "stop_loss": STOP,
+        "fees": FEES,
+        "pnl": first_of(number("close_profit_abs"), known("realized_profit")),
+        "pnl_percent": percent("close_profit"),
+        "exit_reason": text("exit_reason", "sell_reason"),
+        "order_id": text("entry_order_id"),
+        "conditions": TAGS,
+        "max_favorable": extreme(favorable=True),
+        "max_adverse": extreme(favorable=False),
+        "created_at": _OPENED,
+        "opened_at": Rule(("open_date",), lambda row, o: _OPENED.read(row, o) if row["was_entered"] else None),
+        "closed_at": moment("close_date"),
+    },
+    sums={"pnl": "close_profit_abs", "quantity": "amount"},
+)
+
+
+def _is_entry(row: Row) -> bool | None:
+    if row.get("trade_pair") is None:
+        return None
+    return bool(row["ft_order_side"] == ("sell" if row.get("trade_is_short") else "buy"))
+
+
+def _price(row: Row, options: Options) -> Any:
+    return known("average", "price", "safe_price").read(row, options)
+
+
+def _commission(row: Row, options: Options) -> Any:
+    """In the base, where freqtrade knows it; else by the rate of its trade, in the quote."""
+    if row.get("ft_fee_base"):
+        return row["ft_fee_base"]
+    rate = row.get("trade_fee_open" if _is_entry(row) else "trade_fee_close")
+    price = _price(row, options)
+    return None if rate is None or price is None else float(rate * price * row["filled"])
+
+
+def _commission_asset(row: Row, options: Options) -> str | None:
+    base, quote, _ = split(_SYMBOL.read(row, options))
+    return (base if row.get("ft_fee_base") else quote) or None
+
+
+FILLS = RowMap(
+    "fills",
+    {
+        "fill_id": identity("fill", _EXCHANGE, _SYMBOL, text("order_id")),
+        "trade_id": Rule(_ID.names, lambda row, o: None if row.get("trade_pair") is None else _ID.read(row, o)),
+        "bot_id": option("bot_id"),
+        "venue": _EXCHANGE,
+        "symbol": _SYMBOL,
+        "external_order_id": text("order_id"),
+        "side": one_of(_WORDS, "side", "ft_order_side"),
+        "order_type": text("order_type"),
+        "quantity": number("filled"),
+        "price": Rule(("average", "price"), _price),
+        "commission": Rule(("ft_fee_base", "filled"), _commission),
+        "commission_asset": Rule(("ft_fee_base",), _commission_asset),
+        "is_entry": Rule(("ft_order_side",), lambda row, _options: _is_entry(row)),
+        "mode": _MODE,
+        "signal_reason": text("ft_order_tag"),
+        "executed_at": moment("order_filled_date", "order_update_date", "order_date"),
+    },
+    sums={"quantity": "filled"},
+)
+STATES = RowMap(
+    "bot_states",
+    {
+        "bot_id": option("bot_id", _BOT),
+        "snapshot_time": moment("snapshot_time"),
+        "state": gathered(*_MEMORY, _WALLET),
+    },
+    held=frozenset({*_MEMORY, _WALLET}),
+)
+
+
+def tables(db: Database) -> Iterable[Table]:
+    """What a database holds: trades, and of the rest what is there.
+
+    Raises:
+        SourceError: it is not freqtrade's.
+    """
+    require(db, ("trades",), kind="freqtrade")
+    lacking = {"pair", "is_open", "open_rate", "open_date"} - db.columns("trades").keys()
+    if lacking:
+        raise SourceError(
+            "the table trades is not freqtrade's", where=db.where, value=sorted(lacking), todo="Is it of another kind?"
+        )
+    store = _Store(db)
+    yield Table("trades", (TRADES,), store.trades, db.count("trades"))
+    if _ORDERS in store.there:
+        yield Table(_ORDERS, (FILLS,), store.orders, db.count(_ORDERS))
+    if {*_MEMORY} & store.there:
+        yield Table("memory", (STATES,), store.memory)
+    if _WALLET in store.there:
+        yield Table(_WALLET, (STATES,), store.wallet)
+
+
+class _Store:
+    """Tables that belong together, each read in order of the trades."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+        self.there = set(db.tables())
+        first = next(db.rows(_ORDERS, Notes()), None) if _ORDERS in self.there else None
+        self.is_dry_run = str((first or {}).get("order_id", "")).startswith("dry_run")
+
+    def trades(self, notes: Notes) -> Iterator[Row]:
+        """Each with what its orders say: whether it was entered, and orders that were never executed."""
+        if self.is_dry_run:
+            notes.tell("a dry run, by the ids of its orders: taken as paper, unless --mode says else")
+        unread = sorted(self.there - {"trades", _ORDERS, _CUSTOM, *_MEMORY, _WALLET})
+        if unread:
+            notes.tell(f"not read: {', '.join(unread)}")
+        orders, custom = self._of_trades(_ORDERS, notes), self._of_trades(_CUSTOM, notes)
+        kept = 0
+        for trade in self.db.rows("trades", notes, order_by=("id",)):
+            own = orders(trade["id"])
+            entry = "sell" if is_short(trade) else "buy"
+            entries = [o for o in own if o["ft_order_side"] == entry]
+            idle = [o for o in own if not o.get("filled")]
+            kept += len(idle)
+            more: dict[str, Any] = {
+                "is_dry_run": self.is_dry_run,
+                "was_entered": not own or any(o.get("filled") for o in entries),
+                "entry_order_id": entries[0]["order_id"] if entries else None,
+            }
+            lists = {"orders_not_executed": idle, _CUSTOM: custom(trade["id"])}
+            yield {**trade, **more, **{name: found for name, found in lists.items() if found}}
+        if kept:
+            notes.tell(f"{kept:,} orders were never executed: they are kept with their trades")
+
+    def orders(self, notes: Notes) -> Iterator[Row | Refused]:
+        """The executed ones, each with what its trade says."""
+        trades = _Following(self.db.rows("trades", notes, order_by=("id",)), "id")
+        for order in self.db.rows(_ORDERS, notes, order_by=("ft_trade_id", "id")):
+            number_ = order.get("ft_trade_id")
+            found = [] if number_ is None else trades(number_, keep=True)
+            trade = found[0] if found else None
+            if not order.get("filled"):
+                if trade is None:
+                    yield Refused(order, "an order that was never executed, of no trade")
+                continue
+            of_trade = {f"trade_{name}": trade.get(name) for name in _OF_TRADE} if trade else {}
+            yield {**order, **of_trade, "trade_number": number_, "is_dry_run": self.is_dry_run}
+
+    def memory(self, notes: Notes) -> Iterator[Row | Refused]:
+        """All pair locks and key-values as one snapshot, as of the newest of them."""
+        state = {name: list(self.db.rows(name, notes)) for name in _MEMORY if name in self.there}
+        times = [row.get(name) for rows in state.values() for row in rows for name in ("lock_time", "datetime_value")]
+        known_times = [time for time in times if time is not None]
+        if known_times:
+            yield {**state, "snapshot_time": max(known_times, key=_comparable)}
+        elif any(state.values()):
+            yield Refused(state, "no time in any of its rows")
+
+    def wallet(self, notes: Notes) -> Iterator[Row]:
+        """The balances of one time as one snapshot."""
+        rows = self.db.rows(_WALLET, notes, order_by=("timestamp", "id"))
+        for time, of_time in groupby(rows, key=lambda row: row["timestamp"]):
+            yield {"snapshot_time": time, _WALLET: list(of_time)}
+
+    def _of_trades(self, table: str, notes: Notes) -> Callable[[int], list[Row]]:
+        if table not in self.there:
+            return lambda _: []
+        return _Following(self.db.rows(table, notes, order_by=("ft_trade_id", "id")), "ft_trade_id")
+
+
+class _Following:
+    """Rows in order of a number, given out as far as numbers that only grow ask for them."""
+
+    def __init__(self, rows: Iterator[Row], column: str) -> None:
+        self._groups = groupby((row for row in rows if row.get(column) is not None), key=lambda row: row[column])
+        self._at: Any = None
+        self._held: list[Row] = []
+
+    def __call__(self, number_: Any, *, keep: bool = False) -> list[Row]:
+        while self._at is None or self._at < number_:
+            following = next(self._groups, None)
+            if following is None:
+                break
+            self._at, self._held = following[0], list(following[1])
+        if self._at != number_:
+            return []
+        found = self._held
+        if not keep:
+            self._held = []
+        return found
+
+
+def _comparable(value: Any) -> Any:
+    try:
+        return as_moment("snapshot_time", value)
+    except InvalidRowError:
+        return as_moment("snapshot_time", 0)

@@ -1,0 +1,102 @@
+"""The files in which freqtrade leaves the results of backtests: which is one, and what lies beside and around it."""
+
+from __future__ import annotations
+
+import zipfile
+from collections import Counter
+from pathlib import Path
+from typing import Any, cast
+
+import orjson
+
+from lake.errors import SourceError
+from lake.importers.base import Notes
+
+_NOT_RESULTS = ("_config.json", ".meta.json")
+_SECRETS = frozenset(
+    {
+        "key", "secret", "password", "uid", "token", "chat_id", "jwt_secret_key", "ws_token", "username", "accountid",
+        "walletaddress", "privatekey",
+    }
+)  # fmt: skip
+
+
+def is_result(path: Path) -> bool:
+    """Whether a file may be a result, by its name: not its .meta.json, and not the pointer to the newest."""
+    name = path.name.removesuffix(".gz")
+    is_aside = name.endswith(_NOT_RESULTS) or name in {".last_result.json", "last_result.json"}
+    return name.endswith((".json", ".zip")) and not is_aside
+
+
+def meant(path: Path) -> Path:
+    """The result file that a path means: a .meta.json means the file beside it, last_result.json the newest.
+
+    Raises:
+        SourceError: it means one that is not there.
+    """
+    if is_result(path):
+        return path
+    if path.name.endswith(".meta.json"):
+        stem = path.name.removesuffix(".meta.json")
+    else:
+        stem = str(document_of(path.read_bytes(), path.name, Notes()).get("latest_backtest", ""))
+        stem = Path(stem).name.removesuffix(".json").removesuffix(".zip")
+    for suffix in (".json", ".json.gz", ".zip"):
+        found = path.with_name(stem + suffix)
+        if stem and found.exists():
+            return found
+    raise SourceError("the result that it speaks of is not beside it", where=str(path), value=stem)
+
+
+def member_of(path: Path) -> str:
+    """The result in an archive: named like it, or the only one that may be one.
+
+    Raises:
+        SourceError: it cannot be read, or holds none.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            every = archive.namelist()
+    except (zipfile.BadZipFile, OSError) as error:
+        raise SourceError(f"the archive cannot be read: {error}", where=str(path)) from error
+    own = [n for n in every if Path(n).name == f"{path.stem}.json"]
+    rest = [n for n in every if n.endswith(".json") and not n.endswith(_NOT_RESULTS)]
+    if not own and not rest:
+        raise SourceError("no result of a backtest in the archive", where=str(path), value=every[:5])
+    return min(own or rest, key=len)
+
+
+def config_in(path: Path, notes: Notes) -> dict[str, Any] | None:
+    """The configuration in an archive, without anything that lets one into an account."""
+    with zipfile.ZipFile(path) as archive:
+        found = next((n for n in archive.namelist() if n.endswith("_config.json")), None)
+        document = None if found is None else document_of(archive.read(found), found, notes)
+    return None if document is None else cast("dict[str, Any]", _without_secrets(document))
+
+
+def tell_members(path: Path, member: str, notes: Notes) -> None:
+    """Tell what else is in an archive, and is not looked at."""
+    with zipfile.ZipFile(path) as archive:
+        used = {member, *(n for n in archive.namelist() if n.endswith("_config.json"))}
+        left = Counter(Path(n).suffix or n for n in archive.namelist() if n not in used)
+    if left:
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(left.items()))
+        notes.tell(f"left in the archive, as no dataset holds them: {kinds}")
+
+
+def document_of(raw: bytes, name: str, notes: Notes) -> dict[str, Any]:
+    """The JSON object in a small file; {} and a note when it is none."""
+    try:
+        found = orjson.loads(raw)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        notes.tell(f"{name} is no JSON object")
+        return {}
+    return found
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_secrets(v) for name, v in value.items() if str(name).lower() not in _SECRETS}
+    return [_without_secrets(v) for v in value] if isinstance(value, list) else value
