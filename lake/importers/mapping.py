@@ -17,6 +17,8 @@ from lake.spec.dataset import Dataset
 from lake.spec.rows import row_checker
 
 IMPORTED = "imported"  # in ``extra``: label of the source's table -> the row as it was found
+_BITS = 63  # and a sign: what JSON's readers hold
+_DEPTH = 100  # of documents in documents
 
 Canonical = dict[str, Any]
 
@@ -84,10 +86,26 @@ class Mapper:
 
 
 def plain(row: Row) -> dict[str, Any]:
-    """The row in values that JSON has."""
-    text = orjson.dumps(dict(row), default=str, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY)
+    """The row in values that JSON has: half characters and numbers of more than 64 bits as text."""
+    option = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+    try:
+        text = orjson.dumps(dict(row), default=str, option=option)
+    except TypeError:
+        text = orjson.dumps(_spelled_out(dict(row)), default=str, option=option)
     done: dict[str, Any] = orjson.loads(text)
     return done
+
+
+def _spelled_out(value: Any, depth: int = 0) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, int) and value.bit_length() >= _BITS:
+        return str(value)
+    if isinstance(value, (Mapping, list, tuple)) and depth >= _DEPTH:
+        return str(value).encode(errors="backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {_spelled_out(name): _spelled_out(inner, depth + 1) for name, inner in value.items()}
+    return [_spelled_out(inner, depth + 1) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 def found_before(row: Canonical, label: str) -> Any:

@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 
+from lake.importers.mapping import plain
+
 _GATHER = 10_000
 
 
@@ -22,17 +24,17 @@ class Refusals:
     def __init__(self, lk: Any, source: str) -> None:
         self._lk, self._source = lk, source
         self._known: set[bytes] | None = None
-        self._waiting: dict[str, list[dict[str, Any]]] = {}
+        self._waiting: dict[str, list[tuple[dict[str, Any], str]]] = {}
 
     def add(self, dataset: str, found: Any, reason: str) -> None:
         """Keep a row, or a piece of the source that is none, with the reason."""
-        row = dict(found) if isinstance(found, Mapping) else {"found": found}
+        row = plain(found if isinstance(found, Mapping) else {"found": found})
         mark = _mark(dataset, row, reason)
         known = self._kept()
         if mark in known:
             return
         known.add(mark)
-        self._waiting.setdefault(dataset, []).append({**row, "reason": reason})
+        self._waiting.setdefault(dataset, []).append((row, reason))
         if len(self._waiting[dataset]) >= _GATHER:
             self.flush()
 
@@ -40,7 +42,7 @@ class Refusals:
         """Make durable what was gathered."""
         waiting, self._waiting = self._waiting, {}
         for dataset, rows in waiting.items():
-            self._lk.quarantine(self._source, rows, dataset=dataset)
+            self._lk.writer.quarantine.add(dataset, rows, self._source)
 
     def _kept(self) -> set[bytes]:
         if self._known is None:
@@ -50,6 +52,5 @@ class Refusals:
 
 
 def _mark(dataset: str, row: Mapping[str, Any], reason: str) -> bytes:
-    kept = {name: value for name, value in row.items() if name != "reason"}
-    text = orjson.dumps(kept, default=str, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SORT_KEYS)
+    text = orjson.dumps(dict(row), default=str, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SORT_KEYS)
     return hashlib.sha256(b"\0".join((dataset.encode(), reason.encode(), text))).digest()[:16]

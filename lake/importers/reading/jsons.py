@@ -1,7 +1,7 @@
 """JSON of any size and state: read piece by piece, with NaN, a byte order mark, or an end that was never written.
 
 The standard library's decoder is given a window of the text that grows until a value is whole, so that a file of a
-gigabyte takes no more memory than its largest row.
+gigabyte takes no more memory than its largest row. What is damaged is not searched through for an end.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import codecs
 import gzip
 import io
 import json
-from collections.abc import Iterator
+import re
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Self, cast
 
@@ -18,9 +20,33 @@ from lake.errors import SourceError
 from lake.importers.base import Notes, Refused
 
 _CHUNK = 1 << 20
-_LONGEST = 256 << 20  # characters of one value; one that is longer is no row
+_PIECE = 1 << 14  # of a packed file: what comes before its broken end is not lost with a large piece
+_LONGEST = 64 << 20  # characters of one value; one that is longer is no row
 _KEPT = 2_000  # characters of a broken row that are kept
-_DECODER = json.JSONDecoder()
+_WORD = 16  # characters at the end of a window that may be half a number, word or escape
+_REPEATED = "repeated:"
+_BREAKS_OFF = "the file breaks off: what comes before is taken"
+_GOES_ON = "something follows the end of the JSON, as when a shorter file is written over a longer one: it is not read"
+_GARBLED = "some of it is not text of its encoding: those characters are replaced"
+_ENCODINGS = (
+    (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),  # before UTF-16, whose mark is half of theirs
+    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+)  # fmt: skip
+_BRACKET, _IN_TEXT = re.compile(r'["\[\]{}]'), re.compile(r'["\\]')
+
+
+def _entries(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; of a name that it has twice the last value counts, and the others are kept beside it."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        last = {name: place for place, (name, _) in enumerate(pairs)}
+        for place, (name, value) in enumerate(pairs):
+            if place != last[name]:
+                made.setdefault(_REPEATED + name, []).append(value)
+    return made
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_entries)
 
 
 def opened(path: Path) -> BinaryIO:
@@ -39,8 +65,10 @@ class JsonText:
     def __init__(self, path: Path, file: BinaryIO | None = None) -> None:
         self.path = path
         self._file = opened(path) if file is None else file
-        self._decode = codecs.getincrementaldecoder("utf-8-sig")(errors="replace").decode
+        self._decode: Callable[[bytes, bool], str] | None = None
         self._text, self._at, self._ended = "", 0, False
+        self.stuck = False  # what comes next cannot be decoded
+        self.garbled = False  # some bytes are no text
 
     def __enter__(self) -> Self:
         return self
@@ -75,14 +103,42 @@ class JsonText:
         while True:
             try:
                 value, end = _DECODER.raw_decode(self._text, self._at)
-            except json.JSONDecodeError:
-                if len(self._text) - self._at > _LONGEST or not self._more():
+            except RecursionError:
+                raise json.JSONDecodeError("nested too deeply", "", 0) from None
+            except json.JSONDecodeError as error:
+                may_go_on = error.msg.startswith("Unterminated") or error.pos >= len(self._text) - _WORD
+                if not may_go_on or len(self._text) - self._at > _LONGEST or not self._more():
                     raise
                 continue
             if end == len(self._text) and not self._ended and self._more():
                 continue  # a number may go on
             self._at = end
             return value
+
+    def pass_over(self) -> None:
+        """Go past the next value, however large, without making it.
+
+        Raises:
+            json.JSONDecodeError: there is none, or it breaks off.
+        """
+        if self.peek() not in {"{", "[", '"'}:
+            self.value()
+            return
+        depth, in_text = 0, False
+        while True:
+            mark = (_IN_TEXT if in_text else _BRACKET).search(self._text, self._at)
+            if mark is None or (mark.group() == "\\" and mark.end() == len(self._text)):
+                self._at = len(self._text) if mark is None else mark.start()
+                if not self._more():
+                    raise json.JSONDecodeError("it breaks off", "", 0)
+                continue
+            self._at = mark.end() + (mark.group() == "\\")
+            if mark.group() == '"':
+                in_text = not in_text
+            elif not in_text:
+                depth += 1 if mark.group() in "{[" else -1
+            if depth == 0 and not in_text:
+                return
 
     def rest(self) -> str:
         """What cannot be decoded, or the beginning of it."""
@@ -91,14 +147,29 @@ class JsonText:
     def _more(self) -> bool:
         """Read on; False at the end. The window doubles, so that a long value is tried only a few times."""
         wanted = max(_CHUNK, len(self._text) - self._at)
-        try:
-            raw = self._file.read(wanted)
-        except (OSError, EOFError) as error:
-            raise SourceError(f"it cannot be read: {error}", where=str(self.path)) from error
+        raw = self._read(wanted)
         self._ended = len(raw) < wanted
-        self._text = self._text[self._at :] + self._decode(raw, not raw)
+        if self._decode is None:
+            encoding = next((name for mark, name in _ENCODINGS if raw.startswith(mark)), "utf-8-sig")
+            self._decode = codecs.getincrementaldecoder(encoding)(errors="replace").decode
+        more = self._decode(raw, not raw)
+        self.garbled |= "\ufffd" in more and "\ufffd".encode() not in raw
+        self._text = self._text[self._at :] + more
         self._at = 0
         return bool(raw)
+
+    def _read(self, wanted: int) -> bytes:
+        """So many bytes; fewer at the end, also where a packed file was not written to its end."""
+        pieces: list[bytes] = []
+        try:
+            while wanted > 0 and (piece := self._file.read(min(wanted, _PIECE))):
+                pieces.append(piece)
+                wanted -= len(piece)
+        except EOFError:
+            pass  # it is told where the text breaks off
+        except (OSError, zlib.error) as error:
+            raise SourceError(f"it cannot be read: {error}", where=str(self.path)) from error
+        return b"".join(pieces)
 
 
 def items(text: JsonText, notes: Notes) -> Iterator[Any]:
@@ -111,11 +182,11 @@ def items(text: JsonText, notes: Notes) -> Iterator[Any]:
         except json.JSONDecodeError as error:
             yield broken(text, notes, error)
             return
-        if not text.skip(",") and text.peek() != "]":
+        if not text.skip(",") and text.peek() not in {"]", ""}:
             yield broken(text, notes)
             return
     if not text.skip("]"):
-        notes.tell("the file breaks off: what comes before is taken", failed=True)
+        notes.tell(_BREAKS_OFF, failed=True)
 
 
 def entries(text: JsonText, notes: Notes) -> Iterator[tuple[str, Any]]:
@@ -145,44 +216,80 @@ def names(text: JsonText, notes: Notes) -> Iterator[str]:
             broken(text, notes)
             return
         yield name
-        if notes.failed:
+        if text.stuck:
             return
-        if not text.skip(",") and text.peek() != "}":
+        if not text.skip(",") and text.peek() not in {"}", ""}:
             broken(text, notes)
             return
     if not text.skip("}"):
-        notes.tell("the file breaks off: what comes before is taken", failed=True)
+        notes.tell(_BREAKS_OFF, failed=True)
 
 
 def broken(text: JsonText, notes: Notes, error: json.JSONDecodeError | None = None) -> Refused:
     """The piece at which decoding ended, and a note of it."""
+    text.stuck = True
     why = error.msg if error else "no comma or end"
     notes.tell(f"the file breaks off or is damaged ({why}): what comes before is taken", failed=True)
     return Refused(text.rest(), "no whole JSON value")
 
 
-def rows_in(path: Path, name: str, notes: Notes) -> Iterator[Any]:
+def rows_in(
+    path: Path, name: str, notes: Notes, beside: Callable[[str, JsonText], None] | None = None
+) -> Iterator[Any]:
     """The rows of a file: an array, or the array under a name of an object; {} and [] are empty.
 
+    Args:
+        path: of the file.
+        name: under which the array is, in an object.
+        notes: is told what cannot be read.
+        beside: takes the value of each other name from the text; passed over, when left out.
+
     Raises:
-        SourceError: it is neither, or has no such name.
+        SourceError: it is neither, or has no such name, or something else under it.
     """
     with JsonText(path) as text:
         first = text.peek()
         if first == "[":
             yield from items(text, notes)
-            return
-        if first != "{":
+        elif first == "{":
+            yield from _rows_of_object(text, name, notes, beside or _pass_over)
+        else:
             raise SourceError("not a JSON file" if first else "the file is empty", where=str(path))
-        seen = []
-        for key in names(text, notes):
-            seen.append(key)
-            if key == name and text.peek() == "[":
-                yield from items(text, notes)
-            else:
-                text_value(text, notes)
-        if name not in seen and seen:
-            raise SourceError(f"it has no {name!r}", where=str(path), value=seen[:5], todo="Is it of another kind?")
+        told_of_end(text, notes)
+
+
+def told_of_end(text: JsonText, notes: Notes) -> None:
+    """Tell what of a text was not read, or not as it should be."""
+    if not text.stuck and text.peek():
+        notes.tell(_GOES_ON, failed=True)
+    if text.garbled:
+        notes.tell(_GARBLED)
+
+
+def _rows_of_object(text: JsonText, name: str, notes: Notes, beside: Callable[[str, JsonText], None]) -> Iterator[Any]:
+    seen = []
+    for key in names(text, notes):
+        seen.append(key)
+        if key != name:
+            take(text, notes, key, beside)
+        elif text.peek() in {"[", ""}:
+            yield from items(text, notes) if text.peek() else ()
+        elif (value := text_value(text, notes)) is not None and not isinstance(value, Refused):
+            raise SourceError(f"{name!r} is no array", where=str(text.path), value=value)
+    if name not in seen and seen and not notes.failed:
+        raise SourceError(f"it has no {name!r}", where=str(text.path), value=seen[:5], todo="Is it of another kind?")
+
+
+def take(text: JsonText, notes: Notes, name: str, taker: Callable[[str, JsonText], None]) -> None:
+    """Let the next value be taken; what cannot be decoded is told."""
+    try:
+        taker(name, text)
+    except json.JSONDecodeError as error:
+        broken(text, notes, error)
+
+
+def _pass_over(_name: str, text: JsonText) -> None:
+    text.pass_over()
 
 
 def lines_in(path: Path, notes: Notes) -> Iterator[Any]:
@@ -192,7 +299,7 @@ def lines_in(path: Path, notes: Notes) -> Iterator[Any]:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 try:
-                    yield json.loads(line)
+                    yield json.loads(line, object_pairs_hook=_entries)
                 except json.JSONDecodeError as error:
                     notes.tell(f"line {number} is no JSON: {error.msg}")
                     yield Refused(line[:_KEPT], "no whole JSON value")
