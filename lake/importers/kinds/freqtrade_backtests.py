@@ -20,6 +20,7 @@ from lake.importers.rules import (
     one_of,
     option,
     percent,
+    price,
     symbol,
     text,
     whole,
@@ -38,25 +39,19 @@ _TRADE_ID = identity("trade", text("run_id"), whole("place"))
 _WORDS = {"BUY": "BUY", "SELL": "SELL"}
 
 
-def known(*names: str) -> Rule:
-    """A number, where 0 stands for none."""
-    inner = number(*names)
-    return Rule(names, lambda row, options: inner.read(row, options) or None)
-
-
 def is_short(row: Row) -> bool:
     """Whether a trade is one."""
     return bool(row.get("is_short"))
 
 
 SIDE = Rule(("is_short",), lambda row, _options: "SHORT" if is_short(row) else "LONG")
-STOP = first_of(known("initial_stop_loss_abs", "initial_stop_loss"), known("stop_loss_abs", "stop_loss"))
+STOP = first_of(price("initial_stop_loss_abs", "initial_stop_loss"), price("stop_loss_abs", "stop_loss"))
 TAGS = gathered("enter_tag", "buy_tag")
 
 
 def extreme(*, favorable: bool) -> Rule:
     """The best or worst rate while a trade was open."""
-    high, low = known("max_rate"), known("min_rate")
+    high, low = price("max_rate"), price("min_rate")
     return Rule(
         ("max_rate", "min_rate", "is_short"),
         lambda row, options: (high if favorable is not is_short(row) else low).read(row, options),
@@ -107,7 +102,7 @@ TRADES = RowMap(
         "strategy": text("strategy"),
         "timeframe": text("timeframe"),
         "quantity": number("amount"),
-        "leverage": known("leverage"),
+        "leverage": price("leverage"),
         "entry_price": number("open_rate"),
         "exit_price": number("close_rate"),
         "stop_loss": STOP,
@@ -127,9 +122,9 @@ TRADES = RowMap(
 
 
 def _commission(row: Row, _options: Options) -> float | None:
-    amount, price = row.get("amount"), row.get("safe_price")
+    amount, paid = row.get("amount"), row.get("safe_price")
     rate = row.get("fee_open" if row.get("ft_is_entry") else "fee_close")
-    return None if amount is None or price is None or rate is None else float(amount * price * rate)
+    return None if amount is None or paid is None or rate is None else float(amount * paid * rate)
 
 
 FILLS = RowMap(

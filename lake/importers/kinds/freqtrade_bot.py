@@ -12,8 +12,9 @@ from typing import Any
 
 from lake.errors import InvalidRowError, SourceError
 from lake.importers.base import Notes, Options, Refused, Row, RowMap, Rule, Table
-from lake.importers.kinds.freqtrade_backtests import FEES, SIDE, STOP, TAGS, extreme, is_short, known
+from lake.importers.kinds.freqtrade_backtests import FEES, SIDE, STOP, TAGS, extreme, is_short
 from lake.importers.reading.database import Database, require
+from lake.importers.reading.ordered import Following
 from lake.importers.rules import (
     as_moment,
     first_of,
@@ -25,6 +26,7 @@ from lake.importers.rules import (
     one_of,
     option,
     percent,
+    price,
     text,
     whole,
 )
@@ -69,12 +71,12 @@ TRADES = RowMap(
         "strategy": text("strategy"),
         "timeframe": Rule(("timeframe", "ticker_interval"), _timeframe),
         "quantity": number("amount"),
-        "leverage": known("leverage"),
-        "entry_price": known("open_rate"),
-        "exit_price": known("close_rate"),
+        "leverage": price("leverage"),
+        "entry_price": price("open_rate"),
+        "exit_price": price("close_rate"),
         "stop_loss": STOP,
         "fees": FEES,
-        "pnl": first_of(number("close_profit_abs"), known("realized_profit")),
+        "pnl": first_of(number("close_profit_abs"), price("realized_profit")),
         "pnl_percent": percent("close_profit"),
         "exit_reason": text("exit_reason", "sell_reason"),
         "order_id": text("entry_order_id"),
@@ -95,8 +97,7 @@ def _is_entry(row: Row) -> bool | None:
     return bool(row["ft_order_side"] == ("sell" if row.get("trade_is_short") else "buy"))
 
 
-def _price(row: Row, options: Options) -> Any:
-    return known("average", "price", "safe_price").read(row, options)
+_PRICE = first_of(price("average"), price("price"))
 
 
 def _commission(row: Row, options: Options) -> Any:
@@ -104,8 +105,8 @@ def _commission(row: Row, options: Options) -> Any:
     if row.get("ft_fee_base"):
         return row["ft_fee_base"]
     rate = row.get("trade_fee_open" if _is_entry(row) else "trade_fee_close")
-    price = _price(row, options)
-    return None if rate is None or price is None else float(rate * price * row["filled"])
+    paid = _PRICE.read(row, options)
+    return None if rate is None or paid is None else float(rate * paid * row["filled"])
 
 
 def _commission_asset(row: Row, options: Options) -> str | None:
@@ -125,7 +126,7 @@ FILLS = RowMap(
         "side": one_of(_WORDS, "side", "ft_order_side"),
         "order_type": text("order_type"),
         "quantity": number("filled"),
-        "price": Rule(("average", "price"), _price),
+        "price": _PRICE,
         "commission": Rule(("ft_fee_base", "filled"), _commission),
         "commission_asset": Rule(("ft_fee_base",), _commission_asset),
         "is_entry": Rule(("ft_order_side",), lambda row, _options: _is_entry(row)),
@@ -204,10 +205,10 @@ class _Store:
 
     def orders(self, notes: Notes) -> Iterator[Row | Refused]:
         """The executed ones, each with what its trade says."""
-        trades = _Following(self.db.rows("trades", notes, order_by=("id",)), "id")
+        trades = Following(self.db.rows("trades", notes, order_by=("id",)), "id")
         for order in self.db.rows(_ORDERS, notes, order_by=("ft_trade_id", "id")):
             number_ = order.get("ft_trade_id")
-            found = [] if number_ is None else trades(number_, keep=True)
+            found = [] if number_ is None else trades(number_)
             trade = found[0] if found else None
             if not order.get("filled"):
                 if trade is None:
@@ -235,29 +236,7 @@ class _Store:
     def _of_trades(self, table: str, notes: Notes) -> Callable[[int], list[Row]]:
         if table not in self.there:
             return lambda _: []
-        return _Following(self.db.rows(table, notes, order_by=("ft_trade_id", "id")), "ft_trade_id")
-
-
-class _Following:
-    """Rows in order of a number, given out as far as numbers that only grow ask for them."""
-
-    def __init__(self, rows: Iterator[Row], column: str) -> None:
-        self._groups = groupby((row for row in rows if row.get(column) is not None), key=lambda row: row[column])
-        self._at: Any = None
-        self._held: list[Row] = []
-
-    def __call__(self, number_: Any, *, keep: bool = False) -> list[Row]:
-        while self._at is None or self._at < number_:
-            following = next(self._groups, None)
-            if following is None:
-                break
-            self._at, self._held = following[0], list(following[1])
-        if self._at != number_:
-            return []
-        found = self._held
-        if not keep:
-            self._held = []
-        return found
+        return Following(self.db.rows(table, notes, order_by=("ft_trade_id", "id")), "ft_trade_id")
 
 
 def _comparable(value: Any) -> Any:
