@@ -86,8 +86,10 @@ class Recall:
         recorded counts as unlike), side, timeframe, and age (half-life 30 days). Decisions of all bots are looked at.
 
         No outcome is in it that was recorded at ``before`` or later, nor a decision made then. Of an outcome that was
-        corrected (``lk.decisions.correct``) the version is seen that was the newest then. What is written over by
+        corrected (``lk.decisions.correct``) the version is seen that was the newest then; one that is written over by
         ``lk.write`` or ``lk.patch``, which do not say when it was known, is seen as it is now, under its recorded time.
+        What was thought (recommendation, confidence, reasoning, market snapshot, why it was skipped) is seen as it
+        was when it was decided, whoever wrote over it later.
 
         Args:
             symbol: of the situation.

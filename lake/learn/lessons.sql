@@ -1,5 +1,6 @@
 -- Decisions that were resolved before the variable now, with the outcome that was known then: of outcomes that were
 -- corrected the newest recorded by then. What was decided later, or resolved later for the first time, is not there.
+-- What was thought is as it was written when it was decided, whatever a bot wrote over it since.
 -- Parameters: $paths, JSON pointers of the features that are compared; $symbol; $newest, how many rows at most, those of
 -- the symbol first, then the newest.
 -- features: the values at these paths in market_snapshot, as text; NULL where the snapshot has none.
@@ -13,7 +14,7 @@ WITH decided AS (
             lambda o: is_past(make_timestamptz(o.outcome_recorded_at))
         )[-1] AS former,
         coalesce(is_past(outcome_recorded_at), false) AS is_known
-    FROM decisions
+    FROM decisions_as_decided
     WHERE is_past(analyzed_at)
 )
 SELECT

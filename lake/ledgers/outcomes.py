@@ -26,7 +26,8 @@ _DIRECTIONS = ("LONG", "SHORT")
 
 def with_former(known: Row) -> list[Row]:
     """The history of a decision's outcomes, the recorded one at its end."""
-    former = {name: known[name] for name in (*OUTCOME, "traded", "outcome_recorded_at") if name in known}
+    names = (*OUTCOME, "traded", "outcome_source", "outcome_recorded_at")
+    former = {name: known[name] for name in names if name in known}
     return [*orjson.loads(known.get("outcome_history") or "[]"), former]
 
 

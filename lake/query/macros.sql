@@ -47,9 +47,57 @@ CREATE OR REPLACE MACRO has_result(status, pnl, closed_at) AS
 CREATE OR REPLACE MACRO former_outcome(outcome_history) AS CASE WHEN getvariable('now') IS NOT NULL THEN
     list_filter(
         from_json(outcome_history, '[{"outcome_correct": "BOOLEAN", "actual_pnl": "DOUBLE",
-            "actual_pnl_percent": "DOUBLE", "outcome_recorded_at": "BIGINT"}]'),
+            "actual_pnl_percent": "DOUBLE", "hold_duration_minutes": "DOUBLE", "outcome_source": "VARCHAR",
+            "outcome_recorded_at": "BIGINT"}]'),
         lambda o: is_past(make_timestamptz(o.outcome_recorded_at))
     )[-1] END;
+
+-- When a decision was over whose outcome is known: where it is from candles, when its level was reached or it was given
+-- up, hold_minutes after it was made; where it is from its trades, when the last of them closed; else, and at the
+-- latest, when the outcome was recorded.
+CREATE OR REPLACE MACRO decision_over(source, analyzed_at, hold_minutes, closed_at, recorded_at) AS least(CASE source
+    WHEN 'candles' THEN analyzed_at + to_microseconds(round(hold_minutes * 60e6)::BIGINT)
+    WHEN 'trade' THEN closed_at END, recorded_at);
+
+-- Decisions with trades_closed_at: when the last of their trades closed, those that name the decision, else the one that
+-- it names; backtests are none.
+CREATE OR REPLACE MACRO decisions_and_closings(decisions_table, trades_table) AS TABLE
+WITH closing AS (
+    SELECT trade_id, decision_id, closed_at
+    FROM query_table(trades_table)
+    WHERE status = 'closed' AND mode IS DISTINCT FROM 'backtest' AND closed_at IS NOT NULL
+)
+SELECT d.*, coalesce(linked.closed_at, named.closed_at) AS trades_closed_at
+FROM query_table(decisions_table) AS d
+LEFT JOIN (
+    SELECT decision_id, max(closed_at) AS closed_at FROM closing WHERE decision_id IS NOT NULL GROUP BY decision_id
+) AS linked ON d.decision_id = linked.decision_id
+LEFT JOIN closing AS named ON d.trade_id = named.trade_id;
+
+-- The money of decisions, of closed trades that are no backtests: linked_pnl of those that name the decision, named_pnl
+-- of the one that it names. A trade counts once: where it names no decision, several may name it, and it is that one's
+-- (is_own) which was the latest up to its opening (opened_at, else created_at), or the first one if all came after.
+CREATE OR REPLACE MACRO money_of_decisions(decisions_table, trades_table) AS TABLE
+WITH trade AS (
+    SELECT trade_id, decision_id, coalesce(opened_at, created_at) AS opening,
+        status = 'closed' AND is_past(coalesce(closed_at, created_at)) AS is_closed, CASE WHEN is_closed THEN pnl END AS pnl
+    FROM query_table(trades_table)
+    WHERE mode IS DISTINCT FROM 'backtest' AND is_past(least(created_at, opened_at, closed_at))
+), linked AS (
+    SELECT decision_id, true AS is_linked, sum(pnl) AS linked_pnl
+    FROM trade
+    WHERE decision_id IS NOT NULL AND is_closed
+    GROUP BY decision_id
+), named AS (
+    SELECT d.decision_id, t.pnl AS named_pnl,
+        t.decision_id IS NULL AND row_number() OVER (PARTITION BY d.trade_id ORDER BY
+            coalesce(d.analyzed_at > t.opening, false), abs(epoch_us(d.analyzed_at) - epoch_us(t.opening)),
+            d.analyzed_at DESC, d.decision_id DESC) = 1 AS is_own
+    FROM query_table(decisions_table) AS d
+    LEFT JOIN trade AS t ON d.trade_id = t.trade_id
+    WHERE d.trade_id IS NOT NULL AND is_past(d.analyzed_at)
+)
+SELECT * FROM linked FULL JOIN named USING (decision_id);
 
 -- Result of a trade in units of its initial risk, the money between entry and stop. NULL without a stop.
 CREATE OR REPLACE MACRO r_multiple(pnl, entry_price, stop_loss, quantity) AS

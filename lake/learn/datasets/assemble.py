@@ -33,12 +33,14 @@ class Assembled:
         features: names of the feature columns.
         joined: how the computed ones were made.
         excluded: reason -> rows that were left out.
+        notes: what is to be told of rows that are there -> how many.
     """
 
     frame: pl.DataFrame
     features: tuple[str, ...]
     joined: Joined
     excluded: dict[str, int]
+    notes: dict[str, int]
 
 
 def assemble(pinned: Pinned, request: Request, feature_set: FeatureSet | None) -> Assembled:
@@ -64,7 +66,7 @@ def assemble(pinned: Pinned, request: Request, feature_set: FeatureSet | None) -
             *computed.select(*market_flags.NAMES, "regime").get_columns(),
         ]
     )
-    return Assembled(frame, (*names, *recorded.columns), joined, rows.excluded)
+    return Assembled(frame, (*names, *recorded.columns), joined, rows.excluded, rows.notes)
 
 
 def timeframe_of(pinned: Pinned, request: Request, feature_set: FeatureSet | None, rows: pl.DataFrame) -> str:

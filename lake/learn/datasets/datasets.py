@@ -50,7 +50,9 @@ class Datasets:
     ) -> Dataset:
         """Build a data set, store it with its manifest, and pin the versions of the lake that it was made from.
 
-        What waits in this host's hot logs is settled first. Rows without a known outcome are left out and counted.
+        What waits in this host's hot logs is settled first. Rows without a known outcome are left out and counted. What
+        was recorded with a row counts as it was when the row was decided (:mod:`lake.spec.inputs`); the manifest's
+        ``notes`` tell of how many rows something was written over later.
         A sample of the rows is audited; the same request on the same lake gives the data set that is there.
 
         Args:
@@ -59,8 +61,8 @@ class Datasets:
             features: a feature set, its name, or ``path.py:name``; None for recorded features alone.
             start: only rows decided at or after it: an aware time, epoch number or ISO text with offset.
             end: only rows decided before it, with an outcome known by then.
-            **options: symbols, timeframe, recorded, labels, fees, half_life: see :class:`Request`; at: the lake as it
-                was, by a version's number, {dataset: version}, a tag or a time.
+            **options: symbols, timeframe, recorded, labels, fees, neutral, ambiguous, half_life: see :class:`Request`;
+                at: the lake as it was, by a version's number, {dataset: version}, a tag or a time.
 
         Raises:
             UsageError: an argument is wrong, or there are no rows; it says why rows were left out.
@@ -201,6 +203,7 @@ def _drafted(pinned: Pinned, request: Request, made: Assembled) -> Manifest:
         schema=schema,
         rows=made.frame.height,
         excluded=made.excluded,
+        notes=made.notes,
         nulls={name: nulls[name][0] for name in nulls.columns if nulls[name][0]},
         columns=_column_hashes(made.frame),
         content={},

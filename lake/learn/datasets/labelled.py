@@ -20,11 +20,13 @@ from lake.spec.times import from_micros, to_micros
 
 Events = Mapping[Name, pl.DataFrame]
 _BARS = ["open_time", "open", "high", "low", "close"]
+_AMBIGUOUS = "__ambiguous"
 _LABELS = {
     "outcome": "label_outcome",
     "pnl_percent": "label_pnl_percent",
     "realized_rr": "label_rr",
     "exit_time": "label_time",
+    "ambiguous": _AMBIGUOUS,
 }
 
 
@@ -33,7 +35,8 @@ def with_labels(pinned: Pinned, request: Request, rows: Rows) -> Rows:
 
     The finest candles held of each symbol are followed, up to the end that was asked for, so that only outcomes known
     by then count. A row without side, entry price or anything that could end it is ``no_levels``; one whose end the
-    candles do not tell is ``unresolved``, one with a gap before its end ``unknown``.
+    candles do not tell is ``unresolved``, one with a gap before its end ``unknown``, one whose stop and target lay in
+    one candle ``ambiguous``.
 
     Raises:
         UsageError: predictions, which have no levels.
@@ -50,19 +53,21 @@ def with_labels(pinned: Pinned, request: Request, rows: Rows) -> Rows:
     found = _followed(pinned, request, followed)
     told = found.with_columns(
         pl.when(pl.col("label_outcome").is_null()).then(pl.lit("unresolved"))
-        .when(pl.col("label_outcome") == "unknown").then(pl.lit("unknown")).alias("reason")
-    )  # fmt: skip
+        .when(pl.col("label_outcome") == "unknown").then(pl.lit("unknown"))
+        .when(pl.col(_AMBIGUOUS) & (not request.ambiguous)).then(pl.lit("ambiguous")).alias("reason")
+    ).drop(_AMBIGUOUS)  # fmt: skip
     excluded.update({str(n): int(c) for n, c in told["reason"].drop_nulls().value_counts().iter_rows()})
-    kept = with_win(told.filter(pl.col("reason").is_null()).drop("reason"))
+    kept = with_win(told.filter(pl.col("reason").is_null()).drop("reason"), request)
     return Rows(kept, {name: excluded[name] for name in sorted(excluded) if excluded[name]})
 
 
 def _followed(pinned: Pinned, request: Request, rows: pl.DataFrame) -> pl.DataFrame:
     """The rows with the labels of their symbols' finest candles."""
-    bare = rows.drop(_LABELS.values())
+    bare = rows.drop(_LABELS.values(), strict=False)
     events = bare.select("side", "venue", "symbol", *LEVELS, start_time="decision_time").with_row_index("event_id")
     events = events.with_columns(pl.col("event_id").cast(pl.String))
-    kinds = {"event_id": pl.String(), **{name: rows.schema[label] for name, label in _LABELS.items()}}
+    types = {**rows.schema, _AMBIGUOUS: pl.Boolean()}
+    kinds = {"event_id": pl.String(), **{name: types[label] for name, label in _LABELS.items()}}
     found = [pl.DataFrame(schema=kinds)]
     snapshot = pinned.snapshot("candles")
     held = {f.partition["timeframe"] for f in snapshot.states["candles"].files.values()}

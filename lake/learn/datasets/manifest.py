@@ -16,7 +16,7 @@ from lake.learn.datasets.request import Request
 
 FORMAT = 1
 #: Raised when the same request on the same lake gives other rows than before.
-RECIPE = 1
+RECIPE = 2
 _LIBRARIES = ("tradelake", "polars", "pyarrow", "numpy", "duckdb")
 
 
@@ -43,6 +43,8 @@ class Manifest:
         columns: column -> hash of its values.
         content: sha256 and bytes of the Parquet file.
         code: versions of the libraries, and ``recipe``.
+        notes: what is to be told of rows that are there -> how many: ``inputs_changed_later`` (what was recorded first
+            counts), ``several_phantoms`` and ``several_trades`` of a signal (the one that came with it counts).
 
     Raises:
         UsageError: a manifest of a later format.
@@ -65,6 +67,7 @@ class Manifest:
     columns: Mapping[str, str]
     content: Mapping[str, Any]
     code: Mapping[str, Any] = field(default_factory=dict)
+    notes: Mapping[str, int] = field(default_factory=dict)
     format: int = FORMAT
 
     def __post_init__(self) -> None:

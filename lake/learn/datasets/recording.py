@@ -1,4 +1,4 @@
-"""The audit of recorded features: all that is filled in after the decision is shuffled among the rows."""
+"""The audit of recorded features: all that may be written after the decision is shuffled among the rows."""
 
 from __future__ import annotations
 
@@ -8,25 +8,21 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from lake.clock import now_micros
 from lake.learn.datasets.inputs import recorded_features
 from lake.learn.datasets.pinned import Pinned
 from lake.learn.datasets.request import Request
 from lake.learn.datasets.sources import TABLES, statement
 from lake.query.engine import Engine
 from lake.spec import registry
+from lake.spec.dataset import CHANGED_INPUTS, Dataset, Type
 from lake.store.snapshot import Snapshot
-
-_KNOWN = {
-    "phantoms": ("phantom_id", "signal_time", "ml_score", "features"),
-    "decisions": ("decision_id", "analyzed_at", "confidence", "market_snapshot"),
-    "predictions": ("prediction_id", "predicted_at", "probability", "confidence", "horizon_minutes"),
-    "signals": ("signal_id", "signal_time", "strength", "confidence", "indicators"),
-}
 
 
 def changed_inputs(pinned: Pinned, request: Request, rows: pl.DataFrame, seed: int) -> dict[str, Mapping[str, Any]]:
     """Recorded features that change when all else in their tables is shuffled: feature -> the first row that changes.
 
+    The inputs themselves are written over, too, as a bot may do later: what they were is in ``changed_inputs`` then.
     Other tables that the source reads are shuffled as a whole. Of the later half of the rows what was recorded is
     shuffled too, and only the earlier half is compared then.
     """
@@ -69,14 +65,25 @@ def _inputs(pinned: Pinned, request: Request, cut: Any, rng: np.random.Generator
 def _shuffled(pinned: Pinned, source: str, name: str, cut: Any, rng: np.random.Generator) -> pl.DataFrame:
     """Every row of a table as another version of itself, as if written now."""
     ds = registry.get(name)
-    rows = pinned.engine.frame(f"SELECT * FROM {name}")
-    kept = {*ds.key, ds.event_time, "period", *(_KNOWN[source] if name == source else ())}
-    free = [n for n in rows.columns if n not in kept]
-    rows = rows.with_columns(rows[n][rng.permutation(rows.height)] for n in free)
-    if cut is None or name != source:
-        return rows
-    later = rows[ds.event_time] > cut
-    places = later.arg_true().to_numpy()
-    order = np.arange(rows.height)
-    order[places] = rng.permutation(places)
-    return rows.with_columns(rows[n][order] for n in _KNOWN[source] if n not in {*ds.key, ds.event_time})
+    if name != source:
+        return _permuted(ds, pinned.engine.frame(f"SELECT * FROM {name}"), rng)
+    rows = pinned.engine.frame(f"SELECT * FROM {name}_as_decided")
+    decided = _decided(ds, rows)
+    if cut is not None:
+        places = (rows[ds.event_time] > cut).arg_true().to_numpy()
+        decided = decided.scatter(places, decided[rng.permutation(places)])
+    return _permuted(ds, rows, rng).with_columns(decided)
+
+
+def _permuted(ds: Dataset, rows: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
+    free = [n for n in rows.columns if n not in {*ds.key, "period"}]
+    return rows.with_columns(rows[n][rng.permutation(rows.height)] for n in free)
+
+
+def _decided(ds: Dataset, rows: pl.DataFrame) -> pl.Series:
+    """What a ledger would keep of rows all of whose inputs were written over."""
+    names = () if ds.inputs is None else ds.inputs.columns
+    times = [pl.col(n).dt.timestamp("us") for n in names if ds.column(n).type is Type.TIMESTAMP]
+    changed = pl.lit(now_micros()).alias("changed_at")
+    kept = [pl.struct(pl.col(n).alias("was"), changed).alias(n) for n in names]
+    return rows.with_columns(times).select(pl.struct(kept).struct.json_encode().alias(CHANGED_INPUTS)).to_series()

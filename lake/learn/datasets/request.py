@@ -15,6 +15,7 @@ from lake.spec.times import from_micros, to_micros
 
 SOURCES = ("phantoms", "decisions", "predictions", "signals")
 LABELS = ("recorded", "candles")
+NEUTRAL = ("not_won", "left_out")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -26,6 +27,8 @@ class Options(TypedDict, total=False):
     recorded: bool | Mapping[str, str]
     labels: str
     fees: float
+    neutral: str
+    ambiguous: bool
     half_life: timedelta | None
     at: Any
 
@@ -47,6 +50,11 @@ class Request:
             among them; values that do not fit are null then.
         labels: "recorded" for outcomes that were recorded, "candles" to follow each row's levels through the candles.
         fees: of "candles" labels, as a fraction of the price for each of entry and exit.
+        neutral: what ``label_win`` is of breakevens and timeouts, which neither won nor lost: "not_won" for false,
+            since who takes the trade gets what they made; "left_out" for null, so that models learn of wins and losses
+            alone. Their result is in ``label_rr`` and ``label_pnl_percent`` either way.
+        ambiguous: whether rows whose stop and target lay in one candle that nothing finer resolves are kept, as the
+            losses that they are taken for; left out by default, and counted.
         half_life: of ``weight_recency``, in seconds; None for 90 days.
 
     Raises:
@@ -65,12 +73,19 @@ class Request:
     recorded: Any = True
     labels: str = "recorded"
     fees: float = 0.0
+    neutral: str = "not_won"
+    ambiguous: bool = False
     half_life: float | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name)
         _one_of("source", self.source, SOURCES)
         _one_of("labels", self.labels, LABELS)
+        _one_of("neutral", self.neutral, NEUTRAL)
+        if not isinstance(self.ambiguous, bool):
+            raise UsageError(
+                "ambiguous is True or False", where="ambiguous", value=self.ambiguous, todo="True keeps such rows."
+            )
         if not isinstance(self.recorded, bool | Mapping):
             raise UsageError("recorded is True, False or {name: type}", where="recorded", value=self.recorded)
         if not _is_number(self.fees) or not 0 <= self.fees < 1:

@@ -1,6 +1,6 @@
 -- Phantoms as examples: one row each, decided at the signal. Inputs are what the bot knew then: recorded.* and features
 -- (JSON). Levels are as planned; an outcome counts once it ended, and was known then.
--- reason: why the row cannot be learned from; NULL for one that can.
+-- note.*: what the manifest tells of the row. reason: why the row cannot be learned from; NULL for one that can.
 SELECT
     phantom_id AS id,
     'phantom' AS kind,
@@ -14,9 +14,11 @@ SELECT
     realized_rr AS label_rr,
     greatest(exit_time, signal_time) AS label_time,
     greatest(exit_time, signal_time) AS label_known_at,
+    changed_inputs IS NOT NULL AS "note.inputs_changed_later",
     CASE
         WHEN outcome IS NULL OR status = 'active' THEN 'unresolved'
         WHEN outcome = 'unknown' THEN 'unknown'
         WHEN exit_time IS NULL THEN 'end_unknown'
+        WHEN ambiguous THEN 'ambiguous'
     END AS reason
-FROM phantoms
+FROM phantoms_as_decided

@@ -1,13 +1,13 @@
 -- Predictions of models as examples: one row each. It is over when it was due, and known when it was resolved.
 -- side: LONG for up, SHORT for down, FLAT. label_pnl_percent: what following it would have made, before fees; NULL of
--- FLAT.
+-- FLAT. note.*: what the manifest tells of the row.
 WITH directed AS (
     SELECT
         *,
         CASE WHEN predicted_direction IN ('UP', 'LONG') THEN 'LONG' WHEN predicted_direction IN ('DOWN', 'SHORT')
             THEN 'SHORT' ELSE predicted_direction END AS side,
         coalesce(due_at, predicted_at + to_minutes(horizon_minutes::BIGINT)) AS due
-    FROM predictions
+    FROM predictions_as_decided
 )
 SELECT
     prediction_id AS id,
@@ -26,5 +26,6 @@ SELECT
     NULL::DOUBLE AS label_rr,
     greatest(coalesce(least(due, resolved_at), resolved_at), predicted_at) AS label_time,
     greatest(resolved_at, predicted_at) AS label_known_at,
+    changed_inputs IS NOT NULL AS "note.inputs_changed_later",
     CASE WHEN correct IS NULL THEN 'unresolved' WHEN resolved_at IS NULL THEN 'end_unknown' END AS reason
 FROM directed

@@ -22,12 +22,16 @@ LABELS = ("label_outcome", "label_win", "label_pnl_percent", "label_rr", "label_
 RECORDED = "recorded."
 #: JSON that was recorded with a row.
 DOCUMENTS = {"phantoms": "features", "decisions": "market_snapshot", "signals": "indicators"}
+#: What the manifest tells of rows that are there, each a column of True and False.
+NOTES = "note."
+#: Outcomes that are neither won nor lost.
+NEUTRAL = ("breakeven", "timeout")
 #: Why rows are left out. ``known_later``: the outcome was known only after the end asked for.
-REASONS = ("unresolved", "unknown", "hold", "end_unknown", "known_later")
+REASONS = ("unresolved", "unknown", "hold", "end_unknown", "ambiguous", "known_later")
 #: The tables that a source reads.
 TABLES = {
     "phantoms": ("phantoms",),
-    "decisions": ("decisions",),
+    "decisions": ("decisions", "trades"),
     "predictions": ("predictions",),
     "signals": ("signals", "phantoms", "trades"),
 }
@@ -38,12 +42,19 @@ class Rows:
     """Rows of one source in order of decision_time and id, and how many were left out.
 
     Attributes:
-        frame: :data:`IDENTITY`, ``recorded.*``, the JSON of :data:`DOCUMENTS`, :data:`LEVELS`, :data:`LABELS`.
+        frame: :data:`IDENTITY`, ``recorded.*``, the JSON of :data:`DOCUMENTS`, :data:`LEVELS`, :data:`LABELS`,
+            ``note.*``.
         excluded: reason -> rows.
     """
 
     frame: pl.DataFrame
     excluded: dict[str, int]
+
+    @property
+    def notes(self) -> dict[str, int]:
+        """What is to be told of rows that are there -> how many of them, where there are such."""
+        told = {n.removeprefix(NOTES): int(self.frame[n].sum()) for n in self.frame.columns if n.startswith(NOTES)}
+        return {name: count for name, count in told.items() if count}
 
 
 def read_rows(engine: Engine, request: Request) -> Rows:
@@ -70,14 +81,16 @@ def known(found: pl.DataFrame, request: Request) -> Rows:
     reason = pl.col("reason")
     if request.labels == "candles":  # these need no recorded outcome
         reason = pl.when(reason == "hold").then(reason)
-    elif request.end is not None:
+    elif request.ambiguous:
+        reason = pl.when(reason != "ambiguous").then(reason)
+    if request.labels == "recorded" and request.end is not None:
         later = reason.is_null() & (pl.col("label_known_at") > from_micros(request.end))
         reason = pl.when(later).then(pl.lit("known_later")).otherwise(reason)
     found = found.with_columns(reason.alias("reason"))
     counted = found.filter(pl.col("reason").is_not_null())["reason"].value_counts()
     excluded = {str(name): int(count) for name, count in sorted(counted.iter_rows())}
     kept = found.filter(pl.col("reason").is_null()).drop("reason", "label_known_at")
-    return Rows(_typed(kept).sort("decision_time", "id"), excluded)
+    return Rows(_typed(kept, request).sort("decision_time", "id"), excluded)
 
 
 def must_have_rows(rows: Rows, request: Request) -> None:
@@ -99,10 +112,11 @@ def must_have_rows(rows: Rows, request: Request) -> None:
     )
 
 
-def with_win(rows: pl.DataFrame) -> pl.DataFrame:
-    """With label_win: true for a win, false for a loss, null otherwise."""
+def with_win(rows: pl.DataFrame, request: Request) -> pl.DataFrame:
+    """With label_win: true for a win, false for what is not won, null for what the request leaves out."""
     outcome = pl.col("label_outcome")
-    win = pl.when(outcome == "win").then(pl.lit(value=True)).when(outcome == "loss").then(pl.lit(value=False))
+    not_won = ["loss", *(NEUTRAL if request.neutral == "not_won" else ())]
+    win = pl.when(outcome == "win").then(pl.lit(value=True)).when(outcome.is_in(not_won)).then(pl.lit(value=False))
     return rows.with_columns(win.alias("label_win"))
 
 
@@ -112,7 +126,7 @@ def statement(source: str) -> str:
     return (resources.files("lake.learn.datasets") / f"source_{source}.sql").read_text(encoding="utf-8")
 
 
-def _typed(rows: pl.DataFrame) -> pl.DataFrame:
+def _typed(rows: pl.DataFrame, request: Request) -> pl.DataFrame:
     moments = [n for n, t in rows.schema.items() if isinstance(t, pl.Datetime)]
     rows = rows.with_columns(pl.col(moments).cast(pl.Datetime("us", "UTC")), pl.col("venue", "symbol").fill_null(""))
-    return with_win(rows)
+    return with_win(rows, request)

@@ -2,6 +2,7 @@
 -- resolved decisions for LONG or SHORT that state a confidence count, traded or not (to look at traded ones alone would
 -- hide what was skipped). HOLDs have no direction to be right about. The variable now looks back, to ends known by
 -- then, also those that were corrected since; days keeps decisions that young.
+-- What was said is as it was then, whoever wrote over it later.
 -- prompt_version, model_version: NULL for decisions without one. symbol: bots and venues are taken together.
 -- bucket_low, bucket_high (0-1): confidence from bucket_low to below bucket_high; the last one includes 1. Confidences
 --   are rounded to 6 decimals first, so that 0.7 kept in 32 bits stays in its bucket.
@@ -31,7 +32,7 @@ FROM (
         CASE WHEN is_past(coalesce(outcome_recorded_at, analyzed_at)) THEN outcome_correct
             ELSE struct_extract(former_outcome(outcome_history), 'outcome_correct') END::INTEGER AS hit,
         CASE WHEN hit IS NOT NULL THEN confidence END AS stated
-    FROM decisions
+    FROM decisions_as_decided
     WHERE recommendation IN ('LONG', 'SHORT') AND confidence IS NOT NULL
         AND in_window(analyzed_at) AND is_past(analyzed_at)
 )

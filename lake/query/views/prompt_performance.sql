@@ -20,27 +20,7 @@
 -- net_pnl: total_pnl - total_cost_usd, a quote currency taken to be worth a dollar; NULL while nothing is closed.
 -- avg_confidence (0-1): stated by directional decisions. avg_latency_ms, p95_latency_ms (ms): until the answer.
 -- input_tokens, output_tokens: in all.
-WITH trade AS (
-    SELECT trade_id, decision_id, coalesce(opened_at, created_at) AS opening,
-        status = 'closed' AND is_past(coalesce(closed_at, created_at)) AS is_closed, CASE WHEN is_closed THEN pnl END AS pnl
-    FROM trades
-    WHERE mode IS DISTINCT FROM 'backtest' AND is_past(least(created_at, opened_at, closed_at))
-), linked AS (
-    SELECT decision_id, true AS is_linked, sum(pnl) AS linked_pnl
-    FROM trade
-    WHERE decision_id IS NOT NULL AND is_closed
-    GROUP BY decision_id
-), named AS (  -- the trades that decisions name, and whose each of them is
-    SELECT d.decision_id, t.pnl AS named_pnl,
-        t.decision_id IS NULL AND row_number() OVER (PARTITION BY d.trade_id ORDER BY
-            coalesce(d.analyzed_at > t.opening, false), abs(epoch_us(d.analyzed_at) - epoch_us(t.opening)),
-            d.analyzed_at DESC, d.decision_id DESC) = 1 AS is_own
-    FROM decisions AS d
-    LEFT JOIN trade AS t ON d.trade_id = t.trade_id
-    WHERE d.trade_id IS NOT NULL AND is_past(d.analyzed_at)
-), money AS (
-    SELECT * FROM linked FULL JOIN named USING (decision_id)
-), decision AS (
+WITH decision AS (
     SELECT
         d.prompt_version,
         d.model_version,
@@ -62,8 +42,8 @@ WITH trade AS (
         d.latency_ms,
         d.input_tokens,
         d.output_tokens
-    FROM decisions AS d
-    LEFT JOIN money AS m ON d.decision_id = m.decision_id
+    FROM decisions_as_decided AS d
+    LEFT JOIN money_of_decisions('decisions_as_decided', 'trades') AS m ON d.decision_id = m.decision_id
     WHERE in_window(d.analyzed_at) AND is_past(d.analyzed_at)
 ), counted AS (
     SELECT
