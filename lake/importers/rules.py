@@ -16,8 +16,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import orjson
 
-from lake.errors import InvalidRowError, InvalidTimeError, UsageError
+from lake.errors import InvalidRowError, InvalidTimeError, UnknownTimeframeError, UsageError
 from lake.importers.base import Options, Row, Rule
+from lake.spec import timeframes
 from lake.spec.symbols import QUOTES, canonical, split
 from lake.spec.times import from_micros, to_micros
 
@@ -165,6 +166,19 @@ def symbol(*names: str) -> Rule:
     return Rule(names, read)
 
 
+def timeframe(*names: str) -> Rule:
+    """A timeframe in our spelling; of rows that name none the caller's. One that the lake does not hold is kept."""
+
+    def read(row: Row, options: Options) -> Any:
+        _, value = found(row, names)
+        try:
+            return timeframes.parse(str(value)) if value is not None else options.timeframe or None
+        except UnknownTimeframeError:
+            return str(value)
+
+    return Rule(names, read)
+
+
 def moment(*names: str, unit: str | None = None, zone: str | None = "UTC") -> Rule:
     """A time: epoch numbers, ISO text, datetimes. One without a zone is in the caller's, else in ``zone``.
 
@@ -294,19 +308,6 @@ def within(name: str, rule: Rule) -> Rule:
         return rule.read(found_there, options) if isinstance(found_there, Mapping) else None
 
     return Rule((name,), read)
-
-
-def item(number: int, *names: str) -> Rule:
-    """The number at that place of a list, counted from 0; 0 means that it is not there."""
-    listed = document(*names)
-
-    def read(row: Row, options: Options) -> Any:
-        values = listed.read(row, options)
-        if not isinstance(values, list) or number >= len(values) or values[number] is None:
-            return None
-        return as_number(names[0], values[number]) or None
-
-    return Rule(names, read)
 
 
 def second_of(rule: Rule) -> Rule:

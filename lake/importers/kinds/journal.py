@@ -1,0 +1,135 @@
+"""trading_journal.json: a signal bot's trades with the conditions of their entry, and what it learnt of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lake.importers.addresses import existing
+from lake.importers.base import Notes, Options, Refused, Row, RowMap, Table
+from lake.importers.kinds.signal_bot import (
+    CLOSED,
+    ENTRY,
+    EXIT_REASON,
+    GIVEN,
+    OUTCOME,
+    PERCENT,
+    SIDE,
+    STATUS,
+    SYMBOL,
+    TIMEFRAME,
+    Contradictions,
+    objects,
+    shared_id,
+    trade_id,
+)
+from lake.importers.nested import item, together
+from lake.importers.reading.jsons import JsonText, names, rows_in, text_value
+from lake.importers.rules import document, first_of, fraction, number, option, price, text
+
+TRADES = RowMap(
+    "trades",
+    {
+        "trade_id": trade_id(),
+        "symbol": SYMBOL,
+        "side": SIDE,
+        "status": STATUS,
+        "mode": option("mode", "live"),
+        "strategy": first_of(text("strategy", "strategy_name"), option("strategy")),
+        "timeframe": TIMEFRAME,
+        "quantity": number("quantity"),
+        "leverage": price("leverage"),
+        "entry_price": ENTRY,
+        "exit_price": price("exit_price"),
+        "stop_loss": price("sl_price", "stop_loss"),
+        "take_profit": first_of(price("tp_price"), item(0, "tp_prices")),
+        "pnl": number("profit_loss_usd", "pnl_usd"),
+        "pnl_percent": number(*PERCENT),
+        "exit_reason": EXIT_REASON,
+        "signal_id": shared_id("id"),
+        "conditions": document("conditions", "ict_analysis"),
+        "features": document("ml_features"),
+        "created_at": GIVEN,
+        "opened_at": GIVEN,
+        "closed_at": CLOSED,
+        "extra": together(confidence=fraction("confidence"), outcome=OUTCOME),
+    },
+    sums={"pnl_percent": PERCENT, "pnl": ("profit_loss_usd", "pnl_usd"), "quantity": "quantity"},
+    held=frozenset({"conditions", "ml_features"}),
+)
+_CHECKED = {"best_symbols": "symbol", "best_timeframes": "timeframe"}
+
+
+class Journal:
+    """Reads trading_journal.json."""
+
+    name = "journal"
+    summary = "trading_journal.json: a signal bot's trades, with conditions and outcomes"
+
+    def tables(self, source: str, _options: Options) -> Iterable[Table]:
+        """One table: the trades."""
+        return [Table("trades", (TRADES,), partial(_rows, existing(source)))]
+
+
+def _rows(path: Path, notes: Notes) -> Iterator[Row | Refused]:
+    learnt = _Learnt(notes)
+    for row in objects(rows_in(path, "trades", notes, learnt.take)):
+        if not isinstance(row, Refused):
+            learnt.look(row)
+        yield row
+    learnt.tell()
+
+
+class _Learnt:
+    """What a journal says of its own trades, compared with them: it is derived, and so told and not stored."""
+
+    def __init__(self, notes: Notes) -> None:
+        self._notes, self._contradictions = notes, Contradictions()
+        self._said: dict[str, Any] = {}
+        self._count = 0
+        self._ended: dict[str, Counter[str]] = {name: Counter() for name in _CHECKED}
+
+    def take(self, name: str, text: JsonText) -> None:
+        """Take what stands beside the trades; of the patterns, which repeat the trades' conditions, only the totals."""
+        if name != "patterns" or text.peek() != "{":
+            self._said[name] = text.value()
+            return
+        self._said[name] = "as above"
+        for inner in names(text, self._notes):
+            if inner in _CHECKED:
+                self._said[inner] = text_value(text, self._notes)
+            else:
+                text.pass_over()
+
+    def look(self, row: Row) -> None:
+        """Count one trade."""
+        self._count += 1
+        self._contradictions.look(row)
+        word = str(row.get("outcome") or row.get("status")).upper()
+        for name, column in _CHECKED.items():
+            if word in {"WIN", "LOSS", "SUCCESS", "FAILED"}:
+                self._ended[name][str(row.get(column))] += 1
+
+    def tell(self) -> None:
+        """Tell of it."""
+        self._contradictions.tell(self._notes)
+        metadata = self._said.get("metadata")
+        total = metadata.get("total_trades") if isinstance(metadata, dict) else None
+        if isinstance(total, int) and total != self._count:
+            self._notes.tell(f"its metadata says {total:,} trades, and there are {self._count:,}")
+        for name in _CHECKED:
+            self._compare(name)
+        derived = [name for name in ("patterns", "ml_insights") if self._said.get(name)]
+        if derived:
+            self._notes.tell(f"{' and '.join(derived)} are derived from the trades, and compared, not imported")
+
+    def _compare(self, name: str) -> None:
+        told = self._said.get(name)
+        for value, numbers in told.items() if isinstance(told, dict) else ():
+            total = numbers.get("total") if isinstance(numbers, dict) else None
+            counted = self._ended[name][value]
+            if isinstance(total, int) and total != counted:
+                self._notes.tell(f"its {name} say {total:,} trades of {value} that ended, and there are {counted:,}")

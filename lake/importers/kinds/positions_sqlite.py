@@ -1,0 +1,182 @@
+"""positions.db: what a signal bot holds, its advice at checkpoints on the way to the target, and what it closed.
+
+Two schemas: tables open_positions, checkpoint_alerts and position_history, bound by position numbers; and tables
+positions and checkpoint_alerts, bound by the id of a signal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from lake.errors import InvalidRowError
+from lake.importers.base import Notes, Options, Row, RowMap, Rule, Table
+from lake.importers.kinds.signal_bot import (
+    CLOSED,
+    ENTRY,
+    EXIT_REASON,
+    OUTCOME,
+    SIDE,
+    SYMBOL,
+    TIMEFRAME,
+    named,
+    shared_id,
+    trade_id,
+)
+from lake.importers.nested import item, together
+from lake.importers.reading.database import require
+from lake.importers.reading.sqlite import SqliteFile
+from lake.importers.rules import (
+    as_number,
+    constant,
+    first_of,
+    flag,
+    found,
+    fraction,
+    identity,
+    moment,
+    number,
+    one_of,
+    option,
+    price,
+    text,
+    within,
+)
+
+_OPENED = moment("opened_at", "entry_timestamp")
+_SHARED = shared_id("signal_id")
+_POSITION = named("position", first_of(_SHARED, text("signal_id")), SYMBOL, TIMEFRAME, SIDE, ENTRY, _OPENED)
+_SIGNAL = "original_signal_json"
+_STATUS = {"OPEN": "open", "PARTIAL": "open", "ACTIVE": "active", "CLOSED": "closed"}
+_CHECKPOINTS = (25, 50, 75, 85)
+_ADVICE = {word: word for word in ("HOLD", "PARTIAL_CLOSE", "CLOSE_NOW", "MOVE_SL")}
+
+POSITIONS = RowMap(
+    "positions",
+    {
+        "position_id": _POSITION,
+        "symbol": SYMBOL,
+        "side": SIDE,
+        "entry_price": ENTRY,
+        "stop_loss": price("sl_price"),
+        "tp1": price("tp1_price"),
+        "tp2": price("tp2_price"),
+        "tp3": price("tp3_price"),
+        "confidence": first_of(fraction("confidence"), within(_SIGNAL, fraction("confidence"))),
+        **{f"checkpoint_{level}": flag(f"checkpoint_{level}_triggered") for level in _CHECKPOINTS},
+        "status": one_of(_STATUS, "status"),
+        "trade_id": trade_id(_OPENED, "signal_id"),
+        "signal_id": _SHARED,
+        "opened_at": _OPENED,
+        "synced_at": moment("last_checked_at"),
+        "extra": together(timeframe=TIMEFRAME, share_left=number("current_size")),
+    },
+)
+
+
+def _of_position(rule: Rule) -> Rule:
+    return within("position", rule)
+
+
+def _level(row: Row, _options: Options) -> float | None:
+    """In percent: of 25, of 25%, and of 0.25."""
+    name, value = found(row, ("checkpoint_level", "level"))
+    if value is None:
+        return None
+    given = as_number(name, value.strip().removesuffix("%") if isinstance(value, str) else value)
+    return given * 100 if 0 < given < 1 else given
+
+
+_LEVEL, _ALERTED = Rule(("checkpoint_level", "level"), _level), moment("triggered_at", "timestamp")
+
+
+def _position_of(row: Row, options: Options) -> str:
+    """Of the position that it belongs to, or its number where that is no longer there."""
+    done = _of_position(_POSITION).read(row, options)
+    name, value = found(row, ("signal_id", "position_id"))
+    if done is None and value is None:
+        raise InvalidRowError("it names no position", where=name)
+    scope = f"{options.bot_id}:" if options.bot_id else ""
+    return str(done or f"{scope}{value if isinstance(value, str) else f'position {value}'}")
+
+
+_ALERT_OF = Rule(("position_id", "signal_id"), _position_of)
+
+ALERTS = RowMap(
+    "checkpoint_alerts",
+    {
+        "alert_id": identity("alert", _ALERT_OF, _LEVEL, _ALERTED),
+        "position_id": _ALERT_OF,
+        "level": _LEVEL,
+        "price": price("trigger_price", "checkpoint_price"),
+        "recommendation": one_of(_ADVICE, "recommendation"),
+        "confidence": first_of(fraction("current_confidence"), fraction("confidence_at_checkpoint")),
+        "alerted_at": _ALERTED,
+    },
+    held=frozenset({"position"}),
+)
+
+TRADES = RowMap(
+    "trades",
+    {
+        "trade_id": trade_id(_OPENED, "signal_id"),
+        "symbol": SYMBOL,
+        "side": SIDE,
+        "status": constant("closed"),
+        "mode": option("mode", "live"),
+        "strategy": option("strategy"),
+        "timeframe": TIMEFRAME,
+        "entry_price": ENTRY,
+        "exit_price": price("exit_price"),
+        "stop_loss": _of_position(price("sl_price")),
+        "take_profit": first_of(_of_position(price("tp1_price")), _of_position(within(_SIGNAL, item(0, "tp_prices")))),
+        "pnl": number("profit_loss_usd"),
+        "pnl_percent": number("profit_loss_percent"),
+        "exit_reason": EXIT_REASON,
+        "created_at": _OPENED,
+        "opened_at": _OPENED,
+        "closed_at": CLOSED,
+        "extra": together(outcome=OUTCOME, position_id=_of_position(_POSITION)),
+    },
+    sums={"pnl": "profit_loss_usd", "pnl_percent": "profit_loss_percent"},
+    held=frozenset({"position"}),
+)
+_TABLES = {"open_positions": POSITIONS, "positions": POSITIONS, "position_history": TRADES, "checkpoint_alerts": ALERTS}
+_BOUND = ("position_history", "checkpoint_alerts")
+
+
+class PositionsSqlite:
+    """Reads positions.db."""
+
+    name = "positions-sqlite"
+    summary = "positions.db: positions, advice at checkpoints and closed positions"
+
+    def tables(self, source: str, _options: Options) -> Iterable[Table]:
+        """Those of its tables that are there; positions first."""
+        db = SqliteFile(source)
+        there = require(db, _TABLES, kind=self.name)
+        return [
+            Table(name, (_TABLES[name],), partial(_bound if name in _BOUND else db.rows, *args), db.count(name))
+            for name in there
+            for args in [(db, name) if name in _BOUND else (name,)]
+        ]
+
+
+def _bound(db: SqliteFile, table: str, notes: Notes) -> Iterator[Row]:
+    """Rows of a table, each with the position that it belongs to."""
+    positions = _positions(db)
+    lost = 0
+    for row in db.rows(table, notes):
+        position = positions.get(row.get("signal_id", row.get("position_id")))
+        lost += position is None
+        yield {**row, "position": position}
+    if lost and table == "checkpoint_alerts":
+        notes.tell(f"{lost:,} alerts belong to positions that are no longer there")
+
+
+def _positions(db: SqliteFile) -> Mapping[Any, Row]:
+    there = db.tables()
+    by_number = {row.get("id"): row for row in db.rows("open_positions", Notes())} if "open_positions" in there else {}
+    by_signal = {row.get("signal_id"): row for row in db.rows("positions", Notes())} if "positions" in there else {}
+    return {**by_number, **by_signal}

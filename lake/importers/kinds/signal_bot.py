@@ -1,0 +1,133 @@
+"""What the stores of a signal bot have in common: how they name one trade, one signal, and how a trade ended.
+
+Its journal, positions and statistics tell of the same trades. An id that names its symbol is shared by them, and kept;
+others are numbers that begin again in each file: there a trade is its symbol, timeframe, side, price and second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from lake.errors import InvalidRowError
+from lake.importers.base import Notes, Options, Refused, Row, Rule
+from lake.importers.rules import (
+    as_number,
+    first_of,
+    found,
+    identity,
+    moment,
+    one_of,
+    price,
+    second_of,
+    side,
+    symbol,
+    timeframe,
+)
+from lake.spec.symbols import canonical
+
+SYMBOL, SIDE, ENTRY = symbol("symbol"), side("signal", "direction", "signal_type", "type"), price("entry_price")
+TIMEFRAME = timeframe("timeframe")
+GIVEN = moment("timestamp", "entry_timestamp", "opened_at")
+CLOSED = moment("closed_at", "exit_timestamp", "closed_timestamp")
+PERCENT = ("profit_loss_pct", "profit_loss_percent", "profit_pct", "profit_percent")
+
+_ENDED = {
+    "WIN": "win", "SUCCESS": "win", "TP": "win", "TP1": "win", "TP2": "win", "TP3": "win", "PROFIT": "win",
+    "LOSS": "loss", "FAILED": "loss", "FAIL": "loss", "SL": "loss",
+    "BREAKEVEN": "breakeven", "BREAK_EVEN": "breakeven", "BE": "breakeven",
+}  # fmt: skip
+_GOES_ON = ("PENDING", "ACTIVE", "OPEN", "PARTIAL", "RUNNING")
+_STATUS = (
+    dict.fromkeys(_GOES_ON, "open")
+    | dict.fromkeys((*_ENDED, "COMPLETED", "CLOSED", "MANUAL_CLOSE", "EARLY_EXIT", "TIMEOUT"), "closed")
+    | dict.fromkeys(("CANCELLED", "CANCELED", "EXPIRED"), "cancelled")
+)
+_OUTCOME = _ENDED | dict.fromkeys((*_GOES_ON, "MANUAL_CLOSE", "EARLY_EXIT", "TIMEOUT", "COMPLETED", "CLOSED"))
+_REASONS = {"TP": "tp", "SL": "sl", "MANUAL_CLOSE": "manual", "EARLY_EXIT": "early_exit", "TIMEOUT": "timeout"}
+_TARGETS = {f"TP{number}": f"tp{number}" for number in (1, 2, 3)}
+EXIT_REASON = one_of(dict.fromkeys(_OUTCOME) | _REASONS | _TARGETS, "outcome", "result")
+OUTCOME = first_of(one_of(_OUTCOME, "outcome", "result"), one_of(dict.fromkeys(_STATUS) | _OUTCOME, "status"))
+
+
+def shared_id(*names: str) -> Rule:
+    """An id that names its symbol, and so means the same in all stores of the bot; None of any other."""
+
+    def read(row: Row, options: Options) -> str | None:
+        _, given = found(row, names)
+        base = canonical(str(found(row, ("symbol",))[1] or options.symbol))
+        if not isinstance(given, str) or not base or not given.upper().startswith(base):
+            return None
+        return f"{options.bot_id}:{given}" if options.bot_id else given
+
+    return Rule(names, read)
+
+
+def named(prefix: str, shared: Rule, *facts: Rule) -> Rule:
+    """The shared id, or one made of facts."""
+    return first_of(shared, identity(prefix, *facts))
+
+
+def trade_id(given: Rule = GIVEN, *names: str) -> Rule:
+    """What names a trade: a shared id under one of the names, or its facts."""
+    return named("trade", shared_id(*names or ("id",)), SYMBOL, TIMEFRAME, SIDE, ENTRY, second_of(given))
+
+
+def signal_id(given: Rule = GIVEN, *names: str) -> Rule:
+    """What names a signal: a shared id under one of the names, or its facts."""
+    return named("signal", shared_id(*names or ("id",)), SYMBOL, TIMEFRAME, SIDE, ENTRY, second_of(given))
+
+
+def _status(row: Row, options: Options) -> str:
+    """A trade that has an outcome, or a time at which it was closed, has ended, whatever else is said."""
+    said = one_of(_STATUS, "status").read(row, options)
+    ended = one_of(_OUTCOME, "outcome", "result").read(row, options)
+    if ended is not None:
+        return "closed"
+    if said is None:
+        return "closed" if found(row, CLOSED.names)[1] is not None else "open"
+    return str(said)
+
+
+STATUS = Rule(("status", "outcome", "result", *CLOSED.names), _status)
+SIGNAL_TYPE = Rule(SIDE.names, lambda row, options: {"LONG": "BUY", "SHORT": "SELL"}.get(SIDE.read(row, options)))
+
+
+def objects(values: Iterator[Any]) -> Iterator[Row | Refused]:
+    """The values that are rows; the others refused."""
+    for value in values:
+        yield value if isinstance(value, dict | Refused) else Refused(value, "not an object")
+
+
+class Contradictions:
+    """Counts the trades whose percentage and outcome contradict each other; both are kept as they are told."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._first: list[str] = []
+
+    def look(self, row: Row) -> None:
+        """Look at one trade."""
+        _, word = found(row, ("outcome", "result", "status"))
+        name, value = found(row, PERCENT)
+        ended = _ENDED.get(str(word).strip().upper())
+        try:
+            gained = 0.0 if value is None else as_number(name, value)
+        except InvalidRowError:
+            return  # it is refused when it is mapped
+        if (ended == "win" and gained < 0) or (ended == "loss" and gained > 0):
+            self._count += 1
+            if len(self._first) < _NAMED:
+                self._first.append(f"{row.get('id', row.get('symbol'))} is a {word} of {gained:g} %")
+
+    def tell(self, notes: Notes) -> None:
+        """Tell of them, if there are any."""
+        if self._count:
+            more = ", ..." if self._count > len(self._first) else ""
+            notes.tell(
+                f"in {self._count:,} trades the percentage contradicts the outcome, and both are kept as told: "
+                f"{', '.join(self._first)}{more}"
+            )
+
+
+_NAMED = 5  # in a note
