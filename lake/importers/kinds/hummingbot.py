@@ -1,0 +1,274 @@
+"""hummingbot's SQLite file: orders, fills and executors, and what it remembers beside them.
+
+Decimals are stored times a million, as the columns' type tells. An order that came to nothing is a trade that was
+cancelled; one that was executed is kept with its fills.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import orjson
+
+from lake.importers.base import Notes, Options, Refused, Row, RowMap, Rule, Table
+from lake.importers.reading.database import Database, database, require
+from lake.importers.reading.ordered import Following
+from lake.importers.rules import (
+    constant,
+    first_of,
+    gathered,
+    identity,
+    moment,
+    number,
+    one_of,
+    option,
+    percent,
+    price,
+    symbol,
+    text,
+    within,
+)
+
+_SCALE = 1_000_000
+_DECIMALS = {"amount", "price", "trade_fee_in_quote", "mid_price", "best_bid", "best_ask"}
+_BOT = "hummingbot"  # of the state of a bot that nobody named
+_PAPER = "papertrade"
+_TABLES = ("Order", "TradeFill", "Executors", "FundingPayment", "MarketData")
+_JOINED = "OrderStatus"
+_MEMORY = (
+    "MarketState", "Metadata", "InventoryCost", "Position", "Controllers", "RangePositionUpdate",
+    "RangePositionCollectedFees",
+)  # fmt: skip
+_WORDS = {"BUY": "BUY", "SELL": "SELL"}
+_ENDS = {
+    "ORDERCANCELLED": "cancelled", "ORDEREXPIRED": "cancelled", "ORDERFAILURE": "error", "BUYORDERCREATED": "pending",
+    "SELLORDERCREATED": "pending",
+}  # fmt: skip
+_FILLED = {"OrderFilled", "BuyOrderCompleted", "SellOrderCompleted"}
+_CLOSES = {
+    "1": "timeout", "2": "sl", "3": "tp", "4": "expired", "5": "early_stop", "6": "trailing_stop",
+    "7": "insufficient_balance", "8": "failed", "9": "completed", "10": "position_hold",
+}  # fmt: skip
+_SIDES = {"1": "LONG", "BUY": "LONG", "TRADETYPE.BUY": "LONG", "2": "SHORT", "SELL": "SHORT", "TRADETYPE.SELL": "SHORT"}
+
+
+def _market(row: Row) -> str:
+    return str(row.get("market") or row.get("exchange") or row.get("connector_name") or "")
+
+
+def _venue(row: Row, options: Options) -> str:
+    """The exchange, without what tells that it is only played."""
+    market = _market(row)
+    head, _, tail = market.rpartition("_paper_trade") if "_paper_trade" in market else market.rpartition("_PaperTrade")
+    return (head if head and not tail else market) or options.venue
+
+
+def _mode(row: Row, options: Options) -> str:
+    is_paper = _market(row).lower().replace("_", "").endswith(_PAPER)
+    return options.mode or ("paper" if is_paper else "live")
+
+
+def _way(row: Row, _options: Options) -> str | None:
+    """Buy or sell: the first status of an order tells, or its id."""
+    first = str((row.get("statuses") or [{}])[0].get("status", row.get("last_status")))
+    word = first if first.startswith(("Buy", "Sell")) else str(row["id"])
+    return "LONG" if word.lower().startswith("buy") else "SHORT" if word.lower().startswith("sell") else None
+
+
+def _ended(row: Row, options: Options) -> Any:
+    is_over = _ENDS.get(str(row["last_status"]).upper()) in {"cancelled", "error"}
+    return moment("last_update_timestamp").read(row, options) if is_over else None
+
+
+def _commission(row: Row, options: Options) -> float | None:
+    """In the quote, where it is there; else of flat fees in one currency, or by the rate."""
+    if row.get("trade_fee_in_quote") is not None:
+        return number("trade_fee_in_quote").read(row, options)  # type: ignore[no-any-return]
+    fee = _fee(row)
+    flat = fee.get("flat_fees") or []
+    if flat:
+        return float(flat[0]["amount"]) if len(flat) == 1 else None
+    rate = fee.get("percent")
+    return None if rate is None else float(rate) * float(row["price"]) * float(row["amount"])
+
+
+def _commission_asset(row: Row, _options: Options) -> str | None:
+    flat = _fee(row).get("flat_fees") or []
+    if row.get("trade_fee_in_quote") is None and flat:
+        return str(flat[0]["token"]) if len(flat) == 1 else None
+    return row.get("quote_asset")
+
+
+def _fee(row: Row) -> dict[str, Any]:
+    found = row.get("trade_fee") or {}
+    found = orjson.loads(found) if isinstance(found, str) else found
+    return found if isinstance(found, dict) else {}
+
+
+VENUE, MODE = Rule(("market", "exchange"), _venue), Rule(("market",), _mode)
+SYMBOL = symbol("symbol", "trading_pair")
+ORDERS = RowMap(
+    "trades",
+    {
+        "trade_id": identity("order", VENUE, SYMBOL, text("id")),
+        "bot_id": option("bot_id"),
+        "venue": VENUE,
+        "symbol": SYMBOL,
+        "side": Rule(("statuses", "id"), _way),
+        "status": one_of(_ENDS, "last_status"),
+        "mode": MODE,
+        "strategy": text("strategy"),
+        "quantity": number("amount"),
+        "leverage": price("leverage"),
+        "entry_price": price("price"),
+        "order_id": text("exchange_order_id", "id"),
+        "created_at": moment("creation_timestamp"),
+        "closed_at": Rule(("last_status",), _ended),
+    },
+    sums={"quantity": "amount"},
+    when=lambda row: not row["was_filled"],
+)
+FILLS = RowMap(
+    "fills",
+    {
+        "fill_id": identity("fill", VENUE, SYMBOL, text("order_id", "id"), text("exchange_trade_id")),
+        "bot_id": option("bot_id"),
+        "venue": VENUE,
+        "symbol": SYMBOL,
+        "order_id": text("order_id", "id"),
+        "external_order_id": text("exchange_order_id"),
+        "side": first_of(
+            one_of(_WORDS, "trade_type"),
+            Rule(("statuses", "id"), lambda row, o: {"LONG": "BUY", "SHORT": "SELL"}.get(_way(row, o) or "")),
+        ),
+        "order_type": text("order_type"),
+        "quantity": number("amount"),
+        "price": price("price"),
+        "commission": Rule(("trade_fee_in_quote", "trade_fee"), _commission),
+        "commission_asset": Rule(("trade_fee", "quote_asset"), _commission_asset),
+        "is_entry": one_of({"OPEN": True, "CLOSE": False, "NIL": None}, "position"),
+        "mode": MODE,
+        "executed_at": moment("timestamp", "last_update_timestamp"),
+    },
+    sums={"quantity": "amount"},
+)
+ORDERS_AS_FILLS = RowMap("fills", FILLS.columns, FILLS.sums, when=lambda row: bool(row["was_filled"]))
+EXECUTORS = RowMap(
+    "trades",
+    {
+        "trade_id": identity("executor", text("id")),
+        "bot_id": option("bot_id"),
+        "venue": Rule(("config",), lambda row, o: within("config", text("connector_name")).read(row, o) or o.venue),
+        "symbol": within("config", symbol("trading_pair", "connector_pair")),
+        "side": within("config", one_of(_SIDES, "side")),
+        "status": Rule(("is_active",), lambda row, _options: "open" if row["is_active"] else "closed"),
+        "mode": option("mode", "live"),
+        "strategy": text("type"),
+        "quantity": within("config", number("amount")),
+        "leverage": within("config", price("leverage")),
+        "entry_price": within("config", price("entry_price")),
+        "fees": number("cum_fees_quote"),
+        "pnl": number("net_pnl_quote"),
+        "pnl_percent": percent("net_pnl_pct"),
+        "exit_reason": one_of(_CLOSES, "close_type"),
+        "created_at": moment("timestamp"),
+        "opened_at": moment("timestamp"),
+        "closed_at": moment("close_timestamp"),
+    },
+    sums={"pnl": "net_pnl_quote"},
+)
+STATES = RowMap(
+    "bot_states",
+    {"bot_id": option("bot_id", _BOT), "snapshot_time": moment("snapshot_time"), "state": gathered(*_MEMORY)},
+    held=frozenset(_MEMORY),
+)
+
+
+def _metric(name: str, column: str, time: str = "timestamp") -> RowMap:
+    columns = {"venue": VENUE, "symbol": SYMBOL, "metric": constant(name), "time": moment(time)}
+    return RowMap("market_metrics", {**columns, "value": number(column)})
+
+
+METRICS = {
+    "FundingPayment": (_metric("funding_rate", "rate"), _metric("funding_payment", "amount")),
+    "MarketData": tuple(_metric(name, name) for name in ("mid_price", "best_bid", "best_ask")),
+}
+
+
+class Hummingbot:
+    """Reads hummingbot's SQLite file."""
+
+    name = "hummingbot"
+    summary = "hummingbot's SQLite file: orders, fills, executors"
+
+    def tables(self, source: str, _options: Options) -> Iterable[Table]:
+        """Those that are there; the small ones together are the bot's memory."""
+        db = database(source)
+        store, there = _Store(db), require(db, _TABLES, kind=self.name)
+        for name in there:
+            if name not in _TABLES[:2] and not db.count(name):
+                continue
+            if name == "Order":
+                yield Table(name, (ORDERS, ORDERS_AS_FILLS), store.orders, db.count(name))
+            elif name == "TradeFill":
+                yield Table(name, (FILLS,), store.fills, db.count(name))
+            elif name == "Executors":
+                yield Table(name, (EXECUTORS,), lambda notes: db.rows("Executors", notes), db.count(name))
+            else:
+                yield Table(name, METRICS[name], partial(store.decimals, name), db.count(name))
+        if {*_MEMORY} & set(db.tables()):
+            yield Table("memory", (STATES,), store.memory)
+
+
+class _Store:
+    """Tables that belong together; decimals come as they were meant."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+        self.there = set(db.tables())
+
+    def decimals(self, table: str, notes: Notes, order_by: tuple[str, ...] = ()) -> Iterator[Row]:
+        """The rows of a table, with whole numbers that stand for decimals divided; those are kept as ``stored``."""
+        scaled = [c for c, kind in self.db.columns(table).items() if "int" in kind and c in _DECIMALS]
+        for row in self.db.rows(table, notes, order_by=order_by):
+            stored = {name: row[name] for name in scaled if row[name] is not None}
+            yield {**row, **{name: value / _SCALE for name, value in stored.items()}, "stored": stored}
+
+    def orders(self, notes: Notes) -> Iterator[Row]:
+        """Orders with their statuses; those that have fills come with these."""
+        statuses, fills = self._beside(_JOINED, notes), self._beside("TradeFill", notes)
+        with_fills = 0
+        for order in self.decimals("Order", notes, order_by=("id",)):
+            if fills(order["id"]):
+                with_fills += 1
+                continue
+            yield {**order, "statuses": statuses(order["id"]), "was_filled": order["last_status"] in _FILLED}
+        if with_fills:
+            notes.tell(f"{with_fills:,} orders were executed: they are kept with their fills")
+
+    def fills(self, notes: Notes) -> Iterator[Row]:
+        """Fills with their orders."""
+        orders = self._beside("Order", notes, "id")
+        statuses = self._beside(_JOINED, notes)
+        for fill in self.decimals("TradeFill", notes, order_by=("order_id", "exchange_trade_id")):
+            order: Mapping[str, Any] = next(iter(orders(fill["order_id"])), {})
+            more = {"order": order, "statuses": statuses(fill["order_id"])} if order else {}
+            yield {**fill, "exchange_order_id": order.get("exchange_order_id"), **more}
+
+    def memory(self, notes: Notes) -> Iterator[Row | Refused]:
+        """The small tables as one snapshot, as of the newest time in them or in the orders."""
+        state = {name: list(self.db.rows(name, notes)) for name in _MEMORY if name in self.there}
+        state = {name: rows for name, rows in state.items() if rows}
+        times = [row["timestamp"] for rows in state.values() for row in rows if row.get("timestamp")]
+        if not times and "Order" in self.there:
+            times = [row["last_update_timestamp"] for row in self.db.rows("Order", notes)]
+        if times and state:
+            yield {**state, "snapshot_time": max(times)}
+        elif state:
+            yield Refused(state, "no time in any of its rows")
+
+    def _beside(self, table: str, notes: Notes, column: str = "order_id") -> Following:
+        rows = self.db.rows(table, notes, order_by=(column,)) if table in self.there else iter(())
+        return Following(rows, column)
