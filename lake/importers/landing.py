@@ -15,7 +15,9 @@ from lake.importers.merging import Merged, ends, merged
 from lake.importers.refusals import Refusals
 from lake.importers.report import Difference, Sum, TableReport
 from lake.ledgers.changes import change_many
+from lake.spec.dataset import Type
 from lake.spec.decode import frame_to_rows, rows_to_frame
+from lake.spec.times import from_micros
 from lake.store.drain import is_open
 
 _KEPT_DIFFERENCES = 1_000  # of a table, in the report; the others are counted
@@ -124,6 +126,8 @@ class RecordLanding:
             return "inserted"
         for column in both.kept:
             self._note_difference(key, column, known[column], row[column])
+        for column in both.given_up:
+            self._note_difference(key, column, row[column], known[column])
         return "unchanged" if both.row == known else "changed"
 
     def _again(self, key: Key, found: Row, row: Canonical, known: Canonical) -> str:
@@ -150,7 +154,8 @@ class RecordLanding:
     def _note_difference(self, key: Key, column: str, kept: Any, found: Any) -> None:
         self._differing += 1
         if len(self._differences) < _KEPT_DIFFERENCES:
-            name = ", ".join(map(str, key))
+            name, is_time = ", ".join(map(str, key)), self._mapper.dataset.by_name[column].type is Type.TIMESTAMP
+            kept, found = (from_micros(value).isoformat() if is_time else value for value in (kept, found))
             self._differences.append(Difference(self._mapper.map.dataset, name, column, kept, found))
 
     def _add(self, part: str, row: Row) -> None:

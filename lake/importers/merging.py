@@ -2,7 +2,8 @@
 
 A source that is imported again, and says something new, is believed: it is newer. Of two sources that both know a
 row, the one that came first is kept, and gets what it did not know from the other. A row whose life goes on gives way
-to one that has ended, never the other way round. Every value that is not taken over is reported.
+to one that has ended, never the other way round; what was known when it began stays. Every value that is not taken
+over is reported, and of one that has ended also the prices and sizes that it puts in the place of others.
 """
 
 from __future__ import annotations
@@ -17,15 +18,24 @@ from lake.importers.mapping import IMPORTED, Canonical, found_before
 from lake.spec.dataset import Dataset
 from lake.store.drain import is_open
 
-_MILLISECOND = 1_000
+_PRECISIONS = (1_000, 1_000_000)  # of times: some stores keep milliseconds, some seconds
+_TIMES = 10**12  # whole numbers from here on are times
+_AGREED = frozenset({"entry_price", "stop_loss", "take_profit", "tp1", "tp2", "tp3", "quantity", "leverage"})
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """The row that two became, and the columns in which the one that was there is kept though the other differs."""
+    """The row that two became.
+
+    Attributes:
+        row: it.
+        kept: columns in which what was there is kept, though the other differs.
+        given_up: columns in which what was there gave way to another source, and was no mere stage of the row's life.
+    """
 
     row: Canonical
     kept: tuple[str, ...] = ()
+    given_up: tuple[str, ...] = ()
 
 
 def merged(ds: Dataset, there: Canonical, incoming: Canonical, label: str) -> Merged:
@@ -38,25 +48,26 @@ def merged(ds: Dataset, there: Canonical, incoming: Canonical, label: str) -> Me
         label: of the table that it is from.
     """
     before, now = found_before(there, label), found_before(incoming, label)
-    reopened = is_open(ds, incoming) and not is_open(ds, there)
-    is_newer = ends(ds, there, incoming) or (before is not None and before != now)
-    if reopened:
+    is_stale = ends(ds, incoming, there)
+    if is_stale and before is not None:
         return Merged(there)
-    row, kept = dict(there), []
+    is_again, has_ended = before is not None and before != now, ends(ds, there, incoming)
+    inputs = frozenset(ds.inputs.columns if ds.inputs else ())
+    row, kept, given_up = dict(there), [], []
     for name, value in incoming.items():
-        if name == "extra" or name in ds.key:
-            continue
         own = there.get(name)
+        if name == "extra" or name in ds.key or is_same(own, value):
+            continue
         if own is None or own == "":
             row[name] = value
-        elif not is_same(own, value):
-            if is_newer:
-                row[name] = value
-            elif not _is_default(ds, name, value):
-                kept.append(name)
+        elif is_again or (has_ended and name not in inputs):
+            row[name] = value
+            given_up += [name] if name in _AGREED and not is_again else []
+        elif not _is_default(ds, name, value) and (not is_stale or name in _AGREED | inputs):
+            kept.append(name)
     if "extra" in incoming:
-        row["extra"] = _extra(there.get("extra"), incoming["extra"])
-    return Merged(row, tuple(kept))
+        row["extra"] = _extra(there.get("extra"), incoming["extra"], is_newer=is_again or has_ended)
+    return Merged(row, tuple(kept), tuple(given_up))
 
 
 def ends(ds: Dataset, there: Canonical, incoming: Canonical) -> bool:
@@ -68,8 +79,8 @@ def is_same(one: Any, other: Any) -> bool:
     """Equal, but for what decimals, floats and milliseconds cannot tell apart."""
     if isinstance(one, float) and isinstance(other, (int, float)):
         return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
-    if isinstance(one, int) and isinstance(other, int) and abs(one) > _MILLISECOND**4:
-        return abs(one - other) < _MILLISECOND  # times: some stores keep milliseconds
+    if isinstance(one, int) and isinstance(other, int) and abs(one) > _TIMES:
+        return any(one // p == other // p and 0 in {one % p, other % p} for p in (1, *_PRECISIONS))
     if isinstance(one, str) and isinstance(other, str) and one[:1] in "{[" and other[:1] in "{[":
         return bool(_loaded(one) == _loaded(other))
     return bool(one == other)
@@ -88,9 +99,10 @@ def _is_default(ds: Dataset, name: str, value: Any) -> bool:
     return default is not None and bool(default in (value, "now"))
 
 
-def _extra(there: str | None, incoming: str) -> str:
+def _extra(there: str | None, incoming: str, *, is_newer: bool) -> str:
     old = orjson.loads(there) if there else {}
     old = old if isinstance(old, dict) else {"extra": old}
     new = orjson.loads(incoming)
     imported = {**old.get(IMPORTED, {}), **new.get(IMPORTED, {})}
-    return orjson.dumps({**new, **old, IMPORTED: imported}).decode()
+    both = {**({**old, **new} if is_newer else {**new, **old}), IMPORTED: imported}
+    return there if there and both == old else orjson.dumps(both).decode()

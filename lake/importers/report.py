@@ -13,12 +13,12 @@ _CENT = 0.005
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Two sources that tell the same story in different words; what was there first is kept.
+    """Two sources that tell the same story in different words; what was there first is kept, unless only it had ended.
 
     Attributes:
         dataset, key, column: which value.
         kept: what the lake holds.
-        found: what this source says.
+        found: what the other source says.
     """
 
     dataset: str
@@ -29,7 +29,7 @@ class Difference:
 
     def text(self) -> str:
         """One line."""
-        return f"{self.dataset} {self.key} {self.column}: kept {self.kept!r}, this source says {self.found!r}"
+        return f"{self.dataset} {self.key} {self.column}: kept {self.kept!r}, the other source says {self.found!r}"
 
 
 @dataclass(frozen=True, slots=True)
