@@ -3,6 +3,7 @@
 from lake.cli import (
     datasets,
     demo,
+    exporting,
     health,
     importing,
     ingesting,
@@ -21,6 +22,7 @@ from lake.cli.app import main
 COMMANDS = (
     datasets,
     demo,
+    exporting,
     health,
     importing,
     ingesting,

@@ -14,34 +14,11 @@ import polars as pl
 
 from lake.cli.output import plain
 from lake.errors import StorageError
-from lake.query.engine import Relation
+from lake.query.fitting import fitted, nested_columns
 
 FORMATS = ("table", "csv", "json", "jsonl", "parquet")
-_NESTED = ("STRUCT", "MAP", "UNION")
-_AS_TEXT = ("INTERVAL", "BIT", "TIME WITH TIME ZONE", "BIGNUM", "VARINT", "UUID", "VARIANT")
 
-
-def fitted(relation: Relation, form: str) -> Relation:
-    """The relation in types that the form has: nested values as JSON, blobs in hexadecimal, intervals as text."""
-    kinds = [str(kind) for kind in relation.types]
-    shown = [_fitted(name, kind, form) for name, kind in zip(relation.columns, kinds, strict=True)]
-    return relation.project(", ".join(shown)) if any(" AS " in column for column in shown) else relation
-
-
-def _fitted(name: str, kind: str, form: str) -> str:
-    quoted = '"' + name.replace('"', '""') + '"'
-    if kind.endswith("]") or kind.startswith(_NESTED):
-        strange = any(word in kind for word in (*_AS_TEXT, "BLOB"))
-        return quoted if form == "parquet" and not strange else f"to_json({quoted})::VARCHAR AS {quoted}"
-    if kind == "BLOB":
-        return quoted if form == "parquet" else f"hex({quoted}) AS {quoted}"
-    return f"{quoted}::VARCHAR AS {quoted}" if kind in _AS_TEXT else quoted
-
-
-def nested_columns(relation: Relation) -> set[str]:
-    """Columns whose values are lists, structs or maps."""
-    kinds = [str(kind) for kind in relation.types]
-    return {n for n, k in zip(relation.columns, kinds, strict=True) if k.endswith("]") or k.startswith(_NESTED)}
+__all__ = ["FORMATS", "as_storage_error", "encoded", "fitted", "nested_columns", "save"]
 
 
 def encoded(frame: pl.DataFrame, form: str, nested: set[str]) -> bytes:

@@ -1,0 +1,125 @@
+"""A selection as SQL over one snapshot: a relation that keeps its moment however long the export takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from lake.errors import UnknownColumnError, UsageError
+from lake.exporters.base import Selection
+from lake.exporters.pieces import pieces
+from lake.query.engine import Relation
+from lake.query.fitting import batches, identifier
+from lake.query.views import views
+from lake.spec import registry, symbols, timeframes
+from lake.spec.dataset import Dataset
+from lake.spec.schema import PERIOD
+from lake.spec.times import from_micros, to_micros
+
+BATCH_ROWS = 65_536
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is exported, not read yet.
+
+    Attributes:
+        name: dataset, view, or ``query``.
+        dataset: whose rows they are; None for views and queries.
+        relation: the rows, with all columns that are needed to put them in order.
+        columns: those that are exported.
+    """
+
+    name: str
+    dataset: Dataset | None
+    relation: Relation
+    columns: tuple[str, ...]
+
+    @property
+    def shown(self) -> Relation:
+        """The columns that are exported."""
+        return self.relation.project(self._list)
+
+    def parts(self) -> Iterator[Relation]:
+        """The rows piece by piece: a dataset's in the order of time, each piece small enough to be sorted."""
+        if self.dataset is None:
+            yield self.shown
+            return
+        for piece in pieces(self.dataset, self.relation):
+            yield piece.project(self._list)
+
+    def total(self) -> int | None:
+        """How many rows there are; None for a query, which would have to be run twice."""
+        if self.dataset is None:
+            return None
+        return int(self.relation.aggregate("count(*) AS n").fetchall()[0][0])
+
+    @property
+    def _list(self) -> str:
+        return ", ".join(identifier(name) for name in self.columns)
+
+
+def ask(source: Any, selection: Selection) -> Asked:
+    """The rows of a selection.
+
+    Args:
+        source: an open lake, or a lake as it was (``lk.at(...)``).
+        selection: which.
+
+    Raises:
+        UnknownDatasetError: there is no such dataset or view.
+        UnknownColumnError: a column that it does not have.
+        QueryError: the condition or statement cannot be run.
+    """
+    if selection.sql:
+        found = source.sql(selection.sql)
+        return Asked("query", None, found, _chosen("the query", found.columns, selection))
+    dataset = None if selection.name in views() else registry.get(selection.name)
+    conditions, values = _conditions(selection, dataset)
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    found = source.sql(f"SELECT * FROM {selection.name}{where}", values)
+    return Asked(selection.name, dataset, found, _chosen(selection.name, found.columns, selection, dataset))
+
+
+def arrow(asked: Relation, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+    """The batches of a piece; empty ones are left out."""
+    return (batch for batch in batches(asked, rows) if batch.num_rows)
+
+
+def _chosen(name: str, there: list[str], selection: Selection, dataset: Dataset | None = None) -> tuple[str, ...]:
+    strange = [column for column in selection.columns if column not in there]
+    if strange:
+        raise UnknownColumnError(f"no column {strange[0]!r}", where=name, todo=f"It has: {', '.join(there)}.")
+    return selection.columns or tuple(n for n in there if dataset is None or n != PERIOD)
+
+
+def _conditions(selection: Selection, dataset: Dataset | None) -> tuple[list[str], list[Any]]:
+    values: list[Any] = []
+    conditions = [f"({selection.where}\n)"] if selection.where else []
+    if selection.narrowed and dataset is None:
+        raise UsageError(
+            "only a dataset is narrowed down by symbol, timeframe, venue or time", where=selection.name,
+            todo="Give the condition with where.",
+        )  # fmt: skip
+    for column, given in _equal(selection):
+        if dataset is not None:
+            dataset.column(column)
+        conditions.append(f"{identifier(column)} IN ({', '.join('?' * len(given))})")
+        values += given
+    for bound, operator in ((selection.start, ">="), (selection.end, "<")):
+        if bound is not None and dataset is not None:
+            conditions.append(f"{identifier(dataset.event_time)} {operator} ?")
+            values.append(from_micros(to_micros(bound, where="export, start and end")))
+    return conditions, values
+
+
+def _equal(selection: Selection) -> Iterator[tuple[str, list[str]]]:
+    if selection.symbols:
+        yield "symbol", [symbols.canonical(s) for s in selection.symbols]
+    if selection.timeframe:
+        yield "timeframe", [timeframes.parse(selection.timeframe)]
+    if selection.venue is not None:
+        yield "venue", [selection.venue]
