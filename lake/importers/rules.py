@@ -166,6 +166,20 @@ def symbol(*names: str) -> Rule:
     return Rule(names, read)
 
 
+def base(*names: str) -> Rule:
+    """A symbol of which only the base is told, with the quote that the caller gave; whatever the base ends in."""
+
+    def read(row: Row, options: Options) -> Any:
+        name, value = found(row, names)
+        if value is None:
+            raise InvalidRowError("no symbol", where=name)
+        given = str(value)
+        is_pair = any(separator in given for separator in "/-_:")
+        return canonical(given if is_pair or not options.quote else f"{given}/{options.quote}")
+
+    return Rule(names, read)
+
+
 def timeframe(*names: str) -> Rule:
     """A timeframe in our spelling; of rows that name none the caller's. One that the lake does not hold is kept."""
 

@@ -1,4 +1,4 @@
-"""trade_history.json: executed trades as a plain array."""
+"""trade_history.json: executed trades as a plain array, or as an object with an exchange's executions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lake.importers.addresses import existing
 from lake.importers.base import Notes, Options, Refused, Row, Table
+from lake.importers.kinds import exchange_fills
 from lake.importers.kinds.executed_trades import TRADES
 from lake.importers.reading.jsons import rows_in
 
@@ -18,9 +19,11 @@ class TradesJson:
     name = "trades-json"
     summary = "trade_history.json: executed trades"
 
-    def tables(self, source: str, _options: Options) -> Iterable[Table]:
-        """One table: the trades."""
+    def tables(self, source: str, options: Options) -> Iterable[Table]:
+        """The trades; or executions and what was matched of them."""
         path = existing(source)
+        if exchange_fills.is_of_exchange(next(rows_in(path, "trades", Notes()), None)):
+            return exchange_fills.tables(path, options)
         return [Table("trades", (TRADES,), partial(_rows, path))]
 
 

@@ -1,0 +1,134 @@
+"""trade_history.json as an object: executions that an exchange listed, and round trips that a bot matched of them.
+
+Sizes below one are rounded to 0 there: the money that changed hands tells how much it was. A buy is often matched with
+the sell of another coin, which is no round trip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lake.errors import InvalidRowError, UsageError
+from lake.importers.base import Notes, Options, Refused, Row, RowMap, Rule, Table
+from lake.importers.reading.jsons import rows_in
+from lake.importers.rules import base, constant, identity, moment, number, one_of, option, text
+
+_SYMBOL = base("symbol")
+_WORDS = {"BUY": "BUY", "SELL": "SELL"}
+_MISMATCHED = "the sell is of another symbol than the buy"
+
+
+def _size(order: Row) -> float:
+    """How much was executed, by the money where the size was rounded away."""
+    size, funds, paid = (float(order.get(name) or 0.0) for name in ("size", "funds", "price"))
+    return size if size > 0 or not paid else funds / paid
+
+
+FILLS = RowMap(
+    "fills",
+    {
+        "fill_id": identity("fill", _SYMBOL, text("order_id"), text("trade_id")),
+        "bot_id": option("bot_id"),
+        "symbol": _SYMBOL,
+        "external_order_id": text("order_id"),
+        "side": one_of(_WORDS, "side"),
+        "quantity": Rule(("size", "funds", "price"), lambda row, _options: _size(row)),
+        "price": number("price"),
+        "commission": number("fee"),
+        "commission_asset": text("fee_currency"),
+        "mode": option("mode", "live"),
+        "executed_at": moment("timestamp", "executed_at", unit="ms"),
+    },
+    sums={"quantity": "size", "commission": "fee"},
+)
+
+
+def _symbol(row: Row, options: Options) -> Any:
+    sold = row.get("symbol_sell")
+    if sold is not None and sold != row.get("symbol"):
+        raise InvalidRowError(_MISMATCHED, where="order_id_sell", value=sold)
+    return _SYMBOL.read(row, options)
+
+
+def _pnl(row: Row, options: Options) -> Any:
+    """As it was told; computed where the quantity, and with it the gross result, was rounded to 0."""
+    if row.get("quantity") or row["quantity_by_funds"] is None:
+        return number("net_pnl").read(row, options)
+    return (row["exit_price"] - row["entry_price"]) * row["quantity_by_funds"] - (row.get("fees") or 0.0)
+
+
+def _pnl_percent(row: Row, options: Options) -> Any:
+    cost = (row.get("quantity") or row["quantity_by_funds"] or 0.0) * row["entry_price"]
+    return 100.0 * _pnl(row, options) / cost if cost else None
+
+
+ROUND_TRIPS = RowMap(
+    "trades",
+    {
+        "trade_id": identity("trade", _SYMBOL, text("order_id_buy"), text("order_id_sell")),
+        "bot_id": option("bot_id"),
+        "symbol": Rule(("symbol", "symbol_sell"), _symbol),
+        "side": constant("LONG"),
+        "status": constant("closed"),
+        "mode": option("mode", "live"),
+        "strategy": option("strategy"),
+        "quantity": Rule(("quantity",), lambda row, _options: row.get("quantity") or row["quantity_by_funds"]),
+        "entry_price": number("entry_price"),
+        "exit_price": number("exit_price"),
+        "fees": number("fees"),
+        "pnl": Rule(("net_pnl",), _pnl),
+        "pnl_percent": Rule(("pnl_pct",), _pnl_percent),
+        "order_id": text("order_id_buy"),
+        "created_at": moment("opened_at", unit="ms"),
+        "opened_at": moment("opened_at", unit="ms"),
+        "closed_at": moment("closed_at", unit="ms"),
+    },
+    sums={"pnl": "net_pnl", "quantity": "quantity"},
+)
+
+
+def is_of_exchange(row: Any) -> bool:
+    """Whether a row of ``trades`` is an execution, and no round trip."""
+    return isinstance(row, dict) and "order_id" in row and "entry_price" not in row
+
+
+def tables(path: Path, options: Options) -> list[Table]:
+    """Executions and round trips.
+
+    Raises:
+        UsageError: nobody said what the prices are in.
+    """
+    if not options.quote:
+        raise UsageError(
+            "its symbols are only a base", where=str(path), todo="Say what they are traded against, e.g. --quote USDT."
+        )
+    return [
+        Table("trades", (FILLS,), partial(_fills, path)),
+        Table("matched_trades", (ROUND_TRIPS,), partial(_round_trips, path)),
+    ]
+
+
+def _fills(path: Path, notes: Notes) -> Iterator[Row | Refused]:
+    rounded = 0
+    for row in rows_in(path, "trades", notes):
+        if isinstance(row, dict):
+            rounded += not row.get("size") and bool(row.get("funds"))
+        yield row if isinstance(row, dict | Refused) else Refused(row, "not an object")
+    if rounded:
+        notes.tell(f"{rounded:,} sizes were rounded to 0: taken as funds / price")
+
+
+def _round_trips(path: Path, notes: Notes) -> Iterator[Row | Refused]:
+    quiet = Notes()
+    orders = {r["order_id"]: (r.get("symbol"), _size(r)) for r in rows_in(path, "trades", quiet) if is_of_exchange(r)}
+    unknown = (None, None)
+    for row in rows_in(path, "matched_trades", notes):
+        if not isinstance(row, dict):
+            yield row if isinstance(row, Refused) else Refused(row, "not an object")
+            continue
+        _, bought = orders.get(row.get("order_id_buy"), unknown)
+        sold_symbol, _ = orders.get(row.get("order_id_sell"), unknown)
+        yield {**row, "quantity_by_funds": bought, "symbol_sell": sold_symbol}
