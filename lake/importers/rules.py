@@ -97,7 +97,7 @@ def price(*names: str) -> Rule:
 
 def fraction(*names: str) -> Rule:
     """A share as a number from 0 to 1, which is stored in percent (75.5 is 0.755)."""
-    return number(*names, scale=0.01)
+    return _rule(names, lambda name, value: as_number(name, value) / 100)
 
 
 def percent(*names: str) -> Rule:

@@ -12,7 +12,7 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Self, cast
 
@@ -234,7 +234,12 @@ def broken(text: JsonText, notes: Notes, error: json.JSONDecodeError | None = No
 
 
 def rows_in(
-    path: Path, name: str, notes: Notes, beside: Callable[[str, JsonText], None] | None = None
+    path: Path,
+    name: str,
+    notes: Notes,
+    beside: Callable[[str, JsonText], None] | None = None,
+    *,
+    required: bool = True,
 ) -> Iterator[Any]:
     """The rows of a file: an array, or the array under a name of an object; {} and [] are empty.
 
@@ -243,16 +248,20 @@ def rows_in(
         name: under which the array is, in an object.
         notes: is told what cannot be read.
         beside: takes the value of each other name from the text; passed over, when left out.
+        required: whether an object must have the name.
 
     Raises:
-        SourceError: it is neither, or has no such name, or something else under it.
+        SourceError: it is neither, or has no such name where it must, or something else under it.
     """
     with JsonText(path) as text:
         first = text.peek()
         if first == "[":
             yield from items(text, notes)
         elif first == "{":
-            yield from _rows_of_object(text, name, notes, beside or _pass_over)
+            has_it = yield from _rows_of_object(text, name, notes, beside or _pass_over)
+            if required and has_it is False:
+                todo = "Is it of another kind?"
+                raise SourceError(f"it has no {name!r}", where=str(path), todo=todo)
         else:
             raise SourceError("not a JSON file" if first else "the file is empty", where=str(path))
         told_of_end(text, notes)
@@ -266,18 +275,20 @@ def told_of_end(text: JsonText, notes: Notes) -> None:
         notes.tell(_GARBLED)
 
 
-def _rows_of_object(text: JsonText, name: str, notes: Notes, beside: Callable[[str, JsonText], None]) -> Iterator[Any]:
-    seen = []
+def _rows_of_object(
+    text: JsonText, name: str, notes: Notes, beside: Callable[[str, JsonText], None]
+) -> Generator[Any, None, bool | None]:
+    """The rows, and whether there were any such; None when that is not known, since it is empty or breaks off."""
+    has_it: bool | None = None
     for key in names(text, notes):
-        seen.append(key)
+        has_it = bool(has_it) or key == name
         if key != name:
             take(text, notes, key, beside)
         elif text.peek() in {"[", ""}:
             yield from items(text, notes) if text.peek() else ()
         elif (value := text_value(text, notes)) is not None and not isinstance(value, Refused):
             raise SourceError(f"{name!r} is no array", where=str(text.path), value=value)
-    if name not in seen and seen and not notes.failed:
-        raise SourceError(f"it has no {name!r}", where=str(text.path), value=seen[:5], todo="Is it of another kind?")
+    return has_it or (None if notes.failed else has_it)
 
 
 def take(text: JsonText, notes: Notes, name: str, taker: Callable[[str, JsonText], None]) -> None:
@@ -295,11 +306,15 @@ def _pass_over(_name: str, text: JsonText) -> None:
 def lines_in(path: Path, notes: Notes) -> Iterator[Any]:
     """The values of a file with one JSON value in each line; a line that is none is Refused, and the others go on."""
     with opened(path) as file:
-        lines = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace")
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                try:
-                    yield json.loads(line, object_pairs_hook=_entries)
-                except json.JSONDecodeError as error:
-                    notes.tell(f"line {number} is no JSON: {error.msg}")
-                    yield Refused(line[:_KEPT], "no whole JSON value")
+        yield from lines_of(file, notes)
+
+
+def lines_of(file: BinaryIO, notes: Notes) -> Iterator[Any]:
+    """The same of an open file."""
+    for number, line in enumerate(io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace"), 1):
+        if line.strip():
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError as error:
+                notes.tell(f"line {number} is no JSON: {error.msg}")
+                yield Refused(line[:_KEPT], "no whole JSON value")
