@@ -27,7 +27,7 @@ from lake.kernels.extremes import Bars, Extremes, Thresholds, extremes
 from lake.learn.label_times import moments
 from lake.spec import timeframes
 
-__all__ = ["NAMES", "Thresholds", "flags"]
+__all__ = ["NAMES", "Thresholds", "flags", "flags_of_series"]
 
 NAMES = ("flag_flash_crash", "flag_outlier", "flag_low_liquidity")
 _VALUES = Bars._fields
@@ -55,10 +55,7 @@ def flags(
     """
     _check(frame, ("symbol", "decision_time"), "frame")
     _check(candles, ("symbol", "open_time", *_VALUES), "candles")
-    if not candles.select(
-        ((pl.col("low") > 0) & (pl.col("high") < _ENDLESS) & (pl.col("close") > 0) & (pl.col("close") < _ENDLESS)).all()
-    ).item():
-        raise UsageError("a price is not above 0", where="flags, candles", todo="Repair or leave out these candles.")
+    _check_prices(candles)
     found = Extremes(*(np.zeros(frame.height, dtype=bool) for _ in range(3)))
     if frame.height and candles.height:
         step = timeframes.micros(timeframe or _told(candles))
@@ -66,20 +63,48 @@ def flags(
         rows = _rows_by_series(frame)
         for name, bars in _series(candles):
             if name in rows:
-                _fill(found, bars, rows[name], decided[rows[name]], (step, thresholds))
+                mine = rows[name]
+                for column, flagged in zip(found, _flagged(bars, decided[mine], step, thresholds), strict=True):
+                    column[mine] = flagged
+    return _named(found)
+
+
+def flags_of_series(bars: pl.DataFrame, decided: runs.Integers, step: int) -> pl.DataFrame:
+    """The flags of rows of one series.
+
+    Args:
+        bars: open_time, high, low, close, volume in order of time, each bar once.
+        decided: when each row was decided, in microseconds.
+        step: length of a bar, in microseconds.
+
+    Raises:
+        UsageError: a price is not above 0.
+    """
+    _check_prices(bars)
+    return _named(_flagged(bars, decided, step, _DEFAULT))
+
+
+def _flagged(bars: pl.DataFrame, decided: runs.Integers, step: int, thresholds: Thresholds) -> Extremes:
+    """The flags of the rows of one series; each bar is looked at once."""
+    closes = runs.micros(bars) + step
+    newest = np.searchsorted(closes, decided, side="right") - 1
+    fresh = (newest >= 0) & (decided - closes[newest] < step) if len(closes) else np.zeros(len(decided), dtype=bool)
+    at, place = np.unique(newest[fresh], return_inverse=True)
+    values = (bars[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in _VALUES)
+    found = Extremes(*(np.zeros(len(decided), dtype=bool) for _ in range(3)))
+    for column, flagged in zip(found, extremes(Bars(*values), at, thresholds), strict=True):
+        column[fresh] = flagged[place]
+    return found
+
+
+def _named(found: Extremes) -> pl.DataFrame:
     return pl.DataFrame([pl.Series(name, values) for name, values in zip(NAMES, found, strict=True)])
 
 
-def _fill(found: Extremes, bars: pl.DataFrame, rows: Any, decided: Any, how: tuple[int, Thresholds]) -> None:
-    """Put in the flags of the rows of one series; each bar is looked at once."""
-    step, thresholds = how
-    closes = runs.micros(bars) + step
-    newest = np.searchsorted(closes, decided, side="right") - 1
-    fresh = (newest >= 0) & (decided - closes[newest] < step)
-    at, place = np.unique(newest[fresh], return_inverse=True)
-    values = (bars[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in _VALUES)
-    for column, flagged in zip(found, extremes(Bars(*values), at, thresholds), strict=True):
-        column[rows[fresh]] = flagged[place]
+def _check_prices(candles: pl.DataFrame) -> None:
+    low, high, close = (pl.col(name) for name in ("low", "high", "close"))
+    if not candles.select(((low > 0) & (high < _ENDLESS) & (close > 0) & (close < _ENDLESS)).all()).item():
+        raise UsageError("a price is not above 0", where="flags, candles", todo="Repair or leave out these candles.")
 
 
 def _series(candles: pl.DataFrame) -> list[tuple[tuple[str, str], pl.DataFrame]]:

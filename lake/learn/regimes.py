@@ -19,7 +19,7 @@ import polars as pl
 from lake.errors import UsageError
 from lake.learn.features import Feature, FeatureSet, Windows, compute
 
-__all__ = ["NAMES", "Rules", "measures", "regime", "regime_at"]
+__all__ = ["NAMES", "Rules", "feature_set", "measures", "regime", "regime_at", "told_by"]
 
 #: The regimes.
 NAMES = ("trend_up", "trend_down", "range", "high_volatility")
@@ -76,8 +76,8 @@ def regime(candles: pl.DataFrame, rules: Rules = _DEFAULT, *, timeframe: str | N
     Raises:
         UsageError: columns are missing, the timeframe is not told, a bar is there twice.
     """
-    found = compute(_feature_set(rules), candles, timeframe=timeframe)
-    return found.select("venue", "symbol", "known_at", _regime(rules))
+    found = compute(feature_set(rules), candles, timeframe=timeframe)
+    return found.select("venue", "symbol", "known_at", told_by(rules))
 
 
 def measures(candles: pl.DataFrame, rules: Rules = _DEFAULT, *, timeframe: str | None = None) -> pl.DataFrame:
@@ -86,10 +86,10 @@ def measures(candles: pl.DataFrame, rules: Rules = _DEFAULT, *, timeframe: str |
     Columns: venue, symbol, known_at, efficiency (minus for down), volatility_ratio, regime, volatility ("high" or
     "low"). Arguments and errors are those of :func:`regime`.
     """
-    found = compute(_feature_set(rules), candles, timeframe=timeframe)
+    found = compute(feature_set(rules), candles, timeframe=timeframe)
     high = pl.col("volatility_ratio") >= rules.high
     volatility = pl.when(high).then(pl.lit("high")).when(~high).then(pl.lit("low")).alias("volatility")
-    return found.select(pl.all(), _regime(rules), volatility)
+    return found.select(pl.all(), told_by(rules), volatility)
 
 
 def regime_at(
@@ -107,10 +107,11 @@ def regime_at(
         UsageError: as :func:`regime`.
     """
     events = frame.select("venue", "symbol", "decision_time")
-    return compute(_feature_set(rules), candles, timeframe=timeframe, at=events).select(_regime(rules)).to_series()
+    return compute(feature_set(rules), candles, timeframe=timeframe, at=events).select(told_by(rules)).to_series()
 
 
-def _regime(rules: Rules) -> pl.Expr:
+def told_by(rules: Rules = _DEFAULT) -> pl.Expr:
+    """The regime as an expression over the features of :func:`feature_set`."""
     efficiency, ratio = pl.col("efficiency"), pl.col("volatility_ratio")
     return (
         pl.when(efficiency.is_null() | ratio.is_null())
@@ -127,7 +128,8 @@ def _regime(rules: Rules) -> pl.Expr:
 
 
 @lru_cache(maxsize=64)
-def _feature_set(rules: Rules) -> FeatureSet:
+def feature_set(rules: Rules = _DEFAULT) -> FeatureSet:
+    """What the regimes are told by: efficiency, minus for down, and volatility_ratio."""
     close = pl.col("close")
     windows = Windows()
     before = windows.lag("close", 1)

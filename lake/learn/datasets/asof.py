@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 
 import numpy as np
@@ -12,15 +13,18 @@ from lake.kernels import runs
 from lake.learn import flags as market_flags
 from lake.learn import regimes
 from lake.learn.datasets.pinned import Pinned
-from lake.learn.features import FeatureSet, blocks, compute
-from lake.learn.features.plan import planned
+from lake.learn.features import FeatureSet, blocks
+from lake.learn.features.plan import Plan, planned
 from lake.learn.features.reading import Reading
+from lake.learn.features.together import together
 from lake.ledgers.series import Series, constant, load_all
 from lake.spec import timeframes
 from lake.store.cold.files import Bounds
 
 _FLAGGED = ("high", "low", "close", "volume")
-_HISTORY = 2_000  # bars that are read before a block: more than flags and regimes look back
+_KEYS = ("venue", "symbol", "known_at", "__row")
+_AT_ONCE = 8  # columns
+_HISTORY = 2_000  # bars that are read before an event: more than flags look back
 Name = tuple[str, str]
 
 
@@ -36,7 +40,7 @@ class Joined:
     feature_set: FeatureSet | None
     timeframe: str
 
-    @property
+    @cached_property
     def types(self) -> dict[str, pl.DataType]:
         """Columns of the result."""
         asked = () if self.feature_set is None else self.feature_set.features
@@ -46,23 +50,39 @@ class Joined:
     @property
     def bars(self) -> list[str]:
         """Columns of candles that are needed."""
-        asked = () if self.feature_set is None else planned(self.feature_set, timeframes.get(self.timeframe)).columns
-        return list(dict.fromkeys(["open_time", *asked, *_FLAGGED]))
+        return list(dict.fromkeys(["open_time", *(n for p in self.plans for n in p.columns), *_FLAGGED]))
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """The market metrics that are needed."""
         return () if self.feature_set is None else self.feature_set.metrics
 
-    def of(self, candles: pl.DataFrame, events: pl.DataFrame, metrics: pl.DataFrame | None) -> pl.DataFrame:
-        """The columns for events (venue, symbol, decision_time) of the series of these candles, in their order."""
-        parts = []
-        if self.feature_set is not None:
-            found = compute(self.feature_set, candles, timeframe=self.timeframe, metrics=metrics, at=events)
-            parts = found.drop("venue", "symbol", "known_at").get_columns()
-        flagged = market_flags.flags(events, candles, timeframe=self.timeframe)
-        regime = regimes.regime_at(events, candles, timeframe=self.timeframe)
-        return pl.DataFrame([*parts, *flagged.get_columns(), regime])
+    def of(self, name: Name, bars: pl.DataFrame, events: pl.DataFrame, metrics: pl.DataFrame | None) -> pl.DataFrame:
+        """The columns for events of one series, a row for each.
+
+        Args:
+            name: venue and symbol.
+            bars: of that series, in order of time.
+            events: decision_time, in order of time.
+            metrics: market metrics, of this series and others.
+        """
+        rows = events.select("decision_time").with_row_index("__row")
+        own = blocks.metrics_of(metrics, name)
+        found = [_everywhere(blocks.frame_at(p, name, bars, own, rows), events.height) for p in self.plans]
+        told = pl.DataFrame([column for frame in found for column in frame.drop(_KEYS).get_columns()])
+        decided = runs.micros(events, "decision_time")
+        flagged = market_flags.flags_of_series(bars, decided, timeframes.micros(self.timeframe))
+        return told.with_columns(regimes.told_by()).hstack(flagged.get_columns()).select(*self.types)
+
+    @cached_property
+    def plans(self) -> tuple[Plan, ...]:
+        """Of features and regime; one for both wherever neither is changed by the other."""
+        regime, frame = regimes.feature_set(), timeframes.get(self.timeframe)
+        if self.feature_set is None:
+            return (planned(regime, frame),)
+        both = together(self.feature_set, regime)
+        sets = (self.feature_set, regime) if both is None else (both,)
+        return tuple(planned(one, frame) for one in sets)
 
 
 def join(pinned: Pinned, joined: Joined, events: pl.DataFrame) -> pl.DataFrame:
@@ -83,10 +103,10 @@ def join(pinned: Pinned, joined: Joined, events: pl.DataFrame) -> pl.DataFrame:
 
     def then(one: Series, rows: pl.DataFrame) -> pl.DataFrame:
         mine = wanted[name_of(one)]
-        return joined.of(with_name(one, rows), mine, metrics).hstack([mine["__row"]])
+        return joined.of(name_of(one), rows, mine, metrics).hstack([mine["__row"]])
 
     asked = [s for s in series if name_of(s) in wanted]
-    return _aligned(joined, events, load_all(pinned.store.scanner, asked, joined.bars, then))
+    return _aligned(joined, events, load_all(pinned.store.scanner, asked, joined.bars, then, keep=False))
 
 
 def read(pinned: Pinned, joined: Joined) -> Reading:
@@ -109,13 +129,17 @@ def with_name(series: Series, rows: pl.DataFrame) -> pl.DataFrame:
 
 def span(joined: Joined, events: pl.DataFrame) -> Bounds:
     """Open times of all bars that anything known at the events may depend on."""
-    decided, frame = runs.micros(events, "decision_time"), timeframes.get(joined.timeframe)
-    if not len(decided) or joined.feature_set is None:
-        low = int(decided.min(initial=0)) - blocks.BARS * frame.micros
-        return low, int(decided.max(initial=0))
-    plan = planned(joined.feature_set, frame)
-    first = np.asarray([decided.min() - (joined.feature_set.stale + _HISTORY) * frame.micros])
-    return blocks.history(plan, int(blocks.number(plan, first)[0])), int(decided.max())
+    decided, step = runs.micros(events, "decision_time"), timeframes.micros(joined.timeframe)
+    if not len(decided):
+        return 0, 0
+    oldest = [blocks.history(p, int(blocks.number(p, _first(p, decided, step)))) for p in joined.plans]
+    known = [low for low in oldest if low is not None]
+    return min(known) if len(known) == len(oldest) else None, int(decided.max())
+
+
+def _first(plan: Plan, decided: runs.Integers, step: int) -> runs.Integers:
+    """Before this no bar is the newest at any of the events, or one that a flag of theirs depends on."""
+    return np.asarray(decided.min() - (plan.feature_set.stale + _HISTORY) * step)
 
 
 def by_series(events: pl.DataFrame, held: list[Name]) -> dict[Name, pl.DataFrame]:
@@ -133,14 +157,30 @@ def by_series(events: pl.DataFrame, held: list[Name]) -> dict[Name, pl.DataFrame
     return {(v, s): part for (v, s), part in parts.items() if (v, s) in known}
 
 
+def _everywhere(found: pl.DataFrame, rows: int) -> pl.DataFrame:
+    """The frame with a row for each event: nulls for those that it has no ``__row`` of."""
+    return found if found.height == rows else _placed(found, found["__row"], rows)
+
+
 def _aligned(joined: Joined, events: pl.DataFrame, found: list[pl.DataFrame]) -> pl.DataFrame:
-    """The pieces put in the order of the events."""
+    """The pieces put in the order of the events, some columns at a time: two of the whole would not fit into memory."""
     none = pl.DataFrame(schema={**joined.types, "__row": pl.get_index_type()})
-    together = pl.concat([none, *found], rechunk=False)
+    pieces = [none, *found]
     found.clear()
-    if together.height != events.height:
-        rows = pl.DataFrame({"__row": pl.Series(range(events.height), dtype=pl.get_index_type())})
-        together = rows.join(together, on="__row", how="left", maintain_order="left")
-    elif not together["__row"].is_sorted():
-        together = together.sort("__row")
-    return together.drop("__row").with_columns(pl.col(market_flags.NAMES).fill_null(value=False))
+    rows = pl.concat([p.drop_in_place("__row") for p in pieces])
+    columns: list[pl.Series] = []
+    names = list(joined.types)
+    for first in range(0, len(names), _AT_ONCE):
+        some = pl.DataFrame([pl.concat([p.drop_in_place(n) for p in pieces]) for n in names[first : first + _AT_ONCE]])
+        columns += _placed(some, rows, events.height).get_columns()
+    return pl.DataFrame(columns).with_columns(pl.col(market_flags.NAMES).fill_null(value=False))
+
+
+def _placed(found: pl.DataFrame, rows: pl.Series, height: int) -> pl.DataFrame:
+    """The frame's rows put where ``rows`` says, nulls in the places that it does not name."""
+    order = np.full(height, -1, dtype=np.int64)
+    order[rows.to_numpy()] = np.arange(found.height)
+    places = pl.Series(order)
+    if found.height < height:
+        places = places.set(places < 0, None)
+    return found.select(pl.all().gather(places))

@@ -18,7 +18,7 @@ from lake.errors import LeakError, RebuildError, UsageError
 from lake.kernels import runs
 from lake.learn import flags as market_flags
 from lake.learn.datasets import windows
-from lake.learn.datasets.asof import Joined, by_series, name_of, read, span, with_name
+from lake.learn.datasets.asof import Joined, Name, by_series, name_of, read, span
 from lake.learn.datasets.assemble import Assembled
 from lake.learn.datasets.manifest import Manifest
 from lake.learn.datasets.pinned import Pinned
@@ -147,11 +147,11 @@ def audit(pinned: Pinned, joined: Joined, rows: pl.DataFrame, *, seed: int) -> A
         mine = wanted[name_of(one)]
         built = rows[mine["__row"]]
         rng = np.random.default_rng([seed, asked.index(one)])
-        one_audit = _Series(joined, with_name(one, bars), _metrics_of(metrics, mine), mine, built)
+        one_audit = _Series(joined, name_of(one), bars, _metrics_of(metrics, mine), mine, built)
         found[asked.index(one)] = one_audit.audit(rng)
         return pl.DataFrame()
 
-    load_all(pinned.store.scanner, asked, joined.bars, then)
+    load_all(pinned.store.scanner, asked, joined.bars, then, keep=False)
     names, audits = tuple(joined.types), [found[number] for number in sorted(found)]
     leaking: dict[str, Mapping[str, Any]] = {}
     for name in names:
@@ -166,6 +166,7 @@ class _Series:
     """The audit of the rows of one series."""
 
     joined: Joined
+    name: Name
     candles: pl.DataFrame
     metrics: pl.DataFrame | None
     events: pl.DataFrame
@@ -218,7 +219,7 @@ class _Series:
             others_changed, others_cut = windows.changed(metrics, unknown, rng), metrics.filter(~unknown)
         worlds = [(windows.changed(candles, later, rng), others_changed), (candles.filter(~later), others_cut)]
         for some, others in worlds:
-            found = self.joined.of(some, event, others) if some.height else _nothing(self.joined)
+            found = self.joined.of(self.name, some, event, others) if some.height else _nothing(self.joined)
             for name in (n for n in self.joined.types if n in names and n not in self.leaking):
                 if _differ(self.built[name][[row]], found[name]).any():
                     self.leaking[name] = _example(self.built, row, name, found[name][0])

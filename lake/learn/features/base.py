@@ -208,7 +208,7 @@ class FeatureSet:
             "missing": str(float(self.missing)),
             "metric_age": self.metric_age.total_seconds(),
             "stale": self.stale,
-            "steps": [_content(s) for s in self.steps],
+            "steps": [definition(s) for s in self.steps],
             "features": [(f.name, _text(f.expr), f.lookback, f.source, self.schema[f.name]) for f in self.features],
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -231,7 +231,8 @@ def allowed(lookback: int, missing: float) -> int:
     return lookback + int(lookback * missing)
 
 
-def _content(step: Step | Window) -> list[Any]:
+def definition(step: Step | Window) -> list[Any]:
+    """All that a step's values depend on, beside the columns that it uses."""
     if isinstance(step, Step):
         return [step.name, _text(step.expr)]
     return [step.name, step.over, step.function, step.bars, step.parameter]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -106,6 +106,7 @@ class Plan:
         return there & (times[wanted] - times[np.maximum(wanted - lookback, 0)] <= limit)
 
 
+@lru_cache(maxsize=64)
 def planned(feature_set: FeatureSet, timeframe: Timeframe) -> Plan:
     """The plan of a set for bars of a timeframe.
 
