@@ -1,4 +1,4 @@
-"""How sure a difference of means is: the bootstrap, in blocks where rows depend on one another, always by a seed.
+"""How sure a difference of means is: the bootstrap; blocks of time where rows overlap; always by a seed.
 
 The same input and seed give the same numbers on every machine: NumPy's PCG64 is part of NumPy's promise.
 """
@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lake.errors import UsageError
-from lake.kernels.scores import Binning, Floats, assigned, checked, ece, normal_quantile
+from lake.kernels import overlaps, student
+from lake.kernels.overlaps import Integers, Spans
+from lake.kernels.scores import Floats, normal_quantile
 
 _CELLS = 4_000_000  # so many resampled values are in memory at once: 32 MB
 _NORMAL = NormalDist()
@@ -70,11 +72,12 @@ class Estimate:
     n: int
 
 
-def mean(values: npt.ArrayLike, how: Resampling = Resampling()) -> Estimate:
+def mean(values: npt.ArrayLike, how: Resampling = Resampling(), lives: Spans | None = None) -> Estimate:
     """The mean of rows; of the differences of pairs: their mean difference (the paired bootstrap).
 
     The interval is BCa (Efron, JASA 82, 1987); in blocks it is the percentile interval, since the acceleration of BCa
-    supposes independent rows.
+    supposes independent rows. Rows whose lives overlap are not resampled, unless ``how`` says the length of blocks:
+    error, interval and p are those of their blocks of time (:mod:`lake.kernels.overlaps`).
 
     >>> found = mean([1.0, 2.0, 4.0, 2.0, 1.0, 3.0, 2.0, 2.0])
     >>> found.value, found.low < found.value < found.high
@@ -84,12 +87,21 @@ def mean(values: npt.ArrayLike, how: Resampling = Resampling()) -> Estimate:
     if len(x) < 2 or np.ptp(x) == 0:
         p = math.nan if not len(x) else _sign_test(float(x[0]), len(x))
         return Estimate(float(x[0]) if len(x) else math.nan, math.nan, math.nan, math.nan, p, len(x))
+    of = None if lives is None or how.block is not None else overlaps.blocks(lives)
+    if of is not None:
+        value = float(x.mean())
+        return _by_block(value, (x - value) / len(x), of, how.level)
     rng = np.random.default_rng(how.seed)
     return _estimate(float(x.mean()), _means(x, how, rng), [x], how)
 
 
-def difference(a: npt.ArrayLike, b: npt.ArrayLike, how: Resampling = Resampling()) -> Estimate:
-    """Mean of ``a`` less mean of ``b``, two unpaired samples, each resampled on its own; see :func:`mean`."""
+def difference(
+    a: npt.ArrayLike, b: npt.ArrayLike, how: Resampling = Resampling(), lives: tuple[Spans, Spans] | None = None
+) -> Estimate:
+    """Mean of ``a`` less mean of ``b``, two unpaired samples, each resampled on its own; see :func:`mean`.
+
+    Rows that overlap are put together by blocks of time of both samples, so that what moves both cancels out.
+    """
     x, y = _rows(a, "a"), _rows(b, "b")
     if min(len(x), len(y)) == 0:
         return Estimate(math.nan, math.nan, math.nan, math.nan, math.nan, len(x) + len(y))
@@ -99,81 +111,31 @@ def difference(a: npt.ArrayLike, b: npt.ArrayLike, how: Resampling = Resampling(
         return Estimate(value, math.nan, math.nan, math.nan, min(1.0, 2 * math.exp(-apart)) if value else 1.0, n)
     if min(len(x), len(y)) < 2:
         return Estimate(value, math.nan, math.nan, math.nan, math.nan, n)
+    of = None if lives is None or how.block is not None else overlaps.blocks(overlaps.both(*lives))
+    if of is not None:
+        return _by_block(value, np.concatenate([(x - x.mean()) / len(x), (y.mean() - y) / len(y)]), of, how.level)
     rng = np.random.default_rng(how.seed)
     return _estimate(value, _means(x, how, rng) - _means(y, how, rng), [x, -y], how)
 
 
-def ece_change(
-    probability: npt.ArrayLike, outcome: npt.ArrayLike, recent: int, bins: int = 10, draws: int = 1000, seed: int = 0
-) -> tuple[float, Floats]:
-    """Calibration error of the last rows less that of those before, and the same where lots say which are last.
-
-    A calibration error is above 0 by chance, and more so with few rows; lots of the same sizes have the same excess.
-
-    Args:
-        probability, outcome: in the order of time.
-        recent: how many rows are the last ones.
-        bins: of equal width.
-        draws, seed: permutations.
-    """
-    p, y = checked(probability, outcome)
-    if not 0 < recent < len(p):
-        raise UsageError("both groups need rows", where="recent", value=recent)
-    gaps = np.zeros((len(p), bins))
-    gaps[np.arange(len(p)), assigned(p, bins, "width")[0]] = y - p
-    total, last = gaps.sum(axis=0), np.arange(len(p)) >= len(p) - recent
-
-    def change(chosen: npt.NDArray[np.bool_]) -> Floats:
-        inside = chosen.astype(np.float64) @ gaps  # an error is the sum of its bins' gaps over the number of rows
-        found: Floats = np.abs(inside).sum(axis=-1) / recent - np.abs(total - inside).sum(axis=-1) / (len(p) - recent)
-        return found
-
-    rng = np.random.default_rng(seed)
-    lots = [change(rng.permuted(np.tile(last, (size, 1)), axis=1)) for size in _sizes(draws, len(p))]
-    return float(change(last)), np.concatenate(lots)
-
-
-def ece_by_chance(
-    probability: npt.ArrayLike, bins: int = 10, binning: Binning = "width", draws: int = 1000, seed: int = 0
-) -> Floats:
-    """Calibration errors of a forecaster who is right exactly as often as stated: one for each draw of outcomes.
-
-    An observed error within these says nothing against the forecaster. Broecker & Smith, Weather and Forecasting 22
-    (2007), call it consistency resampling.
-    """
-    p, _ = checked(probability, np.zeros(len(np.asarray(probability))))
-    if not len(p):
-        return np.empty(0)
-    at, _ = assigned(p, bins, binning)
-    order = np.argsort(at, kind="stable")
-    p, heads = p[order], np.unique(at[order], return_index=True)[1]
-    stated, rng = np.add.reduceat(p, heads), np.random.default_rng(seed)
-    parts = []
-    for size in _sizes(draws, len(p)):
-        hits = np.add.reduceat((rng.random((size, len(p))) < p).astype(np.float64), heads, axis=1)
-        parts.append(np.abs(hits - stated).sum(axis=1) / len(p))
-    return np.concatenate(parts)
-
-
-def ece_p_value(
-    probability: npt.ArrayLike, outcome: npt.ArrayLike, bins: int = 10, draws: int = 1000, seed: int = 0
-) -> float:
-    """How often a calibrated forecaster has a calibration error as large as the observed one; nan without rows."""
-    chance = ece_by_chance(probability, bins, "width", draws, seed)
-    if not len(chance):
-        return math.nan
-    return float((1 + np.sum(chance >= ece(probability, outcome, bins) - 1e-12)) / (len(chance) + 1))
+def _by_block(value: float, parts: Floats, of: Integers, level: float) -> Estimate:
+    """What the sums of the parts by block say of a value of which they are the deviations."""
+    wide, freedom = overlaps.error(parts, of)
+    if freedom < 1:
+        return Estimate(value, math.nan, math.nan, math.nan, math.nan, len(parts))
+    half = student.quantile(level, freedom) * wide
+    return Estimate(value, value - half, value + half, wide, student.tail(value / wide, freedom), len(parts))
 
 
 def _means(x: Floats, how: Resampling, rng: np.random.Generator) -> Floats:
     middle = float(x.mean())
     if how.block is None:
-        sizes = _sizes(how.draws, len(x))
-        return np.concatenate([x[rng.integers(0, len(x), (size, len(x)))].mean(axis=1) for size in sizes])
+        lots = sizes(how.draws, len(x))
+        return np.concatenate([x[rng.integers(0, len(x), (size, len(x)))].mean(axis=1) for size in lots])
     blocks = int(len(x) / how.block + 6 * math.sqrt(len(x) / how.block) + 10)  # are enough but once in a billion draws
     running = np.concatenate([[0.0], np.cumsum(np.tile(x - middle, 2))])
     return middle + np.concatenate(
-        [_block_means(running, how.block, (size, blocks), rng) for size in _sizes(how.draws, blocks)]
+        [_block_means(running, how.block, (size, blocks), rng) for size in sizes(how.draws, blocks)]
     )
 
 
@@ -188,7 +150,8 @@ def _block_means(running: Floats, block: float, shape: tuple[int, int], rng: np.
     return found
 
 
-def _sizes(draws: int, n: int) -> Iterator[int]:
+def sizes(draws: int, n: int) -> Iterator[int]:
+    """So many draws of n values each, in lots that fit into memory."""
     step = max(1, _CELLS // n)
     yield from (min(step, draws - done) for done in range(0, draws, step))
 

@@ -136,7 +136,7 @@ def ece(probability: npt.ArrayLike, outcome: npt.ArrayLike, bins: int = 10, binn
     """Expected calibration error: mean distance, over bins weighted by n, of the rate from the stated mean.
 
     Naeini, Cooper & Hauskrecht, AAAI (2015); with bins of equal mass: Nguyen & O'Connor, EMNLP (2015). It is above 0 by
-    chance alone, more so with few rows: see :func:`lake.kernels.intervals.ece_by_chance`.
+    chance alone, more so with few rows: see :func:`lake.kernels.chance.ece_by_chance`.
 
     Args:
         probability, outcome: see the head of this module.
@@ -183,7 +183,7 @@ def auc(score: npt.ArrayLike, outcome: npt.ArrayLike, level: float = 0.95) -> Au
     m, n = int(y.sum()), int(len(y) - y.sum())
     if not m or not n:
         return Auc(math.nan, math.nan, math.nan, math.nan, m, n)
-    above, below = _placements(x, y)
+    above, below = placements(x, y)
     area = float(above.mean())
     if area in {0.0, 1.0} or m < 2 or n < 2:
         bounds = _newcombe(area, m, n, normal_quantile(level))
@@ -200,7 +200,7 @@ def auc_difference(
     (x, y), (z, _) = _scored(score, outcome), _scored(other, outcome)
     if y.sum() < 2 or len(y) - y.sum() < 2:
         return math.nan, Interval(math.nan, math.nan)
-    (above, below), (above_other, below_other) = _placements(x, y), _placements(z, y)
+    (above, below), (above_other, below_other) = placements(x, y), placements(z, y)
     up, down = above - above_other, below - below_other
     difference = float(up.mean())
     half = normal_quantile(level) * math.sqrt(up.var(ddof=1) / len(up) + down.var(ddof=1) / len(down))
@@ -249,6 +249,12 @@ def assigned(probability: Floats, bins: int, binning: Binning) -> tuple[npt.NDAr
     return np.searchsorted(inner_edges, rounded, side="right").astype(np.int64), edges
 
 
+def placements(score: Floats, outcome: Floats) -> tuple[Floats, Floats]:
+    """Of each 1 the share of 0 below it, and of each 0 the share of 1 above it; ties count half."""
+    ones, zeros = score[outcome == 1], score[outcome == 0]
+    return _below(ones, np.sort(zeros)), 1.0 - _below(zeros, np.sort(ones))
+
+
 def _scored(score: Any, outcome: Any) -> tuple[Floats, Floats]:
     x, y = _floats(score, "score or probability"), _floats(outcome, "outcome")
     if len(x) != len(y):
@@ -268,12 +274,6 @@ def _floats(values: Any, name: str) -> Floats:
     if not np.isfinite(found).all():
         raise UsageError("a value is missing", where=name, todo="Leave out rows without a value.")
     return found
-
-
-def _placements(score: Floats, outcome: Floats) -> tuple[Floats, Floats]:
-    """Of each 1 the share of 0 below it, and of each 0 the share of 1 above it; ties count half."""
-    ones, zeros = score[outcome == 1], score[outcome == 0]
-    return _below(ones, np.sort(zeros)), 1.0 - _below(zeros, np.sort(ones))
 
 
 def _below(values: Floats, ordered: Floats) -> Floats:

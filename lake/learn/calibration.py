@@ -11,12 +11,13 @@ import numpy as np
 import polars as pl
 
 from lake.errors import UsageError
-from lake.kernels import scores
-from lake.kernels.intervals import ece_by_chance
+from lake.kernels import overlaps, scores
+from lake.kernels.chance import Lots, ece_by_chance
 from lake.learn import recalibration
 from lake.learn.cutoff import COLUMN, Cutoffs, Guarded
 from lake.learn.judged import Asked, columns, judged, moment
-from lake.learn.recalibrated import Recalibration, fitted_group, grouped, stated_and_hit
+from lake.learn.pairing import lives_of
+from lake.learn.recalibrated import Recalibration, fitted_group, grouped, resolved, stated_and_hit
 from lake.query.engine import Engine
 
 By = str | list[str] | tuple[str, ...] | None
@@ -30,7 +31,8 @@ class CalibrationReport:
         frame: one row per group, the largest first: n (resolved, with a confidence), unresolved,
             inside_training_period, unknown_cutoff; accuracy, confidence (means, 0-1), brier and its parts reliability,
             resolution and uncertainty, log_loss; ece, ece_by_chance (its mean were the confidences right), ece_p (how
-            often chance alone gives such an ece); auc with auc_low and auc_high.
+            often chance alone gives such an ece); auc with auc_low and auc_high; overlap, how many rows run at the
+            same time, which chance and intervals know of.
         curves: one row per group and bin: low, high, n, stated, observed, observed_low, observed_high.
         notes: what a reader has to be told.
     """
@@ -131,9 +133,9 @@ def _counts(rows: pl.DataFrame, names: Sequence[str]) -> dict[tuple[Any, ...], i
 
 
 def _figures(rows: pl.DataFrame, bins: int) -> dict[str, Any]:
-    p, y = stated_and_hit(rows)
-    parts, ranking = scores.brier_parts(p, y, bins), scores.auc(p, y)
-    chance = ece_by_chance(p, bins)
+    (p, y), lives = stated_and_hit(rows), lives_of(resolved(rows))
+    parts, ranking = scores.brier_parts(p, y, bins), overlaps.auc_of(p, y, lives)
+    chance = ece_by_chance(p, bins, lots=Lots(lives=lives))
     error = scores.ece(p, y, bins)
     return {
         "n": len(p),
@@ -152,12 +154,17 @@ def _figures(rows: pl.DataFrame, bins: int) -> dict[str, Any]:
         "auc": ranking.auc,
         "auc_low": ranking.low,
         "auc_high": ranking.high,
+        "overlap": overlaps.running(lives),
     }
 
 
 def _curve(rows: pl.DataFrame, bins: int) -> list[dict[str, Any]]:
-    curve = scores.reliability_curve(*stated_and_hit(rows), bins)
-    return [dict(zip(curve._fields, values, strict=True)) for values in zip(*(c.tolist() for c in curve), strict=True)]
+    (p, y), lives = stated_and_hit(rows), lives_of(resolved(rows))
+    curve, at = scores.reliability_curve(p, y, bins), scores.assigned(p, bins, "width")[0]
+    sure = [overlaps.rate_of(y[at == number], lives.of(at == number)) for number in np.unique(at)]
+    low, high = (np.array([each[end] for each in sure]) for end in (0, 1))
+    held = curve._replace(observed_low=low, observed_high=high)
+    return [dict(zip(held._fields, values, strict=True)) for values in zip(*(c.tolist() for c in held), strict=True)]
 
 
 def _framed(rows: list[dict[str, Any]]) -> pl.DataFrame:

@@ -13,9 +13,10 @@ import polars as pl
 from lake.errors import UsageError
 from lake.kernels.deciding import CORRECTIONS, corrected, rows_needed
 from lake.kernels.intervals import Estimate, Resampling, difference, mean
+from lake.kernels.overlaps import Spans, blocks, both
 from lake.learn.cutoff import Cutoffs
 from lake.learn.judged import Asked, columns, given, judged
-from lake.learn.pairing import METRICS, Metric, micros_of, overlap, paired, valued
+from lake.learn.pairing import METRICS, Metric, lives_of, paired, valued
 from lake.query.engine import Engine
 
 _OF_PREDICTIONS = ("accuracy", "brier")  # nobody trades a prediction
@@ -38,7 +39,8 @@ class Rules:
         power: probability with which the planned number of rows decides.
         smallest: the smallest difference that matters, for planning; None plans with the one that is seen.
         min_n: with fewer rows of either candidate (or pairs) nothing is decided.
-        block: rows in a block of the bootstrap; None: twice the number of positions that overlap on average.
+        block: mean rows in a block of the stationary bootstrap; None: where positions overlap, blocks of time take its
+            place (:mod:`lake.kernels.overlaps`).
         draws, seed: of the bootstrap.
     """
 
@@ -64,13 +66,12 @@ class Rules:
                 raise UsageError("no such rule", where=name, value=getattr(self, name), todo=f"One of {known}.")
         if type(self.min_n) is not int or self.min_n < 2:
             raise UsageError("at least 2 rows are needed", where="min_n", value=self.min_n)
-        self.resampling(None)
+        self.resampling()
         rows_needed(1.0, 1.0, 1, self.level, self.power)
 
-    def resampling(self, block: float | None) -> Resampling:
-        """The bootstrap by these rules, in blocks of so many rows."""
-        chosen = block if self.block is None else self.block
-        return Resampling(self.draws, self.level, self.seed, chosen)
+    def resampling(self) -> Resampling:
+        """The bootstrap by these rules."""
+        return Resampling(self.draws, self.level, self.seed, self.block)
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,9 @@ class Comparison:
         frame: one row per comparison and metric: candidate, against, metric; pairing (paired or unpaired), n (pairs, or
             rows of both), n_candidate, n_against; candidate_value, against_value, difference (candidate less against)
             with low and high (of this comparison alone), p, p_corrected, comparisons (of the metric, by which p was
-            corrected), block (rows, None for single ones); verdict (better, worse or not decided, of the candidate);
-            more_needed (pairs or rows until it is decided, if the difference is real; None where none is seen).
+            corrected), block (mean rows in a block, None for single ones); verdict (better, worse or not decided, of
+            the candidate); more_needed (pairs or rows until it is decided, if the difference is real; None where none
+            is seen).
         rules: by which.
         notes: what a reader has to be told.
     """
@@ -193,31 +195,29 @@ def _measured(a: pl.DataFrame, b: pl.DataFrame, metric: Metric, rules: Rules) ->
     counts = {"metric": metric.name, "n_candidate": a.height, "n_against": b.height}
     if use_pairs:
         x, y = (pairs.get_column(name).to_numpy() for name in ("value", "value_b"))
-        begins = pairs.get_column("window").cast(pl.Float64).to_numpy()
-        block = _block(overlap(begins, pairs.get_column("hold_minutes").to_numpy()), pairs.height)
-        how = rules.resampling(block)
-        found, enough = mean(x - y, how), pairs.height >= rules.min_n
+        lives = lives_of(pairs)
+        found, enough = mean(x - y, rules.resampling(), lives), pairs.height >= rules.min_n
     else:
         x, y = (rows.get_column("value").to_numpy() for rows in (a, b))
-        both = [overlap(micros_of(rows), rows.get_column("hold_minutes").to_numpy()) for rows in (a, b)]
-        how = rules.resampling(_block(max(both), min(a.height, b.height)))
-        found, enough = difference(x, y, how), min(a.height, b.height) >= rules.min_n
+        own = lives_of(a), lives_of(b)
+        lives = both(*own)
+        found, enough = difference(x, y, rules.resampling(), own), min(a.height, b.height) >= rules.min_n
     return {
         **counts,
         "pairing": "paired" if use_pairs else "unpaired",
         "n": found.n,
         "candidate_value": float(x.mean()) if len(x) else math.nan,
         "against_value": float(y.mean()) if len(y) else math.nan,
-        "block": how.block,
+        "block": _block(lives, rules),
         "estimate": found,
         "p": found.p if enough else math.nan,
     }
 
 
-def _block(overlapping: float, n: int) -> float | None:
-    """Blocks twice as long as rows overlap, and no longer than leaves four of them; None where they hardly do."""
-    wanted = min(2 * overlapping, n / 4)
-    return wanted if overlapping > 1.25 and wanted > 1 else None
+def _block(lives: Spans, rules: Rules) -> float | None:
+    """Mean rows in a block, by the rules or by time; None where each row stands for itself."""
+    of = blocks(lives)
+    return rules.block if rules.block is not None or of is None else len(of) / (1 + int(of.max()))
 
 
 def _decided(those: list[dict[str, Any]], metric: Metric, rules: Rules) -> list[dict[str, Any]]:

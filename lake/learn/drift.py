@@ -12,12 +12,14 @@ import numpy as np
 import polars as pl
 
 from lake.errors import UsageError
-from lake.kernels import drifting
-from lake.kernels.intervals import Resampling, difference, ece_change
+from lake.kernels import drifting, overlaps
+from lake.kernels.chance import Lots, ece_change
+from lake.kernels.intervals import Resampling, difference
 from lake.kernels.scores import Floats
 from lake.learn.cutoff import Cutoffs
 from lake.learn.features.recorded import read_recorded
 from lake.learn.judged import Asked, columns, given, judged, moment, statement
+from lake.learn.pairing import lives_of
 from lake.query.engine import Engine
 
 
@@ -172,8 +174,9 @@ def feature_alarms(
 ) -> Iterator[Alarm]:
     """Alarms on each numeric column: PSI, and Kolmogorov-Smirnov; a share that is missing shows in the PSI.
 
-    The false-alarm rate is that of all columns and both measures together, by Bonferroni's correction. A column of
-    which either side has fewer than ``min_n`` rows raises none.
+    The false-alarm rate is that of all columns and both measures together, by Bonferroni's correction. A column that
+    moves slowly has as many rows as would be independent of one another. One of which either side has fewer than
+    ``min_n`` rows raises none.
     """
     names = [name for name in reference.columns if name in recent.columns and reference.schema[name].is_numeric()]
     each = watch.false_alarm / max(2 * len(names), 1)
@@ -181,11 +184,13 @@ def feature_alarms(
         a, b = (frame.get_column(name).cast(pl.Float64).to_numpy() for frame in (reference, recent))
         counts: dict[str, Any] = {"n": len(b), "n_reference": len(a), "since": since, "group": {}}
         enough = min(len(a), len(b)) >= watch.min_n
-        limit = max(watch.psi, drifting.psi_by_chance(len(a), len(b), watch.bins + 1, 1 - each)) if enough else None
+        slow = drifting.memory(a)
+        chance = drifting.psi_by_chance(len(a) / slow, len(b) / slow, watch.bins + 1, 1 - each)
+        limit = max(watch.psi, chance) if enough else None
         yield _alarm(f"psi:{name}", drifting.psi(a, b, watch.bins), limit, "population stability index", counts)
         known = [int(np.isfinite(x).sum()) for x in (a, b)]
-        distance, p = drifting.ks(a, b)
-        limit = _ks_limit(known, each) if min(known) >= watch.min_n else None
+        distance, p = drifting.ks(a, b, slow)
+        limit = _ks_limit([n / slow for n in known], each) if min(known) >= watch.min_n else None
         yield _alarm(f"ks:{name}", distance, limit, f"largest distance of the two distributions, p {p:.3g}", counts)
 
 
@@ -199,7 +204,9 @@ def _win_rate(rows: pl.DataFrame, watch: Watch, group: Mapping[str, Any]) -> Ala
         return _alarm("win_rate", None, None, words, counts)
     rate = float(drifting.smoothed(a.sum(), len(a)))
     found = drifting.cusum(b, rate, max(rate - watch.drop, rate / 10))
-    limit = drifting.cusum_limit(rate, watch.drop, len(a), len(b), watch.false_alarm, watch.seed)
+    lives = lives_of(rows)
+    alone = max(1, round(overlaps.independent(a, lives.of(reference))))
+    limit = drifting.cusum_limit(rate, watch.drop, alone, lives.of(recent), watch.false_alarm, watch.seed)
     words += f": {100 * b.mean():.1f} % of the newest, {100 * a.mean():.1f} % before"
     counts["since"] = rows.get_column("made_at")[recent][found.since]
     return _alarm("win_rate", float(found.path.max()), limit, words, counts)
@@ -207,13 +214,14 @@ def _win_rate(rows: pl.DataFrame, watch: Watch, group: Mapping[str, Any]) -> Ala
 
 def _brier(rows: pl.DataFrame, watch: Watch, group: Mapping[str, Any]) -> Alarm:
     p, y, counts = _stated(rows, watch, group)
+    lives = lives_of(rows)
     words = "Brier score of the newest less that of those before; above 0 is worse"
     reference, recent = watch.split(rows)
     if min(counts["n"], counts["n_reference"]) < watch.min_n:
         return _alarm("brier", None, None, words, counts)
     loss = (p - y) ** 2
     how = Resampling(draws=2000, level=1 - 2 * watch.false_alarm if watch.false_alarm < 0.5 else 0.5, seed=watch.seed)
-    found = difference(loss[recent], loss[reference], how)
+    found = difference(loss[recent], loss[reference], how, (lives.of(recent), lives.of(reference)))
     counts |= {"low": _known(found.low), "high": _known(found.high)}
     # raised when the lower end of the interval is above 0, that is when the value exceeds what lies below it
     return _alarm("brier", found.value, _known(found.value - found.low), words, counts)
@@ -226,7 +234,8 @@ def _ece(rows: pl.DataFrame, watch: Watch, group: Mapping[str, Any]) -> Alarm:
     if min(counts["n"], counts["n_reference"]) < watch.min_n:
         return _alarm("ece", None, None, words, counts)
     kept = slice(reference.start, recent.stop)
-    value, by_lot = ece_change(p[kept], y[kept], counts["n"], watch.bins, seed=watch.seed)
+    lots = Lots(seed=watch.seed, lives=lives_of(rows).of(kept))
+    value, by_lot = ece_change(p[kept], y[kept], counts["n"], watch.bins, lots)
     return _alarm("ece", value, float(np.quantile(by_lot, 1 - watch.false_alarm)), words, counts)
 
 
@@ -250,7 +259,7 @@ def _known(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else value
 
 
-def _ks_limit(known: Sequence[int], each: float) -> float:
+def _ks_limit(known: Sequence[float], each: float) -> float:
     """The distance whose asymptotic p-value is ``each``: sqrt(-ln(each / 2) / 2), by the effective number of rows."""
     root = math.sqrt(known[0] * known[1] / (known[0] + known[1]))
     return math.sqrt(-math.log(each / 2) / 2) / (root + 0.12 + 0.11 / root)

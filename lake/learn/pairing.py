@@ -1,15 +1,14 @@
-"""What each judged row is worth by a metric, which rows of two candidates belong together, and how far they overlap."""
+"""What each judged row is worth by a metric, which rows of two candidates belong together, and when they ran."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
 import polars as pl
 
 from lake.clock import MICROS_PER_HOUR, MICROS_PER_MINUTE
-from lake.kernels.scores import Floats
+from lake.kernels.overlaps import Spans, spans
 from lake.spec import timeframes
 
 KEY: Final = ("venue", "symbol", "timeframe", "window")
@@ -75,23 +74,20 @@ def paired(a: pl.DataFrame, b: pl.DataFrame, window: str | None = None) -> pl.Da
     return found.with_columns(hold.alias("hold_minutes")).sort("window", "venue", "symbol", "timeframe")
 
 
-def overlap(begins: Floats, hold_minutes: Floats) -> float:
-    """How many rows run at the same time, at the moments at which one begins, on average; at least 1.
+def lives_of(rows: pl.DataFrame) -> Spans:
+    """When rows were made (``made_at``, or the micros of their ``window``), and over: ``hold_minutes`` later.
 
-    Args:
-        begins: micros, rising.
-        hold_minutes: how long each runs; nan counts as a moment.
+    A row that does not say how long it was held lasts a moment.
     """
-    if not len(begins):
-        return 1.0
-    ends = np.sort(begins + np.nan_to_num(hold_minutes, nan=0.0) * MICROS_PER_MINUTE)
-    running = np.searchsorted(begins, begins, "right") - np.searchsorted(ends, begins, "right")
-    return float(max(1.0, running.mean()))
-
-
-def micros_of(rows: pl.DataFrame) -> Floats:
-    """When rows were made, in micros."""
-    return rows.get_column("made_at").dt.epoch("us").cast(pl.Float64).to_numpy()
+    timed = "made_at" in rows.columns
+    begins = rows.get_column("made_at").dt.epoch("us") if timed else rows.get_column("window")
+    minutes = (
+        rows.get_column("hold_minutes")
+        if "hold_minutes" in rows.columns
+        else pl.Series([0.0]).new_from_index(0, rows.height)
+    )
+    held = (minutes.cast(pl.Float64).fill_nan(None).fill_null(0.0) * MICROS_PER_MINUTE).round().cast(pl.Int64)
+    return spans(begins.to_numpy(), (begins + held).to_numpy())
 
 
 def _by_window(rows: pl.DataFrame, window: str | None) -> pl.DataFrame:

@@ -14,6 +14,7 @@ from lake.errors import UsageError
 from lake.kernels.scores import Floats
 from lake.learn import recalibration
 from lake.learn.judged import moment
+from lake.learn.pairing import lives_of
 from lake.learn.recalibration import Check, Map
 
 
@@ -122,20 +123,20 @@ def fitted_group(key: tuple[Any, ...], rows: pl.DataFrame, method: str, min_n: i
     unresolved = rows.height - len(p)
     if len(p) < min_n:
         return Group(key, len(p), unresolved, reason=f"{len(p)} resolved decisions, {min_n} are needed")
-    tried = _tried(rows.filter(pl.col("hit").is_not_null()), method, min_n, holdout)
+    tried = _tried(resolved(rows), method, min_n, holdout)
     if tried is not None and tried.verdict == "worse":
         return Group(key, len(p), unresolved, check=tried, reason="a map of the earlier decisions made the later worse")
     return Group(key, len(p), unresolved, recalibration.fit_map(p, y, method), tried)
 
 
-def _tried(resolved: pl.DataFrame, method: str, min_n: int, holdout: float) -> Check | None:
+def _tried(known: pl.DataFrame, method: str, min_n: int, holdout: float) -> Check | None:
     """Fit on what was resolved before the later rows were made, and try it on these."""
-    split = resolved.get_column("made_at").sort()[int(resolved.height * (1 - holdout))]
-    earlier, later = resolved.filter(pl.col("recorded_at") < split), resolved.filter(pl.col("made_at") >= split)
+    split = known.get_column("made_at").sort()[int(known.height * (1 - holdout))]
+    earlier, later = known.filter(pl.col("recorded_at") < split), known.filter(pl.col("made_at") >= split)
     if earlier.height < min_n / 2 or not later.height:
         return None
     p, y = stated_and_hit(earlier)
-    return recalibration.check(*stated_and_hit(later), recalibration.fit_map(p, y, method), len(p))
+    return recalibration.check(*stated_and_hit(later), recalibration.fit_map(p, y, method), len(p), lives_of(later))
 
 
 def _told(by: Sequence[str], group: Group) -> dict[str, Any]:
@@ -170,5 +171,10 @@ def grouped(rows: pl.DataFrame, names: Sequence[str]) -> Iterator[tuple[tuple[An
 
 def stated_and_hit(rows: pl.DataFrame) -> tuple[Floats, Floats]:
     """Stated confidence and outcome of what is resolved."""
-    resolved = rows.filter(pl.col("hit").is_not_null())
-    return resolved.get_column("confidence").to_numpy(), resolved.get_column("hit").cast(pl.Float64).to_numpy()
+    known = resolved(rows)
+    return known.get_column("confidence").to_numpy(), known.get_column("hit").cast(pl.Float64).to_numpy()
+
+
+def resolved(rows: pl.DataFrame) -> pl.DataFrame:
+    """Those with an outcome."""
+    return rows.filter(pl.col("hit").is_not_null())

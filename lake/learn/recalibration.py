@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from lake.errors import MissingExtraError, UsageError
 from lake.kernels.intervals import Estimate, Resampling, mean
+from lake.kernels.overlaps import Spans
 from lake.kernels.scores import Floats, brier, checked, ece
 
 METHODS = ("auto", "isotonic", "platt")
@@ -119,12 +120,12 @@ def check_method(method: str) -> None:
         raise UsageError("unknown method", where="method", value=method, todo=f"There are: {', '.join(METHODS)}.")
 
 
-def check(stated: npt.ArrayLike, hit: npt.ArrayLike, fitted: Map, n_fit: int, bins: int = 10) -> Check:
-    """Try a map on rows that it was not fitted on."""
+def check(stated: npt.ArrayLike, hit: npt.ArrayLike, fitted: Map, n_fit: int, lives: Spans | None = None) -> Check:
+    """Try a map on rows that it was not fitted on; lives: of the rows, where they may overlap."""
     p, y = checked(stated, hit)
     after = np.clip(fitted.apply(p), 0.0, 1.0)
-    gain = mean((p - y) ** 2 - (after - y) ** 2, Resampling(draws=2000))
-    return Check(n_fit, len(p), ece(p, y, bins), ece(after, y, bins), brier(p, y), brier(after, y), gain)
+    gain = mean((p - y) ** 2 - (after - y) ** 2, Resampling(draws=2000), lives)
+    return Check(n_fit, len(p), ece(p, y), ece(after, y), brier(p, y), brier(after, y), gain)
 
 
 def to_dict(fitted: Map) -> dict[str, Any]:

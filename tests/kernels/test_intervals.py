@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats  # type: ignore[import-untyped]
 
 from lake.errors import UsageError
-from lake.kernels import deciding, intervals
+from lake.kernels import chance, deciding, intervals
+from lake.kernels.chance import Lots
 from lake.kernels.intervals import Resampling
 from lake.kernels.scores import ece
 
@@ -149,17 +150,17 @@ def test_a_calibrated_forecaster_is_within_chance_and_one_who_is_too_sure_is_not
     found = []
     for turn in range(200):
         p = rng.uniform(0.4, 0.9, 150)
-        found.append(intervals.ece_p_value(p, (rng.random(150) < p).astype(float), draws=300, seed=turn))
+        found.append(chance.ece_p_value(p, (rng.random(150) < p).astype(float), lots=Lots(300, turn)))
     assert 0.01 <= np.mean(np.array(found) < 0.05) <= 0.1
     p = rng.uniform(0.7, 0.95, 150)
-    assert intervals.ece_p_value(p, (rng.random(150) < 0.5).astype(float)) < 0.01
-    assert math.isnan(intervals.ece_p_value([], []))
+    assert chance.ece_p_value(p, (rng.random(150) < 0.5).astype(float)) < 0.01
+    assert math.isnan(chance.ece_p_value([], []))
 
 
 @pytest.mark.parametrize("binning", ["width", "mass"])
 def test_the_calibration_error_by_chance_is_that_of_outcomes_drawn_one_by_one(binning: Any) -> None:
     p = np.random.default_rng(11).uniform(0, 1, 60)
-    fast = intervals.ece_by_chance(p, 10, binning, draws=2000)
+    fast = chance.ece_by_chance(p, 10, binning, Lots(2000))
     rng = np.random.default_rng(12)
     slow = [ece(p, (rng.random(60) < p).astype(float), 10, binning) for _ in range(1000)]
     assert stats.ks_2samp(np.round(fast, 9), np.round(slow, 9)).pvalue > 0.001
@@ -169,7 +170,7 @@ def test_the_change_of_the_calibration_error_is_that_of_rows_put_into_groups_one
     rng = np.random.default_rng(13)
     p = rng.uniform(0, 1, 90)
     y = (rng.random(90) < p**2).astype(float)
-    value, by_lot = intervals.ece_change(p, y, 30, draws=2000)
+    value, by_lot = chance.ece_change(p, y, 30, lots=Lots(2000))
     assert value == pytest.approx(ece(p[60:], y[60:]) - ece(p[:60], y[:60]))
     slow = []
     for _ in range(1000):
@@ -257,7 +258,7 @@ def test_what_cannot_be_planned_is_none() -> None:
         (lambda: Resampling(block=0.5), "a block has at least one row"),
         (lambda: Resampling(level=95), "a confidence level lies between 0 and 1"),
         (lambda: intervals.mean([1.0, math.nan]), "values: one dimension of finite numbers"),
-        (lambda: intervals.ece_change([0.5] * 4, [1] * 4, 4), "both groups need rows"),
+        (lambda: chance.ece_change([0.5] * 4, [1] * 4, 4), "both groups need rows"),
         (lambda: deciding.corrected([0.5], "bonferroni"), "There are: holm, bh, none"),
         (lambda: deciding.holm([1.5]), "p-values lie between 0 and 1"),
         (lambda: deciding.rows_needed(1, 1, 1, power=80), "a power lies between 0 and 1"),

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from lake.errors import FeatureMismatchError, NotEnoughRowsError, UsageError
+from lake.kernels.overlaps import spans
 from lake.learn.models.examples import examples
-from lake.learn.models.judging import NEVER, best_threshold, bucket_numbers, buckets_of
+from lake.learn.models.judging import NEVER, Judged, best_threshold, bucket_numbers, buckets_of
 from lake.learn.models.recipe import Recipe
 from lake.learn.models.search import search
 from lake.learn.models.training import train
@@ -118,7 +119,8 @@ def test_the_threshold_wins_most_of_all_that_may_be_chosen(pairs: list[tuple[int
 @settings(max_examples=60, deadline=None)
 def test_buckets_tile_all_scores_and_hold_each_row_once(pairs: list[tuple[int, bool]], count: int) -> None:
     p, y = np.array([a / 10 for a, _ in pairs]), np.array([float(b) for _, b in pairs])
-    made = buckets_of(p, y, 2 * y - 1, count)
+    times = np.arange(len(p))
+    made = buckets_of(Judged(p, p, y, 2 * y - 1, spans(times, times)), count)
     assert len(made) <= count
     assert [b.low for b in made] == [0.0, *[b.high for b in made[:-1]]]
     assert made[-1].high == 1.0

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from lake.errors import FeatureMismatchError, NotEnoughRowsError, UsageError
+from lake.kernels.overlaps import Spans
 from lake.learn.models.recipe import COLD_START
 from lake.learn.models.schema import FeatureSchema, Floats, as_frame
 from lake.spec.times import from_micros
@@ -48,6 +49,11 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.y)
+
+    @property
+    def lives(self) -> Spans:
+        """When each was decided, and its label was over."""
+        return Spans(self.starts, self.ends)
 
     @property
     def until(self) -> Any:

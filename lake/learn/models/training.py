@@ -10,12 +10,13 @@ import numpy as np
 from lake.learn.models import ensemble
 from lake.learn.models.examples import Examples
 from lake.learn.models.importance import importance
-from lake.learn.models.judging import above_threshold, best_threshold, buckets_of, figures, plain
+from lake.learn.models.judging import Judged, above_threshold, best_threshold, buckets_of, figures, plain
 from lake.learn.models.model import Model, calibrated
 from lake.learn.models.recipe import Recipe
 from lake.learn.models.schema import Floats
 from lake.learn.models.walking import Fold, has_both, walk_forward
 from lake.learn.recalibration import fit_map
+from lake.learn.splits import Rows
 from lake.spec.times import from_micros
 
 _STANDARD = Recipe()
@@ -49,16 +50,15 @@ def train(
     """
     folds = walk_forward(rows, recipe, n_jobs)
     tested, raw = np.concatenate([f.test for f in folds]), np.concatenate([f.raw for f in folds])
-    y, gain = rows.y[tested], rows.gain[tested]
-    calibration = fit_map(raw, y, recipe.calibration)
-    probability = calibrated(calibration, raw)
+    calibration = fit_map(raw, rows.y[tested], recipe.calibration)
+    judged = _tested(rows, tested, raw, calibrated(calibration, raw))
     return Model(
         name=name,
         schema=rows.schema,
         members=ensemble.fit(rows.x, rows.y, rows.weight, recipe),
         calibration=calibration,
-        threshold=best_threshold(probability, gain, recipe.min_share),
-        buckets=buckets_of(probability, y, gain, recipe.buckets),
+        threshold=best_threshold(judged.probability, judged.gain, recipe.min_share, judged.lives),
+        buckets=buckets_of(judged, recipe.buckets),
         gain_name=rows.gain_name,
         recipe=recipe,
         metrics=_metrics(rows, folds, recipe),
@@ -70,13 +70,13 @@ def _metrics(rows: Examples, folds: Sequence[Fold], recipe: Recipe) -> dict[str,
     blocks, kept = [], []
     for number, fold in enumerate(folds):
         probability, threshold = _as_then(rows, folds[:number], fold, recipe)
-        y, gain = rows.y[fold.test], rows.gain[fold.test]
-        block = figures(fold.raw, probability, y, gain, threshold)
+        judged = _tested(rows, fold.test, fold.raw, probability)
+        block = figures(judged, threshold)
         times = {"start": rows.starts[fold.test].min(), "end": rows.ends[fold.test].max()}
         span = {name: from_micros(int(moment)).isoformat() for name, moment in times.items()}
         blocks.append({**span, "n_train": len(fold.train), **block})
         if threshold is not None:
-            kept.append((fold.raw, probability, y, gain, probability >= threshold))
+            kept.append((judged, probability >= threshold))
     found: dict[str, Any] = plain(
         {
             "rows": len(rows),
@@ -102,20 +102,24 @@ def _as_then(rows: Examples, before: Sequence[Fold], fold: Fold, recipe: Recipe)
     if not len(past) or not has_both(rows.y[past]):
         return fold.raw, None
     calibration = fit_map(raw, rows.y[past], recipe.calibration)
-    threshold = best_threshold(calibrated(calibration, raw), rows.gain[past], recipe.min_share)
+    threshold = best_threshold(calibrated(calibration, raw), rows.gain[past], recipe.min_share, rows.lives.of(past))
     return calibrated(calibration, fold.raw), threshold
 
 
-def _overall(rows: Examples, folds: Sequence[Fold], kept: list[tuple[Any, ...]]) -> dict[str, Any]:
+def _tested(rows: Examples, which: Rows, raw: Floats, probability: Floats) -> Judged:
+    return Judged(raw, probability, rows.y[which], rows.gain[which], rows.lives.of(which))
+
+
+def _overall(rows: Examples, folds: Sequence[Fold], kept: list[tuple[Judged, Any]]) -> dict[str, Any]:
     """All blocks together; calibration and what lies above the threshold only of those that had one."""
     tested, raw = np.concatenate([f.test for f in folds]), np.concatenate([f.raw for f in folds])
-    found = figures(raw, raw, rows.y[tested], rows.gain[tested], None)
-    parts = {n: found[n] for n in ("n", "wins", "base_rate", "auc", "auc_low", "auc_high", "mean_gain_of_all")}
+    found = figures(_tested(rows, tested, raw, raw), None)
+    names: tuple[str, ...] = ("n", "wins", "base_rate", "overlap", "auc", "auc_low", "auc_high", "mean_gain_of_all")
+    parts = {n: found[n] for n in names}
     if not kept:
         return {**parts, "n_calibrated": 0}
-    joined, probability, y, gain, yes = (np.concatenate([each[i] for each in kept]) for i in range(5))
-    later = figures(joined, probability, y, gain, None)
-    said_yes = yes.astype(bool)
-    above = above_threshold(y[said_yes], gain[said_yes])
+    later = Judged.joined([judged for judged, _ in kept])
+    above = above_threshold(later.of(np.concatenate([yes for _, yes in kept])))
+    told = figures(later, None)
     names = ("brier", "brier_of_base_rate", "log_loss", "ece", "accuracy", "accuracy_low", "accuracy_high")
-    return {**parts, "n_calibrated": len(y), **{n: later[n] for n in names}, **above}
+    return {**parts, "n_calibrated": len(later), **{n: told[n] for n in names}, **above}
