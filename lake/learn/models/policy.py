@@ -13,7 +13,7 @@ import polars as pl
 
 from lake.clock import now_micros
 from lake.errors import UsageError
-from lake.kernels.intervals import ece_p_value
+from lake.kernels.chance import ece_p_value
 from lake.kernels.scores import brier, ece, wilson
 from lake.learn.models.recipe import COLD_START
 from lake.query.engine import Engine
@@ -77,7 +77,7 @@ class RetrainInfo:
         reasons: why; or why not.
         trigger: first, count, age or drift; empty when it is not due.
         resolved: rows that are resolved, of what is counted.
-        new: those that were resolved after the last training's rows.
+        new: those that were over after the last training's rows, or known after it.
         version: the newest version, live or not; None when there is none.
         live: the live version; None when none is.
         since: when the newest version was made.
@@ -151,7 +151,7 @@ def retrain_info(
             name, due, (reason,), "first" if due else "", rows.height, rows.height, None, None, None, None
         )
     until, since = newest["trained_until"] or newest["created_at"], newest["created_at"]
-    new = rows.filter(pl.col("resolved_at") > until).height
+    new = rows.filter((pl.col("resolved_at") > until) | (pl.col("known_at") > since)).height
     calibration = {} if live is None else _calibration(_scored(rows, live, policy), live, policy)
     reasons: dict[str, str] = {}
     if new >= policy.every:
@@ -170,8 +170,9 @@ def retrain_info(
 
 
 def guard(engine: Engine, live: Mapping[str, Any], policy: Policy) -> Guard:
-    """Whether the live model's newest scores still win: the rows to which it said yes, as far as they are resolved."""
-    scored = _scored(_resolved(engine, live, policy), live, policy, yes=True)
+    """Whether the live model's newest scores still win: the rows to which it said yes that won or lost."""
+    rows = _resolved(engine, live, policy).filter(~pl.col("is_neutral"))
+    scored = _scored(rows, live, policy, yes=True)
     n, wins = scored.height, int(scored["hit"].sum() or 0)
     low, high = (None, None) if not n else (float(bound) for bound in wilson(wins, n))
     halted = n >= policy.least and high is not None and high < policy.floor
@@ -191,9 +192,13 @@ def _resolved(engine: Engine, row: Mapping[str, Any] | None, policy: Policy) -> 
     told = manifest.get("source")
     source = policy.source or ("phantoms" if told not in SOURCES else told)
     rows = engine.frame(f"SELECT * FROM ({_OUTCOMES}) WHERE source = ? ORDER BY resolved_at, decided_at, id", [source])
-    wanted = (manifest.get("request") or {}).get("symbols")
-    if wanted:
-        rows = rows.filter(pl.col("symbol").is_in(wanted))
+    request = manifest.get("request") or {}
+    if request.get("symbols"):
+        rows = rows.filter(pl.col("symbol").is_in(request["symbols"]))
+    if request.get("neutral") == "left_out":
+        rows = rows.filter(~pl.col("is_neutral"))
+    if not request.get("ambiguous"):
+        rows = rows.filter(~pl.col("is_ambiguous"))
     for column in ("symbol", "regime"):
         if row is not None and row[column]:
             rows = rows.filter(pl.col(column) == row[column])
