@@ -30,6 +30,7 @@ class Options:
         tz: zone of times without one (``UTC``, ``Europe/Berlin``); the kind says which it takes else, or asks for one.
         mode: ``live``, ``paper`` or ``backtest``, where the store does not say.
         strategy: of rows that name none.
+        dataset: in which rows belong, where the store does not say.
         map_file: the TOML column map of a generic import.
         allow_pickle: whether a pickled model may be loaded, which runs whatever code is in it.
 
@@ -46,6 +47,7 @@ class Options:
     tz: str = ""
     mode: str = ""
     strategy: str = ""
+    dataset: str = ""
     map_file: Path | None = None
     allow_pickle: bool = False
 
@@ -54,6 +56,8 @@ class Options:
             raise UsageError("unknown mode", where="mode", value=self.mode, todo="One of live, paper, backtest.")
         if self.timeframe:
             timeframes.parse(self.timeframe)
+        if self.dataset:
+            registry.get(self.dataset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,7 @@ class RowMap:
         sums: our column -> the source's column, or the names that it has in one version or another; their totals before
             and after are compared.
         when: which rows become one of this dataset; all, when left out.
+        keep_found: whether the row as found is kept beside; not where that would say the same twice.
         held: the source's columns that one of ours holds as they are found, and ``extra`` need not keep again.
     """
 
@@ -85,6 +90,7 @@ class RowMap:
     columns: Mapping[str, Rule]
     sums: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     when: Callable[[Row], bool] | None = None
+    keep_found: bool = True
     held: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
@@ -173,13 +179,15 @@ class Check:
         name: what the store calls them.
         against: our view that they are compared with.
         rows: the rows from the beginning; told things of them in the notes.
-        compare: which of our values differ, given an open lake, the rows and the options.
+        compare: which of our values differ, given an open lake (None in the plan of a new one), the rows and options.
+        needs_lake: whether there is nothing to compare with in the plan of a new lake.
     """
 
     name: str
     against: str
     rows: Callable[[Notes], Iterator[Row | Refused]]
     compare: Callable[[Any, Sequence[Row], Options], Iterable[Difference]]
+    needs_lake: bool = True
 
 
 class Importer(Protocol):

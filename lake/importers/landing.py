@@ -10,19 +10,18 @@ from typing import Any
 
 from lake.errors import InvalidRowError
 from lake.importers.base import Notes, Refused, Row
-from lake.importers.mapping import Canonical, Mapper, plain, refusal
+from lake.importers.keys import Keys
+from lake.importers.mapping import Canonical, Mapper, found_before, plain, refusal
 from lake.importers.merging import Merged, ends, merged
+from lake.importers.plan import Key, Plan, held, key_of, write
 from lake.importers.refusals import Refusals
 from lake.importers.report import Difference, Sum, TableReport
 from lake.ledgers.changes import change_many
 from lake.spec.dataset import Type
-from lake.spec.decode import frame_to_rows, rows_to_frame
 from lake.spec.times import from_micros
-from lake.store.drain import is_open
 
 _KEPT_DIFFERENCES = 1_000  # of a table, in the report; the others are counted
 _OTHERWISE = "another row of this table has its key, and tells it otherwise"
-Key = tuple[Any, ...]
 
 
 @dataclass(slots=True)
@@ -34,7 +33,12 @@ class _Total:
     repeated: list[float] = field(default_factory=list)
     differing: list[float] = field(default_factory=list)
     in_lake: list[float] = field(default_factory=list)
-    told: set[Key] = field(default_factory=set)  # keys of rows for which the source has a value
+    told: Keys = field(default_factory=Keys)  # of rows for which the source has a value
+
+    def settle(self) -> None:
+        """Make one number of many."""
+        for part in (self.found, self.refused, self.repeated, self.differing, self.in_lake):
+            part[:] = [math.fsum(part)]
 
     def sum(self, column: str, *, read_back: bool) -> Sum:
         """The totals so far."""
@@ -50,17 +54,16 @@ class RecordLanding:
         lk: an open lake; None, or with ``write`` False, nothing is written.
         mapper: makes the rows.
         refusals: keeps what does not fit.
-        write: False for a plan only.
+        plan: takes what would be written, when nothing is.
     """
 
-    def __init__(self, lk: Any, mapper: Mapper, refusals: Refusals, *, write: bool) -> None:
-        self._lk, self._mapper, self._refusals, self._write = lk, mapper, refusals, write
+    def __init__(self, lk: Any, mapper: Mapper, refusals: Refusals, plan: Plan | None = None) -> None:
+        self._lk, self._mapper, self._refusals, self._plan = lk, mapper, refusals, plan
         self._counts: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
         self._differences: list[Difference] = []
         self._differing = 0
-        self._planned: dict[Key, Canonical] = {}  # in a plan: what would be in the lake by now
-        self._seen: dict[Key, int] = {}  # what the first row of this table with that key tells
+        self._seen = Keys()  # of this table's rows so far
         self._totals = {column: _Total() for column in mapper.map.sums}
 
     def take(self, rows: Iterable[Row | Refused]) -> None:
@@ -81,14 +84,16 @@ class RecordLanding:
                 stories.setdefault(key, []).append(row)
             if fate in {"inserted", "changed"}:
                 changed[key] = current[key]
-        if self._write:
+        if self._plan is None:
             self._land([row for key, row in changed.items() if key in fresh])
             self._fold({key: stories[key] for key in changed if key not in fresh})
             there = self._there([row for _, row in made]) if self._totals else {}
             for column, total in self._totals.items():
                 total.in_lake += [self._sum(column, there), -before[column]]
         else:
-            self._planned.update(changed)
+            self._plan.add(self._mapper.dataset, changed)
+        for total in self._totals.values():
+            total.settle()
 
     def _sum(self, column: str, rows: Mapping[Key, Canonical]) -> float:
         """Of the rows for which this source has told a value so far."""
@@ -118,7 +123,7 @@ class RecordLanding:
         ds, known = self._mapper.dataset, current.get(key)
         if known is not None and key in self._seen and not ends(ds, known, row):
             return self._again(key, found, row, known)
-        self._seen[key] = _story(row)
+        self._seen.add(key)
         both = Merged(row) if known is None else merged(ds, known, row, self._mapper.label)
         current[key] = both.row
         self._tell_sums(key, found, known or {}, both.row)
@@ -132,7 +137,8 @@ class RecordLanding:
 
     def _again(self, key: Key, found: Row, row: Canonical, known: Canonical) -> str:
         """What becomes of a row whose key another row of this table has had: the first is kept."""
-        if self._seen[key] == _story(row) or is_open(self._mapper.dataset, row) > is_open(self._mapper.dataset, known):
+        both = merged(self._mapper.dataset, known, row, self._mapper.label)
+        if both.row == known or found_before(known, self._mapper.label) == found_before(row, self._mapper.label):
             self._tell_sums(key, found, known, known)
             return "unchanged"
         self._add("refused", found)
@@ -170,28 +176,19 @@ class RecordLanding:
 
     def _tell_refused(self, found: Any, reason: str, said: str = "") -> None:
         self._reasons[reason] += 1
-        if self._write:
+        if self._plan is None:
             self._refusals.add(self._mapper.map.dataset, found, said or reason)
 
     def _there(self, rows: Sequence[Canonical]) -> dict[Key, Canonical]:
         """The lake's rows of the keys of those."""
-        ds, key = self._mapper.dataset, self._mapper.key
-        there = {key(row): self._planned[key(row)] for row in rows if key(row) in self._planned}
-        wanted = [row for row in rows if key(row) not in there]
-        if self._lk is None or not wanted:
-            return there
-        asked = rows_to_frame(ds, wanted).select(ds.key).unique()
-        frame = self._lk.read(ds.name, {name: asked[name].unique().to_list() for name in ds.key})
-        held = frame.select(list(ds.by_name)).join(asked, on=list(ds.key), how="semi")
-        return there | {key(row): row for row in frame_to_rows(ds, held)}
+        ds = self._mapper.dataset
+        there = {} if self._plan is None else self._plan.of(ds, rows)
+        wanted = [row for row in rows if key_of(ds, row) not in there]
+        return there if self._lk is None else there | held(self._lk, ds, wanted)
 
     def _land(self, rows: list[Canonical]) -> None:
-        if not rows:
-            return
-        ds = self._mapper.dataset
-        receipt = self._lk.write(ds.name, rows_to_frame(ds, rows).drop("period", strict=False))
-        if receipt.rejected:  # each was checked alone before, so this is a fault of ours
-            raise InvalidRowError(receipt.rejections[0].reason, where=ds.name)
+        if rows:
+            write(self._lk, self._mapper.map.dataset, rows)
 
     def _fold(self, stories: Mapping[Key, list[Canonical]]) -> None:
         """Merge with rows that are there, as they are at that moment: a bot may be changing them."""
@@ -212,14 +209,9 @@ class RecordLanding:
     def report(self, table: str, notes: Notes) -> TableReport:
         """What became of all rows so far."""
         counts, ds = self._counts, self._mapper.map.dataset
-        sums = tuple(t.sum(f"{ds}.{column}", read_back=self._write) for column, t in self._totals.items())
+        sums = tuple(t.sum(f"{ds}.{column}", read_back=self._plan is None) for column, t in self._totals.items())
         return TableReport(
             table, ds, counts["found"], counts["inserted"] + counts["changed"], counts["changed"],
             counts["unchanged"], counts["refused"], dict(self._reasons), tuple(self._differences), self._differing,
             sums, tuple(notes.texts), notes.failed,
         )  # fmt: skip
-
-
-def _story(row: Canonical) -> int:
-    """What a row tells, without what was kept beside it."""
-    return hash(tuple(sorted((name, value) for name, value in row.items() if name != "extra")))

@@ -18,8 +18,8 @@ from lake.importers.mapping import IMPORTED, Canonical, found_before
 from lake.spec.dataset import Dataset
 from lake.store.drain import is_open
 
-_PRECISIONS = (1_000, 1_000_000)  # of times: some stores keep milliseconds, some seconds
-_TIMES = 10**12  # whole numbers from here on are times
+_TIMES = 10**12  # whole numbers from here on are times, of which some stores keep milliseconds, and some seconds
+_MILLISECOND, _SECOND = 1_000, 1_000_000
 _AGREED = frozenset({"entry_price", "stop_loss", "take_profit", "tp1", "tp2", "tp3", "quantity", "leverage"})
 
 
@@ -65,7 +65,7 @@ def merged(ds: Dataset, there: Canonical, incoming: Canonical, label: str) -> Me
             given_up += [name] if name in _AGREED and not is_again else []
         elif not _is_default(ds, name, value) and (not is_stale or name in _AGREED | inputs):
             kept.append(name)
-    if "extra" in incoming:
+    if "extra" in incoming and incoming["extra"] != there.get("extra"):
         row["extra"] = _extra(there.get("extra"), incoming["extra"], is_newer=is_again or has_ended)
     return Merged(row, tuple(kept), tuple(given_up))
 
@@ -80,7 +80,8 @@ def is_same(one: Any, other: Any) -> bool:
     if isinstance(one, float) and isinstance(other, (int, float)):
         return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
     if isinstance(one, int) and isinstance(other, int) and abs(one) > _TIMES:
-        return any(one // p == other // p and 0 in {one % p, other % p} for p in (1, *_PRECISIONS))
+        is_cut = one // _SECOND == other // _SECOND and 0 in {one % _SECOND, other % _SECOND}
+        return is_cut or abs(one - other) < _MILLISECOND
     if isinstance(one, str) and isinstance(other, str) and one[:1] in "{[" and other[:1] in "{[":
         return bool(_loaded(one) == _loaded(other))
     return bool(one == other)
@@ -103,6 +104,7 @@ def _extra(there: str | None, incoming: str, *, is_newer: bool) -> str:
     old = orjson.loads(there) if there else {}
     old = old if isinstance(old, dict) else {"extra": old}
     new = orjson.loads(incoming)
+    new = new if isinstance(new, dict) else {"extra": new}
     imported = {**old.get(IMPORTED, {}), **new.get(IMPORTED, {})}
-    both = {**({**old, **new} if is_newer else {**new, **old}), IMPORTED: imported}
+    both = {**({**old, **new} if is_newer else {**new, **old}), **({IMPORTED: imported} if imported else {})}
     return there if there and both == old else orjson.dumps(both).decode()

@@ -16,6 +16,7 @@ from lake.importers.base import BATCH_ROWS, CandleTable, Check, Notes, Options, 
 from lake.importers.candle_landing import CandleLanding
 from lake.importers.landing import RecordLanding
 from lake.importers.mapping import Mapper
+from lake.importers.plan import Plan
 from lake.importers.refusals import Refusals
 from lake.importers.registry import by_name
 from lake.importers.report import ImportReport, TableReport
@@ -56,7 +57,8 @@ def import_from(
         SourceError: there is no such store, or it is of another kind.
     """
     importer = by_name(kind)
-    run = _Run(lk, kind, options or Options(), Refusals(lk, f"{kind} {shown(source)}"), not dry_run, progress)
+    refusals, plan = Refusals(lk, f"{kind} {shown(source)}"), Plan() if dry_run else None
+    run = _Run(lk, kind, options or Options(), refusals, not dry_run, progress, plan)
     reports: list[TableReport] = []
     for table in importer.tables(source, run.options):
         reports += run.reports(table)
@@ -74,6 +76,7 @@ class _Run:
     refusals: Refusals
     write: bool
     progress: Callable[[Progress], None] | None
+    plan: Plan | None
 
     def reports(self, table: Table | CandleTable | Check) -> list[TableReport]:
         """What became of one table."""
@@ -93,9 +96,9 @@ class _Run:
             reasons[row.reason] += 1
             if self.write:
                 self.refusals.add(table.against, row.found, row.reason)
-        if self.lk is None:
-            notes.tell("there is no lake yet to compare with")
-        differences = tuple(table.compare(self.lk, rows, self.options)) if self.lk is not None else ()
+        if self.lk is None and table.needs_lake:
+            notes.tell("there is no lake yet that it could be compared with")
+        differences = tuple(table.compare(self.lk, rows, self.options))
         refused = reasons.total()
         return TableReport(
             table.name, table.against, len(rows) + refused, unchanged=len(rows), refused=refused, reasons=dict(reasons),
@@ -116,7 +119,7 @@ class _Run:
         """Land a table of records: a report for each dataset that its rows go to."""
         notes, done = Notes(), 0
         mappers = [Mapper(m, self.options, f"{self.kind}:{table.label or table.name}") for m in table.maps]
-        landings = [RecordLanding(self.lk, m, self.refusals, write=self.write) for m in mappers]
+        landings = [RecordLanding(self.lk, m, self.refusals, self.plan) for m in mappers]
         for rows in _batches(table.rows(notes)):
             proper = [row for row in rows if not isinstance(row, Refused)]
             strays = [row for row in proper if not any(mapper.takes(row) for mapper in mappers)]

@@ -22,6 +22,7 @@ from lake.importers.kinds.signal_bot import (
     SYMBOL,
     TIMEFRAME,
     Contradictions,
+    disagreeing,
     objects,
     shared_id,
     trade_id,
@@ -97,7 +98,7 @@ class _Learnt:
         if name != "patterns" or text.peek() != "{":
             self._said[name] = text.value()
             return
-        self._said[name] = "as above"
+        self._said[name] = True
         for inner in names(text, self._notes):
             if inner in _CHECKED:
                 self._said[inner] = text_value(text, self._notes)
@@ -121,15 +122,9 @@ class _Learnt:
         if isinstance(total, int) and total != self._count:
             self._notes.tell(f"its metadata says {total:,} trades, and there are {self._count:,}")
         for name in _CHECKED:
-            self._compare(name)
+            wrong = disagreeing(name, self._said.get(name), self._ended[name], ("total",))
+            if wrong:
+                self._notes.tell(wrong)
         derived = [name for name in ("patterns", "ml_insights") if self._said.get(name)]
         if derived:
             self._notes.tell(f"{' and '.join(derived)} are derived from the trades, and compared, not imported")
-
-    def _compare(self, name: str) -> None:
-        told = self._said.get(name)
-        for value, numbers in told.items() if isinstance(told, dict) else ():
-            total = numbers.get("total") if isinstance(numbers, dict) else None
-            counted = self._ended[name][value]
-            if isinstance(total, int) and total != counted:
-                self._notes.tell(f"its {name} say {total:,} trades of {value} that ended, and there are {counted:,}")

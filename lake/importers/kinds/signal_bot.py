@@ -6,7 +6,7 @@ others are numbers that begin again in each file: there a trade is its symbol, t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lake.errors import InvalidRowError
@@ -24,6 +24,7 @@ from lake.importers.rules import (
     symbol,
     timeframe,
 )
+from lake.ledgers.recent import group_of
 from lake.spec.symbols import canonical
 
 SYMBOL, SIDE, ENTRY = symbol("symbol"), side("signal", "direction", "signal_type", "type"), price("entry_price")
@@ -37,6 +38,7 @@ _ENDED = {
     "LOSS": "loss", "FAILED": "loss", "FAIL": "loss", "SL": "loss",
     "BREAKEVEN": "breakeven", "BREAK_EVEN": "breakeven", "BE": "breakeven",
 }  # fmt: skip
+_NAMED = 5  # in a note
 _GOES_ON = ("PENDING", "ACTIVE", "OPEN", "PARTIAL", "RUNNING")
 _STATUS = (
     dict.fromkeys(_GOES_ON, "open")
@@ -93,6 +95,16 @@ STATUS = Rule(("status", "outcome", "result", *CLOSED.names), _status)
 SIGNAL_TYPE = Rule(SIDE.names, lambda row, options: {"LONG": "BUY", "SHORT": "SELL"}.get(SIDE.read(row, options)))
 
 
+def _dedupe_key(row: Row, options: Options) -> str:
+    """As the lake makes it of its own signals."""
+    made = {"venue": options.venue, "symbol": SYMBOL.read(row, options), "timeframe": TIMEFRAME.read(row, options)}
+    given = GIVEN.read(row, options)
+    return "|".join((*group_of({**made, "direction": SIDE.read(row, options)}), given.date().isoformat()))
+
+
+DEDUPE_KEY = Rule((*SYMBOL.names, *TIMEFRAME.names, *SIDE.names, *GIVEN.names), _dedupe_key)
+
+
 def objects(values: Iterator[Any]) -> Iterator[Row | Refused]:
     """The values that are rows; the others refused."""
     for value in values:
@@ -130,4 +142,21 @@ class Contradictions:
             )
 
 
-_NAMED = 5  # in a note
+def disagreeing(name: str, said: Any, counted: Mapping[str, float], inner: tuple[str, ...]) -> str | None:
+    """What totals by a name say otherwise than what was counted, as a sentence; None where they agree.
+
+    Args:
+        name: of the totals.
+        said: value -> its totals, of which one of the inner names is meant.
+        counted: value -> number.
+        inner: names under which the totals are.
+    """
+    told = said if isinstance(said, Mapping) else {}
+    numbers = {v: found(t, inner)[1] for v, t in told.items() if isinstance(t, Mapping)}
+    wrong = [
+        f"{number:,} of {value}, and there are {counted.get(value, 0):,}"
+        for value, number in numbers.items()
+        if isinstance(number, int | float) and number != counted.get(value, 0)
+    ]
+    more = f", and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
+    return f"its {name} tell otherwise than its rows: {'; '.join(wrong[:_NAMED])}{more}" if wrong else None

@@ -10,7 +10,7 @@ from pathlib import Path
 from lake.errors import SourceError
 from lake.importers.addresses import existing
 from lake.importers.base import Notes, Options, Refused, Row, RowMap, Table
-from lake.importers.kinds.signal_bot import ENTRY, GIVEN, SIDE, SIGNAL_TYPE, SYMBOL, TIMEFRAME, signal_id
+from lake.importers.kinds.signal_bot import DEDUPE_KEY, ENTRY, GIVEN, SIDE, SIGNAL_TYPE, SYMBOL, TIMEFRAME, signal_id
 from lake.importers.nested import item
 from lake.importers.reading.jsons import JsonText, entries, told_of_end
 from lake.importers.rules import first_of, fraction, option, price, text
@@ -38,6 +38,7 @@ SIGNALS = RowMap(
         "tp2": item(1, "tp_prices"),
         "tp3": item(2, "tp_prices"),
         "signal_time": GIVEN,
+        "dedupe_key": DEDUPE_KEY,
     },
 )
 

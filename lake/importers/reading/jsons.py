@@ -311,10 +311,14 @@ def lines_in(path: Path, notes: Notes) -> Iterator[Any]:
 
 def lines_of(file: BinaryIO, notes: Notes) -> Iterator[Any]:
     """The same of an open file."""
-    for number, line in enumerate(io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace"), 1):
-        if line.strip():
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError as error:
-                notes.tell(f"line {number} is no JSON: {error.msg}")
-                yield Refused(line[:_KEPT], "no whole JSON value")
+    lines = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace")
+    try:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                try:
+                    yield json.loads(line)
+                except json.JSONDecodeError as error:
+                    notes.tell(f"line {number} is no JSON: {error.msg}")
+                    yield Refused(line[:_KEPT], "no whole JSON value")
+    finally:
+        lines.detach()  # whoever opened the file closes it

@@ -1,0 +1,196 @@
+"""Backtests of a signal bot: runs with their trades, archived runs, and the totals of the newest run of each symbol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from lake.errors import SourceError
+from lake.importers.base import Check, Notes, Options, Refused, Row, RowMap, Rule, Table
+from lake.importers.kinds.backtest_files import UNKNOWN, BacktestFile, backtest_files, listed, runs, totals
+from lake.importers.kinds.signal_bot import CLOSED, ENTRY, EXIT_REASON, OUTCOME, PERCENT, SIDE, SYMBOL, TIMEFRAME
+from lake.importers.nested import item, together
+from lake.importers.report import Difference
+from lake.importers.rules import (
+    constant,
+    first_of,
+    found,
+    gathered,
+    identity,
+    moment,
+    number,
+    option,
+    price,
+    text,
+    whole,
+    within,
+)
+
+_TIME = moment("timestamp", "run_at", "created_at")
+_MADE = first_of(_TIME, moment("end"), moment("written"))
+_RUN = identity("run", SYMBOL, TIMEFRAME, first_of(_TIME, text("content")))
+_WINS, _LOSSES = ("wins", "total_win", "winning_trades"), ("losses", "total_loss", "losing_trades")
+_RATE, _PNL, _COUNT = ("win_rate",), ("total_pnl_pct", "total_profit_pct", "total_pnl"), ("total_trades",)
+_APART = {"trades": (_COUNT, 0.0), "win_rate": (_RATE, 0.051), "total_pnl_percent": (_PNL, 0.005)}  # they are rounded
+_KEPT = frozenset({"timestamp", "end", "written", *_COUNT, *_RATE, *_PNL})
+_NAMED = 5  # in a note
+
+RUNS = RowMap(
+    "backtests",
+    {
+        "run_id": _RUN,
+        "name": first_of(text("name"), text("SYM_TF")),
+        "venue": option("venue"),
+        "symbol": SYMBOL,
+        "timeframe": TIMEFRAME,
+        "strategy": first_of(text("strategy", "strategy_name"), option("strategy")),
+        "parameters": gathered("period_days", "period", "parameters"),
+        "start_time": moment("start"),
+        "end_time": moment("end"),
+        "total_signals": whole("total_signals"),
+        "trades": whole(*_COUNT, "trades_listed"),
+        "wins": whole(*_WINS),
+        "losses": whole(*_LOSSES),
+        "win_rate": number(*_RATE),
+        "profit_factor": number("profit_factor"),
+        "total_pnl_percent": number(*_PNL),
+        "created_at": _MADE,
+    },
+    sums={"total_pnl_percent": _PNL, "trades": (*_COUNT, "trades_listed")},
+    held=frozenset({"file", "content", "written", "start", "end", "trades_listed"}),
+)
+
+
+def _of_run(rule: Rule) -> Rule:
+    return within("run", rule)
+
+
+_OPENED = moment("timestamp", "entry_time", "opened_at")
+TRADES = RowMap(
+    "trades",
+    {
+        "trade_id": identity("trade", _of_run(_RUN), number("place")),
+        "symbol": Rule(("symbol",), lambda row, options: SYMBOL.read({**row["run"], **row}, options)),
+        "side": SIDE,
+        "status": constant("closed"),
+        "mode": constant("backtest"),
+        "strategy": first_of(_of_run(text("strategy", "strategy_name")), option("strategy")),
+        "timeframe": _of_run(TIMEFRAME),
+        "quantity": number("quantity"),
+        "entry_price": ENTRY,
+        "exit_price": price("exit_price"),
+        "stop_loss": price("sl_price", "stop_loss"),
+        "take_profit": first_of(price("tp_price", "take_profit"), item(0, "tp_prices")),
+        "pnl_percent": number(*PERCENT),
+        "exit_reason": EXIT_REASON,
+        "run_id": _of_run(_RUN),
+        "created_at": first_of(_OPENED, _of_run(_MADE)),
+        "opened_at": _OPENED,
+        "closed_at": CLOSED,
+        "extra": together(outcome=OUTCOME),
+    },
+    sums={"pnl_percent": PERCENT, "quantity": "quantity"},
+    held=frozenset({"run", "place"}),
+)
+
+
+class Backtests:
+    """Reads backtest_results.json, ict_backtest_results.json, and folders of results and archives."""
+
+    name = "backtests"
+    summary = "a signal bot's backtest results: files, folders of them, and archives"
+
+    def tables(self, source: str, options: Options) -> Iterable[Table | Check]:
+        """Runs and trades, of results and of archives; totals, those without a run as runs, the others compared."""
+        files = backtest_files(source)
+        newest = [file for file in files if not file.day]
+        known = _Known(newest or files, options)
+        if not known.count and len(files) == 1 and known.notes.texts == [] and known.refused:
+            raise SourceError(UNKNOWN, where=source, todo="Is it of another kind, such as freqtrade?")
+        for name, some in (("", newest), ("archived ", [file for file in files if file.day])):
+            if some:
+                yield Table(f"{name}runs", (RUNS,), partial(_run_rows, some))
+                yield Table(f"{name}trades", (TRADES,), partial(_trade_rows, some))
+        if known.alone:
+            yield Table("totals", (RUNS,), partial(_totals, files, known.alone))
+        if known.both:
+            yield Check("totals", "backtests", partial(_totals, files, known.both), known.differences, needs_lake=False)
+
+
+def _run_rows(files: Sequence[BacktestFile], notes: Notes) -> Iterator[Row | Refused]:
+    wrong: list[str] = []
+    undated = 0
+    for run in runs(files, notes):
+        if isinstance(run, Refused):
+            yield run
+            continue
+        undated += found(run, ("end", *_TIME.names))[1] is None
+        trades = listed(run)
+        said = found(run, _COUNT)[1]
+        if trades and isinstance(said, int) and said != len(trades):
+            wrong.append(f"{run['file']} says {said:,} and lists {len(trades):,}")
+        count = {"trades_listed": len(trades)} if isinstance(run.get("trades"), list) else {}
+        yield {**{name: value for name, value in run.items() if name != "trades"}, **count}
+    if undated:
+        notes.tell(f"{undated:,} runs name no time: that of their file or folder is taken")
+    if wrong:
+        more = ", ..." if len(wrong) > _NAMED else ""
+        named = "; ".join(wrong[:_NAMED])
+        notes.tell(f"in {len(wrong):,} runs the number of trades is not that of those listed: {named}{more}")
+
+
+def _trade_rows(files: Sequence[BacktestFile], _notes: Notes) -> Iterator[Row | Refused]:
+    for run in runs(files, Notes()):  # what cannot be read is told with the runs
+        if isinstance(run, Refused):
+            continue
+        around = {name: value for name, value in run.items() if name != "trades"}
+        for place, trade in enumerate(listed(run), 1):
+            yield (
+                {**trade, "run": around, "place": place} if isinstance(trade, dict) else Refused(trade, "not an object")
+            )
+
+
+def _totals(files: Sequence[BacktestFile], wanted: frozenset[str], notes: Notes) -> Iterator[Row | Refused]:
+    for row in totals(files, notes):
+        if isinstance(row, Refused) or row["SYM_TF"] in wanted:
+            yield row
+
+
+class _Known:
+    """Which runs the files hold, and for which of the totals there is one.
+
+    Args:
+        files: those whose runs the totals are of.
+        options: what the caller said.
+    """
+
+    def __init__(self, files: Sequence[BacktestFile], options: Options) -> None:
+        self.notes, self.refused, self.count = Notes(), 0, 0
+        self._runs: dict[tuple[Any, Any], list[Row]] = {}
+        for run in runs(files, self.notes):
+            if isinstance(run, Refused):
+                self.refused += 1
+                continue
+            self.count += 1
+            kept = {name: value for name, value in run.items() if name in _KEPT}
+            self._runs.setdefault((run.get("symbol"), run.get("timeframe")), []).append(kept)
+        told = {r["SYM_TF"]: r for r in totals(files, Notes()) if not isinstance(r, Refused)}
+        self.count += len(told)
+        self.both = frozenset(n for n, r in told.items() if (r["symbol"], r["timeframe"]) in self._runs)
+        self.alone = frozenset(told) - self.both
+        self._options = options
+
+    def differences(self, _lk: Any, rows: Sequence[Row], _options: Options) -> Iterator[Difference]:
+        """What totals say otherwise than the run of their symbol and timeframe that is nearest in time."""
+        for row in rows:
+            run = min(self._runs[row["symbol"], row["timeframe"]], key=partial(self._between, row))
+            for column, (theirs, apart) in _APART.items():
+                held, said = found(run, theirs)[1], found(row, theirs)[1]
+                if isinstance(held, int | float) and isinstance(said, int | float) and not abs(held - said) <= apart:
+                    yield Difference("backtests", row["SYM_TF"], column, held, said)
+
+    def _between(self, row: Row, run: Row) -> float:
+        apart: timedelta = _MADE.read(row, self._options) - _MADE.read(run, self._options)
+        return abs(apart.total_seconds())

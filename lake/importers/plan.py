@@ -1,0 +1,79 @@
+"""What an import would have written by now: of as many rows as there are, in bounded memory."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lake.errors import InvalidRowError
+from lake.importers.mapping import Canonical
+from lake.lake import Lake
+from lake.lake import open as open_lake
+from lake.spec import registry
+from lake.spec.dataset import Dataset
+from lake.spec.decode import frame_to_rows, rows_to_frame
+
+_IN_MEMORY = 100_000  # rows; more of them go to a lake of their own, in a temporary folder
+Key = tuple[Any, ...]
+
+
+class Plan:
+    """The rows that a plan has made so far, by their keys."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, dict[Key, Canonical]] = {}
+        self._lake: Lake | None = None
+
+    def of(self, ds: Dataset, rows: Sequence[Canonical]) -> dict[Key, Canonical]:
+        """Those of the keys of some rows."""
+        made = self._rows.get(ds.name, {})
+        known = {key: made[key] for row in rows if (key := key_of(ds, row)) in made}
+        others = [row for row in rows if key_of(ds, row) not in known]
+        return known if self._lake is None else known | held(self._lake, ds, others)
+
+    def add(self, ds: Dataset, rows: Mapping[Key, Canonical]) -> None:
+        """Take rows as they would be now."""
+        self._rows.setdefault(ds.name, {}).update(rows)
+        if sum(map(len, self._rows.values())) > _IN_MEMORY:
+            self._put_away()
+
+    def _put_away(self) -> None:
+        if self._lake is None:
+            folder = tempfile.mkdtemp(prefix="tradelake-plan-")
+            self._lake = open_lake(folder, durability="normal")
+            weakref.finalize(self, _removed, self._lake, folder)
+        for name, rows in self._rows.items():
+            write(self._lake, name, list(rows.values()))
+        self._lake.drain()
+        self._rows = {}
+
+
+def _removed(lk: Lake, folder: str) -> None:
+    lk.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def key_of(ds: Dataset, row: Canonical) -> Key:
+    """A row's key."""
+    return tuple(row[name] for name in ds.key)
+
+
+def held(lk: Any, ds: Dataset, rows: Sequence[Canonical]) -> dict[Key, Canonical]:
+    """A lake's rows of the keys of some rows."""
+    if not rows:
+        return {}
+    asked = rows_to_frame(ds, rows).select(ds.key).unique()
+    frame = lk.read(ds.name, {name: asked[name].unique().to_list() for name in ds.key})
+    there = frame.select(list(ds.by_name)).join(asked, on=list(ds.key), how="semi")
+    return {key_of(ds, row): row for row in frame_to_rows(ds, there)}
+
+
+def write(lk: Any, name: str, rows: Sequence[Canonical]) -> None:
+    """Write rows that were checked one by one."""
+    ds = registry.get(name)
+    receipt = lk.write(name, rows_to_frame(ds, rows).drop("period", strict=False))
+    if receipt.rejected:  # so this is a fault of ours
+        raise InvalidRowError(receipt.rejections[0].reason, where=name)
