@@ -252,6 +252,7 @@ class Stages(RuleBasedStateMachine):
         self.lk = lake.open(self.folder, bot_id="b")
         self.saved: list[str] = []
         self.line: list[str] = []
+        self.retired: set[str] = set()
 
     base: Path
     model: Model
@@ -269,28 +270,38 @@ class Stages(RuleBasedStateMachine):
     def promote(self, data: st.DataObject) -> None:
         version = data.draw(st.sampled_from(self.saved))
         self.lk.models.promote(version)
+        self.retired.discard(version)
         if self.line[-1:] != [version]:
             self.line.append(version)
         self.check()
 
-    @precondition(lambda self: len(self.line) > 1)
+    @precondition(lambda self: self.line)
     @rule()
     def rollback(self) -> None:
-        self.line.pop()
-        assert self.lk.models.rollback() == self.line[-1]
+        before = self.line[:-1]
+        while before and before[-1] in self.retired:
+            before.pop()
+        if not before:
+            with pytest.raises(LifeCycleError, match="no version was live before it, or all were retired"):
+                self.lk.models.rollback("m")
+        else:
+            assert self.lk.models.rollback("m") == before[-1]
+            self.line = before
         self.check()
-
-    @precondition(lambda self: len(self.line) == 1)
-    @rule()
-    def nothing_to_roll_back_to(self) -> None:
-        with pytest.raises(LifeCycleError, match="no version was live before it"):
-            self.lk.models.rollback()
 
     @precondition(lambda self: self.line)
     @rule()
-    def retire(self) -> None:
+    def retire_the_live_one(self) -> None:
         self.lk.models.retire(self.line[-1])
-        self.line = []
+        self.retired.add(self.line[-1])
+        self.check()
+
+    @precondition(lambda self: self.saved)
+    @rule(data=st.data())
+    def retire(self, data: st.DataObject) -> None:
+        version = data.draw(st.sampled_from(self.saved))
+        self.lk.models.retire(version)
+        self.retired.add(version)
         self.check()
 
     @rule()
@@ -305,7 +316,7 @@ class Stages(RuleBasedStateMachine):
         self.check()
 
     def check(self) -> None:
-        assert live(self.lk) == self.line[-1:]
+        assert live(self.lk) == [v for v in self.line[-1:] if v not in self.retired]
 
     def teardown(self) -> None:
         if hasattr(self, "lk"):
@@ -322,6 +333,38 @@ def test_any_sequence_of_promotions_and_rollbacks_leaves_the_right_one_live(tmp_
         max_examples=8, stateful_step_count=14, deadline=None, suppress_health_check=list(HealthCheck)
     )
     run("runTest").runTest()
+
+
+def test_a_version_that_was_retired_by_hand_never_comes_back_by_rollback(lk: lake.Lake, model: Model) -> None:
+    for version in ("v0", "v1", "v2"):
+        lk.models.save(model, version=version)
+        lk.models.promote(version)
+    lk.models.retire("v1")
+    assert lk.models.rollback("m") == "v0"
+    with pytest.raises(LifeCycleError, match="m.*no version was live before it, or all were retired|v0.*all were"):
+        lk.models.rollback("m")
+    assert live(lk) == ["v0"]
+    lk.models.promote("v1")
+    assert lk.models.rollback("m") == "v0", "who promotes it again has thought better of it"
+
+
+def test_after_the_live_one_was_retired_the_way_back_is_still_there(lk: lake.Lake, model: Model) -> None:
+    for version in ("v0", "v1", "v2"):
+        lk.models.save(model, version=version)
+    lk.models.promote("v0")
+    lk.models.promote("v1")
+    lk.models.retire("v1")
+    assert live(lk) == []
+    assert lk.models.rollback("m") == "v0"
+    lk.models.promote("v1")
+    lk.models.retire("v1")
+    lk.models.promote("v2")
+    assert lk.models.rollback("m") == "v0"
+    lk.models.retire("v0")
+    with pytest.raises(LifeCycleError, match="all were retired or their files removed"):
+        lk.models.rollback("m")
+    with pytest.raises(UnknownModelError, match="none is live for these alone"):
+        lk.models.rollback("other")
 
 
 def test_the_way_back_stays_however_many_candidates_come(lk: lake.Lake, model: Model) -> None:

@@ -222,22 +222,26 @@ class Models:
     def rollback(self, name: str | None = None, symbol: str | None = None, regime: str | None = None) -> str:
         """Go back to the version that was live before the live one; may be repeated. The version that is live now.
 
+        A version that was retired by hand is never gone back to, but passed over; where the live one was, the one
+        before it becomes live.
+
         Args:
             name: of the model; may be left out where one only is live.
             symbol, regime: of a model that is for these alone.
 
         Raises:
-            UnknownModelError: none is live.
-            LifeCycleError: none was live before it.
+            UnknownModelError: none is live, or ever was.
+            LifeCycleError: none was live before it, or all of these were retired or lost their files.
         """
-        live = self.find(name, "live", symbol, regime)
+        name = name or self.find(None, "live", symbol, regime)["name"]
         wanted = ("" if symbol is None else symbols.canonical(symbol), regime or "")
-        if (live["symbol"] or "", live["regime"] or "") != wanted:
-            raise UnknownModelError("none is live for these alone", where=f"models, {live['name']}", value=wanted)
-        return self._versions.rollback(live)[1]
+        head = self._versions.last_live(name, *wanted)
+        if head is None:
+            raise UnknownModelError("none is live for these alone", where=f"models, {name}", value=wanted)
+        return self._versions.rollback(head)[1]
 
     def retire(self, version: str) -> Receipt:
-        """Take a version out of use. If it was live, none of its name is live then.
+        """Take a version out of use: no rollback goes back to it. If it was live, none of its name is live then.
 
         Raises:
             UnknownModelError: there is no such version.
@@ -317,9 +321,10 @@ class Models:
         rows = self._versions.all({"name": name})
         gone: list[str] = []
         for part in rows.partition_by("symbol", "regime"):
-            live = part.filter(stage="live")
-            wanted = {v for line in live["live_before"].to_list() for v in stack(line)[-self._keep :]}
-            idle = part.filter(~pl.col("version").is_in([*wanted, *live["version"]]) & pl.col("path").is_not_null())
+            head = self._versions.last_live(name, part["symbol"][0] or "", part["regime"][0] or "")
+            line = [] if head is None else stack(head["live_before"])[-self._keep :]
+            wanted = line if head is None or head["stage"] != "live" else [*line, head["version"]]
+            idle = part.filter(~pl.col("version").is_in(wanted) & pl.col("path").is_not_null())
             old = idle.head(max(0, idle.height - self._keep)).iter_rows(named=True)
             gone += [row["path"] for row in old if self._versions.forget_file(row["version"])]
         known = set(rows["path"].drop_nulls().to_list())

@@ -25,6 +25,7 @@ DATASET = Dataset(
         moment("created_at", "when it was trained", required=True),
         moment("promoted_at", "when it went live"),
         moment("retired_at", "when it was retired"),
+        moment("withdrawn_at", "when it was retired by hand: no rollback goes back to it"),
         EXTRA,
     ),
     key=("version",),
