@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from lake.clock import now_micros
 from lake.ledgers.current import Key, key_of
@@ -28,8 +28,7 @@ class Known(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(NamedTuple):
     """Rows to write, and the receipt to give when they are durable."""
 
     rows: list[Row]
@@ -51,7 +50,10 @@ class _Ceiling:
 
     def is_below(self, row: Row) -> bool:
         """Whether the row is surely new, since one of its key's values is above all that are stored."""
-        return any(row[name] > highest for name, highest in self.highest)
+        for name, highest in self.highest:  # noqa: SIM110 - a generator takes three times as long, for each row
+            if row[name] > highest:
+                return True
+        return False
 
 
 class Classifier:

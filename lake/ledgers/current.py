@@ -7,7 +7,6 @@ were drained are forgotten unless they are still open; then the cold table is as
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from operator import itemgetter
 from threading import Lock
 from typing import Any, NamedTuple
@@ -60,22 +59,24 @@ def _single(name: str) -> Callable[[Row], Key]:
 _PROMISED = 2**63 - 1  # the number of a version that waits for the disk: above any that was given out
 
 
-class Version(NamedTuple):
+class Version:
     """One version of a row: the number it was acknowledged under, and by which writer; "" is this process's own."""
 
-    sequence: int
-    row: Row
-    writer: str = ""
+    __slots__ = ("row", "sequence", "writer")
+
+    def __init__(self, sequence: int, row: Row, writer: str = "") -> None:
+        self.sequence = sequence
+        self.row = row
+        self.writer = writer
 
 
-@dataclass(frozen=True, slots=True)
-class Promise:
+class Promise(NamedTuple):
     """A version that waits for the disk, in which entry it is, and the one that it takes the place of."""
 
     entry: int
     dataset: str
     key: Key
-    row: Row
+    version: Version
     before: Version | None
 
 
@@ -144,27 +145,24 @@ class CurrentRows:
 
     def promise(self, entries: Iterable[Entry]) -> list[Promise]:
         """Note versions that are on their way to the disk, so that the next change is made on top of them."""
-        made = []
+        made: list[Promise] = []
         with self._lock:
             for number, entry in enumerate(entries):
                 ds = registry.get(entry.dataset)
                 known = self._rows.setdefault(ds.name, {})
                 for row in entry.rows:
-                    key = key_of(ds, row)
-                    made.append(Promise(number, ds.name, key, row, known.get(key)))
-                    known[key] = Version(_PROMISED, row)
-            for name in {promise.dataset for promise in made} if self._watches else ():
-                self._changed(name, [promise.key for promise in made if promise.dataset == name])
+                    key, version = key_of(ds, row), Version(_PROMISED, row)
+                    made.append(Promise(number, ds.name, key, version, known.get(key)))
+                    known[key] = version
+                if self._watches:
+                    self._changed(ds.name, [key_of(ds, row) for row in entry.rows])
         return made
 
-    def keep(self, promises: Iterable[Promise], sequences: Sequence[int]) -> None:
+    @staticmethod
+    def keep(promises: Iterable[Promise], sequences: Sequence[int]) -> None:
         """The versions are durable, each entry under its sequence number."""
-        with self._lock:
-            for promise in promises:
-                known = self._rows[promise.dataset]
-                found = known.get(promise.key)
-                if found is not None and found.row is promise.row:
-                    known[promise.key] = Version(sequences[promise.entry], promise.row)
+        for promise in promises:
+            promise.version.sequence = sequences[promise.entry]
 
     def withdraw(self, promises: Sequence[Promise]) -> None:
         """The versions were refused: what was before holds, unless a later one was made already."""
@@ -172,7 +170,7 @@ class CurrentRows:
             for promise in reversed(promises):
                 known = self._rows[promise.dataset]
                 found = known.get(promise.key)
-                if found is None or found.row is not promise.row:
+                if found is not promise.version:
                     continue
                 self._changed(promise.dataset, [promise.key])
                 if promise.before is None:

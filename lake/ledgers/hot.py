@@ -44,7 +44,7 @@ class Hot:
             self.current.withdraw(promises)
             raise
         self.current.keep(promises, sequences)
-        self.settler.wrote(sum(len(entry.rows) for entry in entries))
+        self.settler.wrote(len(promises))
 
     async def land_async(self, plan: Plan) -> None:
         """:meth:`land` for asyncio: waits for the disk without blocking the loop."""
@@ -60,7 +60,7 @@ class Hot:
             self.current.withdraw(promises)
             raise
         self.current.keep(promises, sequences)
-        self.settler.wrote(sum(len(entry.rows) for entry in entries))
+        self.settler.wrote(len(promises))
 
     def _promised(self, entries: Sequence[Entry]) -> list[Promise]:
         """The versions on their way to the disk; they are numbered above those they take the place of, by any clock."""

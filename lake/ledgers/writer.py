@@ -20,7 +20,7 @@ from lake.spec import registry
 from lake.spec.dataset import Dataset
 from lake.spec.decode import frame_to_rows, rows_to_frame
 from lake.spec.frames import Checked, check_frame, dicts
-from lake.spec.rows import row_checker
+from lake.spec.rows import RowChecker, row_checker
 from lake.store.cold.order import is_unique_and_ordered
 from lake.store.drain import Drained, Step, ignore
 from lake.store.hot.entry import Entry, Row
@@ -41,6 +41,7 @@ class Writer:
         self.bot = store.bot_id
         self._hot: Hot | None = None
         self._lock = Lock()
+        self._checkers: dict[str, RowChecker] = {}
         self._transactions = Transactions(store.location.uri, lambda: self.hot().current)
 
     def write(self, name: str, data: Any, constants: Mapping[str, Any] | None = None) -> Receipt:
@@ -54,7 +55,7 @@ class Writer:
         """
         ds = registry.get(name)
         if isinstance(data, Mapping):
-            return self.write_rows(ds, [{**(constants or {}), **data}], strict=True)
+            return self.write_rows(ds, [{**constants, **data} if constants else data], strict=True)
         if isinstance(data, Iterator | Sequence):
             data = dicts(ds, data)
             if len(data) < BULK_ROWS:
@@ -205,8 +206,12 @@ class Writer:
         if transaction is not None:
             transaction.write(entries)
             return
-        with self.hot().log.turn.held() if prepared.replaces else nullcontext():
-            self.hot().land(lambda: entries)
+        hot = self.hot()
+        if not prepared.replaces:
+            hot.land(lambda: entries)
+            return
+        with hot.log.turn.held():
+            hot.land(lambda: entries)
 
     def hot(self) -> Hot:
         """This process's hot log, opened at the first write."""
@@ -280,13 +285,12 @@ class Writer:
     def _prepare(
         self, ds: Dataset, rows: Sequence[Mapping[str, Any]], strict: bool
     ) -> tuple[Prepared, list[Rejection]]:
-        check = row_checker(ds)
-        if self.bot and "bot_id" in ds.by_name:
-            rows = [self._signed(row) for row in rows]
-        good, refused = [], []
+        check = self._checker(ds)
+        good: list[Row] = []
+        refused: list[Rejection] = []
         for row in rows:
             try:
-                good.append(self._with_first_times(ds, row, check(row)))
+                good.append(check(row))
             except InvalidRowError as error:
                 if strict:
                     raise
@@ -294,6 +298,26 @@ class Writer:
         if refused:
             self.quarantine.add(ds.name, [(r.row, r.reason) for r in refused])
         return self._classifier.prepare(ds, good, self._rows()), refused
+
+    def _checker(self, ds: Dataset) -> RowChecker:
+        """What makes a given row one to store: signed, checked, with the times of its first version."""
+        found = self._checkers.get(ds.name)
+        if found is None:
+            found = self._checkers[ds.name] = self._compiled(ds)
+        return found
+
+    def _compiled(self, ds: Dataset) -> RowChecker:
+        check, signs = row_checker(ds), bool(self.bot) and "bot_id" in ds.by_name
+        clocks = [n for n, v in (ds.defaults or {}).items() if v == "now" and n not in ds.key]
+
+        def checked(given: Mapping[str, Any]) -> dict[str, Any]:
+            row = check(self._signed(given) if signs else given)
+            for name in clocks:
+                if given.get(name) is None:
+                    return self._with_first_times(ds, given, row, clocks)
+            return row
+
+        return checked
 
     def _signed(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
         """The row with this lake's bot as its writer, unless it names another."""
@@ -310,12 +334,13 @@ class Writer:
 
         return signed
 
-    def _with_first_times(self, ds: Dataset, given: Mapping[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    def _with_first_times(
+        self, ds: Dataset, given: Mapping[str, Any], row: dict[str, Any], clocks: Sequence[str]
+    ) -> dict[str, Any]:
         """A time that the clock filled in is the first version's: writing a row again does not make it newer."""
-        names = [n for n, v in (ds.defaults or {}).items() if v == "now" and n not in ds.key and given.get(n) is None]
-        if names and (ds.generated_id is None or given.get(ds.generated_id) is not None):
+        if ds.generated_id is None or given.get(ds.generated_id) is not None:
             known = self._classifier.find(ds, key_of(ds, row), row, self._rows()) or {}
-            row.update((n, known[n]) for n in names if n in known)
+            row.update((n, known[n]) for n in clocks if given.get(n) is None and n in known)
         return row
 
     def _refuse(self, ds: Dataset, bad: pl.DataFrame) -> list[Rejection]:

@@ -11,9 +11,16 @@ from typing import Any
 from lake.errors import InvalidRowError
 from lake.spec.dataset import Column
 
-_INT64 = (-(2**63), 2**63 - 1)
+INT64 = (-(2**63), 2**63 - 1)  #: the whole numbers that a column can hold
 _DIGITS = re.compile(r"[+-]?\d{1,19}")
 _NAN = "Leave it out when it is not known."
+
+
+def bounds(column: Column, lowest: float, highest: float) -> tuple[float, float]:
+    """The smallest and the largest number that fits a column, of those from ``lowest`` to ``highest``."""
+    low = lowest if column.least is None else max(lowest, column.least)
+    high = highest if column.maximum is None else min(highest, column.maximum)
+    return low, high
 
 
 def floating(column: Column, where: str) -> Callable[[Any], float | None]:
@@ -57,7 +64,7 @@ def integer(column: Column, where: str) -> Callable[[Any], int | None]:
             value = _whole(value, where)
             if value is None:
                 return None
-        if not _INT64[0] <= value <= _INT64[1]:
+        if not INT64[0] <= value <= INT64[1]:
             raise InvalidRowError("a whole number of at most 64 bits is wanted", where=where, value=value)
         if (column.minimum is not None and value < column.minimum) or (
             column.maximum is not None and value > column.maximum

@@ -18,6 +18,7 @@ from lake.spec.dataset import Rule
 from lake.spec.times import from_micros
 
 Row = Mapping[str, Any]
+_WAYS = {"LONG": 1.0, "SHORT": -1.0}
 _SAYS_NOTHING = "a row without it says nothing"
 
 
@@ -102,8 +103,11 @@ class Levels:
 
     def check(self, dataset: str, row: Row) -> None:
         """Raise InvalidRowError for a row with a level on the wrong side of the one before it."""
-        way = {"LONG": 1.0, "SHORT": -1.0}.get(row.get(self.side, ""))
+        way = _WAYS.get(row.get(self.side, ""))
         if way is None or not _applies(self.when, row):
+            return
+        upwards = [way * level for name in self.names if (level := row.get(name)) is not None]
+        if upwards == sorted(set(upwards)):  # as nearly always, and found so in a third of the time
             return
         for lower, upper in pairwise([name for name in self.names if row.get(name) is not None]):
             near = way * (row[upper] - row[lower])
@@ -118,7 +122,7 @@ class Levels:
 
     def reasons(self) -> pl.Expr:
         """Why a row breaks it."""
-        way = pl.col(self.side).replace_strict({"LONG": 1.0, "SHORT": -1.0}, default=None, return_dtype=pl.Float64)
+        way = pl.col(self.side).replace_strict(_WAYS, default=None, return_dtype=pl.Float64)
         found: list[pl.Expr] = []
         for number, upper in enumerate(self.names[1:], 1):
             for place, lower in enumerate(self.names[:number]):
@@ -146,7 +150,10 @@ def broken(rules: Iterable[Rule], frame: pl.DataFrame) -> pl.Series | None:
 
 
 def _applies(when: Iterable[tuple[str, tuple[object, ...]]], row: Row) -> bool:
-    return all(row.get(name) in values for name, values in when)
+    for name, values in when:  # noqa: SIM110 - a generator takes twice as long, for each row that is written
+        if row.get(name) not in values:
+            return False
+    return True
 
 
 def _applying(when: Iterable[tuple[str, tuple[object, ...]]]) -> pl.Expr:

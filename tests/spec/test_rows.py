@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 
 from lake.errors import InvalidRowError, InvalidTimeError, UnknownTimeframeError
 from lake.spec import registry
-from lake.spec.rows import row_checker
+from lake.spec.rows import converter, row_checker
 
 MOMENT = 1_704_067_200_000_000
 CANDLE = {
@@ -46,6 +48,33 @@ def test_a_row_becomes_its_canonical_form_without_nulls() -> None:
 def test_a_canonical_row_stays_as_it_is() -> None:
     once = signal(strength=55, indicators={"rsi": 58.5}, note="kept")
     assert row_checker(registry.get("signals"))(once) == once
+
+
+VALUES: list[Any] = [
+    -1, 0, 1, 7, 100, 101, 2**63 - 1, 2**63, -(2**63), MOMENT, MOMENT // 1000, 0.0, -0.0, 1.5, -1.5, 100.0, 1e308,
+    math.nan, math.inf, -math.inf, math.nextafter(0, 1), True, False, "", " ", "BTC/USDT", "BTCUSDT", "LONG", "long",
+    "open", "15m", "60m", "7m", "ä", "\ud800", "1.5", '{"a":1}', "true", np.float64(2.5), np.int64(7), [1], {"a": 1},
+]  # fmt: skip
+
+
+def outcome(work: Callable[[Any], object], value: Any) -> object:
+    """What comes of it; an error counts by its words."""
+    try:
+        return repr(work(value))
+    except InvalidRowError as error:
+        return error.sentence()
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_a_value_is_taken_as_it_is_only_where_conversion_would_leave_it_so(name: str) -> None:
+    ds = registry.get(name)
+    columns = tuple(dataclasses.replace(column, required=False) for column in ds.columns)
+    bare = dataclasses.replace(ds, columns=columns, key=(), generated_id=None, defaults={}, rules=())
+    check = row_checker(bare)
+    for column in bare.columns:
+        for value in VALUES:
+            wanted, found = outcome(converter(bare, column), value), outcome(check, {column.name: value})
+            assert found in (wanted, "{}" if wanted == "None" else f"{{{column.name!r}: {wanted}}}"), value
 
 
 @pytest.mark.parametrize(

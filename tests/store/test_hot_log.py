@@ -31,11 +31,11 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of one megabyte."""
+    """A disk of three megabytes; a hot log takes one of them for its write-ahead log."""
     folder = tmp_path / "disk"
     folder.mkdir()
     done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)], capture_output=True, check=False
     )
     if done.returncode:
         pytest.skip(f"cannot mount a small disk: {done.stderr.decode().strip()}")
@@ -161,6 +161,26 @@ def test_a_transaction_over_datasets_lands_whole_or_not_at_all(tmp_path: Path) -
             lk.write("trades", trade(4, status="sideways"))
         assert trade_ids(lk) == ["t1"]
         assert lk.read("decisions")["decision_id"].to_list() == ["d1"]
+
+
+def test_a_transaction_of_many_entries_lands_whole_and_in_order(tmp_path: Path) -> None:
+    with lake.open(tmp_path, bot_id="b1") as lk:
+        with lk.transaction():
+            for number in range(150):
+                lk.write("trades", trade(number))
+        stored = lk.store.writer().recall()
+        assert [entry.rows()[0]["trade_id"] for entry in stored] == [f"t{number}" for number in range(150)]
+
+
+def test_a_writer_gives_its_write_ahead_log_its_size_before_it_is_needed(tmp_path: Path) -> None:
+    with lake.open(tmp_path, bot_id="b1") as lk:
+        ahead = Path(f"{hot_file(tmp_path)}-wal")
+        begun = ahead.stat().st_size
+        assert begun >= 1 << 20
+        assert lk.store.writer().recall() == []
+        for number in range(300):
+            lk.write("trades", trade(number))
+        assert ahead.stat().st_size < 1.1 * begun
 
 
 def test_a_nested_transaction_is_part_of_the_outer_one(tmp_path: Path) -> None:
@@ -318,7 +338,7 @@ def test_a_full_disk_refuses_the_row_and_takes_it_when_there_is_room(small_disk:
         lk.write("trades", trade(0))
         filled(small_disk)
         with pytest.raises(HotLogError, match="neither SQLite .* nor the spool .* could take the record"):  # noqa: PT012
-            for number in range(1, 200):
+            for number in range(1, 2_000):
                 lk.write("trades", trade(number, features={"x": "y" * 2000}))
         kept = trade_ids(lk)
         assert kept == sorted(f"t{n}" for n in range(len(kept)))

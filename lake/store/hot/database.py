@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lake.errors import HotLogError
@@ -22,6 +22,11 @@ CREATE TABLE IF NOT EXISTS columns (dataset TEXT NOT NULL, name TEXT NOT NULL, t
     PRIMARY KEY (dataset, name)) WITHOUT ROWID
 """
 _VERSION = 1
+# A commit that overwrites a part of the write-ahead log takes about 0.2 ms, one that makes it longer 0.35 (ext4). So a
+# writer gives it its size beforehand, 1 MiB in 2 to 6 ms, and a checkpoint begins it anew when it is full.
+_PAGES = 256
+# so many entries go in by one statement, during which other threads run: executemany would stop them at each entry
+_TOGETHER = 64
 
 
 class HotDatabase:
@@ -41,6 +46,28 @@ class HotDatabase:
             self._connection.close()
             raise
 
+    def reserve(self) -> None:
+        """Give the write-ahead log its size beforehand, by a large entry that is taken back. For its writer only."""
+        pages = self._connection.execute(f"PRAGMA wal_autocheckpoint={_PAGES}").fetchone()[0]
+        size = pages * self._connection.execute("PRAGMA page_size").fetchone()[0]
+        log = Path(f"{self.path}-wal")
+        if log.exists() and log.stat().st_size >= size:
+            return
+        cached = self._connection.execute("PRAGMA cache_size").fetchone()[0]
+        self._connection.execute("PRAGMA cache_size=10")  # what does not fit is written out before it is committed
+        with suppress(sqlite3.OperationalError), self._taken_back():  # a full disk may still take small entries
+            self._connection.execute("INSERT INTO log VALUES (-1, '', zeroblob(?))", (size,))
+        self._connection.execute(f"PRAGMA cache_size={cached}")
+
+    @contextmanager
+    def _taken_back(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
     def set_durability(self, durability: str) -> None:
         """Change how far a write goes before it is acknowledged: "full" or "normal"."""
         self._connection.execute(f"PRAGMA synchronous={SYNCHRONOUS[durability]}")
@@ -51,11 +78,16 @@ class HotDatabase:
 
     def append(self, entries: Sequence[tuple[int, str, bytes]]) -> None:
         """Add (sequence, dataset, payload) entries, all or none; on return they are durable."""
-        if len(entries) == 1:
-            self._connection.execute("INSERT OR IGNORE INTO log VALUES (?, ?, ?)", entries[0])
+        if len(entries) <= _TOGETHER:
+            self._insert(entries)
             return
         with self.transaction():
-            self._connection.executemany("INSERT OR IGNORE INTO log VALUES (?, ?, ?)", entries)
+            for first in range(0, len(entries), _TOGETHER):
+                self._insert(entries[first : first + _TOGETHER])
+
+    def _insert(self, entries: Sequence[tuple[int, str, bytes]]) -> None:
+        statement = f"INSERT OR IGNORE INTO log VALUES {', '.join(['(?, ?, ?)'] * len(entries))}"
+        self._connection.execute(statement, [value for entry in entries for value in entry])
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -16,12 +16,12 @@ from lake.store.hot.entry import Entry
 
 
 class Batch:
-    """Entries of one write, and what became of them."""
+    """Entries of one write, and what became of them; who writes them encodes them, while the disk works for others."""
 
-    __slots__ = ("abandoned", "entries", "error", "gate", "led", "sequences")
+    __slots__ = ("abandoned", "encoded", "error", "gate", "led", "sequences")
 
     def __init__(self, entries: Sequence[Entry]) -> None:
-        self.entries = entries
+        self.encoded = [(entry.dataset, entry.payload()) for entry in entries]
         self.sequences: list[int] = []
         self.error: BaseException | None = None
         self.gate: Lock | None = None
@@ -147,21 +147,21 @@ class GroupCommit:
             by_helper = isinstance(successor, AsyncBatch) or (successor is not None and successor.abandoned)
             if successor is not None and not by_helper:
                 successor.led = True
-        for batch in group:
-            if not isinstance(batch, AsyncBatch):
-                batch.wake()
-        _resolve_on_their_loops(group)
+        _wake(group)
         if by_helper:
             self._executor().submit(self._lead)
         elif successor is not None:
             successor.wake()
 
 
-def _resolve_on_their_loops(group: Sequence[Batch]) -> None:
+def _wake(group: Sequence[Batch]) -> None:
+    """Let all who wait for a group go on; the tasks of a loop are told together."""
     loops: dict[asyncio.AbstractEventLoop, list[AsyncBatch]] = {}
     for batch in group:
         if isinstance(batch, AsyncBatch):
             loops.setdefault(batch.loop, []).append(batch)
+        else:
+            batch.wake()
     for loop, batches in loops.items():
         with suppress(RuntimeError):  # the loop was closed, and its tasks with it
             loop.call_soon_threadsafe(_resolve_all, batches)

@@ -152,10 +152,10 @@ class HotLog:
         last = max(self._last, now_micros() - 1)
         rows = []
         for batch in group:
-            for entry in batch.entries:
+            for dataset, payload in batch.encoded:
                 last += 1
                 batch.sequences.append(last)
-                rows.append((last, entry.dataset, entry.payload()))
+                rows.append((last, dataset, payload))
         self._last = last
         return rows
 
@@ -197,6 +197,7 @@ class HotLog:
             known = map(registry.get, registry.names())
             database.declare((ds.name, c.name, c.type.value) for ds in known for c in ds.columns)
             self._last = max(self._last, database.last())
+            database.reserve()
         except HOT_ERRORS as error:
             database.close()
             self._fail(error)
