@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
-from importlib import resources
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
@@ -16,33 +13,13 @@ from lake.ledgers.base import Ledger, changed, given, stated
 from lake.ledgers.demands import refuse_another, refuse_nan
 from lake.ledgers.outcomes import OUTCOME, outcome_of, said_of, with_former
 from lake.ledgers.receipt import Receipt
+from lake.ledgers.resolving import Traded, agrees, followed, may_follow, resolve_traded
 from lake.query.read import read
-from lake.spec import registry, symbols
-from lake.spec.decode import frame_to_rows
-from lake.spec.patch import folder
+from lake.spec import symbols
 from lake.spec.times import to_micros
 from lake.store.hot.entry import Row
 
-_FOLLOWED = ("trade", "candles")  # outcomes that nobody gave; what the trade says takes their place
 _IDENTITY = ("symbol", "venue", "timeframe")
-_BATCH = 500  # decisions whose outcomes land together
-
-
-@dataclass(frozen=True, slots=True)
-class Traded:
-    """What became of the decisions whose trades have ended.
-
-    Attributes:
-        resolved: those whose outcome was recorded.
-        corrected: those whose outcome was replaced, since their trades say something else now.
-    """
-
-    resolved: int = 0
-    corrected: int = 0
-
-    def as_dict(self) -> dict[str, int]:
-        """The counts, for JSON."""
-        return asdict(self)
 
 
 class Decisions(Ledger):
@@ -120,10 +97,10 @@ class Decisions(Ledger):
             found = outcome_of(known, said, trades)
             if not (said or found):
                 raise _nothing_to_take(decision_id)
-            if not said and _may_follow(known):
-                return self._followed(trades, moment, known)
+            if not said and may_follow(known):
+                return followed(trades, moment, known)
             if known.get("outcome_recorded_at") is not None:
-                if self._agrees(known, said or found):
+                if agrees(known, said or found):
                     return None
                 if not correct:
                     raise _resolved(decision_id)
@@ -137,25 +114,10 @@ class Decisions(Ledger):
 
         LONGs and SHORTs without an outcome get it once all their trades have ended. An outcome that was taken from
         the trades, or from candles by ``lk.label`` before, is corrected where the trades say something else now.
-        Outcomes that were given stay as they are. A second call changes nothing. Decisions that were not traded are
-        for ``lk.label("decisions")``.
+        Outcomes that were given stay as they are. A second call changes nothing, and looks only at what was written
+        since the first. Decisions that were not traded are for ``lk.label("decisions")``.
         """
-        sql = (resources.files("lake.ledgers") / "traded_decisions.sql").read_text(encoding="utf-8")
-        frame = self._engine.frame(sql, [self._writer.bot, self._writer.bot])
-        trades: dict[str, list[Row]] = {}
-        rows = frame_to_rows(registry.get("trades"), frame.drop("for_decision"))
-        for decision_id, row in zip(frame["for_decision"], rows, strict=True):
-            trades.setdefault(decision_id, []).append(row)
-        done = {True: 0, False: 0}
-        ids = list(trades)
-        for first in range(0, len(ids), _BATCH):
-            with self._writer.transaction():
-                for decision_id in ids[first : first + _BATCH]:
-                    fold = partial(self._followed, trades[decision_id], now_micros())
-                    before, after = self._writer.change("decisions", (decision_id,), fold)
-                    if after is not None:
-                        done[(before or {}).get("outcome_recorded_at") is None] += 1
-        return Traded(done[True], done[False])
+        return resolve_traded(self._writer, self._engine)
 
     def correct(self, decision_id: str, *, at: Any = None, **outcome: bool | float | None) -> Receipt:
         """Put another outcome in the place of the recorded one; see :meth:`resolve`.
@@ -237,25 +199,9 @@ class Decisions(Ledger):
         refuse_another(self._ds, known, more, _IDENTITY, self._writer.bot)
         if known.get("outcome_recorded_at") is None:
             return more
-        if not self._agrees(known, {name: more[name] for name in ("recommendation", *OUTCOME) if name in more}):
+        if not agrees(known, {name: more[name] for name in ("recommendation", *OUTCOME) if name in more}):
             raise _resolved(known["decision_id"])
         return {name: value for name, value in more.items() if name not in {"outcome_recorded_at", "outcome_source"}}
-
-    def _followed(self, trades: Sequence[Row], moment: int, known: Row | None) -> Mapping[str, Any] | None:
-        """What its trades say of a decision, unless it says so already, or its outcome was given."""
-        if known is None or not _may_follow(known):
-            return None
-        found = {**outcome_of(known, {}, trades), "outcome_source": "trade"}
-        if known.get("outcome_recorded_at") is None:
-            return {**found, "outcome_recorded_at": moment}
-        found = {**dict.fromkeys(OUTCOME), **found}
-        if self._agrees(known, found):
-            return None
-        return {**found, "outcome_history": with_former(known), "outcome_recorded_at": moment}
-
-    def _agrees(self, known: Row, values: Mapping[str, Any]) -> bool:
-        made = folder(self._ds)(known, values)
-        return all(made.get(name) == known.get(name) for name in values)
 
     def _newest(self, name: str, key: str) -> Row | None:
         """The newest version of a row, inside a transaction that of the transaction; nothing is changed."""
@@ -276,11 +222,6 @@ class Decisions(Ledger):
 def _with_traded(row: Mapping[str, Any]) -> Mapping[str, Any]:
     """A new decision; one that names no trade was not traded yet."""
     return row if row.get("traded") is not None else {**row, "traded": row.get("trade_id") is not None}
-
-
-def _may_follow(known: Row) -> bool:
-    """Whether the outcome is still to come, or was taken from its trades or candles."""
-    return known.get("outcome_recorded_at") is None or known.get("outcome_source") in _FOLLOWED
 
 
 def _check_confidence(value: Any) -> None:

@@ -2,16 +2,27 @@
 -- LONGs and SHORTs without an outcome, and of those whose outcome was taken from trades that now say something else, or
 -- from candles before the trades ended. An outcome that was given is left alone.
 -- A decision's trades are those that name it, else the one that it names. Backtests are none.
--- Parameters: the bot whose decisions are looked at; every bot's where it is empty.
-WITH real AS (
+-- Parameters: $bot, whose decisions are looked at, every bot's where it is empty; $ids, the decisions that are looked at,
+-- all where it is NULL.
+WITH asked AS (
+    SELECT decision_id, bot_id, trade_id, recommendation, outcome_correct, outcome_source, outcome_recorded_at, actual_pnl,
+        actual_pnl_percent, max_favorable, max_adverse, hold_duration_minutes
+    FROM decisions
+    WHERE $ids IS NULL
+    UNION ALL
+    SELECT decision_id, bot_id, trade_id, recommendation, outcome_correct, outcome_source, outcome_recorded_at, actual_pnl,
+        actual_pnl_percent, max_favorable, max_adverse, hold_duration_minutes
+    FROM decisions
+    SEMI JOIN (SELECT unnest($ids::VARCHAR[]) AS decision_id) USING (decision_id)
+), real AS (
     SELECT * FROM trades WHERE mode IS DISTINCT FROM 'backtest'
 ), linked AS (
-    SELECT decision_id AS for_decision, * FROM real WHERE decision_id IS NOT NULL
+    SELECT decision_id AS for_decision, * FROM real SEMI JOIN asked USING (decision_id)
 ), named AS (
     SELECT * FROM linked
     UNION ALL
     SELECT d.decision_id, r.*
-    FROM decisions AS d
+    FROM asked AS d
     INNER JOIN real AS r USING (trade_id)
     ANTI JOIN linked ON linked.for_decision = d.decision_id
     WHERE d.trade_id IS NOT NULL
@@ -34,8 +45,8 @@ WITH real AS (
 ), wanted AS (
     SELECT e.for_decision
     FROM ended AS e
-    INNER JOIN decisions AS d ON d.decision_id = e.for_decision
-    WHERE (? = '' OR d.bot_id = ?) AND (
+    INNER JOIN asked AS d ON d.decision_id = e.for_decision
+    WHERE ($bot = '' OR d.bot_id = $bot) AND (
         (d.outcome_recorded_at IS NULL AND d.recommendation IN ('LONG', 'SHORT'))
         OR (d.outcome_recorded_at IS NOT NULL AND d.outcome_source = 'candles')
         OR (d.outcome_recorded_at IS NOT NULL AND d.outcome_source = 'trade' AND (

@@ -9,10 +9,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 import lake
 from lake.errors import InvalidRowError, InvalidTimeError, LifeCycleError, UnknownRowError, UsageError
+from lake.ledgers import unseen
+from lake.ledgers.resolving import resolve_traded
 from tests.helpers import finished, spawned
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -374,6 +377,75 @@ def test_with_a_bot_id_only_its_own_decisions_are_resolved(tmp_path: Path) -> No
         with lake.open(tmp_path) as job:
             assert job.decisions.resolve_traded().resolved == 1
         assert [row(two, name)["outcome_correct"] for name in "ab"] == [True, True]
+
+
+def test_a_second_look_at_traded_decisions_is_at_what_was_written_since(tmp_path: Path) -> None:
+    asked: list[Any] = []
+
+    def resolved(lk: lake.Lake) -> tuple[int, int]:
+        engine = Recorder(lk.decisions._engine, asked)
+        done = resolve_traded(lk.writer, engine)  # type: ignore[arg-type]
+        return done.resolved, done.corrected
+
+    with lake.open(tmp_path, bot_id="a") as lk:
+        for name in ("linked", "named", "waits", "idle"):
+            lk.decisions.record(SAID, decision_id=name)
+            lk.trades.open(LONG, trade_id=f"t-{name}", **({"decision_id": name} if name != "named" else {}))
+        lk.decisions.attach("named", "t-named")
+        lk.trades.close("t-linked", 110.0)
+        lk.drain()
+        assert (resolved(lk), asked.pop()) == ((1, 0), None)
+        lk.drain()
+        resolved(lk)  # of what it has written itself
+        asked.clear()
+        assert (resolved(lk), asked) == ((0, 0), [])
+    with lake.open(tmp_path, bot_id="a") as lk:
+        assert (resolved(lk), asked) == ((0, 0), [])
+        lk.trades.close("t-named", 110.0)
+        assert (resolved(lk), asked.pop()) == ((1, 0), ["named"])
+        lk.drain()
+        resolved(lk)
+        lk.trades.correct("t-linked", exit_price=90.0)
+        assert (resolved(lk), asked.pop()) == ((0, 1), ["linked"])
+        lk.trades.close("t-waits", 90.0)
+        assert resolved(lk) == (1, 0)
+        lk.drain()
+        lk.location.delete([entry.path for entry in lk.location.list("_lake/seen")])
+        assert (resolved(lk), asked[-1]) == ((0, 0), None)  # a look at everything finds nothing more
+
+
+class Recorder:
+    """An engine that notes which decisions are asked for."""
+
+    def __init__(self, engine: Any, asked: list[Any]) -> None:
+        self._engine = engine
+        self._asked = asked
+
+    def frame(self, sql: str, params: Any) -> pl.DataFrame:
+        if isinstance(params, dict):
+            self._asked.append(params["ids"])
+        found: pl.DataFrame = self._engine.frame(sql, params)
+        return found
+
+
+def test_traded_decisions_are_all_looked_at_again_after_a_day(lk: lake.Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trade leaves a decision that has another one: nothing of what was written says so of the former."""
+    for name in ("d", "e"):
+        lk.decisions.record(SAID, decision_id=name)
+    for trade_id, price in (("a", 110.0), ("b", 120.0)):
+        lk.trades.open(LONG, trade_id=trade_id, decision_id="d")
+        lk.trades.close(trade_id, price)
+    assert lk.decisions.resolve_traded().resolved == 1
+    assert outcome(lk)[1] == 60.0
+    lk.drain()
+    lk.decisions.resolve_traded()
+    lk.trades.patch("b", decision_id="e")
+    lk.drain()
+    lk.decisions.resolve_traded()
+    now = unseen.now_micros()
+    monkeypatch.setattr(unseen, "now_micros", lambda: now + 25 * 3_600_000_000)
+    lk.decisions.resolve_traded()
+    assert (outcome(lk)[1], outcome(lk, "e")[1]) == (20.0, 40.0)
 
 
 def test_patterns_that_won_are_found_and_confidence_is_held_to_what_came_true(lk: lake.Lake) -> None:

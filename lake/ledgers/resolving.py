@@ -1,0 +1,119 @@
+"""Outcomes of decisions that their trades tell: of those whose trades have ended, or say something else by now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib import resources
+from typing import Any
+
+import polars as pl
+
+from lake.clock import now_micros
+from lake.ledgers.changes import change_many
+from lake.ledgers.current import Key
+from lake.ledgers.outcomes import OUTCOME, outcome_of, with_former
+from lake.ledgers.transaction import Fold
+from lake.ledgers.unseen import Unseen
+from lake.ledgers.writer import Writer
+from lake.query.engine import Engine
+from lake.spec import registry
+from lake.spec.decode import frame_to_rows
+from lake.spec.patch import folder
+from lake.store.hot.entry import Row
+
+_FOLLOWED = ("trade", "candles")  # outcomes that nobody gave; what the trade says takes their place
+_BATCH = 500  # decisions whose outcomes land together
+_MANY = 100_000  # decisions from which on looking at all of them is no more work
+_DECISIONS = registry.get("decisions")
+
+
+@dataclass(frozen=True, slots=True)
+class Traded:
+    """What became of the decisions whose trades have ended.
+
+    Attributes:
+        resolved: those whose outcome was recorded.
+        corrected: those whose outcome was replaced, since their trades say something else now.
+    """
+
+    resolved: int = 0
+    corrected: int = 0
+
+    def as_dict(self) -> dict[str, int]:
+        """The counts, for JSON."""
+        return asdict(self)
+
+
+def resolve_traded(writer: Writer, engine: Engine) -> Traded:
+    """Take the outcomes of decisions from their trades, of the writer's bot or of all.
+
+    Looked at are decisions and trades that were written since the last call, whichever process made it; once a day
+    all of them, since a trade may have left one decision for another.
+    """
+    unseen = Unseen(writer.store, f"resolve-traded-{writer.bot}", ("decisions", "trades"))
+    ids = None if unseen.is_whole else _touched(unseen, engine)
+    trades = {} if ids is not None and not ids else _trades(engine, writer.bot, ids)
+    done = {True: 0, False: 0}
+    names = list(trades)
+    for first in range(0, len(names), _BATCH):
+        folds: dict[Key, Fold] = {
+            (name,): partial(followed, trades[name], now_micros()) for name in names[first : first + _BATCH]
+        }
+        for before, after in change_many(writer, "decisions", folds):
+            if after is not None:
+                done[(before or {}).get("outcome_recorded_at") is None] += 1
+    if writer.open_transaction() is None:
+        unseen.keep()
+    return Traded(done[True], done[False])
+
+
+def followed(trades: Sequence[Row], moment: int, known: Row | None) -> Mapping[str, Any] | None:
+    """What its trades say of a decision, unless it says so already, or its outcome was given."""
+    if known is None or not may_follow(known):
+        return None
+    found = {**outcome_of(known, {}, trades), "outcome_source": "trade"}
+    if known.get("outcome_recorded_at") is None:
+        return {**found, "outcome_recorded_at": moment}
+    found = {**dict.fromkeys(OUTCOME), **found}
+    if agrees(known, found):
+        return None
+    return {**found, "outcome_history": with_former(known), "outcome_recorded_at": moment}
+
+
+def may_follow(known: Row) -> bool:
+    """Whether the outcome of a decision is still to come, or was taken from its trades or candles."""
+    return known.get("outcome_recorded_at") is None or known.get("outcome_source") in _FOLLOWED
+
+
+def agrees(known: Row, values: Mapping[str, Any]) -> bool:
+    """Whether a decision says all this already."""
+    made = folder(_DECISIONS)(known, values)
+    return all(made.get(name) == known.get(name) for name in values)
+
+
+def _touched(unseen: Unseen, engine: Engine) -> list[str] | None:
+    """Decisions that may have an outcome to take, since they or their trades were written; None for all of them."""
+    decisions = unseen.rows("decisions", ("decision_id", "recommendation", "outcome_recorded_at", "outcome_source"))
+    is_open = pl.col("outcome_recorded_at").is_null() & pl.col("recommendation").is_in(["LONG", "SHORT"])
+    asked = decisions.filter(is_open | pl.col("outcome_source").is_in(_FOLLOWED))["decision_id"]
+    trades = unseen.rows("trades", ("trade_id", "decision_id"))
+    if max(len(asked), trades.height) > _MANY:
+        return None
+    found = {*asked, *trades["decision_id"].drop_nulls()}
+    if trades.height:
+        sql = "SELECT decision_id FROM decisions WHERE trade_id IN (SELECT unnest(?::VARCHAR[]))"
+        found |= set(engine.frame(sql, [trades["trade_id"].to_list()])["decision_id"])
+    return sorted(found)
+
+
+def _trades(engine: Engine, bot: str, ids: list[str] | None) -> dict[str, list[Row]]:
+    """Decision -> the trades that decide its outcome, where they have something to say."""
+    sql = (resources.files("lake.ledgers") / "traded_decisions.sql").read_text(encoding="utf-8")
+    frame = engine.frame(sql, {"bot": bot, "ids": ids})
+    found: dict[str, list[Row]] = {}
+    rows = frame_to_rows(registry.get("trades"), frame.drop("for_decision"))
+    for name, row in zip(frame["for_decision"], rows, strict=True):
+        found.setdefault(name, []).append(row)
+    return found
