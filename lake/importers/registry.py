@@ -5,8 +5,10 @@ from __future__ import annotations
 from lake.errors import UsageError
 from lake.importers.base import Importer
 from lake.importers.kinds.freqtrade import Freqtrade
+from lake.importers.kinds.generic import Generic
 from lake.importers.kinds.hummingbot import Hummingbot
 from lake.importers.kinds.journal import Journal
+from lake.importers.kinds.llm_logs import LlmLogs
 from lake.importers.kinds.positions_sqlite import PositionsSqlite
 from lake.importers.kinds.signal_cache import SignalCache
 from lake.importers.kinds.trades_db import TradesDb
@@ -14,8 +16,10 @@ from lake.importers.kinds.trades_json import TradesJson
 
 _KINDS: tuple[Importer, ...] = (
     Freqtrade(),
+    Generic(),
     Hummingbot(),
     Journal(),
+    LlmLogs(),
     PositionsSqlite(),
     SignalCache(),
     TradesDb(),

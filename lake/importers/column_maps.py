@@ -1,0 +1,209 @@
+"""Column maps in TOML: which of our columns is made of which of a store's, and by which rule.
+
+::
+
+    dataset = "trades"
+    table = "deals"                                  # of a database, or an array of a JSON object
+
+    [columns]
+    trade_id = { id = ["symbol", "opened_at"] }      # made of our columns, the same at every import
+    symbol = "pair"                                  # by the rule that fits the column
+    side = { one_of = "kind", values = { b = "LONG", s = "SHORT" } }
+    opened_at = { moment = "opened", unit = "ms" }
+    pnl_percent = { percent = "ratio" }              # stored as 0.02, meant as 2 %
+
+    [values]
+    mode = "paper"                                   # the same in every row
+
+    [sums]
+    pnl = "profit"                                   # totals that are compared before and after
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lake.errors import SourceError, UsageError
+from lake.importers import rules
+from lake.importers.base import Options, Row, RowMap, Rule
+from lake.importers.reading.tabular import Asked
+from lake.spec import registry
+from lake.spec.dataset import Column, Dataset, Type
+
+_KEYS = {"dataset", "table", "query", "header", "skip", "columns", "values", "sums"}
+_OPTIONS = ("bot_id", "venue", "symbol", "timeframe", "mode", "strategy")  # fill columns that nobody maps
+
+
+@dataclass(frozen=True)
+class TableMap:
+    """One table of a source, and what it becomes.
+
+    Attributes:
+        asked: which rows are meant.
+        map: what they become.
+        nested: names with dots, of values inside objects.
+    """
+
+    asked: Asked
+    map: RowMap
+    nested: tuple[str, ...]
+
+
+def read_maps(path: Path) -> list[TableMap]:
+    """The maps in a file: one, or those of its ``[[tables]]``.
+
+    Raises:
+        SourceError: it cannot be read as TOML.
+        UsageError: it names a dataset, column or rule that there is not, or no key.
+    """
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise SourceError(f"not a TOML file: {error}", where=str(path), todo="Mend it.") from error
+    tables = found.get("tables", [found])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise UsageError("tables must be [[tables]]", where=str(path))
+    return [_table_map(table, str(path)) for table in tables]
+
+
+def _table_map(given: Mapping[str, Any], where: str) -> TableMap:
+    unknown = sorted(given.keys() - _KEYS)
+    if unknown:
+        raise UsageError(
+            "unknown key", where=where, value=unknown[0], todo=f"Known are tables, {', '.join(sorted(_KEYS))}."
+        )
+    name = given.get("dataset")
+    if not isinstance(name, str):
+        raise UsageError("it is not said which dataset is meant", where=where, todo='For example dataset = "trades".')
+    ds = registry.get(name)
+    columns = _columns(ds, given, where)
+    sums = {column: tuple(_names(names)) for column, names in dict(given.get("sums", {})).items()}
+    header, skip = tuple(given.get("header", ())), int(given.get("skip", 0))
+    asked = Asked(str(given.get("table", "")), str(given.get("query", "")), header, skip)
+    used = {n for rule in columns.values() for n in rule.names} | {n for names in sums.values() for n in names}
+    nested = tuple(sorted(n for n in used if "." in n))
+    return TableMap(asked, RowMap(ds.name, columns, sums, held=frozenset(nested)), nested)
+
+
+def _columns(ds: Dataset, given: Mapping[str, Any], where: str) -> dict[str, Rule]:
+    mapped, constants = dict(given.get("columns", {})), dict(given.get("values", {}))
+    for name in [*mapped, *constants, *given.get("sums", {})]:
+        if name not in ds.by_name:
+            raise UsageError(
+                f"{ds.name} has no such column", where=where, value=name, todo=f"It has: {', '.join(ds.by_name)}."
+            )
+    done: dict[str, Rule] = {name: rules.constant(value) for name, value in constants.items()}
+    later = {}
+    for name, said in mapped.items():
+        if isinstance(said, dict) and "id" in said:
+            later[name] = _names(said["id"])
+        else:
+            done[name] = _filled(rule_of(ds.column(name), said, f"{where}: {name}"), constants.get(name))
+    for name, parts in later.items():
+        done[name] = rules.identity(ds.name, *(done.get(part) or rules.text(part) for part in parts))
+    for name in _OPTIONS:
+        if name in ds.by_name and name not in done:
+            done[name] = rules.option(name)
+    _refuse_without_key(ds, done, where)
+    return done
+
+
+def _refuse_without_key(ds: Dataset, done: Mapping[str, Rule], where: str) -> None:
+    """Without a key, or with the clock for one, each import would bring the same rows again."""
+    said = {name for name, value in (ds.defaults or {}).items() if value != "now"}
+    for name in ds.key:
+        if name not in done and name not in said:
+            raise UsageError(
+                f"the key {name} of {ds.name} is not mapped", where=where,
+                todo=f'Give a column, or what tells rows apart: {name} = {{ id = ["symbol", ...] }}.',
+            )  # fmt: skip
+
+
+def _filled(rule: Rule, otherwise: Any) -> Rule:
+    return rule if otherwise is None else rules.first_of(rule, rules.constant(otherwise))
+
+
+def rule_of(column: Column, said: Any, where: str) -> Rule:
+    """The rule that a map gives for a column: by name, or the one that fits the column."""
+    if isinstance(said, str | list):
+        return _fitting(column, tuple(_names(said)))
+    if not isinstance(said, dict):
+        raise UsageError("a rule is a column's name, or { RULE = ... }", where=where, value=said)
+    chosen = [name for name in said if name in _RULES]
+    if len(chosen) != 1:
+        raise UsageError("not one rule", where=where, value=list(said), todo=f"One of {', '.join(_RULES)}, id.")
+    made = {name: value for name, value in said.items() if name != chosen[0]}
+    try:
+        return _RULES[chosen[0]](*_names(said[chosen[0]]), **made)
+    except TypeError:
+        raise UsageError(f"the rule {chosen[0]} takes no such setting", where=where, value=sorted(made)) from None
+
+
+def _names(said: Any) -> list[str]:
+    return [said] if isinstance(said, str) else [str(name) for name in said]
+
+
+def _fitting(column: Column, names: tuple[str, ...]) -> Rule:
+    if column.name in {"symbol", "timeframe"}:
+        return {"symbol": rules.symbol, "timeframe": rules.timeframe}[column.name](*names)
+    if column.choices == ("LONG", "SHORT"):
+        return rules.side(*names)
+    return _BY_TYPE.get(column.type, rules.text)(*names)
+
+
+def _moment(*names: str, unit: str | None = None, zone: str | None = None) -> Rule:
+    """Of the map's zone where it names one; else of the caller's, who must say it where times have none."""
+    if zone is None:
+        return rules.moment(*names, unit=unit, zone=None)
+
+    def read(row: Row, _options: Options) -> Any:
+        name, value = rules.found(row, names)
+        return None if value is None else rules.as_moment(name, value, unit=unit, zone=zone)
+
+    return Rule(names, read)
+
+
+def _one_of(*names: str, values: Mapping[str, Any]) -> Rule:
+    return rules.one_of({word.upper(): ours for word, ours in values.items()}, *names)
+
+
+def _ended(*names: str, yes: str = "closed", no: str = "open") -> Rule:
+    """One word where there is a value, and another where there is none."""
+    return Rule(names, lambda row, _options: no if rules.found(row, names)[1] is None else yes)
+
+
+def _constant(value: str) -> Rule:
+    return rules.constant(value)
+
+
+_BY_TYPE: Mapping[Type, Callable[..., Rule]] = {
+    Type.FLOAT: rules.number,
+    Type.INT: rules.whole,
+    Type.BOOL: rules.flag,
+    Type.TIMESTAMP: _moment,
+    Type.JSON: rules.document,
+}
+_RULES: Mapping[str, Callable[..., Rule]] = {
+    "text": rules.text,
+    "number": rules.number,
+    "price": rules.price,
+    "percent": rules.percent,
+    "fraction": rules.fraction,
+    "whole": rules.whole,
+    "flag": rules.flag,
+    "side": rules.side,
+    "symbol": rules.symbol,
+    "base": rules.base,
+    "timeframe": rules.timeframe,
+    "moment": _moment,
+    "document": rules.document,
+    "gathered": rules.gathered,
+    "one_of": _one_of,
+    "ended": _ended,
+    "constant": _constant,
+}
+RULE_NAMES = (*_RULES, "id")

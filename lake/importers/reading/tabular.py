@@ -1,0 +1,238 @@
+"""Rows of any file or database, for those who say themselves what the columns mean."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import ipc
+
+from lake.errors import SourceError
+from lake.importers.addresses import existing, is_server
+from lake.importers.base import Notes, Refused, Row
+from lake.importers.reading.database import database
+from lake.importers.reading.jsons import JsonText, entries, items, lines_in, names, opened, rows_in
+
+_ROWS = 10_000
+_LOOKED_AT = 1 << 16
+_SEPARATORS = ",;\t|"
+_LONGEST_CELL = 1 << 24
+KEY = "key"  # the column that holds the names of an object's entries
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which rows of a source are meant.
+
+    Attributes:
+        table: of a database; of a JSON object, the name of its array, or ``*`` for its entries themselves.
+        query: of a database, instead of a table.
+        header: names of the columns of a CSV that does not say them.
+        skip: lines before a CSV's header.
+    """
+
+    table: str = ""
+    query: str = ""
+    header: tuple[str, ...] = ()
+    skip: int = 0
+
+
+@dataclass(frozen=True)
+class Tabular:
+    """A source with rows.
+
+    Attributes:
+        name: what its rows are called.
+        rows: from the beginning, at each call anew.
+        count: how many there are, where that is known.
+    """
+
+    name: str
+    rows: Callable[[Notes], Iterator[Row | Refused]]
+    count: int | None = None
+
+
+def tabular(source: str, asked: Asked) -> Tabular:
+    """The rows that are asked for.
+
+    Raises:
+        SourceError: there is no such source, or no such table in it.
+    """
+    if is_server(source):
+        return _of_database(source, asked)
+    path = existing(source)
+    form = form_of(path)
+    if form == "sqlite":
+        return _of_database(source, asked)
+    reading: dict[str, Callable[[Notes], Iterator[Row | Refused]]] = {
+        "parquet": partial(_parquet, path),
+        "feather": partial(_feather, path),
+        "lines": partial(_lines, path),
+        "json": partial(_json, path, asked.table),
+        "csv": partial(_csv, path, asked),
+    }
+    name = path.name.removesuffix(".gz").rpartition(".")[0] or path.name
+    return Tabular(asked.table if asked.table not in {"", "*"} else name, reading[form])
+
+
+def tables_in(source: str) -> list[str]:
+    """Names under which a source has rows: tables of a database, arrays of a JSON object; one empty name otherwise."""
+    if is_server(source) or form_of(existing(source)) == "sqlite":
+        return list(database(source).tables())
+    path = existing(source)
+    return _arrays(path) if form_of(path) == "json" else [""]
+
+
+def form_of(path: Path) -> str:
+    """What kind of file it is: sqlite, parquet, feather, lines, json or csv.
+
+    Raises:
+        SourceError: a folder, an empty file, or bytes that are none of them.
+    """
+    if path.is_dir():
+        raise SourceError("a file is expected, and this is a folder", where=str(path))
+    with opened(path) as file:
+        head = file.read(_LOOKED_AT)
+    for magic, form in ((b"SQLite format 3\0", "sqlite"), (b"PAR1", "parquet"), (b"ARROW1", "feather")):
+        if head.startswith(magic):
+            return form
+    text = head.decode("utf-8-sig", "replace").lstrip()
+    if not text:
+        raise SourceError("the file is empty", where=str(path))
+    if "\0" in text:
+        raise SourceError("neither text nor a table of a known kind", where=str(path))
+    if path.name.removesuffix(".gz").endswith((".jsonl", ".ndjson")):
+        return "lines"
+    if text[0] not in "[{":
+        return "csv"
+    first, _, rest = text.partition("\n")
+    is_line = first.rstrip().endswith("}") and rest.lstrip().startswith("{")
+    return "lines" if text[0] == "{" and is_line else "json"
+
+
+def _of_database(source: str, asked: Asked) -> Tabular:
+    db = database(source)
+    if asked.query:
+        return Tabular("query", partial(db.select, asked.query))
+    there = db.tables()
+    if not asked.table and len(there) == 1:
+        asked = Asked(there[0])
+    if asked.table not in there:
+        what = "no such table" if asked.table else "it is not said which table is meant"
+        raise SourceError(what, where=db.where, value=asked.table or None, todo=f"It has: {', '.join(there)}.")
+    return Tabular(asked.table, partial(db.rows, asked.table), db.count(asked.table))
+
+
+def _objects(found: Iterator[Any]) -> Iterator[Row | Refused]:
+    for row in found:
+        if isinstance(row, dict | Refused):
+            yield row
+        elif isinstance(row, list):
+            yield {str(place): value for place, value in enumerate(row)}
+        else:
+            yield Refused(row, "neither an object nor a list")
+
+
+def _lines(path: Path, notes: Notes) -> Iterator[Row | Refused]:
+    return _objects(lines_in(path, notes))
+
+
+def _json(path: Path, table: str, notes: Notes) -> Iterator[Row | Refused]:
+    if table != "*":
+        return _objects(rows_in(path, table or (_arrays(path) or [""])[0], notes))
+    return _keyed(path, notes)
+
+
+def _keyed(path: Path, notes: Notes) -> Iterator[Row | Refused]:
+    """The entries of an object, each with its name."""
+    with JsonText(path) as text:
+        for name, value in entries(text, notes):
+            if isinstance(value, Refused):
+                yield value
+            else:
+                yield {KEY: name, **value} if isinstance(value, dict) else {KEY: name, "value": value}
+
+
+def _arrays(path: Path) -> list[str]:
+    """Names of a JSON object's arrays, as far as its beginning tells; ``*`` when it has none; "" for an array."""
+    notes, found = Notes(), []
+    with JsonText(path) as text:
+        if text.peek() == "[":
+            return [""]
+        for name, value in _values(text, notes):
+            if value == "[":
+                found.append(name)
+    return found or ["*"]
+
+
+def _values(text: JsonText, notes: Notes) -> Iterator[tuple[str, str]]:
+    """Name and first character of each value of the object that comes next."""
+    for name in names(text, notes):
+        first = text.peek()
+        yield name, first
+        if first == "[":
+            for _ in items(text, notes):
+                pass
+        else:
+            text.value()
+
+
+def _parquet(path: Path, _notes: Notes) -> Iterator[Row]:
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(_ROWS):
+                yield from batch.to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(f"the Parquet file cannot be read: {error}", where=str(path)) from error
+
+
+def _feather(path: Path, _notes: Notes) -> Iterator[Row]:
+    try:
+        with pa.memory_map(str(path)) as mapped, ipc.open_file(mapped) as file:
+            for number in range(file.num_record_batches):
+                yield from file.get_batch(number).to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(f"the feather file cannot be read: {error}", where=str(path)) from error
+
+
+def _csv(path: Path, asked: Asked, notes: Notes) -> Iterator[Row | Refused]:
+    """Lines with more cells than the header are refused; cells that are empty or not there are nothing."""
+    csv.field_size_limit(_LONGEST_CELL)
+    with opened(path) as file:
+        columns, rows = _cells(file, asked)
+        repeated = [name for name, count in Counter(columns).items() if count > 1]
+        if repeated:
+            raise SourceError("columns with the same name", where=str(path), value=repeated[0], todo="Rename one.")
+        try:
+            for cells in rows:
+                if len(cells) > len(columns):
+                    yield Refused(cells, "more cells than the header has")
+                elif cells:
+                    yield dict(zip(columns, cells, strict=False))
+        except csv.Error as error:
+            notes.tell(f"the CSV is damaged ({error}): what comes before is taken", failed=True)
+
+
+def _cells(file: BinaryIO, asked: Asked) -> tuple[list[str], Iterator[list[str]]]:
+    lines = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="")
+    for _ in range(asked.skip):
+        lines.readline()
+    first = lines.readline()
+    separator = max(_SEPARATORS, key=first.count)
+    before = iter([first]) if asked.header else iter(())
+    columns = list(asked.header) or [name.strip() for name in next(csv.reader([first], delimiter=separator), [])]
+    named = [name or f"column_{place}" for place, name in enumerate(columns)]
+
+    def rows() -> Iterator[list[str]]:
+        yield from csv.reader(before, delimiter=separator)
+        yield from csv.reader(lines, delimiter=separator)
+
+    return named, rows()
