@@ -15,10 +15,13 @@ from rich.progress import Progress as Bar
 
 from lake.cli.app import Context, command
 from lake.cli.output import Output
+from lake.errors import UsageError
 from lake.importers.base import Options
+from lake.importers.kinds.generic import Generic
 from lake.importers.registry import by_name, kinds
 from lake.importers.report import ImportReport
 from lake.importers.run import Progress, import_from
+from lake.importers.suggesting import suggest as suggested
 from lake.store.location import resolve
 from lake.store.opening import FORMAT_FILE
 
@@ -43,17 +46,22 @@ def _listed(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     click.option("--tz", default="", help="Zone of times without one, for example Europe/Berlin."),
     click.option("--mode", default="", help="live, paper or backtest, where the store does not say."),
     click.option("--strategy", default="", help="Of rows that name none."),
+    click.option("--dataset", default="", help="With KIND = tradelake: whose rows they are, where nothing says it."),
     click.option("--map-file", type=click.Path(path_type=Path), help="With KIND = generic: a TOML column map."),
+    click.option("--suggest", is_flag=True, help="With KIND = generic: print a first draft of a column map."),
     click.option("--allow-pickle", is_flag=True, help="Load pickled models, which runs whatever code is in them."),
     name="import",
 )
-def import_(ctx: Context, kind: str, source: str, dry_run: bool, **options: Any) -> None:
+def import_(ctx: Context, kind: str, source: str, dry_run: bool, suggest: bool, **options: Any) -> None:
     """Move what another store holds into the lake: `lake import KIND SOURCE`; --kinds lists them.
 
     SOURCE is a path, or an address such as postgresql://user@host/database or redis://host/0.
     """
     by_name(kind)
     said = Options(**options)
+    if suggest:
+        _suggest(ctx, kind, source, said)
+        return
     if dry_run and _is_missing(ctx):
         _finish(ctx, _run(ctx.output, lambda tell: import_from(None, kind, source, said, dry_run=True, progress=tell)))
         return
@@ -62,6 +70,13 @@ def import_(ctx: Context, kind: str, source: str, dry_run: bool, **options: Any)
         if not dry_run:
             lk.drain()
     _finish(ctx, report)
+
+
+def _suggest(ctx: Context, kind: str, source: str, said: Options) -> None:
+    if kind != Generic.name:
+        raise UsageError("only a generic import needs a map", where="suggest", value=kind, todo="Leave --suggest out.")
+    draft = suggested(source, said)
+    ctx.output.result({"map": draft}, draft.rstrip())
 
 
 def _is_missing(ctx: Context) -> bool:
