@@ -19,7 +19,7 @@ from lake.exporters import tables
 from lake.exporters.asking import Asked, arrow
 from lake.exporters.base import Target, Tell, Written
 from lake.query.fitting import identifier, plain
-from lake.spec.addresses import shown
+from lake.spec.addresses import parted, shown
 
 _DRIVER = "adbc_driver_postgresql.dbapi"
 _LONGEST = 63  # bytes of a name; the server would cut a longer one off
@@ -38,7 +38,8 @@ def write(asked: Asked, target: Target, tell: Tell) -> Written:
         StorageError: it is there, and is neither to be replaced nor added to; or the server says no.
         MissingExtraError: the driver is not installed.
     """
-    address, place = str(target.to), _Place.of(tables.table_name(asked, target.table))
+    address, schema = parted(str(target.to))
+    place = _Place.of(tables.table_name(asked, target.table), schema)
     source = _Source(asked, tell)
     with _telling(address, source) as driver, driver.connect(address) as connection, connection.cursor() as cursor:
         is_there = _one(cursor, _EXISTS.format(_literal(place.quoted))) is not None
@@ -71,9 +72,10 @@ class _Place:
     table: str
 
     @classmethod
-    def of(cls, name: str) -> _Place:
+    def of(cls, name: str, otherwise: str) -> _Place:
         """The place that ``table`` or ``schema.table`` names."""
         schema, _, table = name.rpartition(".")
+        schema = schema or otherwise
         if not table or any(len(part.encode()) > _LONGEST for part in (schema, table)):
             raise UsageError("that cannot be a table's name", where="table", value=name, todo="Or schema.table.")
         return cls(schema, table)

@@ -78,7 +78,7 @@ def export(
 
     >>> import lake, tempfile
     >>> with lake.open(tempfile.mkdtemp()) as lk:
-    ...     receipt = lk.trades.open("BTC/USDT", "LONG", 1.0, 100.0)
+    ...     receipt = lk.trades.open(symbol="BTC/USDT", side="LONG", quantity=1.0, entry_price=100.0)
     ...     export(lk, "trades", tempfile.mkdtemp() + "/trades.csv").rows
     1
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from lake.spec.dataset import Dataset
 from lake.spec.rows import row_checker
 
 IMPORTED = "imported"  # in ``extra``: label of the source's table -> the row as it was found
+_VALUES = re.compile(r" \([^()]*\)")
 _BITS = 63  # and a sign: what JSON's readers hold
 _DEPTH = 100  # of documents in documents
 
@@ -63,7 +65,7 @@ class Mapper:
             made.setdefault("bot_id", self.options.bot_id)
         if self.options.venue and "venue" in self.dataset.by_name:
             made.setdefault("venue", self.options.venue)
-        if "extra" in self.dataset.by_name:
+        if "extra" in self.dataset.by_name and self.map.keep_found:
             kept = made.pop("extra", None)
             kept = kept if isinstance(kept, Mapping) else {} if kept is None else {"extra": kept}
             beside = {name: value for name, value in row.items() if name not in self.map.held}
@@ -116,5 +118,5 @@ def found_before(row: Canonical, label: str) -> Any:
 
 
 def refusal(error: InvalidRowError) -> str:
-    """Why a row is refused, the same for all rows with the same fault."""
-    return ": ".join(filter(None, (error.where, error.what)))
+    """Why a row is refused, the same for all rows with the same fault: without the values in brackets."""
+    return ": ".join(filter(None, (error.where, _VALUES.sub("", error.what))))

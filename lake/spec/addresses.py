@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 _SERVERS = ("postgresql", "postgres", "redis", "rediss", "unix")
 
@@ -24,3 +24,15 @@ def shown(source: str) -> str:
     user = f"{parts.username}@" if parts.username else ""
     port = f":{parts.port}" if parts.port else ""
     return urlunsplit((parts.scheme, f"{user}{parts.hostname or ''}{port}", parts.path, "", ""))
+
+
+def parted(source: str) -> tuple[str, str]:
+    """Address of PostgreSQL as its driver takes it, and the schema that it names.
+
+    >>> parted("postgresql://bot@localhost/trades?schema=live")
+    ('postgresql://bot@localhost/trades', 'live')
+    """
+    parts = urlsplit(source)
+    query = parse_qsl(parts.query)
+    rest = urlencode([(name, value) for name, value in query if name != "schema"], quote_via=quote)
+    return urlunsplit(parts._replace(query=rest)), dict(query).get("schema", "")

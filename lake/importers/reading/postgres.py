@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
+from itertools import islice
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 from uuid import UUID
 
 import orjson
@@ -17,6 +17,8 @@ import pyarrow as pa
 from lake.errors import MissingExtraError, SourceError
 from lake.importers.addresses import shown
 from lake.importers.base import Notes, Row
+from lake.importers.reading.sqlite_pages import Page, quoted
+from lake.spec.addresses import parted
 
 _DRIVER = "adbc_driver_postgresql.dbapi"
 _ROW_BYTES = 2 << 20  # of a batch that becomes rows
@@ -27,6 +29,11 @@ _TABLES = """select c.relname::text from pg_class c where c.relkind in ('r', 'p'
 _COLUMNS = """select a.attname::text, t.typname::text, t.typcategory::text from pg_attribute a
   join pg_type t on t.oid = a.atttypid
   where a.attrelid = to_regclass({}) and a.attnum > 0 and not a.attisdropped order by a.attnum"""
+_KEYS = """select array(
+    select a.attname::text from pg_attribute a where a.attrelid = i.indrelid and a.attnum = any(i.indkey))
+  from pg_index i where i.indrelid = to_regclass({}) and i.indisunique and i.indisvalid and i.indpred is null
+  and i.indexprs is null"""
+_NUMBERS = {"int2", "int4", "int8", "float4", "float8", "numeric"}
 _AS_THEY_ARE = {
     "bool", "int2", "int4", "int8", "float8", "numeric", "text", "varchar", "bpchar", "json", "jsonb", "uuid",
     "timestamp", "timestamptz", "date",
@@ -47,7 +54,7 @@ class PostgresDatabase:
 
     def __init__(self, source: str, schema: str = "") -> None:
         self.where = shown(source)
-        self._address, named = _parted(source)
+        self._address, named = parted(source)
         self._schema = named or schema
         self._types: dict[str, dict[str, tuple[str, str]]] = {}
         try:
@@ -68,7 +75,7 @@ class PostgresDatabase:
 
     def count(self, table: str) -> int:
         """How many rows a table has."""
-        return int(self._all(f"select count(*) from {_quoted(table)}")[0][0])
+        return int(self._all(f"select count(*) from {quoted(table)}")[0][0])
 
     def rows(self, table: str, _notes: Notes, order_by: Sequence[str] = ()) -> Iterator[Row]:
         """All rows of a table, in that order.
@@ -76,14 +83,27 @@ class PostgresDatabase:
         ``numeric`` comes as Decimal, JSON and arrays as what they hold, times as datetimes, ids as text; a time at
         infinity as the text ``out of range``, and every type of which we know nothing as the server writes it.
         """
-        columns = self._columns(table)
+        order = f" order by {', '.join(map(quoted, order_by))}" if order_by else ""
+        return self._select([*self._columns(table)], table, order)
+
+    def _select(self, names: Sequence[str], table: str, order: str) -> Iterator[Row]:
+        known = self._columns(table)
+        columns = {name: known[name] for name in names}
         chosen = ", ".join(_chosen(name, *kind) for name, kind in columns.items())
-        order = f" order by {', '.join(map(_quoted, order_by))}" if order_by else ""
         values = [_VALUES.get("json" if category == "A" else kind) for kind, category in columns.values()]
-        for batch in self._batches(f"select {chosen} from {_quoted(table)}{order}", _ROW_BYTES):
+        for batch in self._batches(f"select {chosen} from {quoted(table)}{order}", _ROW_BYTES):
             given = [_python(_storage(column)) for column in batch.columns]
             made = [list(map(read, c)) if read else c for read, c in zip(values, given, strict=True)]
             yield from (dict(zip(columns, row, strict=True)) for row in zip(*made, strict=True))
+
+    def select(self, query: str, _notes: Notes) -> Iterator[Row]:
+        """The rows that a query gives, in values that JSON has: times as text, numbers of any size as floats.
+
+        Raises:
+            SourceError: the server says no.
+        """
+        for batch in self._batches(f"select to_jsonb(asked)::text from ({query.rstrip('; ')}) as asked", _ROW_BYTES):
+            yield from map(orjson.loads, batch.column(0).to_pylist())
 
     def frames(self, query: str, schema: Mapping[str, Any], rows: int) -> Iterator[pl.DataFrame]:
         """What a query gives, in frames of about so many rows.
@@ -101,9 +121,29 @@ class PostgresDatabase:
             made = [pl.Series(name, _storage(column)).cast(dtype) for (name, dtype), column in columns]
             yield pl.DataFrame(made)
 
+    def is_unique(self, table: str, columns: Collection[str]) -> bool:
+        """Whether no two rows of a table can have the same values in these columns."""
+        keys = self._all(_KEYS.format(_literal(quoted(table))))
+        return any(set(key) <= set(columns) for (key,) in keys)
+
+    def pages(
+        self, table: str, columns: Mapping[str, pl.DataType], _notes: Notes, rows: int, *, newest_first: bool = False
+    ) -> Iterator[Page]:
+        """Some columns of a table page by page; see :class:`Database`."""
+        known = self._columns(table)
+        order = "" if not newest_first else " order by id desc" if "id" in known else " order by ctid desc"
+        chosen = [_cast(name, known[name][0], kind) for name, kind in columns.items()]
+        if None not in chosen:
+            query = f"select {', '.join(map(str, chosen))} from {quoted(table)}{order}"
+            yield from self.frames(query, columns, rows)
+            return
+        found = self._select([*columns], table, order)
+        while page := list(islice(found, rows)):
+            yield page
+
     def _columns(self, table: str) -> dict[str, tuple[str, str]]:
         if table not in self._types:
-            found = self._all(_COLUMNS.format(_literal(_quoted(table))))
+            found = self._all(_COLUMNS.format(_literal(quoted(table))))
             self._types[table] = {name: (kind, category) for name, kind, category in found}
         return self._types[table]
 
@@ -118,8 +158,9 @@ class PostgresDatabase:
             cursor.execute("set transaction isolation level repeatable read, read only")
             cursor.execute("set local timezone = 'UTC'")
             cursor.execute("set local extra_float_digits = 3")
+            cursor.execute("set local synchronize_seqscans = off")
             if self._schema:
-                cursor.execute(f"set local search_path = {_quoted(self._schema)}")
+                cursor.execute(f"set local search_path = {quoted(self._schema)}")
             cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(size)})
             cursor.execute(query)
             yield from cursor.fetch_record_batch()
@@ -133,30 +174,31 @@ class PostgresDatabase:
             raise SourceError(f"PostgreSQL cannot be read: {said}", where=self.where) from error
 
 
-def _parted(source: str) -> tuple[str, str]:
-    """Address for the driver, and the schema that it names."""
-    parts = urlsplit(source)
-    query = parse_qsl(parts.query)
-    rest = urlencode([(name, value) for name, value in query if name != "schema"], quote_via=quote)
-    return urlunsplit(parts._replace(query=rest)), dict(query).get("schema", "")
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
 def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
 def _chosen(name: str, kind: str, category: str) -> str:
     """A column as the driver can hand it over whole; ``real`` in the digits that were meant."""
-    column = _quoted(name)
+    column = quoted(name)
     if kind in _AS_THEY_ARE:
         return column
     if kind == "float4":
         return f"{column}::text::float8 as {column}"
     return f"to_jsonb({column}) as {column}" if category == "A" else f"{column}::text as {column}"
+
+
+def _cast(name: str, kind: str, wanted: pl.DataType) -> str | None:
+    """A column as numbers of the type wanted, times as microseconds; None when its values must be looked at."""
+    column = quoted(name)
+    if wanted == pl.String():
+        return f"{column}::text" if kind in {"text", "varchar", "bpchar"} else None
+    if wanted == pl.Float64():
+        cast = "::text::float8" if kind == "float4" else "::float8"
+        return f"{column}{cast}" if kind in _NUMBERS else None
+    if kind.startswith("timestamp"):
+        return f"case when isfinite({column}) then (extract(epoch from {column}) * 1000000)::int8 end"
+    return f"{column}::int8" if kind in {"int2", "int4", "int8"} else None
 
 
 def _storage(column: pa.Array) -> pa.Array:
