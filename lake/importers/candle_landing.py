@@ -11,8 +11,10 @@ import polars as pl
 from lake.importers.base import Frames, Notes
 from lake.importers.refusals import Refusals
 from lake.importers.report import TableReport
+from lake.importers.seen_candles import SeenCandles
 from lake.kernels import ohlcv
 
+_REPEATED = "another row of this table has its time, and tells it otherwise"
 _KEY = ["venue", "symbol", "timeframe", "open_time"]
 
 
@@ -29,19 +31,32 @@ class CandleLanding:
         self._lk, self._refusals, self._write = lk, refusals, write
         self._counts: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
+        self._seen = SeenCandles()
 
     def take(self, frames: Frames) -> None:
         """Land some candles; they are durable when this returns."""
         self._counts["found"] += frames.found
         wrong = ohlcv.violations(frames.good)
         bad = frames.good.filter(wrong.is_not_null())
-        for row, reason in zip(bad.to_dicts(), wrong.drop_nulls().to_list(), strict=True):
+        for row, reason in zip(bad.iter_rows(named=True), wrong.drop_nulls(), strict=True):
             self._refuse(row, reason)
         for row in frames.refused.iter_rows(named=True):
             self._refuse(orjson.loads(row["row"]), row["reason"])
-        good = frames.good.filter(wrong.is_null()) if bad.height else frames.good
+        good = self._once(frames.good.filter(wrong.is_null()) if bad.height else frames.good)
         counts = self._land(good) if self._write else self._planned(good)
         self._counts.update(counts)
+
+    def _once(self, good: pl.DataFrame) -> pl.DataFrame:
+        """One candle of each time: the others are refused, if they tell it otherwise."""
+        again = self._seen.repeated(good)
+        if not again.any():
+            return good
+        kept, others = good.filter(~again), good.filter(again)
+        otherwise = others.join(kept, on=good.columns, how="anti", nulls_equal=True)
+        self._counts["unchanged"] += others.height - otherwise.height
+        for row in otherwise.iter_rows(named=True):
+            self._refuse(row, _REPEATED)
+        return kept
 
     def _land(self, good: pl.DataFrame) -> dict[str, int]:
         receipt = self._lk.candles.write_checked(good)
@@ -49,19 +64,19 @@ class CandleLanding:
         return {"inserted": receipt.inserted, "changed": receipt.updated, "unchanged": receipt.unchanged}
 
     def _planned(self, good: pl.DataFrame) -> dict[str, int]:
-        """What a write would do, of a frame without repeated keys in the others."""
-        unique = good.unique(_KEY, keep="last")
-        repeated = good.height - unique.height
+        """What a write would do."""
         if self._lk is None or good.is_empty():
-            return {"inserted": unique.height, "unchanged": repeated}
-        symbols = unique["symbol"].unique().to_list()
-        span = [unique["open_time"].min(), unique["open_time"].max(), symbols]
+            return {"inserted": good.height}
+        symbols = good["symbol"].unique().to_list()
+        span = [good["open_time"].min(), good["open_time"].max(), symbols]
         sql = "SELECT * FROM candles WHERE open_time BETWEEN ? AND ? AND list_contains(?, symbol)"
         there = self._lk.frame(sql, span).select([*_KEY, "open", "high", "low", "close", "volume"])
-        both = unique.join(there, on=_KEY, how="inner", suffix="_there")
-        same = both.filter([pl.col(n) == pl.col(f"{n}_there") for n in ("open", "high", "low", "close", "volume")])
+        both = good.join(there, on=_KEY, how="inner", suffix="_there")
+        same = both.filter(
+            [pl.col(n).eq_missing(pl.col(f"{n}_there")) for n in ("open", "high", "low", "close", "volume")]
+        )
         changed = both.height - same.height
-        return {"inserted": unique.height - both.height, "changed": changed, "unchanged": same.height + repeated}
+        return {"inserted": good.height - both.height, "changed": changed, "unchanged": same.height}
 
     def _refuse(self, found: Any, reason: str) -> None:
         self._counts["refused"] += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lake.errors import UsageError
 from lake.importers.base import Importer
+from lake.importers.kinds.candles import CandlesPostgres, CandlesSqlite
 from lake.importers.kinds.freqtrade import Freqtrade
 from lake.importers.kinds.generic import Generic
 from lake.importers.kinds.hummingbot import Hummingbot
@@ -15,6 +16,8 @@ from lake.importers.kinds.trades_db import TradesDb
 from lake.importers.kinds.trades_json import TradesJson
 
 _KINDS: tuple[Importer, ...] = (
+    CandlesPostgres(),
+    CandlesSqlite(),
     Freqtrade(),
     Generic(),
     Hummingbot(),

@@ -17,6 +17,7 @@ from lake.importers.candle_landing import CandleLanding
 from lake.importers.landing import RecordLanding
 from lake.importers.mapping import Mapper
 from lake.importers.plan import Plan
+from lake.importers.reading.ahead import ahead
 from lake.importers.refusals import Refusals
 from lake.importers.registry import by_name
 from lake.importers.report import ImportReport, TableReport
@@ -109,7 +110,7 @@ class _Run:
         """Land a table of candles."""
         notes, done = Notes(), 0
         landing = CandleLanding(self.lk, self.refusals, write=self.write)
-        for frames in table.frames(notes):
+        for frames in ahead(table.frames(notes)):
             landing.take(frames)
             done += frames.found
             self._tell(table, done)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import polars as pl
@@ -12,6 +12,7 @@ from lake.importers.addresses import is_server
 from lake.importers.base import Notes, Row
 from lake.importers.reading.postgres import PostgresDatabase
 from lake.importers.reading.sqlite import SqliteFile
+from lake.importers.reading.sqlite_pages import Page
 
 
 class Database(Protocol):
@@ -33,8 +34,29 @@ class Database(Protocol):
     def rows(self, table: str, notes: Notes, /, order_by: Sequence[str] = ()) -> Iterator[Row]:
         """All rows of a table, in that order; a part that cannot be read is told in the notes."""
 
+    def select(self, query: str, notes: Notes) -> Iterator[Row]:
+        """The rows that a query gives."""
+
     def frames(self, query: str, schema: Mapping[str, pl.DataType], rows: int) -> Iterator[pl.DataFrame]:
         """What a query gives, in frames of about so many rows and of that schema."""
+
+    def is_unique(self, table: str, columns: Collection[str]) -> bool:
+        """Whether no two rows of a table can have the same values in these columns."""
+
+    def pages(
+        self, table: str, columns: Mapping[str, pl.DataType], notes: Notes, rows: int, /, *, newest_first: bool = False
+    ) -> Iterator[Page]:
+        """Some columns of a large table, page by page.
+
+        A page is a frame where every value is of its column's type or null, and else the rows as they were found.
+
+        Args:
+            table: its name.
+            columns: name -> String, Float64, or Int64; times come as Int64, in microseconds.
+            notes: told what cannot be read.
+            rows: of a page, about.
+            newest_first: from the row that was added last to the first.
+        """
 
 
 def database(source: str, schema: str = "") -> Database:

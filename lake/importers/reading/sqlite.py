@@ -10,7 +10,7 @@ import shutil
 import sqlite3
 import tempfile
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ import polars as pl
 from lake.errors import SourceError
 from lake.importers.addresses import existing
 from lake.importers.base import Notes, Row
+from lake.importers.reading import sqlite_pages
+from lake.importers.reading.sqlite_pages import Page, quoted
 
 _MAGIC = b"SQLite format 3\0"
 _WAL_VERSION = 2  # of the header's bytes 18 and 19
@@ -51,10 +53,10 @@ class SqliteFile:
         if any(_size(_beside(path, suffix)) for suffix in ("-wal", "-journal")):
             folder = Path(tempfile.mkdtemp(prefix="tradelake-import-"))
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-            self._uri = f"file:{quote(str(_copied(path, folder)))}"
+            self.uri = f"file:{quote(str(_copied(path, folder)))}"
         else:
             how = "immutable=1" if _WAL_VERSION in head[18:20] else "mode=ro"
-            self._uri = f"file:{quote(str(path.resolve()))}?{how}"
+            self.uri = f"file:{quote(str(path.resolve()))}?{how}"
         self.tables()  # a damaged file is told now
 
     def tables(self) -> tuple[str, ...]:
@@ -63,26 +65,56 @@ class SqliteFile:
 
     def columns(self, table: str) -> Mapping[str, str]:
         """Name -> declared type of a table's columns, in lower case; it may hold values of others all the same."""
-        return {row[1]: str(row[2]).lower() for row in self._all(f"pragma table_info({_quoted(table)})")}
+        return {row[1]: str(row[2]).lower() for row in self._all(f"pragma table_info({quoted(table)})")}
 
     def count(self, table: str) -> int | None:
         """How many rows a table has; None when it is damaged."""
         with closing(self._connected()) as connection:
             try:
-                return int(connection.execute(f"select count(*) from {_quoted(table)}").fetchone()[0])
+                return int(connection.execute(f"select count(*) from {quoted(table)}").fetchone()[0])
             except sqlite3.DatabaseError:
                 return None
 
     def rows(self, table: str, notes: Notes, order_by: Sequence[str] = ()) -> Iterator[Row]:
         """All rows of a table, in that order; damage is told in the notes, and what comes before it is given."""
-        order = f" order by {', '.join(map(_quoted, order_by))}" if order_by else ""
+        order = f" order by {', '.join(map(quoted, order_by))}" if order_by else ""
+        return self.select(f"select * from {quoted(table)}{order}", notes)
+
+    def select(self, query: str, notes: Notes) -> Iterator[Row]:
+        """The rows that a query gives; damage is told in the notes, and what comes before it is given."""
         with closing(self._connected()) as connection:
             try:
-                cursor = connection.execute(f"select * from {_quoted(table)}{order}")
+                cursor = connection.execute(query)
                 names = [column[0] for column in cursor.description]
                 yield from (dict(zip(names, row, strict=True)) for row in cursor)  # fetchmany would lose what it has
             except sqlite3.DatabaseError as error:
-                notes.tell(f"{table}: the database is damaged ({error}): what comes before is taken", failed=True)
+                notes.tell(f"the database is damaged ({error}): what comes before is taken", failed=True)
+
+    def has_row_ids(self, table: str) -> bool:
+        """Whether the rows of a table are numbered; those of a view, or of one ``WITHOUT ROWID``, are not."""
+        kinds = self._all(f"select type, sql from sqlite_master where name = {_text(table)}")
+        return any(kind == "table" and "without rowid" not in str(sql).lower() for kind, sql in kinds)
+
+    def is_unique(self, table: str, columns: Collection[str]) -> bool:
+        """Whether no two rows of a table can have the same values in these columns."""
+        indexes = [
+            f"pragma index_info({quoted(row[1])})"
+            for row in self._all(f"pragma index_list({quoted(table)})")
+            if row[2] and not row[4]
+        ]
+        keys: list[set[str]] = [{row[1] for row in self._all(f"pragma table_info({quoted(table)})") if row[5]}]
+        keys += [{row[2] for row in self._all(index)} for index in indexes]
+        return any(key and key <= set(columns) for key in keys)
+
+    def pages(
+        self, table: str, columns: Mapping[str, pl.DataType], notes: Notes, rows: int, *, newest_first: bool = False
+    ) -> Iterator[Page]:
+        """Some columns of a table page by page, in the order in which its rows were added.
+
+        A page is a frame where every value is of its column's type or null, and else the rows as they were found.
+        Between pages the file is not locked.
+        """
+        return sqlite_pages.pages(self, sqlite_pages.Asked(table, columns, rows, newest_first=newest_first), notes)
 
     def frames(self, query: str, schema: Mapping[str, Any], rows: int) -> Iterator[pl.DataFrame]:
         """What a query gives, in frames of at most so many rows.
@@ -102,7 +134,7 @@ class SqliteFile:
                 yield pl.DataFrame([pl.Series(n, values, dtype=dtype) for (n, dtype), values in columns])
 
     def _connected(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._uri, uri=True, check_same_thread=False)
+        connection = sqlite3.connect(self.uri, uri=True, check_same_thread=False)
         connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
         connection.execute("pragma query_only = on")
         connection.execute("pragma writable_schema = on")  # or a file that is cut short could not be opened at all
@@ -120,8 +152,8 @@ class SqliteFile:
             raise SourceError(f"the SQLite file cannot be read: {error}", where=self.where) from error
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
 
 
 def _beside(path: Path, suffix: str) -> Path:

@@ -1,0 +1,201 @@
+"""Tables of candles in a database: ``candles`` (15 minutes), ``candles_3m`` and so on: the table is the timeframe.
+
+Times are milliseconds since 1970 in UTC, of the bar's open.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import orjson
+import polars as pl
+
+from lake.errors import InvalidRowError, SourceError, UnknownTimeframeError
+from lake.importers.base import CandleTable, Frames, Notes, Options, Row, Rule
+from lake.importers.mapping import plain, refusal
+from lake.importers.reading.database import Database
+from lake.importers.reading.sqlite_pages import Page
+from lake.importers.rules import moment, number, symbol, text
+from lake.spec import timeframes
+from lake.spec.times import LATEST, SURE_MICROS, UNITS, to_micros
+
+_PAGE = 1_000_000
+_DEFAULT = "15m"
+_NAME = re.compile(r"candles?(?:_(\w+))?", re.IGNORECASE)
+_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "venue": ("venue", "exchange"),
+    "symbol": ("symbol", "pair"),
+    "timeframe": ("timeframe", "interval"),
+    "open_time": ("timestamp", "open_time", "ts", "time"),
+    "open": ("open",),
+    "high": ("high",),
+    "low": ("low",),
+    "close": ("close",),
+    "volume": ("volume",),
+    "quote_volume": ("quote_volume", "turnover"),
+}
+_TEXTS = ("venue", "symbol", "timeframe")
+_NEEDED = ("open_time", "open", "high", "low", "close")
+_IGNORED = {"id", "created_at", "updated_at"}
+_REFUSED = {"reason": pl.String, "row": pl.String}
+_KINDS: Mapping[str, Callable[[str], Rule]] = {**dict.fromkeys(_TEXTS, text), "open_time": moment}
+_REASONS = {
+    "symbol": "no symbol",
+    "timeframe": "no timeframe that the lake holds",
+    "open_time": "no time of a market",
+}
+_MICROS = 1_000_000  # of a second
+
+
+@dataclass(frozen=True)
+class _Source:
+    """One table.
+
+    Attributes:
+        db: the database it is in.
+        name: its name.
+        timeframe: of all its rows, unless a column says it.
+        columns: ours -> its.
+        options: what the caller said.
+        count: of its rows, None when it is damaged.
+    """
+
+    db: Database
+    name: str
+    timeframe: str
+    columns: Mapping[str, str]
+    options: Options
+    count: int | None
+
+    def frames(self, notes: Notes) -> Iterator[Frames]:
+        """The candles, sorted out."""
+        types = {theirs: _type(ours) for ours, theirs in self.columns.items()}
+        key = [self.columns[name] for name in (*_TEXTS, "open_time") if name in self.columns]
+        # of several rows of one time the newest counts; those of a damaged table are read up to the damage
+        newest_first = not self.db.is_unique(self.name, key) and self.count is not None
+        self._tell(notes)
+        for page in self.db.pages(self.name, types, notes, _PAGE, newest_first=newest_first):
+            yield self._sorted_out(page[::-1] if newest_first else page)
+
+    def _tell(self, notes: Notes) -> None:
+        rest = set(self.db.columns(self.name)) - set(self.columns.values()) - _IGNORED
+        if rest:
+            notes.tell(f"candles have no such columns, they are not taken: {', '.join(sorted(rest))}")
+
+    def _sorted_out(self, page: Page) -> Frames:
+        if isinstance(page, pl.DataFrame):
+            return self._canonical(page.rename({theirs: ours for ours, theirs in self.columns.items()}))
+        rows, refused = self._understood(page)
+        frames = self._canonical(pl.DataFrame(rows, schema={ours: _type(ours) for ours in self.columns}))
+        odd = pl.DataFrame(refused, schema=_REFUSED)
+        return Frames(frames.good, pl.concat([odd, frames.refused]), len(page))
+
+    def _understood(self, rows: list[Row]) -> tuple[list[Row], list[dict[str, str]]]:
+        """Rows of which some hold values of other types, in the right ones; and those of which one says nothing."""
+        rules = {ours: _KINDS.get(ours, number)(theirs) for ours, theirs in self.columns.items()}
+        good: list[Row] = []
+        refused = []
+        for row in rows:
+            try:
+                good.append({ours: _physical(rule.read(row, self.options)) for ours, rule in rules.items()})
+            except InvalidRowError as error:
+                refused.append({"reason": refusal(error), "row": orjson.dumps(plain(row)).decode()})
+        return good, refused
+
+    def _canonical(self, named: pl.DataFrame) -> Frames:
+        """Values of the right types, in the columns of candles; and the rows whose values say nothing."""
+        given = {"venue": self.options.venue, "symbol": self.options.symbol, "timeframe": self.timeframe}
+        meanings: dict[str, Callable[[str], str]] = {
+            "venue": str,
+            "symbol": self._symbol,
+            "timeframe": timeframes.parse,
+        }
+        said = [
+            _meant(named[name], meanings[name]) if name in named.columns else pl.lit(given[name] or None).alias(name)
+            for name in _TEXTS
+        ]
+        frame = named.with_columns(*said, _time()).with_columns(pl.col("venue").fill_null(""))
+        frame = frame.select([name for name in _COLUMNS if name in frame.columns])
+        missing = [pl.when(pl.col(name).is_null()).then(pl.lit(why)) for name, why in _REASONS.items()]
+        reasons = frame.select(pl.coalesce(*missing).alias("reason")).to_series()
+        if reasons.null_count() == frame.height:
+            return Frames(frame, pl.DataFrame(schema=_REFUSED), frame.height)
+        odd = named.filter(reasons.is_not_null())
+        rows = [orjson.dumps(row).decode() for row in odd.iter_rows(named=True)]
+        refused = pl.DataFrame({"reason": reasons.drop_nulls(), "row": rows}, schema=_REFUSED)
+        return Frames(frame.filter(reasons.is_null()), refused, frame.height)
+
+    def _symbol(self, value: str) -> str:
+        return str(symbol("symbol").read({"symbol": value}, self.options))
+
+
+def candle_tables(db: Database, options: Options) -> list[CandleTable]:
+    """The tables of candles that a database has.
+
+    Raises:
+        SourceError: it has none.
+    """
+    tables = []
+    for name in db.tables():
+        source = _source(db, name, options)
+        if source is not None:
+            tables.append(CandleTable(name, source.frames, source.count))
+    if not tables:
+        raise SourceError(
+            "no table of candles is there", where=db.where, value=db.tables()[:10],
+            todo="They are called candles, candles_3m and so on; of others, make a map for the kind generic.",
+        )  # fmt: skip
+    return tables
+
+
+def _source(db: Database, name: str, options: Options) -> _Source | None:
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    try:
+        timeframe = timeframes.parse(match[1]) if match[1] else options.timeframe or _DEFAULT
+    except UnknownTimeframeError:
+        return None
+    there = db.columns(name)
+    found_there = {ours: [n for n in names if n in there] for ours, names in _COLUMNS.items()}
+    columns = {ours: names[0] for ours, names in found_there.items() if names}
+    if not all(needed in columns for needed in _NEEDED):
+        return None
+    return _Source(db, name, timeframe, columns, options, db.count(name))
+
+
+def _type(ours: str) -> pl.DataType:
+    return pl.String() if ours in _TEXTS else pl.Int64() if ours == "open_time" else pl.Float64()
+
+
+def _physical(value: object) -> object:
+    return to_micros(value) if isinstance(value, datetime) else value
+
+
+def _meant(values: pl.Series, meaning: Callable[[str], str]) -> pl.Series:
+    """Each different text made what it means; null where that is nothing."""
+    different = values.drop_nulls().unique().to_list()
+    meant = {text: _or_none(meaning, text) for text in different}
+    if all(text == meant[text] for text in different):
+        return values
+    return values.replace_strict(meant, return_dtype=pl.String)
+
+
+def _or_none(meaning: Callable[[str], str], text: str) -> str | None:
+    try:
+        return meaning(text) or None
+    except (InvalidRowError, UnknownTimeframeError):
+        return None
+
+
+def _time() -> pl.Expr:
+    """Numbers of any unit as times, by their magnitude; null where they are none."""
+    given, made = pl.col("open_time"), pl.lit(None, dtype=pl.Int64)
+    for per_second in UNITS.values():
+        first, last = SURE_MICROS // _MICROS * per_second, LATEST // _MICROS * per_second
+        micros = given * (_MICROS // per_second) if per_second < _MICROS else given // (per_second // _MICROS)
+        made = pl.when(given.is_between(first, last, closed="left")).then(micros).otherwise(made)
+    return made.cast(pl.Datetime("us", "UTC"))
