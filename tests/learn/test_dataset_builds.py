@@ -86,7 +86,7 @@ def test_labels_and_recorded_values_are_those_of_the_row(shared: lake.Lake) -> N
         number = int(row["id"][1:])
         outcome = ("win", "loss", "timeout")[number % 3]
         assert row["label_outcome"] == outcome
-        assert row["label_win"] is {"win": True, "loss": False, "timeout": None}[outcome]
+        assert row["label_win"] is (outcome == "win")
         assert row["features.rsi"] == 30 + number % 40
         assert row["features.book.spread"] == pytest.approx(number / 7)
         assert row["recorded.ml_score"] == number % 100

@@ -377,7 +377,7 @@ def training_examples(rows: dict[str, list[Row]]) -> list[Row]:
     found = [r for r in found if r["label_time"] is not None and r["label_outcome"] is not None]
     for row in found:
         row["label_time"] = row["known_at"] = max(row["label_time"], row["decision_time"])
-        row["label_win"] = {"win": True, "loss": False}.get(row["label_outcome"])
+        row["label_win"] = row["label_outcome"] == "win"
     return found
 
 
