@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def lk(tmp_path: Path):
 
 
 def phantoms(
-    count: int, first: int = 0, *, start: datetime = T0, wins: Any = None, **more: Any
+    count: int, first: int = 0, *, start: datetime = T0, wins: Any = None, lasts: float = 3, **more: Any
 ) -> list[dict[str, Any]]:
     """Completed phantoms an hour apart, over after three; ``a`` of their features tells the outcome."""
     rng = np.random.default_rng(first)
@@ -51,7 +52,7 @@ def phantoms(
             {
                 "phantom_id": f"p{number}", "symbol": "BTCUSDT", "side": "LONG", "signal_time": begun,
                 "entry_price": 100.0, "stop_loss": 99.0, "tp1": 101.5, "status": "completed",
-                "outcome": "win" if win else "loss", "exit_time": begun + timedelta(hours=3), "exit_reason": "tp",
+                "outcome": "win" if win else "loss", "exit_time": begun + timedelta(hours=lasts), "exit_reason": "tp",
                 "pnl_percent": 1.5 if win else -1.0, "realized_rr": 1.5 if win else -1.0,
                 "features": {"a": a, "b": float(rng.normal())}, **more,
             }
@@ -111,19 +112,78 @@ def test_the_guard_halts_when_the_whole_interval_lies_below_the_floor(lk: lake.L
     lk.models.promote(saved.version)
     lk.patch("model_versions", saved.version, {"threshold": 0.5})
     begun = datetime.now(UTC) + timedelta(minutes=1)
-    lk.write("phantoms", phantoms(20, wins=lambda _: False, start=begun, ml_score=90.0))
+    named = {"start": begun, "lasts": 0.9, "model_version": saved.version}
+    lk.write("phantoms", phantoms(20, wins=lambda _: False, **named, ml_score=90.0))
     assert lk.models.guard("m").reason == "20 resolved rows are too few to judge, 30 are needed"
-    lk.write("phantoms", phantoms(300, 20, wins=lambda _: True, start=begun, ml_score=40.0))  # it said no to these
-    lk.write("phantoms", phantoms(200, 320, wins=lambda n: n % 3 == 0, start=begun, ml_score=90.0))
+    lk.write("phantoms", phantoms(300, 20, wins=lambda _: True, **named, ml_score=40.0))  # it said no to these
+    lk.write("phantoms", phantoms(200, 320, wins=lambda n: n % 3 == 0, **named, ml_score=90.0))
     found = lk.models.guard("m")
     wins = sum(n % 3 == 0 for n in range(320, 520))
     assert (found.n, found.wins, found.allowed) == (200, wins, True)
     assert (found.low, found.high) == tuple(float(b) for b in wilson(wins, 200))
-    lk.write("phantoms", phantoms(200, 520, wins=lambda n: n % 4 == 0, start=begun, ml_score=90.0))
+    lk.write("phantoms", phantoms(200, 520, wins=lambda n: n % 4 == 0, **named, ml_score=90.0))
     found = lk.models.guard("m")
     assert (found.n, found.wins, found.allowed) == (200, 50, False)
     assert found.reason == "50 of 200 won: even the upper bound 0.314 is below 0.4"
     assert lk.models.guard("m", policy=Policy(floor=0.3)).allowed
+
+
+def test_rows_that_overlap_halt_only_when_as_many_independent_ones_would(lk: lake.Lake, model: Model) -> None:
+    saved = lk.models.save(model)
+    lk.models.promote(saved.version)
+    lk.patch("model_versions", saved.version, {"threshold": 0.5})
+    named = {"start": T0, "model_version": saved.version, "ml_score": 90.0}
+    lk.write("phantoms", phantoms(144, wins=lambda n: n // 16 % 4 == 1, lasts=15, **named))  # spells, good and bad
+    found = lk.models.guard("m")
+    assert (found.n, found.wins, found.allowed) == (144, 32, True)
+    assert found.high is not None
+    assert float(wilson(32, 144)[1]) < 0.3
+    assert found.high > 0.4
+
+
+def test_a_model_is_credited_with_what_it_scored_alone(lk: lake.Lake, model: Model) -> None:
+    mine, other = lk.models.save(model), lk.models.save(model, "other")
+    for version in (mine.version, other.version):
+        lk.models.promote(version)
+        lk.patch("model_versions", version, {"threshold": 0.5})
+    begun = datetime.now(UTC) + timedelta(minutes=1)
+    scored = {"start": begun, "ml_score": 90.0, "lasts": 0.9}
+    lk.write("phantoms", phantoms(40, wins=lambda _: True, **scored, model_version=mine.version))
+    lk.write("phantoms", phantoms(50, 40, wins=lambda _: False, **scored, model_version=other.version))
+    found = {name: lk.models.guard(name) for name in ("m", "other")}
+    assert [(g.n, g.wins, g.unnamed, g.allowed) for g in found.values()] == [(40, 40, 0, True), (50, 0, 0, False)]
+    assert lk.models.retrain_info("m").calibration["n"] == 40
+    lk.write("phantoms", phantoms(10, 90, wins=lambda _: True, **scored))
+    found = {name: lk.models.guard(name) for name in ("m", "other")}
+    assert [(g.n, g.unnamed) for g in found.values()] == [(50, 10), (60, 10)]
+    assert found["m"].reason.endswith(
+        f"10 of them do not name the model that scored them, and others are live, too: {other.version}"
+    )
+
+
+def test_phantoms_that_name_no_model_count_for_the_nearest_that_serves_them(lk: lake.Lake, model: Model) -> None:
+    for symbol in ("", "BTCUSDT"):
+        made = lk.models.save(replace(model, symbol=symbol), version=f"v{symbol}")
+        lk.models.promote(made.version)
+        lk.patch("model_versions", made.version, {"threshold": 0.5})
+    scored = {"start": datetime.now(UTC) + timedelta(minutes=1), "ml_score": 90.0, "lasts": 0.9}
+    lk.write("phantoms", phantoms(30, **scored, regime="range"))
+    lk.write("phantoms", phantoms(20, 30, **scored, symbol="ETHUSDT"))
+    assert (lk.models.guard("m").n, lk.models.guard("m", symbol="BTCUSDT").n) == (20, 30)
+    assert lk.models.guard("m", symbol="ETHUSDT").version == "v"
+
+
+def test_rows_whose_outcome_came_late_are_new_however_old_they_are(lk: lake.Lake) -> None:
+    lk.write("phantoms", phantoms(60))
+    late = phantoms(55, 1_000, start=T0 - timedelta(hours=1_000))  # over before the last of the others
+    ended = {"outcome", "exit_time", "exit_reason", "pnl_percent", "realized_rr"}
+    lk.write("phantoms", [{n: v for n, v in row.items() if n not in ended} | {"status": "active"} for row in late])
+    data = lk.datasets.build("d", "phantoms", None)
+    lk.models.train(data, "m", recipe={"trees": 2, "rounds": 2, "repeats": 0, "folds": 2})
+    assert lk.models.retrain_info("m").new == 0
+    lk.write("phantoms", late)
+    found = lk.models.retrain_info("m")
+    assert (found.new, found.due, found.trigger, found.told_by) == (55, True, "count", "data set")
 
 
 def test_predictions_count_for_the_version_that_they_name(lk: lake.Lake, model: Model) -> None:

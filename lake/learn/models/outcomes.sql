@@ -1,10 +1,10 @@
 -- What is resolved, and what was said of it before: one row for each phantom, decision, prediction and closed trade.
 -- source: which of these. score (0-1): the probability or confidence that was recorded with it; the ml_score of phantoms
--- is 0-100. model_version: who gave it; phantoms do not tell. hit: won or not. is_neutral: breakevens and timeouts of
+-- is 0-100. model_version: who gave it, where the row says so. hit: won or not. is_neutral: breakevens and timeouts of
 -- phantoms (a trade at 0 is not won). is_ambiguous: stop and target lay in one candle. resolved_at: when it was over.
 -- known_at: when its outcome was recorded, where that may be later.
 SELECT
-    'phantoms' AS source, phantom_id AS id, symbol, regime, ml_score / 100 AS score, NULL::VARCHAR AS model_version,
+    'phantoms' AS source, phantom_id AS id, symbol, regime, ml_score / 100 AS score, model_version,
     signal_time AS decided_at, exit_time AS resolved_at, exit_time AS known_at, outcome = 'win' AS hit,
     outcome IN ('breakeven', 'timeout') AS is_neutral, coalesce(ambiguous, false) AS is_ambiguous
 FROM phantoms_as_decided

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.resources
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
@@ -13,14 +12,13 @@ import polars as pl
 
 from lake.clock import now_micros
 from lake.errors import UsageError
-from lake.kernels.chance import ece_p_value
-from lake.kernels.scores import brier, ece, wilson
+from lake.kernels import overlaps
+from lake.kernels.chance import Lots, ece_p_value
+from lake.kernels.intervals import Resampling, mean
+from lake.kernels.scores import brier, ece
+from lake.learn.models.outcomes import SOURCES, Outcomes, Scored, lives_of
 from lake.learn.models.recipe import COLD_START
-from lake.query.engine import Engine
 from lake.spec.times import from_micros
-
-SOURCES = ("phantoms", "decisions", "predictions", "trades")
-_OUTCOMES = importlib.resources.files("lake.learn.models").joinpath("outcomes.sql").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,8 @@ class Policy:
         recent: newest resolved rows with the live model's score that are looked at for drift and by the guard.
         least: with fewer of them there is no drift, and no halt.
         ece: calibration error that counts as drift, if chance alone would hardly give it.
-        brier: rise of the Brier score over that of the test blocks that counts as drift.
+        brier: rise of the Brier score over that of the test blocks that counts as drift, if chance alone would hardly
+            give it.
         chance: how often a calibrated model may be taken for a drifted one.
         floor: win rate below which the guard halts, once its Wilson interval lies below it.
         source: what is counted: phantoms, decisions, predictions or trades; that of the data set when None.
@@ -77,12 +76,14 @@ class RetrainInfo:
         reasons: why; or why not.
         trigger: first, count, age or drift; empty when it is not due.
         resolved: rows that are resolved, of what is counted.
-        new: those that were over after the last training's rows, or known after it.
+        new: those that the last training did not hold.
         version: the newest version, live or not; None when there is none.
         live: the live version; None when none is.
         since: when the newest version was made.
         trained_until: when the last of its labels was over.
-        calibration: of the live model's newest scores: n, ece, ece_p, brier, brier_before.
+        calibration: of the live model's newest scores: n, unnamed (rows that do not name the model that scored them),
+            ece, ece_p, brier, brier_before.
+        told_by: by what it is told which rows are new: "data set" by its manifest, "time" for a model without one.
     """
 
     name: str
@@ -96,6 +97,7 @@ class RetrainInfo:
     since: datetime | None
     trained_until: datetime | None
     calibration: Mapping[str, Any] = field(default_factory=dict)
+    told_by: str = "data set"
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -111,8 +113,9 @@ class Guard:
         allowed: False when its win rate lies below the floor with its whole interval.
         reason: in words.
         n, wins: resolved rows to which it said yes.
-        win_rate, low, high: with Wilson's interval of 95 %; None without rows.
+        win_rate, low, high: with Wilson's interval of 95 %, by blocks of time where rows overlap; None without rows.
         floor: of the win rate.
+        unnamed: those of the n that do not say which model scored them.
     """
 
     name: str
@@ -125,6 +128,7 @@ class Guard:
     low: float | None
     high: float | None
     floor: float
+    unnamed: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -132,27 +136,27 @@ class Guard:
 
 
 def retrain_info(
-    engine: Engine, name: str, newest: Mapping[str, Any] | None, live: Mapping[str, Any] | None, policy: Policy
-) -> RetrainInfo:
+    outcomes: Outcomes, name: str, newest: Mapping[str, Any] | None, live: Mapping[str, Any] | None,
+    all_live: pl.DataFrame, policy: Policy,
+) -> RetrainInfo:  # fmt: skip
     """What the policy says of a model.
 
     Args:
-        engine: answers queries.
+        outcomes: what is resolved.
         name: of the model.
         newest, live: its rows in the registry; None when there is none.
+        all_live: the rows of all models that are live.
         policy: when to train again.
     """
-    rows = _resolved(engine, newest or live, policy)
+    rows = outcomes.resolved(newest, policy.source).height
     if newest is None:
-        due = rows.height >= policy.cold_start
-        said = f"{rows.height} of {policy.cold_start} resolved rows"
+        due = rows >= policy.cold_start
+        said = f"{rows} of {policy.cold_start} resolved rows"
         reason = f"there is no model yet, and {said}" if due else f"cold start: {said}"
-        return RetrainInfo(
-            name, due, (reason,), "first" if due else "", rows.height, rows.height, None, None, None, None
-        )
-    until, since = newest["trained_until"] or newest["created_at"], newest["created_at"]
-    new = rows.filter((pl.col("resolved_at") > until) | (pl.col("known_at") > since)).height
-    calibration = {} if live is None else _calibration(_scored(rows, live, policy), live, policy)
+        return RetrainInfo(name, due, (reason,), "first" if due else "", rows, rows, None, None, None, None)
+    new, told_by = outcomes.unseen(newest, policy.source)
+    since = newest["created_at"]
+    calibration = {} if live is None else _calibration(outcomes.scored(live, all_live, policy.source), live, policy)
     reasons: dict[str, str] = {}
     if new >= policy.every:
         reasons["count"] = f"{new} new resolved rows, {policy.every} are enough"
@@ -162,19 +166,22 @@ def retrain_info(
     if calibration.get("drift") and new:
         reasons["drift"] = calibration["drift"]
     told = tuple(reasons.values()) or (f"{new} of {policy.every} new resolved rows",)
-    live_version = None if live is None else live["version"]
+    until, live_version = newest["trained_until"] or since, None if live is None else live["version"]
     return RetrainInfo(
-        name, bool(reasons), told, next(iter(reasons), ""), rows.height, new, newest["version"], live_version, since,
-        until, calibration,
+        name, bool(reasons), told, next(iter(reasons), ""), rows, new, newest["version"], live_version, since, until,
+        calibration, told_by,
     )  # fmt: skip
 
 
-def guard(engine: Engine, live: Mapping[str, Any], policy: Policy) -> Guard:
+def guard(outcomes: Outcomes, live: Mapping[str, Any], all_live: pl.DataFrame, policy: Policy) -> Guard:
     """Whether the live model's newest scores still win: the rows to which it said yes that won or lost."""
-    rows = _resolved(engine, live, policy).filter(~pl.col("is_neutral"))
-    scored = _scored(rows, live, policy, yes=True)
-    n, wins = scored.height, int(scored["hit"].sum() or 0)
-    low, high = (None, None) if not n else (float(bound) for bound in wilson(wins, n))
+    scored = outcomes.scored(live, all_live, policy.source)
+    rows = scored.rows.filter(~pl.col("is_neutral"))
+    if live["threshold"] is not None:
+        rows = rows.filter(pl.col("score") >= live["threshold"])
+    rows = rows.tail(policy.recent)
+    n, wins, unnamed = rows.height, int(rows["hit"].sum() or 0), int(rows["model_version"].is_null().sum())
+    low, high = overlaps.rate_of(rows["hit"].cast(pl.Float64).to_numpy(), lives_of(rows)) if n else (None, None)
     halted = n >= policy.least and high is not None and high < policy.floor
     if halted:
         reason = f"{wins} of {n} won: even the upper bound {high:.3f} is below {policy.floor:g}"
@@ -182,55 +189,32 @@ def guard(engine: Engine, live: Mapping[str, Any], policy: Policy) -> Guard:
         reason = f"{n} resolved rows are too few to judge, {policy.least} are needed"
     else:
         reason = f"{wins} of {n} won: nothing shows that fewer than {policy.floor:g} win"
+    if unnamed:
+        reason += f"; {unnamed} of them do not name the model that scored them"
+        reason += f", and others are live, too: {', '.join(scored.others)}" if scored.others else ""
     rate = wins / n if n else None
-    return Guard(live["name"], live["version"], not halted, reason, n, wins, rate, low, high, policy.floor)
+    return Guard(live["name"], live["version"], not halted, reason, n, wins, rate, low, high, policy.floor, unnamed)
 
 
-def _resolved(engine: Engine, row: Mapping[str, Any] | None, policy: Policy) -> pl.DataFrame:
-    """Resolved rows of what is counted for a model, oldest first."""
-    manifest = orjson.loads(row["dataset_manifest"] or "{}") if row is not None else {}
-    told = manifest.get("source")
-    source = policy.source or ("phantoms" if told not in SOURCES else told)
-    rows = engine.frame(f"SELECT * FROM ({_OUTCOMES}) WHERE source = ? ORDER BY resolved_at, decided_at, id", [source])
-    request = manifest.get("request") or {}
-    if request.get("symbols"):
-        rows = rows.filter(pl.col("symbol").is_in(request["symbols"]))
-    if request.get("neutral") == "left_out":
-        rows = rows.filter(~pl.col("is_neutral"))
-    if not request.get("ambiguous"):
-        rows = rows.filter(~pl.col("is_ambiguous"))
-    for column in ("symbol", "regime"):
-        if row is not None and row[column]:
-            rows = rows.filter(pl.col(column) == row[column])
-    return rows
-
-
-def _scored(rows: pl.DataFrame, live: Mapping[str, Any], policy: Policy, *, yes: bool = False) -> pl.DataFrame:
-    """The newest rows with the live model's score: named by them or, of phantoms, made since it is live."""
-    since = live["promoted_at"] or live["created_at"]
-    unnamed = (pl.col("source") == "phantoms") & (pl.col("decided_at") >= since)
-    mine = rows.filter(
-        pl.col("score").is_between(0, 1)
-        & ((pl.col("model_version") == live["version"]) | unnamed).fill_null(value=False)
-    )
-    if yes and live["threshold"] is not None:
-        mine = mine.filter(pl.col("score") >= live["threshold"])
-    return mine.tail(policy.recent)
-
-
-def _calibration(scored: pl.DataFrame, live: Mapping[str, Any], policy: Policy) -> dict[str, Any]:
-    n = scored.height
+def _calibration(scored: Scored, live: Mapping[str, Any], policy: Policy) -> dict[str, Any]:
+    rows = scored.rows.tail(policy.recent)
+    n = rows.height
+    told = {"n": n, "unnamed": int(rows["model_version"].is_null().sum())}
     if n < policy.least:
-        return {"n": n}
-    p, y = scored["score"].to_numpy(), scored["hit"].cast(pl.Float64).to_numpy()
+        return told
+    p, y, lives = rows["score"].to_numpy(), rows["hit"].cast(pl.Float64).to_numpy(), lives_of(rows)
     overall = (orjson.loads(live["metrics"] or "{}")).get("overall") or {}
     found: dict[str, Any] = {
-        "n": n, "ece": ece(p, y), "ece_p": ece_p_value(p, y), "brier": brier(p, y), "brier_before": overall.get("brier")
+        **told, "ece": ece(p, y), "ece_p": ece_p_value(p, y, lots=Lots(lives=lives)), "brier": brier(p, y),
+        "brier_before": overall.get("brier"),
     }  # fmt: skip
     troubles = []
     if found["ece"] > policy.ece and found["ece_p"] < policy.chance:
         troubles.append(f"calibration error {found['ece']:.3f} over the last {n}, {policy.ece:g} is the limit")
     before = found["brier_before"]
     if before is not None and found["brier"] > before + policy.brier:
+        least = mean((p - y) ** 2, Resampling(1000, max(1 - 2 * policy.chance, 0.01)), lives).low
+        if least <= before:  # nan, where all rows came out alike, is not
+            return {**found, "drift": "; ".join(troubles)}
         troubles.append(f"Brier score {found['brier']:.3f} over the last {n}, {before:.3f} on the test blocks")
     return {**found, "drift": "; ".join(troubles)}

@@ -16,6 +16,7 @@ from lake.errors import CorruptLakeError, LifeCycleError, UnknownModelError, Usa
 from lake.learn.models import storing
 from lake.learn.models.ledger import Versions, stack
 from lake.learn.models.model import Model
+from lake.learn.models.outcomes import Outcomes
 from lake.learn.models.policy import Guard, Policy, RetrainInfo, guard, retrain_info
 from lake.learn.models.runs import BY, DATASET, Runs, Trained, TrainOptions, options_of
 from lake.ledgers.receipt import Receipt
@@ -61,6 +62,7 @@ class Models:
         self._engine = engine
         self._keep = keep
         self._versions = Versions(writer, engine)
+        self._outcomes = Outcomes(engine, writer.store)
         self._runs = Runs(writer, lambda model, run_id: self.save(model, run_id=run_id))
 
     def train(self, data: Any, name: str, *, promote: bool = False, **options: Unpack[TrainOptions]) -> Model:
@@ -222,8 +224,7 @@ class Models:
     def rollback(self, name: str | None = None, symbol: str | None = None, regime: str | None = None) -> str:
         """Go back to the version that was live before the live one; may be repeated. The version that is live now.
 
-        A version that was retired by hand is never gone back to, but passed over; where the live one was, the one
-        before it becomes live.
+        A version that was retired by hand is passed over; where the live one was, the one before it becomes live.
 
         Args:
             name: of the model; may be left out where one only is live.
@@ -300,21 +301,23 @@ class Models:
         general = rows.filter((pl.col("symbol").fill_null("") == "") & (pl.col("regime").fill_null("") == ""))
         live = general.filter(pl.col("stage") == "live")
         newest = general.row(-1, named=True) if general.height else None
-        return retrain_info(self._engine, name, newest, live.row(-1, named=True) if live.height else None, policy)
+        at_work = live.row(-1, named=True) if live.height else None
+        return retrain_info(self._outcomes, name, newest, at_work, self._versions.all({"stage": "live"}), policy)
 
     def guard(
         self, name: str | None = None, symbol: str | None = None, regime: str | None = None, policy: Policy = _POLICY
     ) -> Guard:
         """Whether the live model may be traded on: not when too few of its last 200 resolved yeses won.
 
-        Counted are rows to which the live version said yes (score at or above its threshold): predictions and
-        decisions that name it as model_version, and phantoms with an ml_score (its probability times 100) that were
-        made since it is live.
+        Counted are rows to which the live version said yes (score at or above its threshold): predictions, decisions
+        and phantoms that name it as model_version; the score of a phantom is its ml_score, the probability times 100.
+        Phantoms that name no model count where they were made since it is live, and it serves their symbol and regime.
 
         Raises:
             UnknownModelError: none is live.
         """
-        return guard(self._engine, self.find(name, "live", symbol, regime), policy)
+        all_live = self._versions.all({"stage": "live"})
+        return guard(self._outcomes, self.find(name, "live", symbol, regime), all_live, policy)
 
     def prune(self, name: str) -> int:
         """Remove files of versions that are neither live, nor to be gone back to, nor among the newest; rows stay."""
