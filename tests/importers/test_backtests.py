@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lake
+from lake.errors import SourceError
+from lake.importers.run import import_from
+from tests.importers.contract import differences, imported, notes, quarantined, rows
+
+TRADE = {
+    "timestamp": 1764216000000, "signal": "SELL", "entry_price": 91408.34, "tp_price": 89123.25, "sl_price": 92505.25,
+    "result": "LOSS", "profit_pct": -1.2000000000000073,
+}  # fmt: skip
+RUN = {
+    "symbol": "BTCUSDT", "timeframe": "4h", "period_days": 15, "total_trades": 2, "wins": 1, "losses": 1,
+    "win_rate": 50.0, "total_profit_pct": 1.3, "timestamp": "2025-12-05T11:58:46.050264",
+    "trades": [TRADE, {**TRADE, "timestamp": 1764230400000, "signal": "BUY", "result": "WIN", "profit_pct": 2.5}],
+}  # fmt: skip
+SYMBOL_RUN = {
+    "symbol": "XRPUSDT", "timeframe": "3h", "total_trades": 12, "total_win": 8, "total_loss": 4, "win_rate": 66.7,
+    "total_pnl": 9.25, "alerts_80": [{"recommendation": "HOLD", "confidence": 88}], "final_alerts": [],
+    "timestamp": "2025-12-23T08:54:34.848895",
+}  # fmt: skip
+UNDATED = {
+    "symbol": "BTCUSDT", "timeframe": "1h", "total_trades": 1, "total_win": 1, "total_loss": 0, "win_rate": 100.0,
+    "trades": [
+        {"id": "trade_1", "symbol": "BTCUSDT", "direction": "BUY", "entry_price": 50000, "exit_price": 51000,
+         "result": "WIN", "profit_percent": 2.0}
+    ],
+}  # fmt: skip
+SEED = {
+    "symbol": "ETHUSDT", "timeframe": "1h", "period": "2026-01-01 to 2026-01-23", "total_signals": 45,
+    "winning_trades": 28, "losing_trades": 17, "win_rate": 62.2, "profit_factor": 1.85, "total_pnl_pct": 12.5,
+    "trades": [],
+}  # fmt: skip
+TOTALS = {"total_trades": 12, "win_rate": 66.66, "total_pnl": 9.25, "avg_rr": 1.5}
+
+
+def written(path: Path, content: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_a_list_of_runs_becomes_runs_and_their_trades(tmp_path: Path) -> None:
+    empty = {**RUN, "total_trades": 0, "wins": 0, "losses": 0, "timestamp": "2025-12-05T11:58:10.47", "trades": []}
+    file = written(tmp_path / "backtest_results.json", {"backtests": [empty, RUN]})
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "backtests", file, strategy="ict")
+        assert [(t.dataset, t.landed) for t in report.tables] == [("backtests", 2), ("trades", 2)]
+        columns = ("created_at", "trades", "wins", "total_pnl_percent", "strategy", "parameters")
+        assert rows(lk, "backtests", *columns)[1] == (
+            datetime(2025, 12, 5, 11, 58, 46, 50264, UTC), 2, 1, 1.3, "ict", '{"period_days":15}',
+        )  # fmt: skip
+        assert rows(lk, "trades", "opened_at", "side", "mode", "symbol", "timeframe", "pnl_percent", "take_profit") == [
+            (
+                datetime(2025, 11, 27, 4, tzinfo=UTC),
+                "SHORT",
+                "backtest",
+                "BTCUSDT",
+                "4h",
+                -1.2000000000000073,
+                89123.25,
+            ),
+            (datetime(2025, 11, 27, 8, tzinfo=UTC), "LONG", "backtest", "BTCUSDT", "4h", 2.5, 89123.25),
+        ]
+        assert lk.frame("SELECT 1 FROM trades JOIN backtests USING (run_id, symbol)").height == 2
+
+
+def test_runs_of_one_symbol_are_understood_with_and_without_times(tmp_path: Path) -> None:
+    folder = tmp_path / "bot" / "backtest_results"
+    for run in (SYMBOL_RUN, UNDATED, SEED):
+        written(folder / f"{run['symbol']}_{run['timeframe']}.json", run)
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "backtests", tmp_path / "bot")
+        assert (report.tables[0].landed, report.tables[1].landed) == (3, 1)
+        assert "1 runs name no time" in notes(report)
+        columns = ("symbol", "timeframe", "total_signals", "trades", "wins", "losses", "win_rate", "total_pnl_percent")
+        assert rows(lk, "backtests", *columns) == [
+            ("BTCUSDT", "1h", None, 1, 1, 0, 100.0, None),
+            ("ETHUSDT", "1h", 45, 0, 28, 17, 62.2, 12.5),
+            ("XRPUSDT", "3h", None, 12, 8, 4, 66.7, 9.25),
+        ]
+        periods = rows(lk, "backtests", "start_time", "end_time")
+        assert (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 23, tzinfo=UTC)) in periods
+        assert rows(lk, "trades", "exit_price", "pnl_percent", "created_at IS NOT NULL") == [(51000.0, 2.0, True)]
+        kept = [text for text in rows(lk, "backtests", "extra") if "alerts_80" in text]
+        assert json.loads(kept[0])["imported"]["backtests:runs"]["alerts_80"] == SYMBOL_RUN["alerts_80"]
+
+
+def test_a_run_in_results_and_in_the_archive_is_one_and_what_differs_is_reported(tmp_path: Path) -> None:
+    bot = tmp_path / "bot"
+    older = {**SYMBOL_RUN, "timestamp": "2025-12-22T08:54:34.848895"}
+    written(bot / "backtest_results" / "XRPUSDT_3h_backtest.json", SYMBOL_RUN)
+    written(bot / "backtest_archive" / "2025-12-23" / "XRPUSDT_3h_backtest.json", {**SYMBOL_RUN, "total_pnl": 9.5})
+    written(bot / "backtest_archive" / "2025-12-22" / "XRPUSDT_3h_backtest.json", older)
+    written(bot / "backtest_archive" / "2025-12-23" / "_metadata.json", {"files_archived": 1})
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "backtests", bot)
+        assert differences(report) == [("total_pnl_percent", 9.25, 9.5)]
+        assert rows(lk, "backtests", "created_at", "total_pnl_percent") == [
+            (datetime(2025, 12, 22, 8, 54, 34, 848895, UTC), 9.25),
+            (datetime(2025, 12, 23, 8, 54, 34, 848895, UTC), 9.25),
+        ]
+        again = imported(lk, "backtests", bot / "backtest_archive" / "2025-12-22")
+        assert (again.totals["found"], again.totals["unchanged"]) == (1, 1)
+
+
+def test_totals_are_compared_with_the_runs_and_taken_where_there_is_none(tmp_path: Path) -> None:
+    bot = tmp_path / "bot"
+    written(bot / "backtest_results" / "XRPUSDT_3h_backtest.json", SYMBOL_RUN)
+    aggregate = {"XRPUSDT_3h": {**TOTALS, "total_pnl": 10}, "BTC_USDT_5m": {**TOTALS, "total_trades": 3}}
+    written(bot / "ict_backtest_results.json", {"timestamp": "2025-12-23T14:04:29.866434", "results": aggregate})
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "backtests", bot)
+        assert [(d.key, d.column, d.kept, d.found) for t in report.tables for d in t.differences] == [
+            ("XRPUSDT_3h", "total_pnl_percent", 9.25, 10)
+        ]
+        assert rows(lk, "backtests", "symbol", "timeframe", "trades") == [("BTCUSDT", "5m", 3), ("XRPUSDT", "3h", 12)]
+
+
+def test_totals_alone_become_runs(tmp_path: Path) -> None:
+    file = written(tmp_path / "r.json", {"timestamp": "2025-12-23T14:04:29", "results": {"XRPUSDT_3h": TOTALS}})
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "backtests", file)
+        assert rows(lk, "backtests", "symbol", "win_rate", "created_at") == [
+            ("XRPUSDT", 66.66, datetime(2025, 12, 23, 14, 4, 29, tzinfo=UTC))
+        ]
+
+
+def test_a_run_that_lists_other_trades_than_it_counts_is_told(tmp_path: Path) -> None:
+    file = written(tmp_path / "backtest.json", {**RUN, "total_trades": 10})
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "backtests", file)
+        assert "in 1 runs the number of trades is not that of those listed: backtest.json says 10 and lists 2" in notes(
+            report
+        )
+        assert rows(lk, "backtests", "trades") == [10]
+
+
+def test_runs_and_trades_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    runs = [{**RUN, "trades": [{**TRADE, "signal": "UP AND AWAY"}, TRADE, 7]}, {**RUN, "symbol": None}, {"a": 1}, 3]
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "backtests", written(tmp_path / "backtest.json", {"backtests": runs}))
+        assert [(t.found, t.landed, t.refused) for t in report.tables] == [(4, 1, 3), (5, 1, 4)]
+        assert {dataset for dataset, _, _ in quarantined(lk)} == {"backtests", "trades"}
+
+
+def test_one_broken_file_of_a_folder_leaves_the_others(tmp_path: Path) -> None:
+    folder = tmp_path / "backtest_results"
+    written(folder / "XRPUSDT_3h.json", SYMBOL_RUN)
+    (folder / "ADAUSDT_1h.json").write_text(json.dumps(RUN)[:-30])
+    (folder / "SOLUSDT_1h.json").write_text("")
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "backtests", folder)
+        assert report.failed
+        assert report.tables[0].landed == 1
+        assert "SOLUSDT_1h.json is empty" in notes(report)
+
+
+def test_what_is_no_backtest_is_one_clear_error(tmp_path: Path) -> None:
+    freqtrade = written(
+        tmp_path / "backtest-result.json", {"strategy": {"S": {"trades": []}}, "strategy_comparison": []}
+    )
+    with pytest.raises(SourceError, match="no backtest of a known shape"):
+        import_from(None, "backtests", str(freqtrade), dry_run=True)
+    written(tmp_path / "other" / "journal.json", {"trades": []})
+    with pytest.raises(SourceError, match="there are no backtests in it"):
+        import_from(None, "backtests", str(tmp_path / "other"), dry_run=True)
