@@ -4,29 +4,45 @@ from __future__ import annotations
 
 from lake.errors import UsageError
 from lake.importers.base import Importer
+from lake.importers.kinds.backtests import Backtests
+from lake.importers.kinds.bot_stats import BotStats
 from lake.importers.kinds.candles import CandlesPostgres, CandlesSqlite
+from lake.importers.kinds.daily_reports import DailyReports
 from lake.importers.kinds.freqtrade import Freqtrade
 from lake.importers.kinds.generic import Generic
 from lake.importers.kinds.hummingbot import Hummingbot
 from lake.importers.kinds.journal import Journal
 from lake.importers.kinds.llm_logs import LlmLogs
+from lake.importers.kinds.phantoms_postgres import PhantomsPostgres
+from lake.importers.kinds.phantoms_redis import PhantomsRedis
 from lake.importers.kinds.positions_sqlite import PositionsSqlite
 from lake.importers.kinds.signal_cache import SignalCache
+from lake.importers.kinds.tradelake import Tradelake
 from lake.importers.kinds.trades_db import TradesDb
 from lake.importers.kinds.trades_json import TradesJson
+from lake.importers.kinds.trades_postgres import TradesPostgres
+from lake.importers.kinds.trades_redis import TradesRedis
 
 _KINDS: tuple[Importer, ...] = (
+    Backtests(),
+    BotStats(),
     CandlesPostgres(),
     CandlesSqlite(),
+    DailyReports(),
     Freqtrade(),
     Generic(),
     Hummingbot(),
     Journal(),
     LlmLogs(),
+    PhantomsPostgres(),
+    PhantomsRedis(),
     PositionsSqlite(),
     SignalCache(),
+    Tradelake(),
     TradesDb(),
     TradesJson(),
+    TradesRedis(),
+    TradesPostgres(),
 )
 
 
