@@ -11,12 +11,14 @@ from types import FunctionType
 from typing import Any
 
 
-def compiled(parts: Sequence[Any], whole: Sequence[Any]) -> dict[str, Callable[..., None]]:
+def compiled(parts: Sequence[Any], whole: Sequence[Any], inline: str = "always") -> dict[str, Callable[..., None]]:
     """The functions ``whole`` compiled, by name; they run without Python's lock.
 
     Args:
-        parts: functions that they, and later parts, call; they become part of them.
+        parts: functions that they, and later parts, call.
         whole: functions from arrays into arrays; none makes an array.
+        inline: ``always`` makes the parts part of each function that calls them; ``never`` compiles faster, and is as
+            good for parts that are loops of their own.
 
     Raises:
         ImportError: numba is not installed.
@@ -28,7 +30,7 @@ def compiled(parts: Sequence[Any], whole: Sequence[Any]) -> dict[str, Callable[.
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
     made: dict[str, Any] = {}
     for part in parts:
-        made[part.__name__] = njit(inline="always", **options)(_using(part, made))
+        made[part.__name__] = njit(inline=inline, **options)(_using(part, made))
     for function in whole:
         plain = _using(function, made)
         try:

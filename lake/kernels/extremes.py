@@ -85,7 +85,8 @@ def extremes(bars: Bars, at: Positions, thresholds: Thresholds) -> Extremes:
     if not len(enough):
         return found
     logs = np.log(bars.close)
-    returns = np.diff(logs, prepend=np.nan)
+    returns = np.full(len(logs), np.nan)
+    np.subtract(logs[1:], logs[:-1], out=returns[1:])
     held = sliding_window_view(returns, thresholds.window), sliding_window_view(bars.volume, thresholds.window)
     step = max(1, _CELLS // thresholds.window)
     for first in range(0, len(enough), step):

@@ -39,7 +39,7 @@ class Loops:
             self._left -= values
             if self._left <= 0 and self._lock.acquire(blocking=False):  # others go on with numpy meanwhile
                 try:
-                    self._made = self._made or compiled(window_loops.PARTS, window_loops.WHOLE)
+                    self._made = self._made or compiled(window_loops.PARTS, window_loops.WHOLE, "never")
                 except ImportError:
                     self._left = None
                 finally:

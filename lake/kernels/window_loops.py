@@ -22,26 +22,6 @@ CHUNK = 1_024  # positions that are worked on at once
 _NAN = np.nan
 
 
-def sums(values: Numbers, bars: int, at: Positions, rows: Numbers, found: Numbers) -> None:
-    """Sum of the last values."""
-    done = 0
-    while done < len(at):
-        end, low, width = chunk(at, done, bars)
-        load(values, low, width, rows[0])
-        size, level = 1, 0
-        while 2 * size <= bars:
-            add(rows[level][:width], rows[level][:width], size, rows[level + 1][:width])
-            size, level = 2 * size, level + 1
-        total, count = level, size
-        while count < bars:
-            while size > bars - count:
-                size, level = size // 2, level - 1
-            add(rows[total][:width], rows[level][:width], count, rows[-1][:width])
-            total, count = len(rows) - 1, count + size
-        store(rows[total], at[done:end], low, found[done:end])
-        done = end
-
-
 def squares(values: Numbers, bars: int, at: Positions, rows: Numbers, found: Numbers) -> None:
     """Sum of the squared distances of the last values from their mean; the sums lie in the second half of the rows."""
     half = len(rows) // 2
@@ -69,10 +49,10 @@ def squares(values: Numbers, bars: int, at: Positions, rows: Numbers, found: Num
         done = end
 
 
-def exponential(
+def faded(
     values: Numbers, bars: int, at: Positions, rows: Numbers, found: Numbers, fades: tuple[Numbers, Numbers]
 ) -> None:
-    """Sum of the last values with weights that fade, not scaled; ``fades`` of each half, then of each joined rest."""
+    """Sum of the last values times weights that fade: how much with each half, then with each joined rest; 1 never."""
     done = 0
     while done < len(at):
         end, low, width = chunk(at, done, bars)
@@ -103,23 +83,6 @@ def highest(values: Numbers, bars: int, at: Positions, rows: Numbers, found: Num
             size, level = 2 * size, level + 1
         if size < bars:
             larger(rows[level][:width], bars - size, rows[level + 1][:width])
-            level += 1
-        store(rows[level], at[done:end], low, found[done:end])
-        done = end
-
-
-def lowest(values: Numbers, bars: int, at: Positions, rows: Numbers, found: Numbers) -> None:
-    """Smallest of the last values."""
-    done = 0
-    while done < len(at):
-        end, low, width = chunk(at, done, bars)
-        load(values, low, width, rows[0])
-        size, level = 1, 0
-        while 2 * size <= bars:
-            smaller(rows[level][:width], size, rows[level + 1][:width])
-            size, level = 2 * size, level + 1
-        if size < bars:
-            smaller(rows[level][:width], bars - size, rows[level + 1][:width])
             level += 1
         store(rows[level], at[done:end], low, found[done:end])
         done = end
@@ -201,12 +164,5 @@ def larger(held: Numbers, bars: int, made: Numbers) -> None:
         into[i] = new[i] if new[i] >= old[i] or new[i] != new[i] else old[i]
 
 
-def smaller(held: Numbers, bars: int, made: Numbers) -> None:
-    """The smaller of each value and that of so many bars before; nan where either is."""
-    new, old, into = held[bars:], held[: len(held) - bars], made[bars:]
-    for i in range(len(into)):
-        into[i] = new[i] if new[i] <= old[i] or new[i] != new[i] else old[i]
-
-
-PARTS: tuple[Any, ...] = (chunk, load, store, nothing, add, fade, spread, spread_of, larger, smaller)
-WHOLE: tuple[Any, ...] = (sums, squares, exponential, highest, lowest)
+PARTS: tuple[Any, ...] = (chunk, load, store, nothing, add, fade, spread, spread_of, larger)
+WHOLE: tuple[Any, ...] = (faded, squares, highest)

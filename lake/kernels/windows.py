@@ -58,7 +58,7 @@ class Windows:
         >>> Windows(np.array([1.0, 2.0, 4.0, 8.0])).sums(2, np.array([1, 3]))
         array([ 3., 12.])
         """
-        made = self._compiled("sums", bars, at)
+        made = self._compiled("faded", self._values, bars, at, _fades(bars, 1.0))
         return _taken(self._sums(bars), at) if made is None else made
 
     def squares(self, bars: int, at: Positions | None = None) -> Floats:
@@ -67,7 +67,7 @@ class Windows:
         >>> Windows(np.array([1.0, 2.0, 4.0, 9.0])).squares(3)
         array([ nan,  nan,  4.66666667, 26. ])
         """
-        made = self._compiled("squares", bars, at)
+        made = self._compiled("squares", self._values, bars, at)
         return _taken(self._squares(bars), at) if made is None else made
 
     def deviations(self, bars: int, freedom: int = 0, at: Positions | None = None) -> Floats:
@@ -81,27 +81,23 @@ class Windows:
         array([       nan, 1.66666667, 3.33333333])
         """
         keep = 1.0 - alpha
-        sizes = _powers(bars)
-        halves = [keep ** (1 << level) for level in range(sizes[0].bit_length())]
-        rests = [keep ** sum(sizes[:n]) for n in range(1, len(sizes) + 1)]
-        made = self._compiled("exponential", bars, at, (np.array(halves), np.array(rests)))
+        made = self._compiled("faded", self._values, bars, at, _fades(bars, keep))
         found = _taken(self._faded(bars, keep), at) if made is None else made
         return np.multiply(found, alpha / (1.0 - keep**bars))
 
     def highest(self, bars: int, at: Positions | None = None) -> Floats:
         """Largest of the last values."""
-        made = self._compiled("highest", bars, at)
+        made = self._compiled("highest", self._values, bars, at)
         return _taken(self._extreme(np.maximum, bars), at) if made is None else made
 
     def lowest(self, bars: int, at: Positions | None = None) -> Floats:
         """Smallest of the last values."""
-        made = self._compiled("lowest", bars, at)
-        return _taken(self._extreme(np.minimum, bars), at) if made is None else made
+        made = self._compiled("highest", -self._values, bars, at)
+        return _taken(self._extreme(np.minimum, bars), at) if made is None else -made
 
-    def _compiled(self, name: str, bars: int, at: Positions | None, *more: Any) -> Floats | None:
+    def _compiled(self, name: str, values: Floats, bars: int, at: Positions | None, *more: Any) -> Floats | None:
         _powers(bars)
-        everywhere = np.arange(len(self._values)) if at is None else at
-        return window_compiled.windows(name, self._values, bars, everywhere, *more)
+        return window_compiled.windows(name, values, bars, np.arange(len(values)) if at is None else at, *more)
 
     def _sums(self, bars: int) -> Floats:
         first, *others = _powers(bars)
@@ -194,6 +190,13 @@ def _faded(newer: Floats, older: Floats, bars: int, factor: float) -> Floats:
         np.multiply(older[:-bars], factor, out=found[bars:])
         found[bars:] += newer[bars:]
     return found
+
+
+def _fades(bars: int, keep: float) -> tuple[Floats, Floats]:
+    """How much the older half of each power of two fades, and each rest that is joined to them."""
+    sizes = _powers(bars)
+    halves = [keep ** (1 << level) for level in range(sizes[0].bit_length())]
+    return np.array(halves), np.array([keep ** sum(sizes[:n]) for n in range(1, len(sizes) + 1)])
 
 
 def _taken(found: Floats, at: Positions | None) -> Floats:

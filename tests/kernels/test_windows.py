@@ -84,12 +84,12 @@ def test_a_few_windows_are_those_of_all(values: np.ndarray, bars: int, places: l
 
 def test_windows_are_compiled_once_there_were_many(loops: Callable[[Loops], None]) -> None:
     counting = Loops(100)
-    assert counting.find("sums", 60) is None
-    assert counting.find("sums", 60) is not None
+    assert counting.find("faded", 60) is None
+    assert counting.find("faded", 60) is not None
     never = Loops(None)
     loops(never)
     Windows(np.zeros(500)).sums(3)
-    assert never.find("sums", 10**12) is None
+    assert never.find("faded", 10**12) is None
 
 
 def test_without_numba_windows_are_computed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,8 +103,8 @@ def test_without_numba_windows_are_computed_all_the_same(monkeypatch: pytest.Mon
 
 def test_the_loops_run_as_they_stand() -> None:
     values, at, found = np.arange(10.0), np.arange(10), np.empty(10)
-    window_loops.sums(values, 3, at, window_compiled.rows_of("sums", 3), found)
-    np.testing.assert_array_equal(found, Windows(values).sums(3))
+    window_loops.highest(values, 3, at, window_compiled.rows_of("highest", 3), found)
+    np.testing.assert_array_equal(found, Windows(values).highest(3))
 
 
 def test_a_deviation_far_from_zero_keeps_its_digits() -> None:

@@ -66,6 +66,7 @@ class Joined:
             events: decision_time, in order of time.
             metrics: market metrics, of this series and others.
         """
+        bars = bars.rechunk()  # once, not in each part
         rows = events.select("decision_time").with_row_index("__row")
         own = blocks.metrics_of(metrics, name)
         found = [_everywhere(blocks.frame_at(p, name, bars, own, rows), events.height) for p in self.plans]

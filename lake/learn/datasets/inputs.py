@@ -31,7 +31,7 @@ def recorded_features(rows: pl.DataFrame, request: Request) -> pl.DataFrame:
     if isinstance(request.recorded, Mapping):
         return _chosen(rows, request.recorded, single, document)
     found = rows.select(single).get_columns()
-    if document is not None:
+    if document is not None and rows[document].null_count() < rows.height:
         found += _all(rows, document).get_columns()
     held = [column for column in found if column.null_count() < rows.height]
     return pl.DataFrame(sorted(held, key=lambda column: column.name))

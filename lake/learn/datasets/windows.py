@@ -47,22 +47,26 @@ class Bars:
 
 def recomputed(plan: Plan, bars: Bars, wanted: Rows, rng: np.random.Generator) -> pl.DataFrame:
     """Features of the bars wanted (positions, ascending)."""
-    return pl.concat(plan.finished(part) for part in _gathered(plan, bars, wanted, rng))
+    return plan.finished(pl.concat(_gathered(plan, bars, wanted, rng)))
 
 
 def _gathered(plan: Plan, bars: Bars, wanted: Rows, rng: np.random.Generator) -> Iterator[pl.DataFrame]:
     before = plan.feature_set.lookback
     width = before + 1 + AFTER
-    offsets = np.arange(-before, AFTER + 1)
+    padded = _padded(bars.frame, before)
     at_once = max(_BARS // width, 2)
     for first in range(0, len(wanted), at_once):
         some = wanted[first : first + at_once]
-        places = (some[:, None] + offsets).ravel()
-        stacked = bars.frame[np.clip(places, 0, len(bars.times) - 1)]
-        open_times = np.where(places < 0, 0, stacked["open_time"].to_physical().to_numpy())  # no bar is so far away
-        later = np.tile(offsets > 0, len(some))
-        stacked = changed(stacked, later, rng).with_columns(runs.column_of("open_time", open_times))
-        yield plan.gathered(stacked, np.arange(len(some)) * width + before)
+        stacked = pl.concat([padded.slice(int(row), width) for row in some], rechunk=True)
+        later = np.tile(np.arange(width) > before, len(some))
+        yield plan.gathered(changed(stacked, later, rng), np.arange(len(some)) * width + before)
+
+
+def _padded(frame: pl.DataFrame, before: int) -> pl.DataFrame:
+    """The bars with so many before the first one, all of 1970, and the last one again after it for each changed bar."""
+    first, last = frame.head(1), frame.tail(1)
+    long_ago = first.with_columns(pl.lit(0).cast(frame.schema["open_time"]).alias("open_time"))
+    return pl.concat([*[long_ago] * before, frame, *[last] * AFTER], rechunk=True)
 
 
 def changed(bars: pl.DataFrame, where: npt.NDArray[np.bool_], rng: np.random.Generator) -> pl.DataFrame:

@@ -13,6 +13,7 @@ import polars as pl
 from lake.errors import UsageError
 from lake.kernels import runs, windows
 from lake.learn.features.base import BAR_COLUMNS, Feature, FeatureSet, Step, Window, allowed, uses
+from lake.learn.features.evaluating import selected, with_columns
 from lake.learn.features.rowwise import is_rowwise
 from lake.spec.timeframes import Timeframe
 
@@ -54,17 +55,23 @@ class Plan:
         times = runs.micros(bars)
         found, made = self._stepped(_even(bars), wanted)
         if self.early:
-            found = found.with_columns(f.expr.alias(f.name) for f in self.early)
+            found = with_columns(found, ((f.name, f.expr) for f in self.early), self._where)
         columns = [pl.Series(n, made[n]) for n in sorted(self._asked & made.keys())]
-        columns += [pl.Series(_held_name(n), self._held(times, wanted, n)) for n in self.lookbacks]
+        gaps = len(times) > 1 and bool((np.diff(times) != self.timeframe.micros).any())
+        columns += [pl.Series(_held_name(n), self._held(times, wanted, n, gaps=gaps)) for n in self.lookbacks]
         others = pl.DataFrame([found.get_column(n) for n in sorted(self._asked - made.keys())])
         return _taken(others, wanted).hstack(columns)
 
     def finished(self, gathered: pl.DataFrame) -> pl.DataFrame:
         """The features of such rows, of one block or several; null where their look-back is not held."""
-        found = _even(gathered).with_columns(f.expr.alias(f.name) for f in self.late)
+        found = with_columns(_even(gathered), ((f.name, f.expr) for f in self.late), self._where)
         types = found.schema
-        return found.select(_checked(f, types[f.name]) for f in self.feature_set.features).head(gathered.height)
+        columns = ((f.name, _checked(f, types[f.name])) for f in self.feature_set.features)
+        return selected(found, columns, self._where).head(gathered.height)
+
+    @property
+    def _where(self) -> str:
+        return f"feature set {self.feature_set.name}"
 
     @cached_property
     def lookbacks(self) -> list[int]:
@@ -92,15 +99,15 @@ class Plan:
                         made[window.name] = whole[window.name][wanted]
                     else:
                         made[window.name] = _window(window, kept[window.over], wanted)
-            plain = [s.expr.alias(s.name) for s in layer if isinstance(s, Step)]
+            plain = [(s.name, s.expr) for s in layer if isinstance(s, Step)]
             shared = [pl.Series(w.name, whole[w.name]) for w in layer if w.name in self.shared and w.name in whole]
-            bars = (bars.with_columns(plain) if plain else bars).hstack(shared)
+            bars = (with_columns(bars, plain, self._where) if plain else bars).hstack(shared)
         return bars, made
 
-    def _held(self, times: runs.Integers, wanted: Rows, lookback: int) -> npt.NDArray[np.bool_]:
+    def _held(self, times: runs.Integers, wanted: Rows, lookback: int, *, gaps: bool) -> npt.NDArray[np.bool_]:
         """Which rows have their look-back: so many rows before them, and not too much time between."""
         there = wanted >= lookback
-        if self.feature_set.missing == float("inf"):
+        if not gaps or self.feature_set.missing == float("inf"):
             return there
         limit = allowed(lookback, self.feature_set.missing) * self.timeframe.micros
         return there & (times[wanted] - times[np.maximum(wanted - lookback, 0)] <= limit)
