@@ -258,6 +258,11 @@ def _manifest(given: Any) -> Manifest:
         return given.manifest
     if isinstance(given, Mapping):
         return Manifest.of(given)
+    if not isinstance(given, str | Path):
+        raise UsageError(
+            "a manifest is a Manifest, its dict, or the path of a manifest.json", where="datasets", value=given,
+            todo="Such as lk.datasets.load(name).manifest.",
+        )  # fmt: skip
     path = Path(given)
     file = path / stored.MANIFEST if path.is_dir() else path
     if not file.is_file():

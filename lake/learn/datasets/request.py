@@ -86,7 +86,9 @@ class Request:
             raise UsageError(
                 "ambiguous is True or False", where="ambiguous", value=self.ambiguous, todo="True keeps such rows."
             )
-        if not isinstance(self.recorded, bool | Mapping):
+        if not isinstance(self.recorded, bool | Mapping) or (
+            isinstance(self.recorded, Mapping) and not all(isinstance(name, str) for name in self.recorded)
+        ):
             raise UsageError("recorded is True, False or {name: type}", where="recorded", value=self.recorded)
         if not _is_number(self.fees) or not 0 <= self.fees < 1:
             raise UsageError("fees are a fraction from 0 to 1", where="fees", value=self.fees, todo="Such as 0.001.")
@@ -150,7 +152,7 @@ def _one_of(what: str, given: Any, known: tuple[str, ...]) -> None:
 def _symbols(given: Any) -> tuple[str, ...] | None:
     if given is None:
         return None
-    names = [given] if isinstance(given, str) else list(given)
+    names = [given] if isinstance(given, str) else list(given) if isinstance(given, Iterable) else []
     if not names or not all(isinstance(n, str) and n for n in names):
         raise UsageError("symbols are one symbol, or several", where="symbols", value=given, todo="None means all.")
     return tuple(sorted({symbol_names.canonical(n) for n in names}))

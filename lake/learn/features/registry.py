@@ -62,6 +62,11 @@ def load(given: str | FeatureSet) -> FeatureSet:
     """
     if isinstance(given, FeatureSet):
         return given
+    if not isinstance(given, str):
+        raise UsageError(
+            "features are the name of a feature set, path.py:name, or a FeatureSet", where="features", value=given,
+            todo="Such as 'standard'; None for none.",
+        )  # fmt: skip
     path, colon, variable = given.rpartition(":")
     if not colon or not path.endswith(".py"):
         return get(given)

@@ -17,7 +17,7 @@ from lake.kernels.chance import Lots, ece_p_value
 from lake.kernels.intervals import Resampling, mean
 from lake.kernels.scores import brier, ece
 from lake.learn.models.outcomes import SOURCES, Outcomes, Scored, lives_of
-from lake.learn.models.recipe import COLD_START
+from lake.learn.models.recipe import COLD_START, is_number
 from lake.spec.times import from_micros
 
 
@@ -58,12 +58,28 @@ class Policy:
             if type(getattr(self, name)) is not int or getattr(self, name) < 1:
                 raise UsageError("a whole number from 1 on", where=f"policy, {name}", value=getattr(self, name))
         for name in ("ece", "brier", "chance", "floor"):
-            if not 0 < getattr(self, name) < 1:
-                raise UsageError("it lies between 0 and 1", where=f"policy, {name}", value=getattr(self, name))
-        if not self.days > 0:
-            raise UsageError("days above 0", where="policy, days", value=self.days)
+            if not is_number(getattr(self, name)) or not 0 < getattr(self, name) < 1:
+                raise UsageError(
+                    "a number between 0 and 1", where=f"policy, {name}", value=getattr(self, name), todo="Such as 0.1."
+                )
+        if not is_number(self.days) or not self.days > 0:
+            raise UsageError("days above 0", where="policy, days", value=self.days, todo="Such as 7.")
         if self.source is not None and self.source not in SOURCES:
             raise UsageError("unknown source", where="policy", value=self.source, todo=f"It is {', '.join(SOURCES)}.")
+
+
+def checked_policy(policy: Any) -> Policy:
+    """The policy.
+
+    Raises:
+        UsageError: it is something else, such as a dict.
+    """
+    if isinstance(policy, Policy):
+        return policy
+    raise UsageError(
+        "a policy is a Policy", where="models", value=policy,
+        todo="Such as Policy(every=50, days=7), with Policy from lake.learn.models.policy.",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,11 @@ CALIBRATIONS = ("isotonic", "platt", "auto")
 COLD_START = 30  # labelled rows, below which nothing is trained
 
 
+def is_number(value: Any) -> bool:
+    """Whether it is a number, and no flag."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 @dataclass(frozen=True)
 class Recipe:
     """The parameters of a training.
@@ -64,9 +69,9 @@ class Recipe:
         if self.depth is not None and (type(self.depth) is not int or self.depth < 1):
             raise UsageError("a whole number from 1 on, or None", where="recipe, depth", value=self.depth)
         for name, high in (("learning_rate", 1.0), ("min_share", 1.0)):
-            if not 0 < getattr(self, name) <= high:
+            if not is_number(getattr(self, name)) or not 0 < getattr(self, name) <= high:
                 raise UsageError("above 0, and at most 1", where=f"recipe, {name}", value=getattr(self, name))
-        if not 0 <= self.embargo < float("inf"):
+        if not is_number(self.embargo) or not 0 <= self.embargo < float("inf"):
             raise UsageError("seconds, from 0 on", where="recipe, embargo", value=self.embargo)
         if self.calibration not in CALIBRATIONS:
             raise UsageError(
@@ -82,8 +87,15 @@ class Recipe:
         """The recipe with other numbers.
 
         Raises:
-            UsageError: a name that it does not have, or a number out of range.
+            UsageError: no mapping, a name that it does not have, or a number out of range.
         """
+        if not isinstance(changes, Mapping):
+            raise UsageError(
+                "a recipe is a Recipe, or {parameter: value}",
+                where="recipe",
+                value=changes,
+                todo="Such as {'trees': 100}.",
+            )
         strange = sorted(set(changes) - {f.name for f in fields(self)})
         if strange:
             raise UsageError(
