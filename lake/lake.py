@@ -257,7 +257,7 @@ class Lake:
 
     def verify(self, *, repair: bool = False) -> verify.Report:
         """Check every promise that can be checked on what is stored."""
-        return verify.verify(self._store, repair=repair)
+        return verify.verify(self._store, repair=repair, named=self.models.files)
 
     def publish(self, path: str | Path | None = None) -> Path:
         """Drain, and write a DuckDB catalogue of views that any SQL tool opens read-only; returns its path.

@@ -82,6 +82,7 @@ def verify(ctx: Context, repair: bool) -> None:
     with ctx.open() as lk:
         report = lk.verify(repair=repair)
     text = f"{report.tables} tables, {report.files:,} files, {report.rows:,} rows, {report.hot_logs} hot logs"
+    text += f", {report.named_files} model files" if report.named_files else ""
     lines = [f"{f.where}: {f.what}" for f in report.findings] or ["all is well"]
     ctx.output.result({**asdict(report), "ok": report.ok}, "\n".join([text, *lines]))
     if not report.ok:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -31,12 +32,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """What a check covered and what it found; ``ok`` when nothing is wrong."""
+    """What a check covered and what it found; ``ok`` when nothing is wrong.
+
+    ``named_files`` are those that rows name with their hash, as models are.
+    """
 
     tables: int = 0
     files: int = 0
     rows: int = 0
     hot_logs: int = 0
+    named_files: int = 0
     findings: tuple[Finding, ...] = field(default=())
 
     @property
@@ -45,15 +50,20 @@ class Report:
         return not self.findings
 
 
-def verify(store: Store, *, repair: bool = False) -> Report:
+def verify(store: Store, *, repair: bool = False, named: Callable[[], Mapping[str, str]] = dict) -> Report:
     """Read every file of every table, and every hot log.
 
     Checked: the logs can be replayed, the schemas fit the specifications, each file is there in the
     size and with the rows its log entry says, rows lie in their partition, keys are unique; hot logs
     pass SQLite's own check and spools can be read. ``repair`` drops a torn end of a log.
+
+    Args:
+        store: of the lake.
+        repair: drop torn ends.
+        named: gives the paths of files that rows name, each with the sha256 that it must have.
     """
     findings: list[Finding] = []
-    tables = files = rows = 0
+    tables = files = rows = held = 0
     for name in registry.names():
         table = store.table(name)
         try:
@@ -69,7 +79,22 @@ def verify(store: Store, *, repair: bool = False) -> Report:
     writers = store.logs.writers()
     for writer in writers:
         findings += _check_hot(store, writer)
-    return Report(tables, files, rows, len(writers), tuple(findings))
+    try:
+        wanted = named()
+        held = len(wanted)
+        findings += _check_named(store, wanted)
+    except LakeError as error:
+        findings.append(Finding(error.where or "files that rows name", error.what))
+    return Report(tables, files, rows, len(writers), held, tuple(findings))
+
+
+def _check_named(store: Store, wanted: Mapping[str, str]) -> Iterator[Finding]:
+    for path, sha256 in sorted(wanted.items()):
+        data = store.location.read_or_none(path)
+        if data is None:
+            yield Finding(path, "the file is missing")
+        elif (found := hashlib.sha256(data).hexdigest()) != sha256:
+            yield Finding(path, f"it has changed: its sha256 is {found}, the row says {sha256}")
 
 
 def _check_table(table: ColdTable, state: TableState) -> Iterator[Finding]:

@@ -377,6 +377,22 @@ def test_the_way_back_stays_however_many_candidates_come(lk: lake.Lake, model: M
     assert few.load("m").version == "v0"
 
 
+def test_a_check_of_the_lake_finds_model_files_that_are_changed_or_missing(lk: lake.Lake, model: Model) -> None:
+    for version in ("whole", "changed", "missing"):
+        lk.models.save(model, version=version)
+    report = lk.verify()
+    assert (report.ok, report.named_files) == (True, 3)
+    paths = {name: str(lk.models.show(name)["path"]) for name in ("changed", "missing")}
+    changed = Path(lk.location.url(paths["changed"]))
+    changed.write_bytes(changed.read_bytes()[:-1] + b"x")
+    Path(lk.location.url(paths["missing"])).unlink()
+    lk.drain()
+    found = {finding.where: finding.what for finding in lk.verify().findings}
+    assert found.keys() == set(paths.values())
+    assert "it has changed: its sha256 is" in found[paths["changed"]]
+    assert found[paths["missing"]] == "the file is missing"
+
+
 def test_a_version_whose_file_is_gone_or_changed_does_not_become_live(lk: lake.Lake, model: Model) -> None:
     for version in ("good", "gone"):
         lk.models.save(model, version=version)

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypedDict, Unpack
 
-import orjson
 import polars as pl
 
 from lake.clock import now_micros
@@ -17,12 +16,11 @@ from lake.learn.models import storing
 from lake.learn.models.ledger import Versions, stack
 from lake.learn.models.model import Model
 from lake.learn.models.outcomes import Outcomes
-from lake.learn.models.policy import Guard, Policy, RetrainInfo, guard, retrain_info
-from lake.learn.models.runs import BY, DATASET, Runs, Trained, TrainOptions, options_of
+from lake.learn.models.policy import Guard, Policy, RetrainInfo, checked_policy, guard, retrain_info
+from lake.learn.models.runs import Runs, Trained, TrainOptions, recipe_of_rows
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.writer import Writer
 from lake.query.engine import Engine
-from lake.query.read import read
 from lake.spec import symbols
 from lake.spec.times import from_micros, to_micros
 
@@ -117,8 +115,13 @@ class Models:
 
         Raises:
             LifeCycleError: there is such a version.
-            UsageError: a name that cannot be one, or joblib without allow_pickle.
+            UsageError: no model, a name that cannot be one, or joblib without allow_pickle.
         """
+        if not isinstance(model, Model):
+            raise UsageError(
+                "a model is what training gives", where="models.save", value=type(model).__name__,
+                todo="Such as lk.models.train(data, name), or lake.learn.models.training.train(...).",
+            )  # fmt: skip
         name = checked_name(name or model.name)
         form = options.get("form", "skops")
         kept = replace(model, name=name)
@@ -262,6 +265,11 @@ class Models:
         """
         return self._versions.row(version)
 
+    def files(self) -> dict[str, str]:
+        """The paths of all files that versions have, each with its sha256."""
+        rows = self._versions.all().filter(pl.col("path").is_not_null())
+        return dict(rows.select("path", "sha256").iter_rows())
+
     def names(self) -> Sequence[str]:
         """Names of all models."""
         found: Sequence[str] = self._versions.all()["name"].drop_nulls().unique().sort().to_list()
@@ -280,15 +288,7 @@ class Models:
         rows = self._versions.all({"name": name})
         if not rows.height:
             raise UnknownModelError("there is no such model", where="models", value=name)
-        general = rows.filter((pl.col("symbol").fill_null("") == "") & (pl.col("regime").fill_null("") == ""))
-        row = general.row(-1, named=True) if general.height else rows.row(-1, named=True)
-        run = read(self._engine, DATASET, {"run_id": row["run_id"]}) if row["run_id"] else None
-        options = options_of(run.row(0, named=True)["parameters"] if run is not None and run.height else None)
-        options["features"] = list(orjson.loads(row["feature_schema"])["kinds"])
-        by = next((n for n in BY if (rows[n].fill_null("") != "").any()), None)
-        is_live = bool((rows["stage"] == "live").any())
-        manifest = orjson.loads(row["dataset_manifest"] or "{}")
-        return {"manifest": manifest, "options": options, "by": by, "live": is_live}
+        return recipe_of_rows(self._engine, rows)
 
     def retrain_info(self, name: str, policy: Policy = _POLICY) -> RetrainInfo:
         """Whether a model is to be trained again, and why: too much is new, it is old, its calibration has drifted.
@@ -297,6 +297,7 @@ class Models:
             name: of the model; of one that there is not yet it tells whether there are rows enough for a first.
             policy: when; 30 rows to begin with, then every 50, after 7 days, or on drift over the last 200.
         """
+        policy = checked_policy(policy)
         rows = self._versions.all({"name": checked_name(name)})
         general = rows.filter((pl.col("symbol").fill_null("") == "") & (pl.col("regime").fill_null("") == ""))
         live = general.filter(pl.col("stage") == "live")
@@ -316,6 +317,7 @@ class Models:
         Raises:
             UnknownModelError: none is live.
         """
+        policy = checked_policy(policy)
         all_live = self._versions.all({"stage": "live"})
         return guard(self._outcomes, self.find(name, "live", symbol, regime), all_live, policy)
 

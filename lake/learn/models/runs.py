@@ -19,6 +19,8 @@ from lake.learn.models.schema import as_frame
 from lake.learn.models.search import search
 from lake.learn.models.training import train
 from lake.ledgers.writer import Writer
+from lake.query.engine import Engine
+from lake.query.read import read
 
 DATASET = "training_runs"
 BY = ("symbol", "regime")
@@ -175,6 +177,18 @@ def options_of(parameters: str | None) -> TrainOptions:
     known = {f.name for f in fields(Recipe)}
     options["recipe"] = {name: value for name, value in told.items() if name in known}
     return options
+
+
+def recipe_of_rows(engine: Engine, rows: pl.DataFrame) -> dict[str, Any]:
+    """How the newest of some versions was trained: see :meth:`lake.learn.models.registry.Models.recipe_of`."""
+    general = rows.filter((pl.col("symbol").fill_null("") == "") & (pl.col("regime").fill_null("") == ""))
+    row = general.row(-1, named=True) if general.height else rows.row(-1, named=True)
+    run = read(engine, DATASET, {"run_id": row["run_id"]}) if row["run_id"] else None
+    options = options_of(run.row(0, named=True)["parameters"] if run is not None and run.height else None)
+    options["features"] = list(orjson.loads(row["feature_schema"])["kinds"])
+    by = next((n for n in BY if (rows[n].fill_null("") != "").any()), None)
+    is_live = bool((rows["stage"] == "live").any())
+    return {"manifest": orjson.loads(row["dataset_manifest"] or "{}"), "options": options, "by": by, "live": is_live}
 
 
 def _parameters(recipe: Recipe, options: TrainOptions) -> dict[str, Any]:
