@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import lake
+from lake.importers.registry import kinds
 from lake.kernels import market
 from tests.learn.test_loop import crosses
 
@@ -20,6 +21,11 @@ def test_every_notebook_runs(path: Path) -> None:
         if cell["cell_type"] == "code":
             exec("".join(cell["source"]), names)
     assert names["before"]["symbols"][0] == 2  # type: ignore[index]
+
+
+def test_the_page_on_importing_lists_every_kind_of_store() -> None:
+    page = (ROOT / "docs" / "importing.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE) == [importer.name for importer in kinds()]
 
 
 def record_phantoms(path: Path) -> None:
