@@ -132,6 +132,7 @@ class Table:
         rows: the rows from the beginning, at each call anew; told things of the table in the notes.
         count: how many there are, for progress; None when that is not known beforehand.
         label: under which found rows are kept, when not under the name: the name may tell files apart.
+        before: called with the lake and rows before they land, for files that belong to them; never in a plan.
     """
 
     name: str
@@ -139,6 +140,7 @@ class Table:
     rows: Callable[[Notes], Iterator[Row | Refused]]
     count: int | None = None
     label: str = ""
+    before: Callable[[Any, Sequence[Row]], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,7 @@ class Check:
         rows: the rows from the beginning; told things of them in the notes.
         compare: which of our values differ, given an open lake (None in the plan of a new one), the rows and options.
         needs_lake: whether there is nothing to compare with in the plan of a new lake.
+        needs_rows: whether it is about rows that the same import lands, so that a plan cannot compare it.
     """
 
     name: str
@@ -188,6 +191,7 @@ class Check:
     rows: Callable[[Notes], Iterator[Row | Refused]]
     compare: Callable[[Any, Sequence[Row], Options], Iterable[Difference]]
     needs_lake: bool = True
+    needs_rows: bool = False
 
 
 class Importer(Protocol):

@@ -99,7 +99,10 @@ class _Run:
                 self.refusals.add(table.against, row.found, row.reason)
         if self.lk is None and table.needs_lake:
             notes.tell("there is no lake yet that it could be compared with")
-        differences = tuple(table.compare(self.lk, rows, self.options))
+        is_early = table.needs_rows and not self.write
+        if is_early:
+            notes.tell("it is compared when the rows that it is about are there")
+        differences = () if is_early else tuple(table.compare(self.lk, rows, self.options))
         refused = reasons.total()
         return TableReport(
             table.name, table.against, len(rows) + refused, unchanged=len(rows), refused=refused, reasons=dict(reasons),
@@ -125,6 +128,8 @@ class _Run:
             proper = [row for row in rows if not isinstance(row, Refused)]
             strays = [row for row in proper if not any(mapper.takes(row) for mapper in mappers)]
             landings[0].take([r for r in rows if isinstance(r, Refused)] + [Refused(r, _NOTHING) for r in strays])
+            if table.before is not None and self.write:
+                table.before(self.lk, proper)
             for landing in landings:
                 landing.take(proper)
             done += len(rows)

@@ -1,4 +1,4 @@
-"""Servers for tests of importers: a schema of PostgreSQL for each test."""
+"""Servers for tests of importers: a schema of PostgreSQL, and a database of Redis, for each test."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 import pytest
+import redis as redis_py
 from adbc_driver_postgresql import dbapi
 
 POSTGRES = "postgresql://postgres@127.0.0.1:5432/test"
+REDIS = "redis://127.0.0.1:6379"
+_CLAIM, _CLAIM_SECONDS = "tradelake-test", 600
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,35 @@ def postgres() -> Iterator[Postgres]:
         absent(f"no PostgreSQL at {schema.server}, set TEST_POSTGRES_URL: {error}")
     yield schema
     schema.run(f"drop schema {schema.schema} cascade")
+
+
+@dataclass(frozen=True)
+class Redis:
+    """A database of its own on a real server."""
+
+    address: str
+    server: redis_py.Redis
+
+
+@pytest.fixture
+def redis() -> Iterator[Redis]:
+    """An empty database, emptied afterwards; skipped where no server answers, or failed if one is required."""
+    server = os.environ.get("TEST_REDIS_URL", REDIS).rstrip("/")
+    for number in range(1, 16):
+        address = f"{server}/{number}"
+        client = redis_py.Redis.from_url(address)
+        try:
+            is_mine = client.dbsize() == 0 and client.set(_CLAIM, uuid4().hex, nx=True, ex=_CLAIM_SECONDS)
+        except redis_py.ConnectionError as error:
+            client.close()
+            absent(f"no Redis at {server}, set TEST_REDIS_URL: {error}")
+        if is_mine:
+            yield Redis(address, client)
+            client.flushdb()
+            client.close()
+            return
+        client.close()
+    absent(f"no empty database at {server}")
 
 
 def absent(why: str) -> None:

@@ -1,0 +1,160 @@
+"""Redis ``phantom:*``, ``mr_phantom:*`` and ``scalp_phantom:*``: phantoms that are followed, and those that have ended.
+
+What the bot counted of them (``phantom:wr:STRATEGY``, ``phantom:blocked:YYYYMMDD``) is compared with our own numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import date
+from functools import partial
+from typing import Any
+
+from lake.errors import SourceError
+from lake.importers.base import Check, Notes, Options, Refused, Row, RowMap, Table
+from lake.importers.kinds.phantom_map import REDIS_PHANTOMS
+from lake.importers.reading.redis import RedisStore, named, records
+from lake.importers.report import Difference
+from lake.importers.rules import constant, first_of, option, text
+
+_STRATEGIES = {"phantom": None, "mr_phantom": "mr", "scalp_phantom": "scalp"}  # prefix of keys -> whose they are
+_DAY = re.compile(r"(\d{4})(\d{2})(\d{2})")
+_WON = {"1": 1, "0": 0, "win": 1, "loss": 0, "true": 1, "false": 0}
+
+
+class PhantomsRedis:
+    """Reads the phantoms of a bot."""
+
+    name = "phantoms-redis"
+    summary = "Redis phantom:active, phantom:completed and those of mr_ and scalp_; win rates and blocked are compared"
+
+    def tables(self, source: str, _options: Options) -> Iterable[Table | Check]:
+        """Those that are followed, those that have ended, and then what was counted of them."""
+        store = RedisStore(source)
+        made: list[Table | Check] = []
+        for prefix, strategy in _STRATEGIES.items():
+            made += _tables(store, prefix, _map(strategy))
+        checks = [check for prefix in _STRATEGIES for check in _checks(store, prefix)]
+        if not made and not checks:
+            todo = "Is it in another database (redis://host/NUMBER)?"
+            raise SourceError("there are no keys phantom:*", where=store.where, value=store.some_keys(), todo=todo)
+        return [*made, *checks]
+
+
+def _map(strategy: str | None) -> RowMap:
+    named_by_row = text("strategy_name", "strategy")
+    rule = first_of(named_by_row, option("strategy"), constant(strategy))
+    return replace(REDIS_PHANTOMS, columns={**REDIS_PHANTOMS.columns, "strategy": rule})
+
+
+def _tables(store: RedisStore, prefix: str, rows: RowMap) -> Iterator[Table]:
+    for key in store.keys(f"{prefix}:active", f"{prefix}:active:*"):
+        yield Table(key, (rows,), partial(_active, store, key), label=f"{prefix}:active")
+    for key in store.keys(f"{prefix}:completed", f"{prefix}:completed:*"):
+        yield Table(key, (rows,), partial(_completed, store, key), label=f"{prefix}:completed")
+
+
+def _active(store: RedisStore, key: str, notes: Notes) -> Iterator[Row | Refused]:
+    """Phantoms by symbol: a list each, or one; in a hash, one JSON text or a key each."""
+    symbol = key.partition(":active")[2].lstrip(":")
+    if store.kind(key) not in {"string", "hash"} or symbol:
+        for entry in records(store, key, notes):
+            yield from _phantoms(symbol, entry)
+        return
+    for name, value in named(store, key, notes):
+        yield from _phantoms(name, value)
+
+
+def _phantoms(symbol: str, value: Any) -> Iterator[Row | Refused]:
+    for phantom in value if isinstance(value, list) else [value]:
+        if isinstance(phantom, dict):
+            yield {"symbol": symbol, **phantom} if symbol else phantom
+        elif isinstance(phantom, Refused):
+            yield phantom
+        elif phantom is not None:
+            yield Refused({symbol: phantom}, "not an object")
+
+
+def _completed(store: RedisStore, key: str, notes: Notes) -> Iterator[Row | Refused]:
+    for entry in records(store, key, notes):
+        yield from _phantoms("", entry)
+
+
+def _checks(store: RedisStore, prefix: str) -> Iterator[Check]:
+    rates = store.keys(f"{prefix}:wr:*", f"{prefix}:wr")
+    if rates:
+        rows = partial(_rates, store, prefix, rates)
+        yield Check(f"{prefix}:wr", "phantom_win_rate", rows, _compare_rates, needs_rows=True)
+    blocked = store.keys(f"{prefix}:blocked:*")
+    if blocked:
+        rows = partial(_blocked, store, prefix, blocked)
+        yield Check(f"{prefix}:blocked", "blocked_signals", rows, _compare_blocked, needs_rows=True)
+
+
+def _rates(store: RedisStore, prefix: str, keys: Sequence[str], _notes: Notes) -> Iterator[Row | Refused]:
+    """One row for each list: the strategy, how many outcomes it holds, and how many of them were wins."""
+    for key in keys:
+        strategy = key.removeprefix(f"{prefix}:wr").lstrip(":") or _STRATEGIES[prefix] or ""
+        words = [raw.decode("utf-8", "replace").strip().lower() for raw in store.members(key)]
+        strange = [word for word in words if word not in _WON]
+        if strange or not words:
+            yield Refused({"key": key, "found": strange[:5]}, "no list of 1 and 0")
+            continue
+        yield {"strategy": strategy, "n": len(words), "wins": sum(_WON[word] for word in words)}
+
+
+def _compare_rates(lk: Any, rows: Sequence[Row], _options: Options) -> Iterator[Difference]:
+    """Decided phantoms and wins of the last 200 (a strategy that is not in the lake has none)."""
+    if lk is None:
+        return
+    ours = {row["strategy"]: row for row in lk.read("phantom_win_rate").to_dicts()}
+    for row in rows:
+        held = ours.get(row["strategy"] or None, {"n": 0, "wins": 0, "win_rate": None})
+        theirs = {"n": row["n"], "wins": row["wins"], "win_rate": 100 * row["wins"] / row["n"]}
+        for column, value in theirs.items():
+            own = held[column]
+            if own is None or abs(own - value) > 1e-9:
+                yield Difference("phantom_win_rate", row["strategy"], column, own, value)
+
+
+def _blocked(store: RedisStore, prefix: str, keys: Sequence[str], notes: Notes) -> Iterator[Row | Refused]:
+    """One row for each counter: its day, its strategy where it has one, and how often it was blocked."""
+    for key in keys:
+        day, _, strategy = key.removeprefix(f"{prefix}:blocked:").partition(":")
+        if store.kind(key) == "hash":
+            counted = [(name, raw) for name, raw in store.fields(key)]
+        else:
+            counted = [(strategy, store.value(key))] if store.kind(key) == "string" else []
+        if not counted:
+            yield Refused({"key": key}, "no counter")
+        for name, raw in counted:
+            yield _counter(key, day, name or _STRATEGIES[prefix] or "", raw)
+    notes.tell("counters are compared, not kept: what was blocked is a row of signals or phantoms here")
+
+
+def _counter(key: str, day: str, strategy: str, raw: bytes) -> Row | Refused:
+    digits = _DAY.fullmatch(day)
+    count = raw.decode("utf-8", "replace").strip()
+    if digits is None or not count.isdigit():
+        return Refused({"key": key, "found": count[:100]}, "no counter of a day")
+    try:
+        at = date(*map(int, digits.groups()))
+    except ValueError:
+        return Refused({"key": key}, "no such day")
+    return {"day": at, "strategy": strategy, "blocked": int(count)}
+
+
+def _compare_blocked(lk: Any, rows: Sequence[Row], _options: Options) -> Iterator[Difference]:
+    """Blocked signals by day, and by day and strategy where the counter names one."""
+    if lk is None:
+        return
+    sql = "SELECT day, strategy, sum(blocked)::BIGINT AS n FROM blocked_signals GROUP BY ALL"
+    ours = lk.frame(sql).to_dicts()
+    for row in rows:
+        wanted = row["strategy"]
+        mine = [o["n"] for o in ours if o["day"] == row["day"] and (not wanted or o["strategy"] == wanted)]
+        if sum(mine) != row["blocked"]:
+            key = ", ".join(filter(None, (row["day"].isoformat(), wanted)))
+            yield Difference("blocked_signals", key, "blocked", sum(mine), row["blocked"])

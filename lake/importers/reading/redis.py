@@ -1,0 +1,176 @@
+"""Redis, read by SCAN and by commands that change nothing: keys by pattern, and what they hold piece by piece."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from lake.errors import MissingExtraError, SourceError
+from lake.importers.addresses import shown
+from lake.importers.base import Notes, Refused
+from lake.importers.reading.jsons import JsonText, entries, items, told_of_end
+
+_PAGE = 1_000  # entries of a list, hash or set that are fetched together
+_CHUNK = 1 << 20  # bytes of a text that are fetched together
+_KEPT = 2_000  # characters of a broken entry that are kept
+_TIMEOUT = 30.0
+_NOTHING = "no whole JSON value"
+
+
+class RedisStore:
+    """One database of a Redis server, of which nothing is changed.
+
+    Args:
+        source: ``redis://user:password@host:port/number``; also ``rediss`` and ``unix``.
+
+    Raises:
+        SourceError: it cannot be reached.
+        MissingExtraError: the driver is not installed.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.where = shown(source)
+        try:
+            self._driver: Any = importlib.import_module("redis")
+        except ModuleNotFoundError as error:
+            todo = 'Install it: pip install "tradelake[stores]".'
+            raise MissingExtraError("reading Redis needs its driver", todo=todo) from error
+        try:
+            self._server = self._driver.Redis.from_url(
+                source, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT
+            )
+        except ValueError as error:
+            raise SourceError(f"not an address of Redis: {error}", where=self.where) from error
+        with self._telling():
+            self._server.ping()
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._server.close()
+
+    def keys(self, *patterns: str) -> list[str]:
+        """The keys that match one of the patterns (``phantom:wr:*``), in order."""
+        with self._telling():
+            found = {key for pattern in patterns for key in self._server.scan_iter(match=pattern, count=_PAGE)}
+        return sorted(key.decode("utf-8", "replace") for key in found)
+
+    def some_keys(self) -> list[str]:
+        """A few of its keys, for a message."""
+        with self._telling():
+            _, found = self._server.scan(count=10)
+        return sorted(key.decode("utf-8", "replace") for key in found)[:5]
+
+    def kind(self, key: str) -> str:
+        """What a key holds: string, list, hash, set, zset; none when it is not there."""
+        with self._telling():
+            return str(self._server.type(key).decode())
+
+    def value(self, key: str) -> bytes:
+        """A string, whole."""
+        with self._telling():
+            return cast("bytes", self._server.get(key) or b"")
+
+    def text(self, key: str) -> JsonText:
+        """A string of JSON, fetched as it is decoded."""
+        return JsonText(Path(key), cast("BinaryIO", io.BufferedReader(_Stretches(self, key), _CHUNK)))
+
+    def stretch(self, key: str, start: int, length: int) -> bytes:
+        """Some bytes of a string; fewer at its end."""
+        with self._telling():
+            return cast("bytes", self._server.getrange(key, start, start + length - 1))
+
+    def members(self, key: str) -> Iterator[bytes]:
+        """The entries of a list, first to last, or of a set."""
+        kind = self.kind(key)
+        with self._telling():
+            if kind == "list":
+                for start in range(0, int(self._server.llen(key)), _PAGE):
+                    yield from self._server.lrange(key, start, start + _PAGE - 1)
+            elif kind == "set":
+                yield from self._server.sscan_iter(key, count=_PAGE)
+            elif kind == "zset":
+                yield from (member for member, _ in self._server.zscan_iter(key, count=_PAGE))
+
+    def fields(self, key: str) -> Iterator[tuple[str, bytes]]:
+        """The fields of a hash."""
+        with self._telling():
+            for name, value in self._server.hscan_iter(key, count=_PAGE):
+                yield name.decode("utf-8", "replace"), value
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except self._driver.RedisError as error:
+            raise SourceError(f"Redis cannot be read: {error}", where=self.where) from error
+
+
+class _Stretches(io.RawIOBase):
+    """A string of Redis as a file that is read once."""
+
+    def __init__(self, store: RedisStore, key: str) -> None:
+        self._store, self._key, self._at = store, key, 0
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """The next bytes."""
+        data = self._store.stretch(self._key, self._at, len(buffer))
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
+def records(store: RedisStore, key: str, notes: Notes) -> Iterator[Any]:
+    """The JSON values that a key holds: of an array, of the entries of a list or set, of the fields of a hash."""
+    kind = store.kind(key)
+    if kind == "string":
+        with store.text(key) as text:
+            yield from _of_text(text, notes)
+    elif kind == "hash":
+        yield from (decoded(raw, notes, f"{key} {name}") for name, raw in store.fields(key))
+    else:
+        yield from (decoded(raw, notes, key) for raw in store.members(key))
+
+
+def _of_text(text: JsonText, notes: Notes) -> Iterator[Any]:
+    if text.peek() == "[":
+        yield from items(text, notes)
+    elif text.peek():
+        yield _or_refused(text.value, notes, str(text.path))
+    told_of_end(text, notes)
+
+
+def named(store: RedisStore, key: str, notes: Notes) -> Iterator[tuple[str, Any]]:
+    """Name and JSON value of an object's entries, or of a hash's fields."""
+    if store.kind(key) == "hash":
+        yield from ((name, decoded(raw, notes, f"{key} {name}")) for name, raw in store.fields(key))
+        return
+    with store.text(key) as text:
+        if text.peek() == "{":
+            yield from entries(text, notes)
+        elif text.peek():
+            yield "", _or_refused(text.value, notes, key)
+        told_of_end(text, notes)
+
+
+def decoded(raw: bytes, notes: Notes, where: str) -> Any:
+    """A JSON value; what is none is Refused, and told."""
+    text = raw.decode("utf-8", "replace")
+    done = _or_refused(lambda: json.loads(text), notes, where)
+    return Refused(text[:_KEPT], _NOTHING) if isinstance(done, Refused) else done
+
+
+def _or_refused(read: Callable[[], Any], notes: Notes, where: str) -> Any:
+    try:
+        return read()
+    except (json.JSONDecodeError, RecursionError):
+        notes.tell(f"{where}: an entry is no JSON, or not whole", failed=True)
+        return Refused(where, _NOTHING)

@@ -1,0 +1,165 @@
+"""Trades and phantoms that a bot keeps in Redis: all of them land, whatever key type and age they are of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+import lake
+from lake.importers.base import Options
+from lake.importers.run import import_from
+from tests.importers.conftest import Redis
+from tests.importers.contract import differences, imported, notes, quarantined, rows
+
+
+@pytest.fixture
+def lk(tmp_path: Path) -> Iterator[lake.Lake]:
+    with lake.open(tmp_path / "lake") as lk:
+        yield lk
+
+
+def trade(number: int, **more: Any) -> dict[str, Any]:
+    return {
+        "symbol": "BTCUSDT", "side": "long", "entry_price": 100.0, "exit_price": 110.0, "quantity": 0.5,
+        "entry_time": f"2025-03-{1 + number % 28:02d}T10:00:{number // 28:02d}.123456", "leverage": 10,
+        "exit_time": f"2025-03-{1 + number % 28:02d}T12:00:{number // 28:02d}", "pnl_usd": 5.01, "pnl_percent": 100.0,
+        "exit_reason": "tp", "strategy_name": "trend", **more,
+    }  # fmt: skip
+
+
+def phantom(number: int, symbol: str = "SOLUSDT", **more: Any) -> dict[str, Any]:
+    return {
+        "symbol": symbol, "side": "short", "entry_price": 50.0 + number, "stop_loss": 52.0 + number,
+        "take_profit": 45.0 + number, "signal_time": f"2025-04-01T0{number}:15:00", "ml_score": 71.5,
+        "was_executed": False, "features": {"rsi": 61.2}, "outcome": "active", "exit_price": None, "pnl_percent": None,
+        "exit_time": None, "max_favorable": 49.0, "max_adverse": 50.5 + number, "one_r_hit": None, "phantom_id": "",
+        **more,
+    }  # fmt: skip
+
+
+def ended(number: int, outcome: str = "win", **more: Any) -> dict[str, Any]:
+    end = {"outcome": outcome, "exit_time": f"2025-04-01T0{number}:55:30.5", "exit_price": 45.0 + number}
+    kept = {"pnl_percent": 10.0, "exit_reason": "tp", "realized_rr": 2.5, "time_to_exit_sec": 2400, **more}
+    return phantom(number, **{**end, "strategy_name": "trend", "ml_score": 80.0, "was_executed": True, **kept})
+
+
+@pytest.mark.parametrize("kind", ["list", "string", "zset", "hash"])
+def test_executed_trades_land_whatever_type_their_key_has(lk: lake.Lake, redis: Redis, kind: str) -> None:
+    trades = [json.dumps(trade(number)) for number in range(50)]
+    key = "trade_history:executed"
+    if kind == "list":
+        redis.server.lpush(key, *trades)
+    elif kind == "string":
+        redis.server.set(key, f"[{','.join(trades)}]")
+    elif kind == "zset":
+        redis.server.zadd(key, {text: number for number, text in enumerate(trades)})
+    else:
+        redis.server.hset(key, mapping=dict(enumerate(trades)))
+    report = imported(lk, "trades-redis", redis.address)
+    assert (report.totals["found"], report.totals["landed"]) == (50, 50)
+    assert lk.frame("SELECT sum(pnl) AS p, sum(quantity) AS q FROM trades").row(0) == pytest.approx((250.5, 25.0))
+
+
+def test_what_json_and_redis_both_tell_is_one_trade(lk: lake.Lake, redis: Redis, tmp_path: Path) -> None:
+    (tmp_path / "trade_history.json").write_text(json.dumps([trade(1), trade(2)]))
+    import_from(lk, "trades-json", str(tmp_path / "trade_history.json"))
+    redis.server.rpush("trade_history:executed", *(json.dumps(t) for t in (trade(2, exit_price=111.0), trade(3))))
+    report = import_from(lk, "trades-redis", redis.address)
+    assert report.balanced
+    assert len(rows(lk, "trades", "trade_id")) == 3
+    assert differences(report) == [("exit_price", 110.0, 111.0)]
+
+
+def test_broken_entries_are_refused_and_the_others_land(lk: lake.Lake, redis: Redis) -> None:
+    good, nan = json.dumps(trade(1)), json.dumps(trade(2, exit_price=float("nan")))
+    redis.server.rpush(
+        "trade_history:executed", good, good[:40], "[]", "7", "\xff", nan, json.dumps(trade(3, side="?"))
+    )
+    report = import_from(lk, "trades-redis", redis.address)
+    assert report.balanced
+    assert report.failed
+    assert (report.totals["found"], report.totals["landed"], report.totals["refused"]) == (6, 2, 4)
+    assert "an entry is no JSON" in notes(report)
+    assert len(quarantined(lk)) == 4
+
+
+def test_a_text_that_breaks_off_gives_what_comes_before(lk: lake.Lake, redis: Redis) -> None:
+    redis.server.set("phantom:completed", json.dumps([ended(1), ended(2)])[:-30])
+    report = import_from(lk, "phantoms-redis", redis.address)
+    assert report.failed
+    assert (report.totals["landed"], report.totals["refused"]) == (1, 1)
+
+
+def test_active_phantoms_are_lists_or_one_of_each_symbol(lk: lake.Lake, redis: Redis) -> None:
+    one = {name: value for name, value in phantom(3).items() if name != "symbol"}
+    redis.server.set("phantom:active", json.dumps({"SOLUSDT": [phantom(1), phantom(2)], "ETHUSDT": one, "X": []}))
+    redis.server.hset("scalp_phantom:active", "ADAUSDT", json.dumps([phantom(1, "ADAUSDT")]))
+    redis.server.set("mr_phantom:active:XRPUSDT", json.dumps([phantom(5, "XRPUSDT")]))
+    report = imported(lk, "phantoms-redis", redis.address)
+    assert report.totals["landed"] == 5
+    assert rows(lk, "phantoms", "symbol", "strategy", "status") == [
+        ("ADAUSDT", "scalp", "active"), ("ETHUSDT", None, "active"), ("SOLUSDT", None, "active"),
+        ("SOLUSDT", None, "active"), ("XRPUSDT", "mr", "active"),
+    ]  # fmt: skip
+
+
+def test_a_phantom_that_ended_meanwhile_ends_here_and_stays_so(lk: lake.Lake, redis: Redis) -> None:
+    redis.server.set("phantom:active", json.dumps({"SOLUSDT": [phantom(1)]}))
+    import_from(lk, "phantoms-redis", redis.address)
+    redis.server.set("phantom:completed", json.dumps([ended(1, ml_score=71.5, was_executed=False)]))
+    report = import_from(lk, "phantoms-redis", redis.address)
+    assert (report.totals["changed"], report.totals["landed"]) == (1, 1)
+    assert rows(lk, "phantoms", "status", "outcome", "realized_rr") == [("completed", "win", 2.5)]
+    assert imported(lk, "phantoms-redis", redis.address).totals["landed"] == 0
+
+
+def test_win_rates_and_blocked_counters_are_compared_and_told(lk: lake.Lake, redis: Redis) -> None:
+    redis.server.set("phantom:completed", json.dumps([ended(1), ended(2, "loss"), ended(3)]))
+    redis.server.set("phantom:active", json.dumps({"SOLUSDT": [phantom(4)]}))
+    redis.server.rpush("phantom:wr:trend", "1", "0", "1")
+    redis.server.rpush("phantom:wr:scalp", "1")
+    redis.server.rpush("phantom:wr:odd", "maybe")
+    redis.server.set("phantom:blocked:20250401", 1)
+    redis.server.set("phantom:blocked:20250402:trend", 7)
+    redis.server.set("phantom:blocked:yesterday", 7)
+    plan = import_from(lk, "phantoms-redis", redis.address, dry_run=True)
+    assert "compared when the rows that it is about are there" in notes(plan)
+    report = import_from(lk, "phantoms-redis", redis.address)
+    assert report.balanced
+    assert differences(report) == [("n", 0, 1), ("wins", 0, 1), ("win_rate", None, 100.0), ("blocked", 0, 7)]
+    assert sorted(reason for _, reason, _ in quarantined(lk)) == ["no counter of a day", "no list of 1 and 0"]
+    assert "counters are compared, not kept" in notes(report)
+
+
+def test_an_account_that_may_only_read_is_enough(lk: lake.Lake, redis: Redis) -> None:
+    redis.server.set("phantom:completed", json.dumps([ended(1)]), ex=3600)
+    redis.server.hset("phantom:active", "SOLUSDT", json.dumps([phantom(2)]))
+    redis.server.rpush("phantom:wr:trend", "1")
+    redis.server.rpush("trade_history:executed", json.dumps(trade(1)))
+    user = f"reader{uuid4().hex[:8]}"
+    redis.server.acl_setuser(user, enabled=True, nopass=True, keys="*", categories=["+@read", "+@connection"])
+    try:
+        address = redis.address.replace("redis://", f"redis://{user}:any@")
+        assert import_from(lk, "trades-redis", address).totals["landed"] == 1
+        assert import_from(lk, "phantoms-redis", address).totals["landed"] == 2
+    finally:
+        redis.server.acl_deluser(user)
+    assert 3000 < redis.server.ttl("phantom:completed") <= 3600
+
+
+def test_an_address_without_such_keys_or_a_server_is_told(lk: lake.Lake, redis: Redis) -> None:
+    for kind, what in (("trades-redis", "trade_history:executed"), ("phantoms-redis", "no keys phantom")):
+        with pytest.raises(lake.LakeError, match=what):
+            import_from(lk, kind, redis.address)
+        with pytest.raises(lake.LakeError, match="Redis cannot be read"):
+            import_from(lk, kind, "redis://:secret@127.0.0.1:1/0")
+    with pytest.raises(lake.LakeError) as told:
+        import_from(lk, "trades-redis", "redis://:secret@127.0.0.1:1/0")
+    assert "secret" not in str(told.value)
+    with pytest.raises(lake.LakeError, match="not an address of Redis"):
+        import_from(lk, "trades-redis", "no/such/path", Options())
