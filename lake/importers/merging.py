@@ -20,6 +20,7 @@ from lake.store.drain import is_open
 
 _TIMES = 10**12  # whole numbers from here on are times, of which some stores keep milliseconds, and some seconds
 _MILLISECOND, _SECOND = 1_000, 1_000_000
+_DIGITS = 8  # of decimals, as databases keep them
 _AGREED = frozenset({"entry_price", "stop_loss", "take_profit", "tp1", "tp2", "tp3", "quantity", "leverage"})
 
 
@@ -78,7 +79,8 @@ def ends(ds: Dataset, there: Canonical, incoming: Canonical) -> bool:
 def is_same(one: Any, other: Any) -> bool:
     """Equal, but for what decimals, floats and milliseconds cannot tell apart."""
     if isinstance(one, float) and isinstance(other, (int, float)):
-        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
+        rounded = one == round(other, _DIGITS) or other == round(one, _DIGITS)
+        return rounded or math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
     if isinstance(one, int) and isinstance(other, int) and abs(one) > _TIMES:
         is_cut = one // _SECOND == other // _SECOND and 0 in {one % _SECOND, other % _SECOND}
         return is_cut or abs(one - other) < _MILLISECOND

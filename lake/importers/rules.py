@@ -7,6 +7,7 @@ was found stays beside the row, in ``extra``, so nothing that a rule changes is 
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -257,7 +258,10 @@ def _cut_nanoseconds(value: Any) -> Any:
 
 
 def document(*names: str) -> Rule:
-    """A JSON document: an object, a list, or text that holds one; other text is kept as a JSON string."""
+    """A JSON document: an object, a list, or text that holds one; other text is kept as a JSON string.
+
+    A number that is none, which Python writes as NaN, is null.
+    """
 
     def read(_name: str, value: Any) -> Any:
         if not isinstance(value, str):
@@ -265,9 +269,16 @@ def document(*names: str) -> Rule:
         try:
             return orjson.loads(value)
         except ValueError:
-            return value
+            return _loosely(value)
 
     return _rule(names, read)
+
+
+def _loosely(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=lambda _: None)
+    except (ValueError, RecursionError):
+        return text
 
 
 def gathered(*names: str) -> Rule:

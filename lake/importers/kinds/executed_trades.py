@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lake.importers.base import RowMap
-from lake.importers.rules import constant, first_of, identity, moment, number, option, side, symbol, text
+from lake.importers.rules import constant, first_of, identity, moment, number, option, price, side, symbol, text
 
 _SYMBOL, _SIDE = symbol("symbol"), side("side")
 _OPENED, _CLOSED = moment("entry_time"), moment("exit_time")
@@ -18,8 +18,8 @@ TRADES = RowMap(
         "mode": option("mode", "live"),
         "strategy": first_of(text("strategy_name"), option("strategy")),
         "quantity": number("quantity"),
-        "leverage": number("leverage"),
-        "entry_price": number("entry_price"),
+        "leverage": price("leverage"),
+        "entry_price": price("entry_price"),
         "exit_price": number("exit_price"),
         "pnl": number("pnl_usd"),
         "pnl_percent": number("pnl_percent"),

@@ -1,0 +1,105 @@
+"""Executed trades in PostgreSQL: the table trades, and what the bot made of it, trade_stats_cache."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from lake.errors import InvalidRowError
+from lake.importers.base import Check, Notes, Options, Row, Table
+from lake.importers.kinds.executed_trades import TRADES
+from lake.importers.reading.database import Database, database, require
+from lake.importers.report import Difference
+from lake.importers.rules import found, moment
+
+_TRADES, _CACHE = "trades", "trade_stats_cache"
+_DAYS = {"all_time": None, "alltime": None, "last_7d": 7, "last_30d": 30}
+_CENT, _HUNDREDTH = 0.0051, 0.0051  # pnl is told to the cent; rates and ratios are rounded to two digits
+_NUMBERS = {
+    "total_trades": 0.0, "wins": 0.0, "losses": 0.0, "win_rate": _HUNDREDTH, "total_pnl": _CENT, "avg_win": _CENT,
+    "avg_loss": _CENT, "profit_factor": _HUNDREDTH, "best_trade_pnl": _CENT, "worst_trade_pnl": _CENT,
+}  # fmt: skip
+
+
+class TradesPostgres:
+    """Reads the table trades in PostgreSQL."""
+
+    name = "trades-postgres"
+    summary = "table trades in PostgreSQL, with trade_stats_cache as a check"
+
+    def tables(self, source: str, _options: Options) -> Iterable[Table | Check]:
+        """The trades, and the statistics that are compared with them."""
+        db = database(source)
+        known = require(db, (_TRADES, _CACHE), kind=self.name)
+        if _TRADES in known:
+            order = [name for name in ("exit_time", "id") if name in db.columns(_TRADES)]
+            rows = partial(db.rows, _TRADES, order_by=order)
+            yield Table(_TRADES, (TRADES,), rows, db.count(_TRADES))
+        if _CACHE in known:
+            compare = partial(_differences, db if _TRADES in known else None)
+            yield Check(_CACHE, "trade_statistics", partial(db.rows, _CACHE), compare, needs_lake=False)
+
+
+@dataclass(frozen=True)
+class _Closed:
+    """What of a trade counts for statistics: when it was closed, in the store's own clock, and its result."""
+
+    at: Any
+    pnl: float
+
+
+def _differences(db: Database | None, _lk: Any, rows: Sequence[Row], options: Options) -> Iterator[Difference]:
+    """Where the statistics are not those of the trades in the same database, as of when they were made."""
+    if db is None:
+        return
+    trades = list(_closed(db, options))
+    for row in rows:
+        period = str(row.get("period", ""))
+        if period not in _DAYS:
+            continue
+        ours = _statistics(_within(trades, row, _DAYS[period], options))
+        for name, apart in _NUMBERS.items():
+            _, value = found(row, (name,))
+            if value is None or not math.isfinite(ours[name]):
+                continue
+            if abs(ours[name] - float(value)) > apart:
+                yield Difference("trade_statistics", period, name, ours[name], float(value))
+
+
+def _closed(db: Database, options: Options) -> Iterator[_Closed]:
+    for row in db.rows(_TRADES, Notes()):
+        try:
+            at, pnl = TRADES.columns["closed_at"].read(row, options), TRADES.columns["pnl"].read(row, options)
+        except InvalidRowError:
+            continue  # it is refused where it should land
+        if at is not None and pnl is not None:
+            yield _Closed(at, pnl)
+
+
+def _within(trades: Iterable[_Closed], row: Row, days: int | None, options: Options) -> list[float]:
+    made = moment("updated_at").read(row, options)
+    last = [trade for trade in trades if made is None or trade.at <= made]
+    since = None if days is None or made is None else made - timedelta(days=days)
+    return [trade.pnl for trade in last if since is None or trade.at >= since]
+
+
+def _statistics(results: Sequence[float]) -> dict[str, float]:
+    """As the bot counts: a trade that made nothing is a loss, and without losses there is no profit factor."""
+    wins, losses = [r for r in results if r > 0], [r for r in results if r <= 0]
+    won, lost = math.fsum(wins), -math.fsum(losses)
+    return {
+        "total_trades": len(results),
+        "wins": len(wins),
+        "losses": len(losses),
+        "win_rate": 100.0 * len(wins) / len(results) if results else 0.0,
+        "total_pnl": won - lost,
+        "avg_win": won / len(wins) if wins else 0.0,
+        "avg_loss": -lost / len(losses) if losses else 0.0,
+        "profit_factor": won / lost if lost else math.inf if won else 0.0,
+        "best_trade_pnl": max(results, default=0.0),
+        "worst_trade_pnl": min(results, default=0.0),
+    }
