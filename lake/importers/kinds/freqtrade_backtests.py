@@ -152,10 +152,10 @@ def tables(path: Path, *, several: bool) -> Iterable[Table]:
     """Runs, trades and orders of one result file; named after it, where there are several."""
     file = ResultFile(path)
     prefix = f"{path.name} " if several else ""
-    yield Table(f"{prefix}backtests", (RUNS,), partial(_runs, file), label="backtests")
-    yield Table(f"{prefix}trades", (TRADES,), partial(_trades, file), label="trades")
+    yield Table(f"{prefix}backtests", (RUNS,), partial(_runs, file), label=f"{file.stem} backtests")
+    yield Table(f"{prefix}trades", (TRADES,), partial(_trades, file), label=f"{file.stem} trades")
     if any(run.tally.orders for run in file.reading[0]):
-        yield Table(f"{prefix}orders", (FILLS,), partial(_orders, file), label="orders")
+        yield Table(f"{prefix}orders", (FILLS,), partial(_orders, file), label=f"{file.stem} orders")
 
 
 def _runs(file: ResultFile, notes: Notes) -> Iterator[Row]:

@@ -1,0 +1,301 @@
+from __future__ import annotations
+
+import gzip
+import json
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lake
+from lake.errors import SourceError
+from lake.importers.run import import_from
+from tests.importers.contract import imported, notes, quarantined, rows
+from tests.importers.freqtrade_bots import archive, bot, order, result, result_trade, trade
+
+OPENED, CLOSED = datetime(2024, 3, 1, 10, 0, 0, 123456, UTC), datetime(2024, 3, 1, 12, 0, 0, 654321, UTC)
+FUTURES = {"pair": "XRP/USDT:USDT", "is_short": 1, "leverage": 5.0, "trading_mode": "futures"}
+
+
+def written(path: Path, document: Any) -> Path:
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_a_database_of_2021_becomes_trades_and_fills(tmp_path: Path) -> None:
+    trades = [
+        trade(1, sell_reason="roi"),
+        trade(2, is_open=1, close_rate=None, close_profit=None, close_profit_abs=None, close_date=None, stop_loss=0.0,
+              initial_stop_loss=0.0, open_date="2024-03-02 10:00:00.000000"),
+    ]  # fmt: skip
+    orders = [order(1, 1, "buy"), order(2, 1, "sell", price=2.2), order(3, 2, "buy")]
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "freqtrade", bot(tmp_path / "bot.sqlite", 2021, trades=trades, orders=orders))
+        assert rows(
+            lk, "trades", "created_at", "venue", "symbol", "side", "status", "mode", "timeframe", "leverage"
+        ) == [
+            (OPENED, "binance", "XRPUSDT", "LONG", "closed", "live", "5m", 1.0),
+            (datetime(2024, 3, 2, 10, tzinfo=UTC), "binance", "XRPUSDT", "LONG", "open", "live", "5m", 1.0),
+        ]
+        closed = ["closed_at", "quantity", "entry_price", "exit_price", "pnl", "pnl_percent", "exit_reason", "order_id"]
+        assert rows(lk, "trades", *closed) == [
+            (CLOSED, 50.0, 2.0, 2.2, 9.79, pytest.approx(9.78), "roi", "o1"),
+            (None, 50.0, 2.0, None, None, None, None, "o3"),
+        ]
+        assert rows(lk, "trades", "stop_loss", "max_favorable", "max_adverse") == [(1.8, 2.3, 1.9), (None, 2.3, 1.9)]
+        assert rows(lk, "trades", "fees")[1] == pytest.approx(50 * (2.0 + 2.2) * 0.001)
+        fills = ["external_order_id", "side", "quantity", "price", "commission", "commission_asset", "is_entry"]
+        assert rows(lk, "fills", *fills) == [
+            ("o1", "BUY", 50.0, 2.0, pytest.approx(0.1), "USDT", True),
+            ("o2", "SELL", 50.0, 2.2, pytest.approx(0.11), "USDT", False),
+            ("o3", "BUY", 50.0, 2.0, pytest.approx(0.1), "USDT", True),
+        ]
+        per_trade = "SELECT count(*) FROM fills JOIN trades USING (trade_id) GROUP BY trade_id ORDER BY ALL"
+        assert lk.sql(per_trade).fetchall() == [(1,), (2,)]
+
+
+def test_a_short_of_a_perpetual_keeps_its_leverage_funding_and_tag(tmp_path: Path) -> None:
+    short = trade(1, **FUTURES, funding_fees=-0.5, enter_tag="tag", exit_reason="stop_loss", liquidation_price=2.4)
+    orders = [
+        order(1, 1, "sell", ft_pair="XRP/USDT:USDT", average=1.99, ft_order_tag="tag"),
+        order(2, 1, "buy", ft_pair="XRP/USDT:USDT", ft_order_side="stoploss", ft_fee_base=0.05),
+    ]
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "freqtrade", bot(tmp_path / "bot.sqlite", 2024, trades=[short], orders=orders))
+        assert rows(lk, "trades", "symbol", "side", "leverage", "exit_reason", "max_favorable", "max_adverse") == [
+            ("XRPUSDT.P", "SHORT", 5.0, "stop_loss", 1.9, 2.3)
+        ]
+        assert rows(lk, "trades", "fees") == [pytest.approx(50 * (2.0 + 2.2) * 0.001 + 0.5)]
+        assert json.loads(rows(lk, "trades", "conditions")[0]) == {"enter_tag": "tag"}
+        kept = json.loads(rows(lk, "trades", "extra")[0])["imported"]["freqtrade:trades"]
+        assert (kept["liquidation_price"], kept["funding_fees"]) == (2.4, -0.5)
+        fills = ["symbol", "side", "price", "commission", "commission_asset", "is_entry", "signal_reason"]
+        assert rows(lk, "fills", *fills) == [
+            ("XRPUSDT.P", "BUY", 2.0, 0.05, "XRP", False, None),
+            ("XRPUSDT.P", "SELL", 1.99, pytest.approx(0.0995), "USDT", True, "tag"),
+        ]
+
+
+def test_rows_in_the_log_beside_the_file_count(tmp_path: Path) -> None:
+    path = bot(tmp_path / "bot.sqlite", 2024, wal=True, trades=[trade(1)], orders=[order(1, 1, "buy")])
+    assert (tmp_path / "bot.sqlite-wal").stat().st_size
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "freqtrade", path)
+        assert report.totals["landed"] == 2
+
+
+def test_orders_that_were_never_executed_are_kept_with_their_trade_and_the_trade_waits(tmp_path: Path) -> None:
+    waiting = {"is_open": 1, "close_rate": None, "close_profit": None, "close_profit_abs": None, "close_date": None}
+    orders = [
+        order(1, 1, "buy", filled=0.0, status="open", order_filled_date=None),
+        order(2, 2, "buy"),
+        order(3, 2, "sell", filled=0.0, status="canceled", order_filled_date=None),
+        order(4, None, "buy", filled=0.0, status="canceled"),
+    ]
+    trades = [trade(1, **waiting), trade(2, open_date="2024-03-01 11:00:00")]
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "freqtrade", bot(tmp_path / "bot.sqlite", 2024, trades=trades, orders=orders))
+        assert "2 orders were never executed" in notes(report)
+        assert rows(lk, "trades", "status", "opened_at") == [
+            ("closed", datetime(2024, 3, 1, 11, tzinfo=UTC)),
+            ("pending", None),
+        ]
+        kept = [
+            json.loads(e)["imported"]["freqtrade:trades"]["orders_not_executed"] for e in rows(lk, "trades", "extra")
+        ]
+        assert sorted(o["order_id"] for of_trade in kept for o in of_trade) == ["o1", "o3"]
+        assert rows(lk, "fills", "external_order_id") == ["o2"]
+        assert [(dataset, row["order_id"]) for dataset, _, row in quarantined(lk)] == [("fills", "o4")]
+
+
+def test_locks_key_values_custom_data_and_the_wallet_are_kept(tmp_path: Path) -> None:
+    lock = {"id": 1, "pair": "XRP/USDT", "side": "*", "lock_time": "2024-03-01 12:00:00", "active": 1}
+    started = {"id": 1, "key": "bot_start_time", "value_type": "datetime", "datetime_value": "2024-02-01 00:00:00"}
+    custom = {"id": 1, "ft_trade_id": 1, "cd_key": "peak", "cd_type": "float", "cd_value": "2.3"}
+    coins = [
+        {"id": n, "timestamp": f"2024-03-0{n // 2 + 1} 00:00:00", "currency": c, "balance": 1.0}
+        for n, c in enumerate(["USDT", "XRP", "USDT"])
+    ]
+    path = bot(
+        tmp_path / "bot.sqlite", 2026, trades=[trade(1)], pairlocks=[lock], KeyValueStore=[started],
+        trade_custom_data=[custom], wallet_history=coins,
+    )  # fmt: skip
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "freqtrade", path, bot_id="bouncer")
+        states = {at: json.loads(state) for at, state in rows(lk, "bot_states", "snapshot_time", "state")}
+        assert states[datetime(2024, 3, 1, 12, tzinfo=UTC)]["pairlocks"][0]["pair"] == "XRP/USDT"
+        assert states[datetime(2024, 3, 1, 12, tzinfo=UTC)]["KeyValueStore"][0]["key"] == "bot_start_time"
+        wallets = {
+            at.day: [coin["currency"] for coin in s["wallet_history"]] for at, s in states.items() if at.hour == 0
+        }
+        assert wallets == {1: ["USDT", "XRP"], 2: ["USDT"]}
+        kept = json.loads(rows(lk, "trades", "extra")[0])["imported"]["freqtrade:trades"]
+        assert kept["trade_custom_data"][0]["cd_value"] == "2.3"
+        assert set(rows(lk, "bot_states", "bot_id")) == {"bouncer"}
+
+
+def test_a_trade_that_was_open_is_closed_by_the_next_import(tmp_path: Path) -> None:
+    path = tmp_path / "bot.sqlite"
+    bot(path, 2024, trades=[trade(1, is_open=1, close_rate=None, close_profit_abs=None, close_date=None)])
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "freqtrade", path)
+        with sqlite3.connect(path) as connection:
+            connection.execute("update trades set is_open = 0, close_rate = 2.2, close_date = '2024-03-01 12:00:00'")
+        connection.close()
+        report = imported(lk, "freqtrade", path)
+        assert report.totals["changed"] == 1
+        assert rows(lk, "trades", "status", "exit_price") == [("closed", 2.2)]
+
+
+def test_a_dry_run_is_paper_unless_the_caller_says_else(tmp_path: Path) -> None:
+    path = bot(tmp_path / "b.sqlite", 2024, trades=[trade(1)], orders=[order(1, 1, "buy", order_id="dry_run_buy_1")])
+    with lake.open(tmp_path / "lake") as lk:
+        assert "dry run" in notes(imported(lk, "freqtrade", path))
+        assert rows(lk, "trades", "mode") + rows(lk, "fills", "mode") == ["paper", "paper"]
+
+
+def test_another_database_is_told_from_one_of_freqtrade(tmp_path: Path) -> None:
+    path = tmp_path / "other.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.execute("create table trades (id integer, symbol text, side text)")
+    connection.close()
+    with lake.open(tmp_path / "lake") as lk, pytest.raises(SourceError, match="the table trades is not freqtrade's"):
+        import_from(lk, "freqtrade", str(path))
+
+
+def test_a_result_becomes_runs_trades_and_fills(tmp_path: Path) -> None:
+    path = written(tmp_path / "backtest-result-2024.json", result("Bounce", "Trend"))
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "freqtrade", path)
+        runs = [
+            "strategy",
+            "timeframe",
+            "symbol",
+            "trades",
+            "wins",
+            "losses",
+            "win_rate",
+            "total_signals",
+            "created_at",
+        ]
+        at = datetime(2024, 3, 9, 16, tzinfo=UTC)
+        assert rows(lk, "backtests", *runs) == [
+            ("Bounce", "5m", "XRPUSDT.P", 1, 1, 0, 100.0, 8, at),
+            ("Trend", "5m", "XRPUSDT.P", 1, 1, 0, 100.0, 8, at),
+        ]
+        assert rows(lk, "backtests", "total_pnl_percent") == [pytest.approx(0.95)] * 2
+        assert json.loads(rows(lk, "backtests", "parameters")[0]) == {"stake_currency": "USDT", "stoploss": -0.2}
+        trades = ["strategy", "side", "leverage", "mode", "pnl", "pnl_percent", "stop_loss", "max_favorable"]
+        assert rows(lk, "trades", *trades) == [
+            (name, "SHORT", 3.0, "backtest", 9.5, pytest.approx(28.5), 2.4, 1.7) for name in ("Bounce", "Trend")
+        ]
+        assert rows(lk, "trades", "fees") == [pytest.approx(50 * (2.0 + 1.8) * 0.001 + 0.2)] * 2
+        joined = "SELECT count(*) FROM fills JOIN trades USING (trade_id) JOIN backtests ON run_id = backtests.run_id"
+        assert lk.sql(joined.replace("ON run_id", "ON trades.run_id")).fetchall() == [(4,)]
+        assert rows(lk, "fills", "side", "is_entry", "commission") == [
+            ("BUY", False, pytest.approx(0.09)), ("BUY", False, pytest.approx(0.09)),
+            ("SELL", True, pytest.approx(0.1)), ("SELL", True, pytest.approx(0.1)),
+        ]  # fmt: skip
+
+
+def test_an_archive_is_read_without_its_code_and_without_what_opens_an_account(tmp_path: Path) -> None:
+    path = archive(tmp_path / "backtest-result-2025-01-01_00-00-00.zip", result())
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "freqtrade", path)
+        assert report.totals["landed"] == 4
+        assert "left in the archive" in notes(report)
+        config = json.loads(rows(lk, "backtests", "parameters")[0])["config"]
+        assert config["exchange"] == {"name": "binance"}
+        assert "SECRET" not in str(rows(lk, "backtests", "parameters", "extra"))
+
+
+def test_the_same_result_packed_and_unpacked_is_one_run(tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    folder.mkdir()
+    written(folder / "backtest-result-1.json", result())
+    with gzip.open(folder / "backtest-result-2.json.gz", "wt") as file:
+        json.dump(result(), file)
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "freqtrade", folder)
+        assert (report.totals["found"], report.totals["landed"], report.totals["changed"]) == (8, 8, 4)
+        assert [lk.read(name).height for name in ("backtests", "trades", "fills")] == [1, 1, 2]
+
+
+def test_a_folder_holds_bots_and_results_and_the_rest_is_passed_over(tmp_path: Path) -> None:
+    folder = tmp_path / "user_data"
+    folder.mkdir()
+    bot(folder / "tradesv3.sqlite", 2024, trades=[trade(1)])
+    written(folder / "backtest-result-1.json", result())
+    written(
+        folder / "backtest-result-1.meta.json", {"Bounce": {"run_id": "another", "backtest_start_time": 1710000000}}
+    )
+    written(folder / ".last_result.json", {"latest_backtest": "backtest-result-1.json"})
+    (folder / "notes.txt").write_text("no result")
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "freqtrade", folder)
+        assert report.totals["landed"] == 5
+        assert "run_id is run of Bounce in the file, and another in the .meta.json" in notes(report)
+
+
+def test_totals_that_disagree_with_the_trades_are_told_and_the_trades_are_believed(tmp_path: Path) -> None:
+    path = written(tmp_path / "r.json", result(wins=5, losses=0, total_trades=1))
+    with lake.open(tmp_path / "lake") as lk:
+        assert "Bounce: wins is 5 in the file, and 1 by its trades" in notes(imported(lk, "freqtrade", path))
+        assert rows(lk, "backtests", "wins") == [1]
+
+
+def test_repeated_runs_of_one_configuration_are_told_apart_by_their_beginning(tmp_path: Path) -> None:
+    with lake.open(tmp_path / "lake") as lk:
+        for begun in (1710000000, 1710009999):
+            document = result()
+            document["metadata"]["Bounce"]["backtest_start_time"] = begun
+            imported(lk, "freqtrade", written(tmp_path / f"r{begun}.json", document))
+        assert lk.read("backtests").height == 2
+        assert lk.read("trades").height == 2
+
+
+def test_a_list_of_lists_is_a_run_named_after_its_file(tmp_path: Path) -> None:
+    entries = [
+        ["LINK/USDT", 0.0125, 1561096200.0, 1561098000.0, 69, 30, 1.5, 1.6, False, "roi"],
+        ["LINK/USDT", -0.02, 1561176000.0, 1561176000.0, 47, 0, 1.6, 1.5, True, "force_sell"],
+        ["LINK/USDT", "broken"],
+    ]
+    path = written(tmp_path / "backtest-result-BinHV45.json", entries)
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "freqtrade", path)
+        assert (report.totals["landed"], report.totals["refused"]) == (3, 1)
+        assert rows(lk, "backtests", "strategy", "trades", "wins", "losses") == [("BinHV45", 2, 1, 1)]
+        assert rows(lk, "trades", "opened_at", "pnl_percent", "exit_reason", "pnl") == [
+            (datetime(2019, 6, 21, 5, 50, tzinfo=UTC), pytest.approx(1.25), "roi", None),
+            (datetime(2019, 6, 22, 4, 0, tzinfo=UTC), pytest.approx(-2.0), "force_sell", None),
+        ]
+
+
+def test_a_result_that_breaks_off_gives_what_comes_before(tmp_path: Path) -> None:
+    whole = json.dumps(result(trades=[result_trade(), result_trade(pair="ADA/USDT:USDT")]))
+    path = tmp_path / "r.json"
+    path.write_text(whole[: whole.index("ADA/USDT") + 3])
+    with lake.open(tmp_path / "lake") as lk:
+        report = import_from(lk, "freqtrade", str(path))
+        assert report.balanced
+        assert report.failed
+        assert rows(lk, "trades", "symbol") == ["XRPUSDT.P"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("", "the file is empty"), ('{"trades": []}', "not a result of a backtest"), ("nothing", "not a JSON file")],
+)
+def test_another_file_is_no_result(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "r.json"
+    path.write_text(text)
+    with lake.open(tmp_path / "lake") as lk, pytest.raises(SourceError, match=told):
+        import_from(lk, "freqtrade", str(path))
+
+
+def test_a_pointer_to_a_result_that_is_gone_is_told(tmp_path: Path) -> None:
+    path = written(tmp_path / ".last_result.json", {"latest_backtest": "gone.json"})
+    with lake.open(tmp_path / "lake") as lk, pytest.raises(SourceError, match="is not beside it"):
+        import_from(lk, "freqtrade", str(path))
