@@ -17,6 +17,7 @@ from typing import Any
 import polars as pl
 
 from lake.errors import UsageError
+from lake.learn.features.literals import check_literals
 from lake.spec import registry, timeframes
 
 PRICES = ("open", "high", "low", "close")
@@ -264,6 +265,7 @@ def _check_expression(name: str, expr: pl.Expr) -> None:
             where=f"feature {name}",
             todo="Write it in Polars' own expressions.",
         )
+    check_literals(f"feature {name}", expr)
 
 
 def _check_names(where: str, names: list[str]) -> None:
