@@ -13,7 +13,7 @@ from lake.cli.working import working
 from lake.errors import LeakError
 from lake.learn.datasets.export import FORMATS
 from lake.learn.datasets.manifest import Manifest
-from lake.learn.datasets.request import LABELS, SOURCES
+from lake.learn.datasets.request import LABELS, NEUTRAL, SOURCES
 
 _HASH = click.option("--hash", "hash_", help="Which build, by the begin of its hash; the newest when left out.")
 _FEATURES = click.option("--features", help="The feature set as path.py:name, where the recorded name is not known.")
@@ -37,6 +37,14 @@ def dataset() -> None:
         "--labels", type=click.Choice(LABELS), default="recorded", show_default=True, help="Where outcomes are from."
     ),
     click.option("--fees", type=float, default=0.0, show_default=True, help="Of labels from candles, of each side."),
+    click.option(
+        "--neutral",
+        type=click.Choice(NEUTRAL),
+        default="not_won",
+        show_default=True,
+        help="What breakevens and timeouts are to a model.",
+    ),
+    click.option("--ambiguous", is_flag=True, help="Keep rows whose stop and target lay in one candle, as losses."),
     click.option("--at", help="The lake as it was: a tag, a version's number, or a time."),
     group=dataset,
 )
@@ -74,7 +82,14 @@ def show(ctx: Context, name: str, hash_: str | None) -> None:
         return
     excluded = ", ".join(f"{reason} {count:,}" for reason, count in manifest.excluded.items())
     pinned = ", ".join(f"{n} {v}" for n, v in manifest.lake.items() if v >= 0)
-    more = {"left out": excluded or "nothing", "made from": pinned, "tag": manifest.tag, "path": path}
+    notes = ", ".join(f"{note} {count:,}" for note, count in manifest.notes.items())
+    more = {
+        "left out": excluded or "nothing",
+        "notes": notes or "none",
+        "made from": pinned,
+        "tag": manifest.tag,
+        "path": path,
+    }
     ctx.output.result({**_short(manifest), **more, "columns": ", ".join(manifest.features)})
 
 

@@ -9,8 +9,9 @@ import polars as pl
 import pytest
 from click.testing import CliRunner, Result
 
+import lake
 from lake.cli import main
-from tests.learn.dataset_lakes import opened
+from tests.learn.dataset_lakes import opened, phantom
 
 SETS = """
 import polars as pl
@@ -54,6 +55,22 @@ def test_a_data_set_goes_from_build_to_delete(folder: Path) -> None:
     assert json.loads(exported.stdout)["rows"] == pl.read_csv(folder / "rows.csv").height == 40
     assert run("delete", "first", *where).exit_code == 0
     assert json.loads(run("list", *where, "--json").stdout) == []
+
+
+def test_what_breakevens_and_timeouts_count_as_is_chosen_and_inputs_that_changed_are_told(tmp_path: Path) -> None:
+    where = ("--lake", str(tmp_path / "lake"))
+    with lake.open(tmp_path / "lake", bot_id="bot") as lk:
+        lk.write("phantoms", [phantom(n, 10.0 * n, ambiguous=n == 1) for n in range(6)])
+        lk.patch("phantoms", "p0003", {"ml_score": 99.0})
+    for words, wins, rows in (
+        ((), [True, False, True, False, False], 5),
+        (("--neutral", "left_out", "--ambiguous"), None, 6),
+    ):
+        built = run("build", "chosen", "--from", "phantoms", "--features", "none", *words, *where, "--json")
+        made = pl.read_parquet(json.loads(built.stdout)["path"])
+        assert (built.exit_code, made.height) == (0, rows)
+        assert made["label_win"].to_list() == (wins or [True, False, None] * 2)
+    assert "inputs_changed_later 1" in run("show", "chosen", *where).stdout
 
 
 def test_a_set_that_looks_ahead_ends_with_status_1(folder: Path) -> None:
