@@ -32,7 +32,7 @@ _ENCODINGS = (
     (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),  # before UTF-16, whose mark is half of theirs
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
-_BRACKET, _IN_TEXT = re.compile(r'["\[\]{}]'), re.compile(r'["\\]')
+_NO_BRACKET = re.compile(r'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)  # texts are taken whole
 
 
 def _entries(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -110,8 +110,8 @@ class JsonText:
                 if not may_go_on or len(self._text) - self._at > _LONGEST or not self._more():
                     raise
                 continue
-            if end == len(self._text) and not self._ended and self._more():
-                continue  # a number may go on
+            if end > len(self._text) - _WORD and not self._ended and self._more():
+                continue  # of 1.5 only 1 may be there yet
             self._at = end
             return value
 
@@ -121,23 +121,20 @@ class JsonText:
         Raises:
             json.JSONDecodeError: there is none, or it breaks off.
         """
-        if self.peek() not in {"{", "[", '"'}:
+        if self.peek() not in {"{", "["}:
             self.value()
             return
-        depth, in_text = 0, False
+        depth = 0
         while True:
-            mark = (_IN_TEXT if in_text else _BRACKET).search(self._text, self._at)
-            if mark is None or (mark.group() == "\\" and mark.end() == len(self._text)):
-                self._at = len(self._text) if mark is None else mark.start()
-                if not self._more():
+            passed = _NO_BRACKET.match(self._text, self._at)
+            self._at = passed.end() if passed else self._at
+            if self._text[self._at : self._at + 1] in {"", '"'}:  # a text may go on
+                if len(self._text) - self._at > _LONGEST or not self._more():
                     raise json.JSONDecodeError("it breaks off", "", 0)
                 continue
-            self._at = mark.end() + (mark.group() == "\\")
-            if mark.group() == '"':
-                in_text = not in_text
-            elif not in_text:
-                depth += 1 if mark.group() in "{[" else -1
-            if depth == 0 and not in_text:
+            depth += 1 if self._text[self._at] in "{[" else -1
+            self._at += 1
+            if depth == 0:
                 return
 
     def rest(self) -> str:
