@@ -13,6 +13,7 @@ from lake.importers.refusals import Refusals
 from lake.importers.report import TableReport
 from lake.importers.seen_candles import SeenCandles
 from lake.kernels import ohlcv
+from lake.ledgers.writer import BULK_ROWS
 
 _REPEATED = "another row of this table has its time, and tells it otherwise"
 _KEY = ["venue", "symbol", "timeframe", "open_time"]
@@ -59,24 +60,34 @@ class CandleLanding:
         return kept
 
     def _land(self, good: pl.DataFrame) -> dict[str, int]:
-        receipt = self._lk.candles.write_checked(good)
+        fresh = good
+        if good.height < BULK_ROWS:  # so few would go through hot, which takes a row again though it is there already
+            there = self._there(good).select(pl.col(name).cast(dtype) for name, dtype in good.schema.items())
+            fresh = good.join(there, on=good.columns, how="anti", nulls_equal=True)
+        receipt = self._lk.candles.write_checked(fresh)
         self._counts["refused"] += receipt.rejected
-        return {"inserted": receipt.inserted, "changed": receipt.updated, "unchanged": receipt.unchanged}
+        unchanged = receipt.unchanged + good.height - fresh.height
+        return {"inserted": receipt.inserted, "changed": receipt.updated, "unchanged": unchanged}
 
     def _planned(self, good: pl.DataFrame) -> dict[str, int]:
         """What a write would do."""
         if self._lk is None or good.is_empty():
             return {"inserted": good.height}
-        symbols = good["symbol"].unique().to_list()
-        span = [good["open_time"].min(), good["open_time"].max(), symbols]
-        sql = "SELECT * FROM candles WHERE open_time BETWEEN ? AND ? AND list_contains(?, symbol)"
-        there = self._lk.frame(sql, span).select([*_KEY, "open", "high", "low", "close", "volume"])
+        there = self._there(good).select([*_KEY, "open", "high", "low", "close", "volume"])
         both = good.join(there, on=_KEY, how="inner", suffix="_there")
         same = both.filter(
             [pl.col(n).eq_missing(pl.col(f"{n}_there")) for n in ("open", "high", "low", "close", "volume")]
         )
         changed = both.height - same.height
         return {"inserted": good.height - both.height, "changed": changed, "unchanged": same.height}
+
+    def _there(self, good: pl.DataFrame) -> pl.DataFrame:
+        """The lake's candles of the same symbols and span."""
+        symbols = good["symbol"].unique().to_list()
+        span = [good["open_time"].min(), good["open_time"].max(), symbols]
+        sql = "SELECT * FROM candles WHERE open_time BETWEEN ? AND ? AND list_contains(?, symbol)"
+        there: pl.DataFrame = self._lk.frame(sql, span)
+        return there
 
     def _refuse(self, found: Any, reason: str) -> None:
         self._counts["refused"] += 1

@@ -270,5 +270,6 @@ class _Store:
             yield Refused(state, "no time in any of its rows")
 
     def _beside(self, table: str, notes: Notes, column: str = "order_id") -> Following:
-        rows = self.db.rows(table, notes, order_by=(column,)) if table in self.there else iter(())
+        order = (column, "id") if table == _JOINED else (column,)
+        rows = self.db.rows(table, notes, order_by=order) if table in self.there else iter(())
         return Following(rows, column)

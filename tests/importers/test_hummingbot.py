@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lake
+from lake.errors import SourceError
+from lake.importers.run import import_from
+from tests.importers.contract import imported, notes, rows
+
+AT_MS = 1743894827000
+AT = datetime(2025, 4, 5, 23, 13, 47, tzinfo=UTC)
+_TABLES = {
+    "Order": "id text primary key, config_file_path text, strategy text, market text, symbol text, base_asset text,"
+    " quote_asset text, creation_timestamp bigint, order_type text, amount {decimal}, leverage integer,"
+    " price {decimal}, last_status text, last_update_timestamp bigint, exchange_order_id text, position text",
+    "OrderStatus": "id integer primary key, order_id text, timestamp bigint, status text",
+    "TradeFill": "config_file_path text, strategy text, market text, symbol text, base_asset text, quote_asset text,"
+    " timestamp bigint, order_id text, trade_type text, order_type text, price {decimal}, amount {decimal}, leverage"
+    " integer, trade_fee json, trade_fee_in_quote {decimal}, exchange_trade_id text, position text",
+    "Executors": "id text primary key, timestamp float, type text, close_type integer, close_timestamp bigint, status"
+    " integer, config json, net_pnl_pct float, net_pnl_quote float, cum_fees_quote float, filled_amount_quote float,"
+    " is_active boolean, is_trading boolean, custom_info json, controller_id text",
+    "FundingPayment": "timestamp bigint, config_file_path text, market text, rate float, symbol text, amount float",
+    "MarketData": "timestamp bigint, exchange text, trading_pair text, mid_price bigint, best_bid bigint, best_ask"
+    " bigint, order_book json",
+    "MarketState": "id integer primary key, config_file_path text, market text, timestamp bigint, saved_state json",
+}
+
+
+def store(path: Path, decimal: str = "bigint", **tables: list[Mapping[str, Any]]) -> Path:
+    with closing(sqlite3.connect(path)) as connection:
+        for name, columns in _TABLES.items():
+            connection.execute(f'create table "{name}" ({columns.format(decimal=decimal)})')
+            for row in tables.get(name, []):
+                marks = ", ".join("?" * len(row))
+                connection.execute(f'insert into "{name}" ({", ".join(row)}) values ({marks})', list(row.values()))
+        connection.commit()
+    return path
+
+
+def order(name: str, status: str = "OrderCancelled", **more: Any) -> dict[str, Any]:
+    return {
+        "id": name, "strategy": "pure_market_making", "market": "binance_paper_trade", "symbol": "BTC-USDT",
+        "base_asset": "BTC", "quote_asset": "USDT", "creation_timestamp": AT_MS, "order_type": "LIMIT",
+        "amount": 1212855, "leverage": 1, "price": 82367680000, "last_status": status,
+        "last_update_timestamp": AT_MS + 36_002, "position": "NIL", **more,
+    }  # fmt: skip
+
+
+def fill(of: str, number: str = "t1", **more: Any) -> dict[str, Any]:
+    return {
+        "market": "binance_paper_trade", "symbol": "BTC-USDT", "base_asset": "BTC", "quote_asset": "USDT",
+        "timestamp": AT_MS, "order_id": of, "trade_type": "SELL", "order_type": "LIMIT", "price": 84031670000,
+        "amount": 500000, "leverage": 1, "trade_fee": json.dumps({"percent": "0.001", "flat_fees": []}),
+        "exchange_trade_id": number, "position": "NIL", **more,
+    }  # fmt: skip
+
+
+def test_an_order_that_came_to_nothing_is_a_cancelled_trade_in_decimals(tmp_path: Path) -> None:
+    statuses = [
+        {"id": 1, "order_id": "HB1", "timestamp": AT_MS, "status": "SellOrderCreated"},
+        {"id": 2, "order_id": "HB1", "timestamp": AT_MS + 36_002, "status": "OrderCancelled"},
+    ]
+    orders = [order("HB1"), order("buy://BTC-USDT/2", "OrderFailure"), order("buy://BTC-USDT/3", "BuyOrderCreated")]
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "hummingbot", store(tmp_path / "h.sqlite", Order=orders, OrderStatus=statuses))
+        assert rows(lk, "trades", "order_id", "side", "status", "mode", "venue", "symbol") == [
+            ("HB1", "SHORT", "cancelled", "paper", "binance", "BTCUSDT"),
+            ("buy://BTC-USDT/2", "LONG", "error", "paper", "binance", "BTCUSDT"),
+            ("buy://BTC-USDT/3", "LONG", "pending", "paper", "binance", "BTCUSDT"),
+        ]
+        assert set(rows(lk, "trades", "quantity", "entry_price", "created_at")) == {(1.212855, 82367.68, AT)}
+        kept = [json.loads(extra)["imported"]["hummingbot:Order"] for extra in rows(lk, "trades", "extra")]
+        assert {o["id"]: len(o["statuses"]) for o in kept}["HB1"] == 2
+        assert kept[0]["stored"] == {"amount": 1212855, "price": 82367680000}
+
+
+def test_an_order_that_was_executed_is_kept_with_its_fills(tmp_path: Path) -> None:
+    orders = [order("s1", "SellOrderCompleted", exchange_order_id="E1"), order("s2", "SellOrderCompleted")]
+    flat = json.dumps({"flat_fees": [{"token": "BNB", "amount": "0.01"}]})
+    fills = [fill("s1"), fill("s1", "t2", trade_fee=flat), fill("s1", "t3", trade_fee_in_quote=2500000)]
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "hummingbot", store(tmp_path / "h.sqlite", Order=orders, TradeFill=fills))
+        assert "1 orders were executed: they are kept with their fills" in notes(report)
+        assert lk.read("trades").is_empty()
+        assert rows(lk, "fills", "order_id", "side", "quantity", "price", "commission", "commission_asset") == [
+            ("s1", "SELL", 0.5, 84031.67, 0.01, "BNB"),
+            ("s1", "SELL", 0.5, 84031.67, 2.5, "USDT"),
+            ("s1", "SELL", 0.5, 84031.67, pytest.approx(42.015835), "USDT"),
+            ("s2", "SELL", 1.212855, 82367.68, None, "USDT"),  # what became of it is told by its status alone
+        ]
+        assert set(rows(lk, "fills", "external_order_id")) == {"E1", None}
+
+
+def test_numbers_of_old_files_are_not_scaled(tmp_path: Path) -> None:
+    path = store(tmp_path / "h.sqlite", "float", Order=[order("buy://1", amount=1.5, price=82000.25)])
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "hummingbot", path)
+        assert rows(lk, "trades", "quantity", "entry_price") == [(1.5, 82000.25)]
+
+
+def test_executors_are_trades_and_markets_give_metrics(tmp_path: Path) -> None:
+    config = {"trading_pair": "ETH-USDT", "connector_name": "kucoin", "side": 2, "amount": "0.5", "leverage": 3}
+    executor = {
+        "id": "x1", "timestamp": AT_MS / 1000, "type": "position_executor", "close_type": 2,
+        "close_timestamp": AT_MS + 60_000, "status": 4, "config": json.dumps(config), "net_pnl_pct": -0.02,
+        "net_pnl_quote": -12.5, "cum_fees_quote": 0.5, "is_active": 0,
+    }  # fmt: skip
+    funding = {"timestamp": AT_MS, "market": "binance_perpetual", "rate": 0.0001, "symbol": "BTC-USDT", "amount": -0.3}
+    market = {"timestamp": AT_MS, "exchange": "binance", "trading_pair": "BTC-USDT", "mid_price": 82000500000,
+              "best_bid": 82000000000, "best_ask": 82001000000}  # fmt: skip
+    path = store(tmp_path / "h.sqlite", Executors=[executor], FundingPayment=[funding], MarketData=[market])
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "hummingbot", path)
+        assert rows(lk, "trades", "symbol", "side", "status", "quantity", "leverage", "pnl", "pnl_percent") == [
+            ("ETHUSDT", "SHORT", "closed", 0.5, 3.0, -12.5, -2.0)
+        ]
+        assert rows(lk, "trades", "venue", "exit_reason", "opened_at") == [("kucoin", "sl", AT)]
+        assert dict(rows(lk, "market_metrics", "metric", "value")) == {
+            "funding_rate": 0.0001, "funding_payment": -0.3, "mid_price": 82000.5, "best_bid": 82000.0,
+            "best_ask": 82001.0,
+        }  # fmt: skip
+
+
+def test_what_the_bot_remembers_is_a_snapshot_of_its_state(tmp_path: Path) -> None:
+    state = {"id": 1, "market": "binance", "timestamp": AT_MS, "saved_state": "{}"}
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "hummingbot", store(tmp_path / "h.sqlite", MarketState=[state]), bot_id="maker")
+        [(bot, at, kept)] = rows(lk, "bot_states", "bot_id", "snapshot_time", "state")
+        assert (bot, at, json.loads(kept)["MarketState"][0]["market"]) == ("maker", AT, "binance")
+
+
+def test_another_database_is_told_from_one_of_hummingbot(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "o.sqlite")) as connection:
+        connection.execute("create table candles (symbol text)")
+    with lake.open(tmp_path / "lake") as lk, pytest.raises(SourceError, match="none of the tables of hummingbot"):
+        import_from(lk, "hummingbot", str(tmp_path / "o.sqlite"))
