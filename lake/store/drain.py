@@ -113,7 +113,7 @@ def _drain_batch(
         if not fresh:
             landed = Landed()
             break
-        frame = newest_by_key(table.ds, [decode(table.ds.name, entries) for entries in fresh.values()])
+        frame = newest_by_key(table.ds, [decode(table.ds.name, entries) for entries in fresh.values()], dated=True)
         if FOREIGN in frame.columns:
             declared = [sources[writer].declared().get(table.ds.name, {}) for writer in fresh]
             frame = with_foreign_columns(table, frame, {n: kind for found in declared for n, kind in found.items()})

@@ -21,30 +21,36 @@ from lake.store.hot.mirror import SEQUENCE
 
 #: When the oldest of the versions was written that a row stands for, and its inputs where they were others (JSON).
 FIRST_VERSION = FIRST_AT, FIRST = "__first_at", "__first"
-_ROW = "__row"
+_ROW, _HASH, _KEPT = "__row", "__hash", "__kept"
 
 
-def newest_versions(ds: Dataset, rows: pl.DataFrame) -> pl.DataFrame:
+def newest_versions(ds: Dataset, rows: pl.DataFrame, *, dated: bool) -> pl.DataFrame:
     """Of versions in the order they were written, the last of each key with what its inputs were.
 
     Args:
         ds: a dataset with inputs.
         rows: canonical, with ``__sequence``, which is the moment of writing in microseconds.
+        dated: with ``__first_at`` and ``__first``, for :func:`with_stored_inputs`.
 
     Returns:
-        Without ``__sequence``, with ``__first_at`` and ``__first`` for :func:`with_stored_inputs`.
+        The same columns without ``__sequence``.
     """
+    last = rows.unique(subset=list(ds.key), keep="last", maintain_order=True)
+    chains = _chains(ds, rows) if last.height < rows.height else None
+    last = last.drop(SEQUENCE)
+    if chains is not None and chains.height:
+        last = last.join(chains, on=list(ds.key), how="left", maintain_order="left")
+        kept = pl.coalesce(_KEPT, CHANGED_INPUTS).alias(CHANGED_INPUTS)
+        last = last.with_columns(kept).drop(_KEPT, *(() if dated else (FIRST,)))
+    return _dated(ds, last, rows) if dated else last
+
+
+def _dated(ds: Dataset, last: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
     key = list(ds.key)
-    last = rows.unique(subset=key, keep="last", maintain_order=True)
-    if last.height == rows.height:
-        return last.rename({SEQUENCE: FIRST_AT}).with_columns(pl.lit(None, pl.String).alias(FIRST))
+    if FIRST not in last.columns:
+        last = last.with_columns(pl.lit(None, pl.String).alias(FIRST))
     first = rows.unique(subset=key, keep="first").select(*key, pl.col(SEQUENCE).alias(FIRST_AT))
-    last = last.drop(SEQUENCE).join(first, on=key, how="left", maintain_order="left")
-    found = _chains(ds, rows)
-    kept = last.join(found, on=key, how="left", maintain_order="left")
-    return kept.with_columns(pl.coalesce(f"{CHANGED_INPUTS} kept", CHANGED_INPUTS).alias(CHANGED_INPUTS)).drop(
-        f"{CHANGED_INPUTS} kept"
-    )
+    return last.join(first, on=key, how="left", maintain_order="left")
 
 
 def with_stored_inputs(ds: Dataset, stored: pl.DataFrame, rows: pl.DataFrame, first: pl.DataFrame) -> pl.DataFrame:
@@ -89,13 +95,14 @@ def _chains(ds: Dataset, rows: pl.DataFrame) -> pl.DataFrame:
     """Keys whose versions have different inputs: what these were, and those of the first version."""
     key = list(ds.key)
     inputs = () if ds.inputs is None else ds.inputs.columns
-    kinds = rows.select(*key, *inputs, CHANGED_INPUTS).unique().group_by(key).len().filter(pl.col("len") > 1)
-    versions = rows.join(kinds.select(key), on=key, how="semi", maintain_order="left")
+    told = rows.select(*key, rows.select(*inputs, CHANGED_INPUTS).hash_rows().alias(_HASH)).unique()
+    several = told.filter(told.select(key).is_duplicated()).select(key)
+    versions = rows.join(several, on=key, how="semi", maintain_order="left") if several.height else rows.clear()
     chains: dict[Any, list[tuple[int, dict[str, Any]]]] = {}
     for row, sequence in zip(frame_to_rows(ds, versions), versions[SEQUENCE].to_list(), strict=True):
         chains.setdefault(_key(ds, row), []).append((sequence, row))
     found = [(*each, _last(ds, chain).get(CHANGED_INPUTS), _first(ds, chain[0][1])) for each, chain in chains.items()]
-    kept = {f"{CHANGED_INPUTS} kept": pl.String, FIRST: pl.String}
+    kept = {_KEPT: pl.String, FIRST: pl.String}
     return pl.DataFrame(found, schema={**{name: rows.schema[name] for name in key}, **kept}, orient="row")
 
 

@@ -25,7 +25,7 @@ from lake.store.cold.table_state import TableState
 from lake.store.hot.claim import host_name
 from lake.store.hot.entry import Stored
 from lake.store.hot.mirror import SEQUENCE, HotMirror, HotRows, HotView
-from lake.store.inputs import FIRST_VERSION, newest_versions
+from lake.store.inputs import newest_versions
 from lake.store.location import trusted
 
 _ATTEMPTS = 1000
@@ -104,8 +104,7 @@ class HotLogs:
             known, merged = self._merged.get(ds.name, ([], None))
         if merged is not None and _same(known, found):
             return merged
-        merged = newest_by_key(ds, [rows.after(settled) for rows, settled in found])
-        merged = merged.drop(FOREIGN, *FIRST_VERSION, strict=False)
+        merged = newest_by_key(ds, [rows.after(settled) for rows, settled in found]).drop(FOREIGN, strict=False)
         with self._lock:
             self._merged[ds.name] = (found, merged)
         return merged
@@ -124,17 +123,17 @@ def _same(known: Sequence[tuple[HotRows, int]], found: Sequence[tuple[HotRows, i
     )
 
 
-def newest_by_key(ds: Dataset, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+def newest_by_key(ds: Dataset, frames: Sequence[pl.DataFrame], *, dated: bool = False) -> pl.DataFrame:
     """Of rows with ``__sequence``, the last version of each key, without the sequence; ``__foreign`` stays.
 
-    Of a dataset with inputs it has what these were, and the columns :data:`FIRST_VERSION`.
+    Of a dataset with inputs it has what these were; ``dated``, also what :func:`newest_versions` says of the first.
     """
     filled = [f for f in frames if f.height]
     if not filled:
         return pl.DataFrame(schema=polars_schema(ds))
     rows = filled[0] if len(filled) == 1 else pl.concat(filled, how="diagonal").sort(SEQUENCE, maintain_order=True)
     if ds.inputs is not None:
-        return newest_versions(ds, rows)
+        return newest_versions(ds, rows, dated=dated)
     return rows.unique(subset=list(ds.key), keep="last", maintain_order=True).drop(SEQUENCE)
 
 
