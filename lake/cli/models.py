@@ -28,6 +28,7 @@ _DOCUMENTS = ("dataset_manifest", "feature_schema", "metrics", "live_before", "e
     click.option("--neural", is_flag=True, help="With a small neural network in the ensemble."),
     click.option("--set", "changes", multiple=True, help="Parameter of the recipe, such as depth=6; several times."),
     click.option("--search", "grid", multiple=True, help="Parameter with values to choose among: depth=4,8."),
+    click.option("--no-audit", is_flag=True, help="Train on a data set that was never audited, at your own risk."),
     click.option("--jobs", type=int, default=1, show_default=True, help="Fits at once; -1 is one for each core."),
 )  # fmt: skip
 def train(ctx: Context, name: str, dataset: str, **options: Any) -> None:
@@ -38,6 +39,7 @@ def train(ctx: Context, name: str, dataset: str, **options: Any) -> None:
     recipe = {**changes, **({"neural": True} if options["neural"] else {})}
     grid = {key: [_number(key, v) for v in value.split(",")] for key, value in map(_pair, options["grid"])}
     more: dict[str, Any] = {"target": options["target"], "recipe": recipe, "n_jobs": options["jobs"]}
+    more["audit"] = not options["no_audit"]
     by = "symbol" if options["per_symbol"] else "regime" if options["per_regime"] else None
     with ctx.open() as lk, working(ctx.output, f"training {name}"):
         data = lk.datasets.load(dataset, options["hash_"])
@@ -91,11 +93,15 @@ def show(ctx: Context, version: str) -> None:
     ctx.output.rows((metrics.get("importance") or [])[:10])
 
 
-@command(click.argument("version"), group=models)
-def promote(ctx: Context, version: str) -> None:
+@command(
+    click.argument("version"),
+    click.option("--allow-pickle", is_flag=True, help="Also an imported pickle: loading it runs any code in it."),
+    group=models,
+)
+def promote(ctx: Context, version: str, *, allow_pickle: bool) -> None:
     """Make a version live; the one that was live is retired."""
     with ctx.open() as lk:
-        lk.models.promote(version)
+        lk.models.promote(version, allow_pickle=allow_pickle)
     ctx.output.result({"live": version})
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypedDict, Unpack
@@ -11,10 +10,11 @@ from typing import Any, TypedDict, Unpack
 import polars as pl
 
 from lake.clock import now_micros
-from lake.errors import CorruptLakeError, LifeCycleError, UnknownModelError, UsageError
+from lake.errors import UnknownModelError, UsageError
 from lake.learn.models import storing
 from lake.learn.models.ledger import Versions, stack
 from lake.learn.models.model import Model
+from lake.learn.models.naming import checked_name
 from lake.learn.models.outcomes import Outcomes
 from lake.learn.models.policy import Guard, Policy, RetrainInfo, checked_policy, guard, retrain_info
 from lake.learn.models.runs import Runs, Trained, TrainOptions, recipe_of_rows
@@ -24,7 +24,6 @@ from lake.query.engine import Engine
 from lake.spec import symbols
 from lake.spec.times import from_micros, to_micros
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ORPHAN_MICROS = 24 * 3600 * 1_000_000  # a file without a row is somebody's save that was cut off, not one under way
 _POLICY = Policy()
 _SHORT = ("version", "name", "symbol", "regime", "stage", "threshold", "trained_until", "created_at", "promoted_at")
@@ -175,18 +174,19 @@ class Models:
         )  # fmt: skip
         return replace(model, version=row["version"], stage=row["stage"])
 
+    def unpickled(self, version: str, *, allow_pickle: bool = False) -> Any:
+        """What is in a pickle that was imported: any object at all, and loading it runs what its author put into it.
+
+        Raises:
+            UnknownModelError: there is no such version.
+            UsageError: without ``allow_pickle``.
+            CorruptLakeError: its file is gone, or not as it was saved.
+        """
+        row = self._versions.row(version)
+        return storing.unpickled(self._file(row), row["sha256"], allow_pickle=allow_pickle)
+
     def _file(self, row: Mapping[str, Any]) -> bytes:
-        """The bytes of a version's file, which are as they were saved."""
-        if row["path"] is None:
-            raise LifeCycleError(
-                "its file was removed, as of all but the newest versions", where=f"models, {row['version']}",
-                todo="Train it again from its manifest.",
-            )  # fmt: skip
-        data = self._writer.store.location.read_or_none(row["path"])
-        if data is None:
-            raise CorruptLakeError("the model's file is gone", where=row["path"], todo="Restore it from a backup.")
-        storing.check_hash(data, row["sha256"])
-        return data
+        return storing.read(self._writer.store.location, row)
 
     def find(
         self, name: str | None = None, stage: str = "live", symbol: str | None = None, regime: str | None = None
@@ -213,15 +213,18 @@ class Models:
             todo="Train one (`lake train`), and promote it (`lake models promote`).",
         )  # fmt: skip
 
-    def promote(self, version: str) -> Receipt:
+    def promote(self, version: str, *, allow_pickle: bool = False) -> Receipt:
         """Make a version live, and retire the one that was live of its name, symbol and regime, in one commit.
 
         Raises:
+            UsageError: a pickle that was imported, without ``allow_pickle``: whoever loads what is live would run it.
             UnknownModelError: there is no such version.
             LifeCycleError: its file was removed.
             CorruptLakeError: its file is gone, or not as it was saved.
         """
-        self._file(self._versions.row(version))
+        row = self._versions.row(version)
+        storing.must_be_trusted(row["format"] or "skops", allow_pickle=allow_pickle)
+        self._file(row)
         return self._versions.promote(version)
 
     def rollback(self, name: str | None = None, symbol: str | None = None, regime: str | None = None) -> str:
@@ -338,17 +341,3 @@ class Models:
         gone += [e.path for e in files if e.path not in known and e.modified_micros < stale]
         self._writer.store.location.delete(gone)
         return len(gone)
-
-
-def checked_name(name: Any, what: str = "name") -> str:
-    """The name of a model or version, if it can be one.
-
-    Raises:
-        UsageError: it cannot.
-    """
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise UsageError(
-            f"the {what} of a model is letters, digits, dot, dash and underscore, 64 at most", where="models",
-            value=name, todo="Begin with a letter or digit.",
-        )  # fmt: skip
-    return name

@@ -12,6 +12,7 @@ import polars as pl
 
 from lake.clock import now_micros
 from lake.errors import FeatureMismatchError, NotEnoughRowsError, UsageError
+from lake.learn.models.audited import must_be_audited
 from lake.learn.models.examples import examples
 from lake.learn.models.model import Model
 from lake.learn.models.recipe import Recipe
@@ -38,6 +39,8 @@ class TrainOptions(TypedDict, total=False):
         grid: {parameter: values} of the recipe to choose among, by log loss over the test blocks.
         n_jobs: test blocks or candidates that are worked on at once.
         trigger: why it is trained: by hand, count, age, drift.
+        audit: whether a data set whose manifest tells of no audit is audited first, every row of it; True when left
+            out.
     """
 
     features: Iterable[str] | None
@@ -47,6 +50,7 @@ class TrainOptions(TypedDict, total=False):
     grid: Mapping[str, Sequence[Any]] | None
     n_jobs: int
     trigger: str
+    audit: bool
 
 
 class Saving(Protocol):
@@ -94,6 +98,7 @@ class Runs:
         began = time.perf_counter()
         run_id = self._begin(name, manifest, recipe, options)
         try:
+            must_be_audited(data, audit=options.get("audit", True))
             rows = examples(
                 data, options.get("features"), options.get("target", "label_win"), weight=options.get("weight")
             )
@@ -185,7 +190,7 @@ def recipe_of_rows(engine: Engine, rows: pl.DataFrame) -> dict[str, Any]:
     row = general.row(-1, named=True) if general.height else rows.row(-1, named=True)
     run = read(engine, DATASET, {"run_id": row["run_id"]}) if row["run_id"] else None
     options = options_of(run.row(0, named=True)["parameters"] if run is not None and run.height else None)
-    options["features"] = list(orjson.loads(row["feature_schema"])["kinds"])
+    options["features"] = list(orjson.loads(row["feature_schema"] or '{"kinds": {}}')["kinds"])
     by = next((n for n in BY if (rows[n].fill_null("") != "").any()), None)
     is_live = bool((rows["stage"] == "live").any())
     return {"manifest": orjson.loads(row["dataset_manifest"] or "{}"), "options": options, "by": by, "live": is_live}

@@ -9,10 +9,12 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lake.errors import CorruptLakeError, MissingExtraError, UsageError
+from lake.errors import CorruptLakeError, LifeCycleError, MissingExtraError, UsageError
 from lake.learn.models.model import Model
+from lake.store.location import Location
 
 FORMATS = ("skops", "joblib")
+PICKLE = "pickle"  # a file of another program, which was imported
 FOLDER = "_lake/models"
 #: Types that skops does not trust by itself, and the members of an ensemble are made of.
 TRUSTED = (
@@ -21,7 +23,7 @@ TRUSTED = (
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.tree._tree.Tree",
 )
-_RISK = "joblib files are pickles: loading one runs whatever code its author put into it"
+RISK = "joblib files are pickles: loading one runs whatever code its author put into it"
 
 
 def dump(model: Model, form: str = "skops", *, allow_pickle: bool = False) -> bytes:
@@ -60,6 +62,10 @@ def load(
         UsageError: a joblib file without ``allow_pickle``, or types that are not trusted.
     """
     check_hash(data, sha256)
+    must_be_trusted(form, allow_pickle=allow_pickle)
+    if form == PICKLE:
+        todo = "lk.models.unpickled(version, allow_pickle=True) gives what is in it."
+        raise UsageError("it was made by another program, and is no model of the lake", where="models", todo=todo)
     _check(form, allow_pickle)
     if form == "joblib":
         import joblib
@@ -73,6 +79,49 @@ def load(
             todo="Name them in trusted=(...) if you know who made it.",
         )  # fmt: skip
     return _made(skops.loads(data, trusted=[*TRUSTED, *trusted]))
+
+
+def unpickled(data: bytes, sha256: str, *, allow_pickle: bool = False) -> Any:
+    """What is in a pickle of another program: any object at all.
+
+    Raises:
+        CorruptLakeError: other bytes than were saved.
+        UsageError: without ``allow_pickle``.
+    """
+    check_hash(data, sha256)
+    must_be_trusted(PICKLE, allow_pickle=allow_pickle)
+    import joblib
+
+    return joblib.load(io.BytesIO(data))
+
+
+def must_be_trusted(form: str, *, allow_pickle: bool) -> None:
+    """Refuse a pickle that was imported, unless the caller takes the risk.
+
+    Raises:
+        UsageError: without ``allow_pickle``.
+    """
+    if form == PICKLE and not allow_pickle:
+        raise UsageError(RISK, where="models", todo="Say allow_pickle=True if you know who made it.")
+
+
+def read(location: Location, row: Mapping[str, Any]) -> bytes:
+    """The bytes of a version's file, which are as they were saved.
+
+    Raises:
+        LifeCycleError: it was removed.
+        CorruptLakeError: it is gone, or holds other bytes.
+    """
+    if row["path"] is None:
+        raise LifeCycleError(
+            "its file was removed, as of all but the newest versions", where=f"models, {row['version']}",
+            todo="Train it again from its manifest.",
+        )  # fmt: skip
+    data = location.read_or_none(row["path"])
+    if data is None:
+        raise CorruptLakeError("the model's file is gone", where=row["path"], todo="Restore it from a backup.")
+    check_hash(data, row["sha256"])
+    return data
 
 
 def check_hash(data: bytes, sha256: str) -> None:
@@ -97,7 +146,7 @@ def _check(form: str, allow_pickle: bool) -> None:
     if form not in FORMATS:
         raise UsageError("unknown format of models", value=form, todo=f"It is {' or '.join(FORMATS)}.")
     if form == "joblib" and not allow_pickle:
-        raise UsageError(_RISK, where="models", todo="Say allow_pickle=True if you know who made it.")
+        raise UsageError(RISK, where="models", todo="Say allow_pickle=True if you know who made it.")
 
 
 def _skops() -> Any:

@@ -14,7 +14,7 @@ DATASET = Dataset(
         text("regime", "the market regime it is for; empty for all"),
         text("stage", "where in its life it is", choices=("candidate", "live", "retired")),
         text("path", "its file, relative to the lake; none when it was removed"),
-        text("format", "of the file", choices=("skops", "joblib")),
+        text("format", "of the file", choices=("skops", "joblib", "pickle")),
         text("sha256", "of the file"),
         document("dataset_manifest", "the data it was trained on"),
         document("feature_schema", "names and types of its inputs"),
