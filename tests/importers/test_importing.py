@@ -1,0 +1,388 @@
+"""The frame that all imports run in: counts, sums, plans, interruptions, the command."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lake
+from lake.cli import main
+from lake.errors import UsageError
+from lake.importers import run as running
+from lake.importers.base import Notes, Options, Refused, Row, RowMap, Table
+from lake.importers.report import Difference, ImportReport, Sum, TableReport
+from lake.importers.rules import constant, moment, number, text
+from lake.importers.run import Progress, import_from
+from tests.helpers import spawned
+from tests.importers.contract import differences, imported, notes, quarantined, rows
+
+KIND = "trades-json"
+
+
+def trade(place: int, **more: Any) -> dict[str, Any]:
+    """A row of trade_history.json."""
+    at = 1_700_000_000 + 60 * place
+    return {
+        "symbol": "BTCUSDT", "side": "long", "entry_price": 100.0, "exit_price": 101.0, "quantity": 0.25,
+        "entry_time": at, "exit_time": at + 30, "pnl_usd": 0.25, "pnl_percent": 1.0, "exit_reason": "tp", **more,
+    }  # fmt: skip
+
+
+def history(path: Path, trades: Iterable[Any]) -> Path:
+    path.write_text(json.dumps([*trades]))
+    return path
+
+
+# --- counts and sums
+
+
+def test_every_row_is_accounted_for_and_sums_are_equal_to_the_cent(tmp_path: Path) -> None:
+    trades = [trade(n, pnl_usd=0.1 * (-1) ** n, quantity=1e-8 * n) for n in range(1000)]
+    file = history(tmp_path / "t.json", [*trades, trades[3], trade(2000, side="sideways"), "?"])
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, KIND, file)
+        assert (report.totals["found"], report.totals["landed"], report.totals["refused"]) == (1003, 1000, 2)
+        pnl, quantity = report.tables[0].sums
+        assert pnl.in_lake == pytest.approx(0.0, abs=1e-9)
+        assert quantity.in_lake == pytest.approx(math.fsum(1e-8 * n for n in range(1000)), rel=1e-12)
+        assert (pnl.refused, pnl.repeated) == (pytest.approx(0.25), pytest.approx(-0.1))
+
+
+def test_a_sum_that_does_not_come_out_is_told() -> None:
+    wrong = Sum("trades.pnl", 10.0, 0.0, 0.0, 0.0, 9.99)
+    assert not wrong.equal
+    assert Sum("trades.pnl", 10.0, 1.0, 2.0, 3.0, 4.004).equal
+    table = TableReport("trades", "trades", 1, 1, sums=(wrong,))
+    assert not table.balanced
+    assert not TableReport("trades", "trades", 2, 1).balanced
+    report = ImportReport(KIND, "t.json", False, (table,))
+    assert "NOT EQUAL" in report.text()
+    assert "It does not balance" in report.text()
+    assert report.as_dict()["balanced"] is False
+
+
+@pytest.mark.parametrize("value", ["1e400", "Infinity", "NaN", '"inf"', '"lots"', "[1]", "true", "null"])
+def test_numbers_that_are_none_neither_land_nor_spoil_a_sum(tmp_path: Path, value: str) -> None:
+    file = tmp_path / "t.json"
+    file.write_text(json.dumps([trade(1), trade(2, pnl_usd="HERE")]).replace('"HERE"', value))
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, KIND, file)
+        assert report.balanced
+        assert report.totals["refused"] == (value not in {"NaN", "null"})
+
+
+def test_what_json_allows_and_the_lake_does_not_is_kept_in_quarantine(tmp_path: Path) -> None:
+    odd = [{"symbol": "BTC\ud800"}, {"id": 2**70}, {"deep": [[[[[[["a"]]]]]]]}, {"reason": "its own", "symbol": ""}]
+    file = history(tmp_path / "t.json", [trade(n, **more) for n, more in enumerate(odd)])
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, KIND, file)
+        assert (report.totals["landed"], report.totals["refused"]) == (2, 2)
+        kept = {row["symbol"]: row for _, _, row in quarantined(lk)}
+        assert kept[""]["reason"] == "its own"
+        assert "BTC\\ud800" in kept
+        extras = "".join(rows(lk, "trades", "extra"))
+        assert str(2**70) in extras
+
+
+def test_a_row_without_a_time_is_refused_and_not_dated_today(tmp_path: Path) -> None:
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, KIND, history(tmp_path / "t.json", [trade(1, entry_time=None)]))
+        assert dict(report.tables[0].reasons) == {"entry_time: no time": 1}
+
+
+_pnl = st.sampled_from([None, 0, 0.1, -0.3, 1e6, 1e-9, "2.5", "x", float("nan")])
+_trades = st.lists(
+    st.builds(
+        trade,
+        st.integers(0, 6),
+        pnl_usd=_pnl,
+        side=st.sampled_from(["long", "BUY", "short", "sideways"]),
+        quantity=st.sampled_from([1, 0.25, -1, None]),
+    )
+    | st.sampled_from(["text", 7, None, {}]),
+    max_size=8,
+)
+
+
+@settings(max_examples=15)
+@given(_trades, _trades, st.integers(1, 5))
+def test_whatever_two_files_say_counts_and_sums_balance_and_a_second_run_changes_nothing(
+    tmp_path_factory: pytest.TempPathFactory, first: list[Any], second: list[Any], batch: int
+) -> None:
+    folder = tmp_path_factory.mktemp("importing")
+    with lake.open(folder / "lake") as lk, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running, "BATCH_ROWS", batch)
+        for name, trades in (("a.json", first), ("b.json", second)):
+            report = imported(lk, KIND, history(folder / name, trades))
+            assert report.totals["found"] == len(trades)
+        held = lk.frame("SELECT trade_id, pnl FROM trades")
+        assert held["trade_id"].is_unique().all()
+
+
+# --- rows with one key in one table
+
+
+def test_of_rows_with_one_key_the_first_is_kept_and_another_story_refused(tmp_path: Path) -> None:
+    file = history(tmp_path / "t.json", [trade(1), trade(1, pnl_usd=7.0), trade(1)])
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, KIND, file)
+        assert (report.totals["landed"], report.totals["unchanged"], report.totals["refused"]) == (1, 1, 1)
+        assert rows(lk, "trades", "pnl") == [0.25]
+        assert [row["pnl_usd"] for _, _, row in quarantined(lk)] == [7.0]
+
+
+def test_a_row_that_goes_on_and_one_in_which_it_has_ended_are_one_life(tmp_path: Path) -> None:
+    with lake.open(tmp_path / "lake") as lk:
+        report = _both(lk, [_life("open"), _life("closed", pnl=2.0)])
+        assert [(t.landed, t.changed, t.unchanged, t.refused) for t in report.tables] == [(2, 1, 0, 0)]
+        again = _both(lk, [_life("open"), _life("closed", pnl=2.0)])
+        assert [(t.landed, t.unchanged, t.refused) for t in again.tables] == [(0, 2, 0)]
+        assert rows(lk, "trades", "status", "pnl") == [("closed", 2.0)]
+
+
+def _life(status: str, **more: Any) -> dict[str, Any]:
+    return {"id": "t1", "symbol": "BTCUSDT", "status": status, "at": 1_700_000_000, "kind": "trade", **more}
+
+
+_LIVES = RowMap(
+    "trades",
+    {"trade_id": text("id"), "symbol": text("symbol"), "status": text("status"), "created_at": moment("at"),
+     "pnl": number("pnl")},
+    sums={"pnl": "pnl"},
+    when=lambda row: row["kind"] != "signal",
+)  # fmt: skip
+_SIGNALS = RowMap(
+    "signals",
+    {"signal_id": text("id"), "symbol": text("symbol"), "signal_time": moment("at"), "action": constant("EXECUTED")},
+    when=lambda row: row["kind"] in {"signal", "both"},
+)
+
+
+class _Made:
+    """A store of rows that a test makes."""
+
+    name, summary = "made", "rows of a test"
+
+    def __init__(self, made: list[Any], *maps: RowMap) -> None:
+        self._made, self._maps = made, maps or (_LIVES,)
+
+    def tables(self, _source: str, _options: Options) -> Iterator[Table]:
+        yield Table("rows", self._maps, self._rows, len(self._made))
+
+    def _rows(self, notes: Notes) -> Iterator[Row | Refused]:
+        notes.tell("made by a test")
+        yield from self._made
+
+
+def _both(lk: Any, made: list[Any], *maps: RowMap, **how: Any) -> ImportReport:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running, "by_name", lambda _: _Made(made, *maps))
+        return import_from(lk, "made", "nowhere", **how)
+
+
+def test_a_row_may_become_rows_of_several_datasets_and_one_that_becomes_none_is_refused(tmp_path: Path) -> None:
+    made = [{**_life("open"), "kind": kind, "id": kind} for kind in ("trade", "signal", "both")]
+    stray = replace(_LIVES, when=lambda row: row["kind"] in {"trade", "both"})
+    with lake.open(tmp_path / "lake") as lk:
+        report = _both(lk, [*made, {**_life("open"), "kind": "else"}, Refused("scrap", "torn")], stray, _SIGNALS)
+        assert [(t.dataset, t.found, t.landed, t.refused) for t in report.tables] == [
+            ("trades", 4, 2, 2),
+            ("signals", 2, 2, 0),
+        ]
+        assert dict(report.tables[0].reasons) == {"torn": 1, "no dataset takes such a row": 1}
+        assert [t.notes for t in report.tables] == [("made by a test",), ()]
+
+
+# --- what bots and others changed meanwhile
+
+
+def test_what_a_bot_wrote_is_kept_and_what_the_file_says_otherwise_is_reported(tmp_path: Path) -> None:
+    file = history(tmp_path / "t.json", [trade(1)])
+    with lake.open(tmp_path / "lake") as lk:
+        import_from(lk, KIND, str(file))
+        (trade_id,) = rows(lk, "trades", "trade_id")
+        lk.patch("trades", trade_id, {"pnl": 9.5})
+        report = imported(lk, KIND, file)
+        assert differences(report) == [("pnl", 9.5, 0.25)]
+        assert report.tables[0].sums[0].differing == pytest.approx(-9.25)
+        assert rows(lk, "trades", "pnl") == [9.5]
+
+
+def test_differences_are_counted_beyond_those_that_are_kept(tmp_path: Path) -> None:
+    made = [{**_life("closed", pnl=1.0), "id": f"t{n}"} for n in range(1200)]
+    with lake.open(tmp_path / "lake") as lk:
+        there = {"symbol": "BTCUSDT", "status": "closed", "created_at": 1_700_000_000_000_000, "pnl": 2.0}
+        lk.write("trades", [{"trade_id": row["id"], **there} for row in made])
+        report = _both(lk, made)
+        assert (len(report.tables[0].differences), report.tables[0].differences_found) == (1000, 1200)
+        assert "... 1,200 differences in all" in report.text()
+        assert report.balanced
+
+
+def test_times_that_differ_are_told_as_times(tmp_path: Path) -> None:
+    with lake.open(tmp_path / "lake") as lk:
+        _both(lk, [_life("open")])
+        lk.patch("trades", "t1", {"opened_at": "2023-11-14T22:00:00Z"})
+        known = replace(_LIVES, columns={**_LIVES.columns, "opened_at": moment("at")})
+        report = _both(lk, [_life("open")], known)
+        assert report.tables[0].differences == (
+            Difference("trades", "t1", "opened_at", "2023-11-14T22:00:00+00:00", "2023-11-14T22:13:20+00:00"),
+        )
+
+
+# --- plans
+
+
+def test_a_plan_writes_nothing(tmp_path: Path) -> None:
+    file = history(tmp_path / "t.json", [trade(1), trade(2, side="sideways")])
+    with lake.open(tmp_path / "lake") as lk:
+        version = lk.version()
+        report = import_from(lk, KIND, str(file), dry_run=True)
+        assert (report.totals["landed"], report.totals["refused"], report.dry_run) == (1, 1, True)
+        assert "would land" in report.text()
+        assert report.tables[0].sums[0].in_lake is None
+        assert (lk.version(), rows(lk, "trades", "trade_id"), quarantined(lk)) == (version, [], [])
+
+
+def test_a_plan_of_more_rows_than_it_keeps_in_memory_says_the_same(tmp_path: Path) -> None:
+    trades = [trade(n % 60) for n in range(100)]
+    file = history(tmp_path / "t.json", trades)
+    whole = import_from(None, KIND, str(file), dry_run=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lake.importers.plan._IN_MEMORY", 20)
+        patch.setattr(running, "BATCH_ROWS", 10)
+        assert import_from(None, KIND, str(file), dry_run=True).as_dict() == whole.as_dict()
+    assert (whole.totals["landed"], whole.totals["unchanged"]) == (60, 40)
+
+
+# --- progress, interruptions
+
+
+def test_progress_is_told_after_each_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "BATCH_ROWS", 4)
+    told: list[Progress] = []
+    with lake.open(tmp_path / "lake") as lk:
+        _both(lk, [{**_life("open"), "id": f"t{n}"} for n in range(10)], progress=told.append)
+    assert told == [Progress("rows", n, 10) for n in (4, 8, 10)]
+
+
+def _import_until_killed(lake_path: str, source: str, batches: int) -> None:
+    """End this process, as a power cut would, when so many batches have landed."""
+    running.BATCH_ROWS = 50
+    count = Counter[str]()
+
+    def kill(progress: Progress) -> None:
+        count[progress.table] += 1
+        if count.total() == batches:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with lake.open(lake_path) as lk:
+        import_from(lk, KIND, source, progress=kill)
+
+
+@pytest.mark.parametrize("batches", [1, 6])
+def test_an_import_that_was_killed_is_continued_by_running_it_again(tmp_path: Path, batches: int) -> None:
+    trades = [trade(n, side="sideways" if n % 25 == 0 else "long") for n in range(400)]
+    file = history(tmp_path / "t.json", trades)
+    process = spawned(_import_until_killed, str(tmp_path / "lake"), str(file), batches)
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+    with lake.open(tmp_path / "lake") as lk:
+        done = len(rows(lk, "trades", "trade_id"))
+        assert done == 48 * batches
+        report = imported(lk, KIND, file)
+        assert report.totals | {"differences_found": 0, "changed": 0} == {
+            "found": 400, "landed": 384 - done, "changed": 0, "unchanged": done, "refused": 16, "differences_found": 0,
+        }  # fmt: skip
+        assert report.tables[0].sums[0].in_lake == pytest.approx(384 * 0.25)
+        assert len(quarantined(lk)) == 16
+        assert lk.verify().findings == ()
+
+
+def test_a_file_that_breaks_off_is_continued_when_it_is_whole(tmp_path: Path) -> None:
+    file = history(tmp_path / "t.json", [trade(n) for n in range(10)])
+    whole = file.read_text()
+    file.write_text(whole[: len(whole) // 2])
+    with lake.open(tmp_path / "lake") as lk:
+        broken = imported(lk, KIND, file)
+        assert broken.failed
+        assert 0 < broken.totals["landed"] < 10
+        assert "breaks off" in notes(broken)
+        file.write_text(whole)
+        assert imported(lk, KIND, file).totals["landed"] == 10 - broken.totals["landed"]
+
+
+# --- the command
+
+
+def cli(*words: str) -> Result:
+    return CliRunner().invoke(main, ["import", *words])
+
+
+def test_the_command_imports_and_reports_as_text_and_json(tmp_path: Path) -> None:
+    file, address = str(history(tmp_path / "t.json", [trade(1), trade(2)])), str(tmp_path / "lake")
+    planned = cli(KIND, file, "--dry-run", "--lake", address, "--json")
+    assert json.loads(planned.stdout)["totals"]["landed"] == 2
+    assert not (tmp_path / "lake").exists()
+    done = cli(KIND, file, "--lake", address)
+    assert (done.exit_code, done.stdout.splitlines()[0]) == (
+        0, f"{KIND} {file}: 2 rows found = 2 landed (0 of them changed) + 0 unchanged + 0 refused",
+    )  # fmt: skip
+    again = json.loads(cli(KIND, file, "--lake", address, "--json").stdout)
+    assert (again["balanced"], again["failed"], again["totals"]["unchanged"]) == (True, False, 2)
+    assert again["tables"][0]["sums"][0] | {"expected": 0.5} == {
+        "column": "trades.pnl", "found": 0.5, "refused": 0.0, "repeated": 0.0, "differing": 0.0, "in_lake": 0.5,
+        "expected": 0.5, "equal": True,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (("nonsense", "{file}"), 2, "unknown kind of store"),
+        ((KIND, "{file}", "--mode", "real"), 2, "unknown mode"),
+        ((KIND, "{file}", "--timeframe", "7q"), 2, "7q"),
+        ((KIND, "{file}", "--tz", "Mars/Base"), 2, "unknown time zone"),
+        ((KIND, "{file}.none"), 1, "there is no such file"),
+        ((KIND, "{empty}"), 1, "the file is empty"),
+        ((KIND,), 2, "Missing argument"),
+    ],
+)
+def test_what_goes_wrong_is_one_sentence_and_a_status(
+    tmp_path: Path, words: tuple[str, ...], status: int, message: str
+) -> None:
+    (tmp_path / "empty.json").touch()
+    names = {"file": history(tmp_path / "t.json", [trade(1, entry_time="2024-01-01T00:00:00")]),
+             "empty": tmp_path / "empty.json"}  # fmt: skip
+    result = cli(*(word.format(**names) for word in words), "--lake", str(tmp_path / "lake"))
+    assert result.exit_code == status
+    assert message in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_file_that_could_not_be_read_to_its_end_is_a_failure_that_tells_what_landed(tmp_path: Path) -> None:
+    file = history(tmp_path / "t.json", [trade(1), trade(2)])
+    file.write_text(file.read_text()[:-20])
+    result = cli(KIND, str(file), "--lake", str(tmp_path / "lake"), "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["totals"]["landed"] == 1
+
+
+def test_the_kinds_are_listed_in_order(tmp_path: Path) -> None:
+    names = [line.split()[0] for line in cli("--kinds").stdout.splitlines()]
+    assert names == sorted(names)
+    assert {KIND, "journal", "positions-sqlite", "daily-reports", "bot-stats", "backtests", "signal-cache"} <= {*names}
+    with pytest.raises(UsageError, match="unknown kind"):
+        import_from(None, "nothing", str(tmp_path), dry_run=True)
