@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import polars as pl
 
+from lake.spec.inputs import as_decided
 from lake.store.hot.entry import Row
 
 _SAME = ("bot_id", "venue", "symbol", "timeframe", "strategy", "entry_price", "stop_loss", "tp1", "tp2", "tp3")
@@ -19,9 +20,10 @@ _FROM_SIGNAL = {
 
 
 def of_signal(signal: Row | None) -> dict[str, Any]:
-    """What a phantom takes from its signal."""
+    """What a phantom takes from its signal, as that was given."""
     if signal is None:
         return {}
+    signal = as_decided(signal)
     taken = {name: signal[of] for name, of in _FROM_SIGNAL.items() if of in signal}
     return {**taken, **({"was_executed": signal["action"] == "EXECUTED"} if "action" in signal else {})}
 

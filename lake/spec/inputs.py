@@ -49,6 +49,19 @@ def with_inputs(ds: Dataset, before: Mapping[str, Any], after: dict[str, Any], a
     return with_changes(after, joined(kept, told))
 
 
+def as_decided(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A row with its inputs as they were when it was decided.
+
+    >>> as_decided({"ml_score": 99.0, "changed_inputs": '{"ml_score": {"was": 55.0, "changed_at": 1}}'})["ml_score"]
+    55.0
+    """
+    changes = changes_of(row)
+    if not changes:
+        return row
+    decided = {**row, **{name: change["was"] for name, change in changes.items()}}
+    return {name: value for name, value in decided.items() if value is not None}
+
+
 def changes_of(row: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Input -> what it ``was``, and its last change, ``changed_at``."""
     found: dict[str, dict[str, Any]] = orjson.loads(row.get(CHANGED_INPUTS) or "{}")

@@ -134,6 +134,27 @@ def test_a_value_comes_in_time_until_a_minute_after_the_decision_or_its_end(end:
     assert ("changed_inputs" in made) is (bool(end) or after > IN_TIME)
 
 
+def test_a_phantom_that_is_made_later_takes_the_signal_as_it_was_given(tmp_path: Path) -> None:
+    given = {"symbol": "BTCUSDT", "direction": "LONG", "entry_price": 100.0, "tp1": 101.0, "signal_time": T0}
+    minutes = [{**_bar(n), **({"high": 102.0} if n == 5 else {})} for n in range(10)]
+    with lake.open(tmp_path, bot_id="b") as lk:
+        lk.write("candles", minutes)
+        for name in ("recorded", "labelled"):
+            lk.signals.record({**given, "signal_id": name, "indicators": {"rsi": 30}})
+            lk.signals.patch(name, indicators={"rsi": 80}, tp1=110.0)
+        lk.phantoms.record(phantom_id="recorded", signal_id="recorded")
+        assert lk.label("signals").labelled == 1
+        rows = lk.frame("SELECT phantom_id, features, tp1 FROM phantoms ORDER BY phantom_id").rows()
+        assert [(name, json.loads(text), tp1) for name, text, tp1 in rows] == [
+            ("labelled", {"rsi": 30}, 101.0), ("recorded", {"rsi": 30}, 101.0)
+        ]  # fmt: skip
+
+
+def _bar(minute: int) -> dict[str, Any]:
+    prices = {"open": 100.0, "high": 100.5, "low": 99.5, "close": 100.0, "volume": 1.0}
+    return {"symbol": "BTCUSDT", "timeframe": "1m", "open_time": T0 + timedelta(minutes=minute), **prices}
+
+
 def test_the_columns_of_the_outcome_are_no_inputs(tmp_path: Path) -> None:
     with lake.open(tmp_path, bot_id="b") as lk:
         lk.decisions.record(decision_id="d", symbol="BTCUSDT", recommendation="LONG", confidence=0.7, analyzed_at=T0)
