@@ -29,6 +29,7 @@ _SIDES = {
 }  # fmt: skip
 _YES = {"1": True, "true": True, "yes": True, "t": True, "0": False, "false": False, "no": False, "f": False}
 _ID_CHARACTERS = 24
+_DIGITS = 12  # behind the point: 0.07 is 7 percent, not 7.000000000000001
 
 
 def found(row: Row, names: tuple[str, ...]) -> tuple[str, Any]:
@@ -69,7 +70,7 @@ def number(*names: str, scale: float = 1.0) -> Rule:
 
     def read(name: str, value: Any) -> float:
         given = as_number(name, value)
-        return given if scale == 1.0 else given * scale
+        return given if scale == 1.0 else round(given * scale, _DIGITS)
 
     return _rule(names, read)
 
@@ -145,6 +146,16 @@ def one_of(known: Mapping[str, Any], *names: str) -> Rule:
         if word not in known:
             raise InvalidRowError("unknown word", where=name, value=value, todo=f"Known are {', '.join(known)}.")
         return known[word]
+
+    return _rule(names, read)
+
+
+def renamed(known: Mapping[str, str], *names: str) -> Rule:
+    """A word in lower case; those in a table of theirs -> ours in ours."""
+
+    def read(_name: str, value: Any) -> str:
+        word = str(value).strip().lower()
+        return known.get(word, word)
 
     return _rule(names, read)
 
@@ -299,7 +310,7 @@ def identity(prefix: str, *rules: Rule) -> Rule:
 
     def read(row: Row, options: Options) -> str:
         parts = [options.bot_id, *(_spelled(rule.read(row, options)) for rule in rules)]
-        digest = hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
+        digest = hashlib.sha256("\x1f".join(parts).encode(errors="surrogatepass")).hexdigest()
         return f"{prefix}-{digest[:_ID_CHARACTERS]}"
 
     return Rule(tuple(name for rule in rules for name in rule.names), read)
