@@ -59,6 +59,10 @@ def _symbol(row: Row, options: Options) -> Any:
     return symbol("symbol").read(row, options) if row.get("symbol") else NO_SYMBOL
 
 
+def _traded(row: Row, _options: Options) -> bool:
+    return bool(row["has_moved"]) and _SIDES.get(str(row["action"]).upper()) is not None
+
+
 ACTIONS = RowMap(
     "decisions",
     {
@@ -68,7 +72,7 @@ ACTIONS = RowMap(
         "recommendation": one_of(_CALLS, "action"),
         "entry_price": number("price_by_cash"),
         "model_version": text("model"),
-        "traded": Rule(("action",), lambda row, _options: _SIDES.get(str(row["action"]).upper()) is not None),
+        "traded": Rule(("action", "has_moved"), _traded),
         "analyzed_at": _DATE,
     },
     when=lambda row: row.get("action") is not None,
@@ -143,7 +147,8 @@ def actions(files: Iterable[Member], notes: Notes) -> Iterator[Row | Refused]:
                 paid = _price(before, found["positions"], action)
                 odd += paid is None and _SIDES.get(str(action.get("action")).upper()) is not None
                 kept = {"action": action.get("action"), "symbol": action.get("symbol"), "amount": action.get("amount")}
-                yield {**found, **kept, "model": model, "line": line, "price_by_cash": paid}
+                moved = found["positions"] != before
+                yield {**found, **kept, "model": model, "line": line, "price_by_cash": paid, "has_moved": moved}
                 before = found["positions"]
     if odd:
         notes.tell(f"{odd:,} actions did not move money and holdings as they say: they are decisions without a fill")
