@@ -23,7 +23,7 @@ import polars as pl
 
 from lake.errors import UsageError
 from lake.kernels import runs
-from lake.kernels.extremes import Bars, Extremes, Thresholds, extremes
+from lake.kernels.extremes import Bars, Booleans, Extremes, Positions, Thresholds, extremes
 from lake.learn.label_times import moments
 from lake.spec import timeframes
 
@@ -86,15 +86,31 @@ def flags_of_series(bars: pl.DataFrame, decided: runs.Integers, step: int) -> pl
 
 def _flagged(bars: pl.DataFrame, decided: runs.Integers, step: int, thresholds: Thresholds) -> Extremes:
     """The flags of the rows of one series; each bar is looked at once."""
-    closes = runs.micros(bars) + step
-    newest = np.searchsorted(closes, decided, side="right") - 1
-    fresh = (newest >= 0) & (decided - closes[newest] < step) if len(closes) else np.zeros(len(decided), dtype=bool)
-    at, place = np.unique(newest[fresh], return_inverse=True)
-    values = (bars[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in _VALUES)
+    latest, fresh = newest(bars, decided, step)
+    at, place = np.unique(latest[fresh], return_inverse=True)
     found = Extremes(*(np.zeros(len(decided), dtype=bool) for _ in range(3)))
-    for column, flagged in zip(found, extremes(Bars(*values), at, thresholds), strict=True):
+    for column, flagged in zip(found, extremes(values(bars), at, thresholds), strict=True):
         column[fresh] = flagged[place]
     return found
+
+
+def newest(bars: pl.DataFrame, decided: runs.Integers, step: int) -> tuple[Positions, Booleans]:
+    """The newest bar that had closed when each row was decided, and whether it did so less than a step before."""
+    closes = runs.micros(bars) + step
+    latest = np.searchsorted(closes, decided, side="right") - 1
+    if not len(closes):
+        return latest, np.zeros(len(decided), dtype=bool)
+    return latest, (latest >= 0) & (decided - closes[latest] < step)
+
+
+def values(bars: pl.DataFrame) -> Bars:
+    """The bars as arrays."""
+    return Bars(*(bars[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in _VALUES))
+
+
+def at_bars(bars: Bars, at: Positions) -> pl.DataFrame:
+    """The flags of the bars at some positions."""
+    return _named(extremes(bars, at, _DEFAULT))
 
 
 def _named(found: Extremes) -> pl.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from lake.learn.datasets import audit as audits
 from lake.learn.datasets import recording, sources
 from lake.learn.datasets.asof import Joined, join
 from lake.learn.datasets.pinned import pin
+from lake.learn.datasets.sampling import stratified
 from lake.learn.datasets.windows import Bars, changed, recomputed
 from lake.learn.features import Feature, FeatureSet, Windows, compute, get, register
 from lake.learn.features.plan import planned
@@ -155,6 +157,91 @@ def test_one_wrong_row_of_all_is_found(lk: lake.Lake) -> None:
     wrong = made.frame.with_columns(pl.Series("close_now", values))
     found = audits.audit(pin(lk.writer), Joined(SMALL, "1m"), wrong, seed=0)
     assert found.leaking["close_now"]["id"] == made.frame["id"][row]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("regime", "sideways"), ("flag_outlier", True), ("flag_flash_crash", True)]
+)
+def test_one_wrong_flag_or_regime_of_all_is_found(lk: lake.Lake, column: str, value: Any) -> None:
+    """Every row is looked at, not the few of each series that are built again in any case."""
+    for features in ("small", "standard"):
+        made = lk.datasets.build("flagged", "phantoms", features)
+        values = made.frame[column].to_list()
+        row = next(
+            n for n in range(61, 120) if values[n] not in (None, value) and made.frame["decision_time"][n] > at(300)
+        )
+        values[row] = value
+        wrong = made.frame.with_columns(pl.Series(column, values))
+        found = audits.audit(pin(lk.writer), Joined(get(features), "1m"), wrong, seed=0)
+        assert list(found.leaking) == [column]
+        assert found.leaking[column]["id"] == made.frame["id"][row]
+    without = audits.audit(pin(lk.writer), Joined(None, "1m"), wrong, seed=0)
+    assert list(without.leaking) == [column]
+
+
+def test_a_build_looks_at_every_series_and_all_of_the_time_and_says_so(lk: lake.Lake) -> None:
+    made = lk.datasets.build("told", "phantoms", "small")
+    assert made.manifest.audit == {
+        "passed": True, "rows": 120, "of_rows": 120, "series": 4, "of_series": 4, "groups": 1, "seed": 1, "beyond": [],
+    }  # fmt: skip
+    assert lk.datasets.load("told").manifest.audit == made.manifest.audit
+    assert lk.datasets.rebuild(made.manifest).manifest == made.manifest
+
+
+def test_training_audits_a_data_set_that_nobody_audited_unless_it_is_told_not_to(
+    lk: lake.Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that an older version built, which looked at three series only."""
+    peeking = register(FeatureSet("peeking_late", 1, (HONEST, Feature("next_bar", CLOSE.shift(-1) / CLOSE, 2))))
+    with monkeypatch.context() as older:
+        older.setattr(audits, "refuse_leaks", lambda *_: {})
+        made = lk.datasets.build("unaudited", "phantoms", "peeking_late")
+    assert made.manifest.audit == {}
+    recipe = {"trees": 2, "rounds": 2, "repeats": 0, "folds": 2}
+    with pytest.raises(LeakError, match="training, data set unaudited.*next_bar: what was known only after"):
+        lk.models.train(made, "m", recipe=recipe)
+    assert lk.read("training_runs")["status"].to_list() == ["failed"]
+    assert lk.models.train(made, "m", recipe=recipe, audit=False).version
+    assert peeking is not None
+    honest = lk.datasets.build("audited_by_its_build", "phantoms", "small")
+    monkeypatch.setattr(type(honest), "audit", lambda *_: pytest.fail("it was audited when it was built"))
+    assert lk.models.train(honest, "m", recipe=recipe).version
+
+
+def test_a_sample_is_of_every_series_and_spread_over_the_time() -> None:
+    rng = np.random.default_rng(1)
+    sizes = [20_000, 15_000, 9_000, *[30] * 57]
+    rows = [(f"S{number}", at(minute)) for number, size in enumerate(sizes) for minute in rng.integers(0, 50_000, size)]
+    frame = pl.DataFrame(rows, schema=["symbol", "decision_time"], orient="row").with_columns(venue=pl.lit("v"))
+    groups = stratified(frame, 500, 1)
+    together = pl.concat(groups)
+    assert together["symbol"].n_unique() == 60
+    assert 500 <= together.height <= 620
+    assert together.group_by("symbol").len()["len"].min() >= 2
+    assert len(groups) == 8
+    assert [g.equals(h) for g, h in zip(groups, stratified(frame, 500, 1), strict=True)] == [True] * 8
+    largest = [g.filter(symbol="S0")["decision_time"] for g in stratified(frame.filter(symbol="S0"), 500, 1)]
+    assert all((times.max() - times.min()).total_seconds() < 6 * 3600 for times in largest)
+    assert max(t.max() for t in largest) - min(t.min() for t in largest) > timedelta(minutes=35_000)
+    small = frame.filter(symbol="S7")
+    assert stratified(small, 500, 1) == [small] or stratified(small, 500, 1)[0].equals(small)
+
+
+def test_a_leak_in_a_small_series_alone_is_refused_by_the_build(tmp_path: Path) -> None:
+    """The first series is much larger than the last, whose candles alone are so dear."""
+    dear = pl.when(CLOSE > 10_000).then(CLOSE.shift(-1)).otherwise(CLOSE)
+    peeking = FeatureSet("peeking", 1, (Feature("dear", dear, 1), HONEST))
+    with lake.open(tmp_path / "lake", bot_id="bot") as lk:
+        for number, symbol in enumerate(("AUSDT", "BUSDT", "CUSDT", "DUSDT")):
+            scale = 1_000.0 if symbol == "DUSDT" else 1.0
+            prices = [(pl.col(name) * scale).alias(name) for name in ("open", "high", "low", "close")]
+            lk.candles.write(bars("BTCUSDT", "binance").with_columns(prices), "1m", symbol=symbol, venue="binance")
+            count = 6 if symbol == "DUSDT" else 300
+            lk.write("phantoms", [
+                phantom(1_000 * number + n, 40 + 4 * n, venue="binance", symbol=symbol) for n in range(count)
+            ])  # fmt: skip
+        with pytest.raises(LeakError, match="dear"):
+            lk.datasets.build("peeking", "phantoms", peeking)
 
 
 def test_values_filled_in_after_the_decision_are_no_inputs(lk: lake.Lake, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,14 @@
 """The audit of a data set: all that was known after each row's decision is changed, and no feature may change.
 
 Every row is computed again from its own look-back, with made-up bars after it (:mod:`lake.learn.datasets.windows`).
-Where something comes out otherwise, and for a few rows of each series in any case, it is asked for certain: the row is
-built again on candles and market metrics of which all that was known later is changed, and on such that end there.
+So are its regime and its flags. Where something comes out otherwise, and for a few rows of each series in any case, it
+is asked for certain: the row is built again on candles and market metrics of which all that was known later is changed,
+and on such that end there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,19 +18,21 @@ import polars as pl
 from lake.errors import LeakError, RebuildError, UsageError
 from lake.kernels import runs
 from lake.learn import flags as market_flags
+from lake.learn import regimes
 from lake.learn.datasets import windows
 from lake.learn.datasets.asof import Joined, Name, by_series, name_of, read, span
 from lake.learn.datasets.assemble import Assembled
 from lake.learn.datasets.manifest import Manifest
 from lake.learn.datasets.pinned import Pinned
 from lake.learn.datasets.recording import changed_inputs
+from lake.learn.datasets.sampling import stratified
 from lake.learn.features import FeatureSet, blocks, load
-from lake.learn.features.plan import planned
+from lake.learn.features.plan import Plan
 from lake.ledgers.series import load_all
 from lake.spec import timeframes
 from lake.spec.times import from_micros
 
-_SAMPLE, _SERIES = 500, 3  # rows that a build looks at, of so many series: a set that looks ahead does so in each
+_SAMPLE, _SEED = 500, 1  # rows that a build looks at, of all series
 _CERTAIN = 2  # rows of a series that are built again whatever comes out
 _SUSPECTS = 6  # rows of a series for each feature that came out otherwise
 _EVENT = ("venue", "symbol", "decision_time")
@@ -82,19 +85,19 @@ class Audit:
         }
 
 
-def refuse_leaks(pinned: Pinned, made: Assembled) -> None:
-    """Audit a sample of rows.
+def refuse_leaks(pinned: Pinned, made: Assembled) -> dict[str, Any]:
+    """Audit a sample of rows of every series; what was looked at, as the manifest tells it.
 
     Raises:
         LeakError: features look ahead; they are named, with the first row.
     """
-    largest = (
-        made.frame.group_by("venue", "symbol").len().sort("len", "venue", "symbol", descending=[True, False, False])
-    )
-    rows = made.frame.join(largest.head(_SERIES), on=["venue", "symbol"], how="semi", maintain_order="left")
-    found = audit(pinned, made.joined, sample(rows, _SAMPLE), seed=1)
+    groups = stratified(made.frame, _SAMPLE, _SEED)
+    feature_set = made.joined.feature_set
+    if feature_set is not None and feature_set.missing == float("inf"):  # each group would read all that there is
+        groups = [pl.concat(groups).sort("decision_time", "id")]
+    found = merged([audit(pinned, made.joined, group, seed=_SEED) for group in groups])
     if found.passed:
-        return
+        return _told(made.frame, groups, found)
     name, example = next(iter(found.leaking.items()))
     raise LeakError(
         f"{', '.join(found.leaking)}: what was known only after the decision changes the value",
@@ -102,6 +105,30 @@ def refuse_leaks(pinned: Pinned, made: Assembled) -> None:
         value=f"{name} was {example['built']}, and {example['found']} without what came later",
         todo="Features look back: no shift(-n), no centred window, no mean or rank over the whole series.",
     )
+
+
+def merged(audits: Sequence[Audit]) -> Audit:
+    """What several audits of the same features found, of other rows each."""
+    leaking: dict[str, Mapping[str, Any]] = {}
+    for one in audits:
+        leaking = {**one.leaking, **leaking}
+    names = audits[0].features
+    beyond = tuple(n for n in names if n not in leaking and any(n in one.beyond for one in audits))
+    return Audit(sum(one.rows for one in audits), names, {n: leaking[n] for n in names if n in leaking}, beyond)
+
+
+def _told(frame: pl.DataFrame, groups: Sequence[pl.DataFrame], found: Audit) -> dict[str, Any]:
+    looked = pl.concat([group.select("venue", "symbol") for group in groups]).unique().height
+    return {
+        "passed": True,
+        "rows": found.rows,
+        "of_rows": frame.height,
+        "series": looked,
+        "of_series": frame.select("venue", "symbol").unique().height,
+        "groups": len(groups),
+        "seed": _SEED,
+        "beyond": list(found.beyond),
+    }
 
 
 def of_dataset(pinned: Pinned, manifest: Manifest, frame: pl.DataFrame, asked: Asked) -> Audit:
@@ -187,11 +214,26 @@ class _Series:
         return self
 
     def _differing(self, rng: np.random.Generator) -> Iterator[tuple[str, Any]]:
-        """Features, and the rows in which they come out otherwise from their look-back alone."""
-        feature_set = self.joined.feature_set
-        if feature_set is None or self.candles.is_empty():
+        """Columns, and the rows in which they come out otherwise from their look-back alone."""
+        if self.candles.is_empty():
             return
-        plan = planned(feature_set, timeframes.get(self.joined.timeframe))
+        for plan in self.joined.plans:
+            yield from self._of_plan(plan, rng)
+        newest, fresh = market_flags.newest(self.candles, runs.micros(self.events, "decision_time"), self._step)
+        places = np.flatnonzero(fresh & (newest >= windows.FLAGS_BEFORE))
+        again = windows.flagged(self.candles, newest[places], rng)
+        for name in market_flags.NAMES:
+            where = np.flatnonzero(_differ(self.built[name][places], again[name]))
+            if len(where):
+                yield name, places[where]
+
+    @property
+    def _step(self) -> int:
+        return timeframes.micros(self.joined.timeframe)
+
+    def _of_plan(self, plan: Plan, rng: np.random.Generator) -> Iterator[tuple[str, Any]]:
+        """The features of one plan, and the regime where it is made of them."""
+        feature_set = plan.feature_set
         bars = windows.Bars.of(plan, self.candles, self.metrics)
         newest, held = blocks.as_of(plan, bars.times, self.events.with_row_index("__place"))
         if not len(newest):
@@ -201,7 +243,12 @@ class _Series:
         built = self.built[held["__place"]]
         short = (newest < feature_set.lookback) & (feature_set.missing == float("inf"))
         places = held["__place"].to_numpy()
-        for name in feature_set.names:
+        names: tuple[str, ...] = ()
+        if self.joined.feature_set is not None and feature_set is not regimes.feature_set():
+            names = self.joined.feature_set.names
+        if feature_set is not self.joined.feature_set:
+            again, names = again.with_columns(regimes.told_by()), (*names, "regime")
+        for name in names:
             where = np.flatnonzero(_differ(built[name], again[name]) & ~short)
             if len(where):
                 yield name, places[where]

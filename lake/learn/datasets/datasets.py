@@ -28,7 +28,7 @@ from lake.store import versions
 from lake.store.versions import LakeVersion
 
 Features = str | FeatureSet | None
-_UNPINNED = "created_at", "hash", "tag", "content"
+_UNPINNED = "created_at", "hash", "tag", "content", "audit"
 
 
 class Datasets:
@@ -76,8 +76,8 @@ class Datasets:
         pinned = pin(self._writer, at)
         try:
             made = assemble(pinned, request, feature_set)
-            audit.refuse_leaks(pinned, made)
-            return self._keep(pinned, request, made)
+            audited = audit.refuse_leaks(pinned, made)
+            return self._keep(replace(_drafted(pinned, request, made), audit=audited), made)
         finally:
             pinned.close()
 
@@ -142,8 +142,7 @@ class Datasets:
             versions.delete_tag(self._store, manifest.tag)
         return manifest
 
-    def _keep(self, pinned: Pinned, request: Request, made: Assembled) -> Dataset:
-        drafted = _drafted(pinned, request, made)
+    def _keep(self, drafted: Manifest, made: Assembled) -> Dataset:
         self._tag(drafted)  # first, so that no vacuum comes between
         place = stored.folder(drafted)
         if self._location.exists(f"{place}/{stored.MANIFEST}"):

@@ -26,7 +26,7 @@ class Manifest:
 
     Attributes:
         name: of the data set.
-        hash: of all below but created_at: it tells builds of one name apart.
+        hash: of all below but created_at and audit: it tells builds of one name apart.
         created_at: when it was built, ISO-8601.
         source: what the rows are.
         request: all arguments, as :class:`Request` has them.
@@ -43,6 +43,8 @@ class Manifest:
         columns: column -> hash of its values.
         content: sha256 and bytes of the Parquet file.
         code: versions of the libraries, and ``recipe``.
+        audit: of the build: rows and series that were looked at of how many, in groups near in time, drawn by a seed;
+            beyond: features that look back further than they say. Empty in manifests of older builds.
         notes: what is to be told of rows that are there -> how many: ``inputs_changed_later`` (what was recorded first
             counts), ``several_phantoms`` and ``several_trades`` of a signal (the one that came with it counts).
 
@@ -67,6 +69,7 @@ class Manifest:
     columns: Mapping[str, str]
     content: Mapping[str, Any]
     code: Mapping[str, Any] = field(default_factory=dict)
+    audit: Mapping[str, Any] = field(default_factory=dict)
     notes: Mapping[str, int] = field(default_factory=dict)
     format: int = FORMAT
 

@@ -14,10 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from lake.kernels import runs
+from lake.kernels import extremes, runs
+from lake.learn import flags as market_flags
 from lake.learn.features.plan import Plan, Rows
 
 AFTER = 8  # changed bars behind each window; what is further away lies in other windows
+FLAGS_BEFORE = market_flags.Thresholds().window + market_flags.Thresholds().crash_bars  # bars that flags look back at
 _BARS = 32_768  # bars that are computed at a time
 Numbers = npt.NDArray[np.float64]
 
@@ -60,6 +62,21 @@ def _gathered(plan: Plan, bars: Bars, wanted: Rows, rng: np.random.Generator) ->
         stacked = pl.concat([padded.slice(int(row), width) for row in some], rechunk=True)
         later = np.tile(np.arange(width) > before, len(some))
         yield plan.gathered(changed(stacked, later, rng), np.arange(len(some)) * width + before)
+
+
+def flagged(bars: pl.DataFrame, wanted: Rows, rng: np.random.Generator) -> pl.DataFrame:
+    """Flags of the bars wanted (positions, from ``FLAGS_BEFORE`` on)."""
+    given = market_flags.values(bars)
+    offsets = np.arange(-FLAGS_BEFORE, AFTER + 1)
+    at_once = _BARS * 8 // len(offsets)
+    found = [market_flags.at_bars(given, wanted[:0])]
+    for first in range(0, len(wanted), at_once):
+        some = wanted[first : first + at_once]
+        places = np.minimum(some[:, None] + offsets, len(given.close) - 1)
+        factors = np.where(offsets > 0, rng.uniform(0.5, 2.0, places.shape), 1.0)
+        stacked = extremes.Bars(*((column[places] * factors).ravel() for column in given))
+        found.append(market_flags.at_bars(stacked, np.arange(len(some)) * len(offsets) + FLAGS_BEFORE))
+    return pl.concat(found)
 
 
 def _padded(frame: pl.DataFrame, before: int) -> pl.DataFrame:
