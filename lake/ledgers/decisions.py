@@ -163,12 +163,13 @@ class Decisions(Ledger):
         return self._writer.shown("decisions", sorted(rows, key=lambda row: (row["analyzed_at"], row["decision_id"])))
 
     def winning_patterns(self, min_pnl_percent: float = 0.0) -> pl.DataFrame:
-        """Decisions that were right and made more than so many percent of their own money, best first.
+        """Decisions, as they were made, that were right and won more than so many percent of own money, best first.
 
         The view winning_patterns counts under which conditions trades win.
         """
         return self._engine.frame(
-            "SELECT * FROM decisions WHERE outcome_correct AND actual_pnl_percent > ? ORDER BY actual_pnl_percent DESC",
+            "SELECT * FROM decisions_as_decided WHERE outcome_correct AND actual_pnl_percent > ? "
+            "ORDER BY actual_pnl_percent DESC",
             [min_pnl_percent],
         )
 

@@ -294,6 +294,8 @@ class Phantoms(Ledger):
     def learning_data(self, strategy: str | None = None, executed: bool | None = None) -> pl.DataFrame:
         """Completed phantoms with a known outcome, oldest first, each feature as a column ``feature_<name>``.
 
+        Scores, features and levels are as they were at the signal, whatever was written over them later.
+
         Features that are numbers or flags are floats; all others are text, maps and lists as JSON.
 
         Args:
@@ -307,7 +309,8 @@ class Phantoms(Ledger):
                 conditions.append(f"{name} = ?")
                 values.append(value)
         where = " AND ".join(conditions)
-        frame = self._engine.frame(f"SELECT * FROM phantoms WHERE {where} ORDER BY signal_time, phantom_id", values)
+        sql = f"SELECT * FROM phantoms_as_decided WHERE {where} ORDER BY signal_time, phantom_id"
+        frame = self._engine.frame(sql, values)
         return frame.hstack(phantom_rows.features(frame["features"].to_list()))
 
 

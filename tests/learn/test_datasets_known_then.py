@@ -129,6 +129,16 @@ def test_lessons_and_examples_tell_what_was_thought_then(tmp_path: Path) -> None
             lk.drain()
 
 
+def test_statistics_of_scores_and_learning_data_are_of_the_scores_at_the_signal(tmp_path: Path) -> None:
+    with lake.open(tmp_path, bot_id="b") as lk:
+        lk.write("phantoms", [ended(0, "win", 1.0, ml_score=20.0), ended(1, "loss", -1.0, ml_score=20.0)])
+        assert lk.phantoms.stats()["ml_accuracy"].to_list() == [50.0]
+        lk.patch("phantoms", "p0000", {"ml_score": 99.0, "features": {"rsi": 99}})
+        assert lk.phantoms.stats()["ml_accuracy"].to_list() == [50.0]
+        learning = lk.phantoms.learning_data()
+        assert learning.select("ml_score", "feature_rsi").rows() == [(20.0, 30.0), (20.0, 31.0)]
+
+
 def ended(number: int, outcome: str, gain: float, **more: Any) -> dict[str, Any]:
     plain = {"symbol": "BTCUSDT", "venue": "binance", "outcome": outcome, "realized_rr": gain, "pnl_percent": gain}
     return phantom(number, 100 + 5 * number, **plain, **more)

@@ -18,7 +18,7 @@ WITH prediction AS (
             WHEN predicted_direction IN ('UP', 'LONG') THEN 100 * actual_return
             WHEN predicted_direction IN ('DOWN', 'SHORT') THEN -100 * actual_return
         END AS gain
-    FROM predictions
+    FROM predictions_as_decided
     WHERE in_window(predicted_at) AND is_past(predicted_at)
 )
 SELECT

@@ -1,5 +1,6 @@
 -- What became of the phantoms, executed or not: one row for all of them and one per strategy, none without phantoms.
 -- The variable now looks back, to ends known by then; days keeps those whose signal is that young.
+-- Scores and levels are as they were at the signal, whoever wrote over them later.
 -- scope: 'all', or 'strategy' for the rows of one strategy each; a NULL strategy there is that of phantoms without one.
 -- total = active + completed; completed = wins + losses + breakevens + timeouts + unknown. active has no end yet;
 -- unknown has ended, but how is not known (a gap in the candles), and is in no figure but the counts.
@@ -28,7 +29,7 @@ WITH followed AS (
         direction * (max_favorable - entry_price) AS ahead,
         direction * (max_adverse - entry_price) AS behind,
         nullif(abs(entry_price - stop_loss), 0) AS risk
-    FROM phantoms
+    FROM phantoms_as_decided
     WHERE in_window(signal_time) AND is_past(signal_time)
 ), phantom AS (
     SELECT
