@@ -9,9 +9,11 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
 
+import orjson
 import polars as pl
 import polars.selectors as cs
 
@@ -19,7 +21,7 @@ from lake.exporters.asking import Asked, arrow
 from lake.exporters.base import Target, Tell, Written
 from lake.exporters.files import whole
 from lake.query.engine import Relation
-from lake.query.fitting import plain
+from lake.query.fitting import is_nested, plain
 
 _LEVEL = 6
 
@@ -30,8 +32,14 @@ def write_csv(asked: Asked, target: Target, tell: Tell) -> Written:
 
 
 def write_jsonl(asked: Asked, target: Target, tell: Tell) -> Written:
-    """Write one file with a JSON object in each line; numbers that JSON does not have (NaN, infinities) are null."""
-    return _write(asked, target, tell, _jsonl)
+    """Write one file with a JSON object in each line; numbers that JSON does not have (NaN, infinities) are null.
+
+    A dataset's documents are text, as the lake holds them; what a query nests is nested, its decimals are numbers.
+    """
+    shown = asked.shown
+    kinds = zip(shown.columns, map(str, shown.types), strict=True)
+    raw = {name for name, kind in kinds if is_nested(kind) or kind.startswith("DECIMAL")}
+    return _write(asked, target, tell, partial(_jsonl, raw))
 
 
 def frames(part: Relation) -> Iterator[pl.DataFrame]:
@@ -90,6 +98,12 @@ def _csv(frame: pl.DataFrame, file: IO[bytes], is_first: bool) -> None:
     file.write(text.encode())
 
 
-def _jsonl(frame: pl.DataFrame, file: IO[bytes], is_first: bool) -> None:
-    if not is_first:
+def _jsonl(raw: set[str], frame: pl.DataFrame, file: IO[bytes], is_first: bool) -> None:
+    if is_first:
+        return
+    if not raw:
         file.write(frame.write_ndjson().encode())
+        return
+    for row in frame.iter_rows(named=True):
+        made = {n: orjson.Fragment(v) if n in raw and v is not None else v for n, v in row.items()}
+        file.write(orjson.dumps(made, option=orjson.OPT_APPEND_NEWLINE))

@@ -29,7 +29,7 @@ def fitted(relation: Relation, form: str) -> Relation:
 def _fitted(name: str, kind: str, form: str) -> str:
     quoted = identifier(name)
     if is_nested(kind):
-        strange = any(word in kind for word in (*_AS_TEXT, "BLOB"))
+        strange = any(word in kind for word in (*_AS_TEXT, "BLOB", "UNION"))
         return quoted if form == "parquet" and not strange else f"to_json({quoted})::VARCHAR AS {quoted}"
     if kind == "BLOB":
         return quoted if form == "parquet" else f"hex({quoted}) AS {quoted}"

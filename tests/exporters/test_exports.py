@@ -57,6 +57,12 @@ def test_a_view_and_a_query_are_exported_as_they_answer(lk: lake.Lake, tmp_path:
         'BTCUSDT,120,7140,"[1,2]",',
         'ETHUSDT,50,1225,"[1,2]",',
     ]
+    export(
+        lk,
+        Selection(sql="SELECT {'a': [1, NULL]} AS s, 1.50::DECIMAL(9, 2) AS d, 'nan'::DOUBLE AS n"),
+        tmp_path / "n.jsonl",
+    )
+    assert (tmp_path / "n.jsonl").read_text() == '{"s":{"a":[1,null]},"d":1.50,"n":null}\n'
     with pytest.raises(lake.UsageError, match="which table"):
         export(lk, Selection(sql=sql), tmp_path / "q.db")
     export(lk, Selection(sql=sql), Target(tmp_path / "q.db", table="found"))
