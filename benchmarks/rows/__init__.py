@@ -8,6 +8,7 @@ from benchmarks.base import Bench, Result
 from benchmarks.rows import (
     bulk_write,
     bytes_per_candle,
+    candle_import,
     datasets,
     durable_record,
     features,
@@ -36,6 +37,8 @@ ROWS: dict[str, Callable[[Bench], Result]] = {
     "hot_rows": hot_rows.run,
     "many_drains": many_drains.run,
     "large_ingest": large_ingest.run,
+    "import_sqlite": candle_import.sqlite,
+    "import_postgres": candle_import.postgres,
     "record_transaction": record_transaction.run,
     "phantom_frame": phantom_frame.run,
     "features": features.run,

@@ -71,14 +71,14 @@ def _ingest(folder: Path, symbols: int) -> Taken:
             table = symbol_candles(number, symbol, _BARS).to_arrow()
             spent += seconds(partial(lk.candles.write, table, "1m"))
         compacting = seconds(lk.compact)
-        peak = _peak_bytes()
+        peak = peak_bytes()
         stats = lk.candles.stats()
         held = lk.sql("SELECT count(*), count(DISTINCT symbol) FROM candles").fetchall()
         check(held == [(symbols * _BARS, symbols)], f"rows and symbols held: {held}")
         return Taken(symbols * _BARS, spent, compacting, peak, stats["bytes_per_candle"])
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
     """The most memory that this process ever held. What getrusage says on Linux includes the parent, before exec."""
     status = Path("/proc/self/status")
     if status.exists():

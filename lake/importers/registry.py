@@ -5,9 +5,11 @@ from __future__ import annotations
 from lake.errors import UsageError
 from lake.importers.base import Importer
 from lake.importers.kinds.backtests import Backtests
+from lake.importers.kinds.binance_schema import BinanceSchema
 from lake.importers.kinds.bot_stats import BotStats
 from lake.importers.kinds.candles import CandlesPostgres, CandlesSqlite
 from lake.importers.kinds.daily_reports import DailyReports
+from lake.importers.kinds.decisions_postgres import DecisionsPostgres
 from lake.importers.kinds.freqtrade import Freqtrade
 from lake.importers.kinds.generic import Generic
 from lake.importers.kinds.hummingbot import Hummingbot
@@ -25,10 +27,12 @@ from lake.importers.kinds.trades_redis import TradesRedis
 
 _KINDS: tuple[Importer, ...] = (
     Backtests(),
+    BinanceSchema(),
     BotStats(),
     CandlesPostgres(),
     CandlesSqlite(),
     DailyReports(),
+    DecisionsPostgres(),
     Freqtrade(),
     Generic(),
     Hummingbot(),
@@ -41,8 +45,8 @@ _KINDS: tuple[Importer, ...] = (
     Tradelake(),
     TradesDb(),
     TradesJson(),
-    TradesRedis(),
     TradesPostgres(),
+    TradesRedis(),
 )
 
 

@@ -18,6 +18,7 @@ from lake.importers.rules import (
     one_of,
     option,
     price,
+    renamed,
     side,
     symbol,
     text,
@@ -27,17 +28,12 @@ _OUTCOMES = {
     "WIN": "win", "LOSS": "loss", "BREAKEVEN": "breakeven", "BE": "breakeven", "TIMEOUT": "timeout",
     "EXPIRED": "timeout", "UNKNOWN": "unknown", "CANCELLED": "unknown", "ACTIVE": None, "OPEN": None, "NONE": None,
 }  # fmt: skip
-_ENDS = {"TAKE_PROFIT": "tp", "TP_HIT": "tp", "STOP_LOSS": "sl", "SL_HIT": "sl", "TIME_OUT": "timeout"}
+_ENDS = {"take_profit": "tp", "tp_hit": "tp", "stop_loss": "sl", "sl_hit": "sl", "time_out": "timeout"}
 
 _SYMBOL, _SIDE, _SIGNALLED = symbol("symbol"), side("side"), moment("signal_time")
 _ENTRY, _STOP = price("entry_price", "entry"), price("stop_loss", "sl")
 _ENDED, _OUTCOME = moment("exit_time"), one_of(_OUTCOMES, "outcome")
-_WORD = text("exit_reason")
-
-
-def _reason(row: Row, options: Options) -> str | None:
-    word = _WORD.read(row, options)
-    return None if word is None else _ENDS.get(word.strip().upper(), word.strip().lower())
+_REASON = renamed(_ENDS, "exit_reason")
 
 
 def _is_moved(row: Row, options: Options) -> bool:
@@ -61,7 +57,7 @@ def _status(row: Row, options: Options) -> str:
 def _outcome(row: Row, options: Options) -> str | None:
     if not _is_over(row, options):
         return None
-    return "timeout" if _reason(row, options) == "timeout" else _OUTCOME.read(row, options) or "unknown"
+    return "timeout" if _REASON.read(row, options) == "timeout" else _OUTCOME.read(row, options) or "unknown"
 
 
 def _be_moved(row: Row, options: Options) -> bool | None:
@@ -99,7 +95,7 @@ _COLUMNS = {
     "signal_time": _SIGNALLED,
     "status": Rule(("outcome", "exit_time"), _status),
     "outcome": Rule(("outcome", "exit_reason"), _outcome),
-    "exit_reason": Rule(("exit_reason",), _reason),
+    "exit_reason": _REASON,
     "exit_price": price("exit_price"),
     "exit_time": _ENDED,
     "pnl_percent": number("pnl_percent"),

@@ -1,0 +1,150 @@
+"""Executions of one bot and symbol paired to round trips: from flat, in, and out to flat again.
+
+Only what adds up is a round trip: entries of one side, then exits of the other, of the same quantity. What does not is
+kept as executions alone, and told.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lake.errors import InvalidRowError
+from lake.importers.base import Notes, Row
+from lake.importers.reading.database import Database
+from lake.importers.rules import as_number
+from lake.spec.symbols import split
+
+TRIP = "round trip"  # under which an execution carries the id of its round trip
+_ORDER = ("bot_id", "symbol", "is_test_mode", "execution_time", "created_at", "trade_id")
+_SAME = 1e-9
+_DIGITS = 10  # of an average price
+
+
+def configs(db: Database) -> Mapping[str, Row]:
+    """Bot -> its configuration."""
+    return {str(row["bot_id"]): row for row in db.rows("bot_configs", Notes())}
+
+
+def with_configs(db: Database, table: str, known: Mapping[str, Row], notes: Notes) -> Iterator[Row]:
+    """The rows of a table, each with its bot's configuration."""
+    order = [name for name in ("bot_id", "signal_time", "signal_id") if name in db.columns(table)]
+    yield from ({**row, "config": known.get(str(row["bot_id"]))} for row in db.rows(table, notes, order))
+
+
+def fills(db: Database, notes: Notes) -> Iterator[Row]:
+    """All executions, each with the id of the round trip that it is part of."""
+    for group in _groups(db, notes):
+        trip = group.fills[0]["trade_id"] if group.is_whole else None
+        yield from ({**row, TRIP: trip} for row in group.fills)
+
+
+def trips(db: Database, known: Mapping[str, Row], notes: Notes) -> Iterator[Row]:
+    """All round trips; how many executions are part of none is told."""
+    left = 0
+    for group in _groups(db, Notes()):
+        if group.is_whole:
+            yield {**group.trip(), "config": known.get(str(group.fills[0]["bot_id"]))}
+        else:
+            left += len(group.fills)
+    if left:
+        notes.tell(f"{left:,} executions are part of no whole round trip; they are kept as fills")
+
+
+@dataclass
+class _Group:
+    """Executions that follow each other: a round trip that goes on or is whole, or what is none."""
+
+    fills: list[Row] = field(default_factory=list)
+    entered: float = 0.0
+    left: float = 0.0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether as much was sold as bought."""
+        return self.entered > 0 and math.isclose(self.entered, self.left, rel_tol=_SAME)
+
+    def takes(self, row: Row) -> bool:
+        """Whether an execution can follow."""
+        if not self.fills:
+            return _is_entry(row) and _quantity(row) > 0
+        first = self.fills[0]
+        if _series(row) != _series(first) or not _quantity(row) > 0:
+            return False
+        if _is_entry(row):
+            return row["side"] == first["side"] and self.left == 0
+        return row["side"] != first["side"] and self.left + _quantity(row) <= self.entered * (1 + _SAME)
+
+    def add(self, row: Row) -> None:
+        """Take it."""
+        self.fills.append(row)
+        if _is_entry(row):
+            self.entered += _quantity(row)
+        else:
+            self.left += _quantity(row)
+
+    def trip(self) -> dict[str, Any]:
+        """A row of the round trip; its id is that of its first execution."""
+        entries = [row for row in self.fills if _is_entry(row)]
+        exits = [row for row in self.fills if not _is_entry(row)]
+        first, last = self.fills[0], self.fills[-1]
+        results = [float(row["pnl"]) for row in exits if row.get("pnl") is not None]
+        return {
+            **{name: first.get(name) for name in ("trade_id", "bot_id", "symbol", "order_id", "is_test_mode")},
+            "side": first["side"],
+            "quantity": self.entered,
+            "entry_price": _average(entries),
+            "exit_price": _average(exits),
+            "fees": _fees(self.fills),
+            "pnl": math.fsum(results) if len(results) == len(exits) else None,
+            "exit_reason": last.get("strategy_signal") or last.get("signal_reason"),
+            "opened_at": first.get("execution_time") or first.get("created_at"),
+            "closed_at": last.get("execution_time") or last.get("created_at"),
+            "fills": [str(row["trade_id"]) for row in self.fills],
+        }
+
+
+def _groups(db: Database, notes: Notes) -> Iterator[_Group]:
+    order = [name for name in _ORDER if name in db.columns("bot_trades")]
+    group = _Group()
+    for row in db.rows("bot_trades", notes, order):
+        if group.fills and (group.is_whole or not group.takes(row)):
+            yield group
+            group = _Group()
+        if group.takes(row):
+            group.add(row)
+        else:
+            yield _Group([row])
+    if group.fills:
+        yield group
+
+
+def _series(row: Row) -> tuple[Any, ...]:
+    return row.get("bot_id"), row.get("symbol"), row.get("is_test_mode")
+
+
+def _is_entry(row: Row) -> bool:
+    """A row that does not say is one, as the schema has it."""
+    value = row.get("is_entry")
+    return value is None or bool(value)
+
+
+def _quantity(row: Row) -> float:
+    try:
+        return as_number("quantity", row.get("quantity")) if as_number("price", row.get("price")) > 0 else 0.0
+    except InvalidRowError:
+        return 0.0
+
+
+def _average(rows: Sequence[Row]) -> float:
+    whole = math.fsum(_quantity(row) for row in rows)
+    return round(math.fsum(_quantity(row) * float(row["price"]) for row in rows) / whole, _DIGITS)
+
+
+def _fees(rows: Sequence[Row]) -> float | None:
+    """All commissions, where they were paid in the currency of the prices."""
+    quote = split(str(rows[0].get("symbol") or ""))[1]
+    paid = [float(row["commission"]) for row in rows if row.get("commission") and row.get("commission_asset") == quote]
+    return math.fsum(paid) if len(paid) == len([row for row in rows if row.get("commission")]) else None

@@ -1,0 +1,224 @@
+"""Decisions of a language model with what came of them: trades, positions, decisions and prompt_versions.
+
+The tables are as Drizzle makes them, with or without zones in their times, in snake or camel case.
+``max_favorable`` and ``max_adverse`` are profits there, not prices, so they stay beside the row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from lake.importers.base import Notes, Options, Row, RowMap, Rule, Table
+from lake.importers.reading.database import Database, database, require
+from lake.importers.rules import (
+    constant,
+    document,
+    first_of,
+    flag,
+    found,
+    moment,
+    number,
+    one_of,
+    option,
+    price,
+    renamed,
+    side,
+    symbol,
+    text,
+    timeframe,
+    whole,
+    within,
+)
+
+_TABLES = ("prompt_versions", "decisions", "trades", "positions")
+_STATUS = {word.upper(): word for word in ("pending", "open", "closed", "cancelled", "error")} | {
+    "CANCELED": "cancelled"
+}
+_ENDS = {"tp_hit": "tp", "sl_hit": "sl", "take_profit": "tp", "stop_loss": "sl"}
+_SAID = {
+    "LONG": "LONG",
+    "SHORT": "SHORT",
+    "HOLD": "HOLD",
+    "BUY": "LONG",
+    "SELL": "SHORT",
+    "NEUTRAL": "HOLD",
+    "WAIT": "HOLD",
+}
+
+
+def _named(*names: str) -> tuple[str, ...]:
+    """Each name in snake and in camel case."""
+    return tuple(spelled for name in names for spelled in dict.fromkeys((name, _camel(name))))
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def _moment(*names: str) -> Rule:
+    return moment(*_named(*names))
+
+
+_ENTRY, _STOP, _TARGET = (price(*_named(name)) for name in ("entry_price", "stop_loss", "take_profit"))
+_OPENED, _CLOSED, _STATE = _moment("opened_at"), _moment("closed_at"), one_of(_STATUS, "status")
+
+TRADES = RowMap(
+    "trades",
+    {
+        "trade_id": text("id"),
+        "symbol": symbol("symbol"),
+        "side": side("side"),
+        "status": first_of(_STATE, constant("pending")),
+        "mode": option("mode", "live"),
+        "strategy": option("strategy"),
+        "quantity": number("quantity"),
+        "entry_price": _ENTRY,
+        "exit_price": number(*_named("exit_price")),
+        "stop_loss": _STOP,
+        "take_profit": _TARGET,
+        "pnl": number("pnl"),
+        "pnl_percent": number(*_named("pnl_percent")),
+        "exit_reason": renamed(_ENDS, *_named("exit_reason")),
+        "order_id": text(*_named("bybit_order_id", "order_id")),
+        "decision_id": text(*_named("decision_id")),
+        "prompt_version": text(*_named("prompt_version")),
+        "created_at": first_of(_moment("created_at"), _OPENED, _CLOSED),
+        "opened_at": _OPENED,
+        "closed_at": _CLOSED,
+    },
+    sums={"pnl": "pnl", "quantity": "quantity"},
+)
+
+
+def _held(row: Row, options: Options) -> str:
+    """A position is held as long as its trade is not over."""
+    return "closed" if within("trade", _STATE).read(row, options) in {"closed", "cancelled", "error"} else "open"
+
+
+POSITIONS = RowMap(
+    "positions",
+    {
+        "position_id": text("id"),
+        "symbol": symbol("symbol"),
+        "side": side("side"),
+        "quantity": number("quantity"),
+        "entry_price": _ENTRY,
+        "current_price": price(*_named("current_price")),
+        "stop_loss": within("trade", _STOP),
+        "tp1": within("trade", _TARGET),
+        "unrealized_pnl": number(*_named("unrealized_pnl")),
+        "unrealized_pnl_percent": number(*_named("unrealized_pnl_percent")),
+        "status": Rule(("trade",), _held),
+        "trade_id": text(*_named("trade_id")),
+        "opened_at": first_of(
+            within("trade", _OPENED), within("trade", _moment("created_at")), _moment("opened_at", "synced_at")
+        ),
+        "synced_at": _moment("synced_at"),
+    },
+    sums={"quantity": "quantity"},
+    held=frozenset({"trade"}),
+)
+
+_ANALYZED, _HELD_FOR = _moment("analyzed_at", "created_at"), number(*_named("hold_duration_minutes", "hold_duration"))
+
+
+def _recorded(row: Row, options: Options) -> datetime | None:
+    """When the outcome was known: as told, or at the end of the trade; None where nothing tells."""
+    said = _moment("outcome_recorded_at").read(row, options)
+    begun, minutes = _ANALYZED.read(row, options), _HELD_FOR.read(row, options)
+    if said is not None or begun is None or minutes is None or not _has_outcome(row):
+        return said  # type: ignore[no-any-return]
+    return begun + timedelta(minutes=minutes)  # type: ignore[no-any-return]
+
+
+def _has_outcome(row: Row) -> bool:
+    return found(row, _named("outcome_correct", "actual_pnl", "actual_pnl_percent"))[1] is not None
+
+
+def _once_known(rule: Rule) -> Rule:
+    """Of an outcome of which nobody knows when it was known nothing is taken, or it would seem known from the start."""
+
+    def read(row: Row, options: Options) -> Any:
+        return None if _recorded(row, options) is None else rule.read(row, options)
+
+    return Rule(rule.names, read)
+
+
+def _source(row: Row, options: Options) -> str | None:
+    return "given" if _has_outcome(row) and _recorded(row, options) is not None else None
+
+
+DECISIONS = RowMap(
+    "decisions",
+    {
+        "decision_id": text("id"),
+        "symbol": symbol("symbol"),
+        "timeframe": timeframe("timeframe"),
+        "recommendation": one_of(_SAID, "recommendation"),
+        "confidence": number("confidence"),
+        "entry_price": _ENTRY,
+        "stop_loss": _STOP,
+        "take_profit": _TARGET,
+        "reasoning": text("reasoning"),
+        "market_snapshot": document(*_named("market_snapshot")),
+        "raw_response": document(*_named("raw_response")),
+        "chart_image_path": text(*_named("chart_image_path")),
+        "prompt_version": text(*_named("prompt_version")),
+        "model_version": text(*_named("model_version")),
+        "latency_ms": number(*_named("analysis_duration_ms", "latency_ms")),
+        "input_tokens": whole(*_named("input_tokens", "prompt_tokens")),
+        "output_tokens": whole(*_named("output_tokens", "completion_tokens")),
+        "cost_usd": number(*_named("cost_usd")),
+        "traded": flag("traded"),
+        "skip_reason": text(*_named("skip_reason")),
+        "trade_id": text(*_named("trade_id")),
+        "analyzed_at": _ANALYZED,
+        "outcome_correct": _once_known(flag(*_named("outcome_correct"))),
+        "actual_pnl": _once_known(number(*_named("actual_pnl"))),
+        "actual_pnl_percent": _once_known(number(*_named("actual_pnl_percent"))),
+        "hold_duration_minutes": _once_known(_HELD_FOR),
+        "outcome_recorded_at": Rule(_named("outcome_recorded_at"), _recorded),
+        "outcome_source": Rule(_named("outcome_correct"), _source),
+    },
+    sums={"actual_pnl": _named("actual_pnl")},
+)
+
+PROMPTS = RowMap(
+    "prompt_versions",
+    {
+        "version": text("version"),
+        "name": text("name"),
+        "description": text("description"),
+        "prompt_text": text(*_named("prompt_text")),
+        "is_active": flag(*_named("is_active")),
+        "created_at": _moment("created_at"),
+    },
+)
+_MAPS = {"trades": TRADES, "positions": POSITIONS, "decisions": DECISIONS, "prompt_versions": PROMPTS}
+
+
+class DecisionsPostgres:
+    """Reads the tables of a bot that asks a language model."""
+
+    name = "decisions-postgres"
+    summary = "tables trades, positions, decisions and prompt_versions in PostgreSQL"
+
+    def tables(self, source: str, _options: Options) -> Iterable[Table]:
+        """Those that are there."""
+        db = database(source)
+        for name in require(db, _TABLES, kind=self.name):
+            rows = partial(_positions, db) if name == "positions" else partial(db.rows, name, order_by=("id",))
+            yield Table(name, (_MAPS[name],), rows, db.count(name))
+
+
+def _positions(db: Database, notes: Notes) -> Iterator[Row]:
+    """Positions, each with its trade, which knows when it was opened. There is one for each symbol, so they are few."""
+    held = list(db.rows("positions", notes, ("id",)))
+    wanted = {found(row, _named("trade_id"))[1] for row in held}
+    trades = db.rows("trades", notes) if "trades" in db.tables() else iter(())
+    known = {trade["id"]: trade for trade in trades if trade["id"] in wanted}
+    yield from ({**row, "trade": known.get(found(row, _named("trade_id"))[1])} for row in held)
