@@ -221,15 +221,22 @@ def _number(column: Column, name: str, known: Sequence[Any]) -> str | None:
 
 
 def _is_fraction(draft: Draft, rows: Sequence[Row]) -> bool:
-    """Whether results on own money are told as fractions: by what the prices say, of each trade that tells all three."""
+    """Whether results on own money are told as fractions, by the prices of the trades that tell them."""
     names = [draft.used.get(name, "") for name in ("pnl_percent", "entry_price", "exit_price")]
     ratios = []
     for row in rows:
-        told, entry, out = (value if isinstance(value := row.get(name), int | float) else 0.0 for name in names)
+        told, entry, out = (_read(row.get(name)) for name in names)
         moved = abs(out / entry - 1) if entry and out else 0.0
         if told and moved:
             ratios.append(abs(told) / moved)
     return bool(ratios) and median(ratios) < _BETWEEN
+
+
+def _read(value: Any) -> float:
+    try:
+        return rules.as_number("", value)
+    except InvalidRowError:
+        return 0.0
 
 
 def _fill(draft: Draft, rows: Sequence[Row], options: Options) -> None:

@@ -168,8 +168,8 @@ def test_actions_are_decisions_and_fills_at_the_price_that_the_money_tells(tmp_p
         decided = rows(lk, "decisions", "symbol", "recommendation", "traded", "analyzed_at")
         assert [(symbol, call, traded, at.day) for symbol, call, traded, at in decided] == [
             ("ALL", "HOLD", False, 2),
-            ("BTCUSDT", "LONG", True, 2),
             ("BTCUSDT", "LONG", False, 3),
+            ("BTCUSDT", "LONG", True, 2),
             ("BTCUSDT", None, False, 3),
             ("BTCUSDT", None, True, 3),
         ]

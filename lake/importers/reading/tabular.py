@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, TextIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -206,8 +206,8 @@ def _feather(path: Path, _notes: Notes) -> Iterator[Row]:
 def _csv(path: Path, asked: Asked, notes: Notes) -> Iterator[Row | Refused]:
     """Lines with more cells than the header are refused; cells that are empty or not there are nothing."""
     csv.field_size_limit(_LONGEST_CELL)
-    with opened(path) as file:
-        columns, rows = _cells(file, asked)
+    with opened(path) as file, io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="") as lines:
+        columns, rows = _cells(lines, asked)
         repeated = [name for name, count in Counter(columns).items() if count > 1]
         if repeated:
             raise SourceError("columns with the same name", where=str(path), value=repeated[0], todo="Rename one.")
@@ -221,8 +221,7 @@ def _csv(path: Path, asked: Asked, notes: Notes) -> Iterator[Row | Refused]:
             notes.tell(f"the CSV is damaged ({error}): what comes before is taken", failed=True)
 
 
-def _cells(file: BinaryIO, asked: Asked) -> tuple[list[str], Iterator[list[str]]]:
-    lines = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="")
+def _cells(lines: TextIO, asked: Asked) -> tuple[list[str], Iterator[list[str]]]:
     for _ in range(asked.skip):
         lines.readline()
     first = lines.readline()

@@ -1,0 +1,298 @@
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import lake
+from lake.errors import SourceError, UsageError
+from lake.importers.base import Options
+from lake.importers.run import import_from
+from lake.importers.suggesting import suggest
+from tests.importers.conftest import Postgres
+from tests.importers.contract import imported, notes, quarantined, rows
+
+DEALS = [
+    {"deal": 1, "pair": "BTC/USDT", "kind": "long", "opened": "2024-03-01 10:00:00", "closed": "2024-03-01 11:00:00",
+     "entry": 100.0, "exit": 110.0, "qty": 0.5, "profit": 5.0, "ret": 0.1, "why": "tp"},
+    {"deal": 2, "pair": "eth-usdt", "kind": "Sell", "opened": "2024-03-01 12:00:00", "closed": None,
+     "entry": 50.0, "exit": None, "qty": 2.0, "profit": None, "ret": None, "why": None},
+]  # fmt: skip
+MAP = """
+dataset = "trades"
+{where}
+[columns]
+trade_id = {{ id = ["symbol", "side", "opened_at"] }}
+symbol = "pair"
+side = "kind"
+status = {{ ended = "closed" }}
+quantity = "qty"
+entry_price = "entry"
+exit_price = {{ price = "exit" }}
+pnl = "profit"
+pnl_percent = {{ percent = "ret" }}
+exit_reason = "why"
+created_at = {{ moment = "opened", zone = "Europe/Berlin" }}
+opened_at = {{ moment = "opened", zone = "Europe/Berlin" }}
+closed_at = {{ moment = "closed", zone = "Europe/Berlin" }}
+[values]
+mode = "paper"
+[sums]
+pnl = "profit"
+quantity = "qty"
+"""
+
+
+def a_map(folder: Path, text: str = MAP, where: str = "") -> Path:
+    path = folder / "map.toml"
+    path.write_text(text.format(where=where) if text is MAP else text)
+    return path
+
+
+def as_sqlite(path: Path) -> Path:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"create table deals ({', '.join(DEALS[0])})")
+        marks = ", ".join("?" * len(DEALS[0]))
+        connection.executemany(f"insert into deals values ({marks})", [list(deal.values()) for deal in DEALS])
+        connection.commit()
+    return path
+
+
+def as_csv(path: Path) -> Path:
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.DictWriter(file, list(DEALS[0]), delimiter=";")
+        writer.writeheader()
+        writer.writerows(DEALS)
+    return path
+
+
+def as_packed_csv(path: Path) -> Path:
+    plain = as_csv(path.with_suffix(".plain"))
+    with gzip.open(path, "wb") as file:
+        file.write(plain.read_bytes())
+    return path
+
+
+def as_json(path: Path) -> Path:
+    path.write_text(json.dumps({"version": 3, "deals": DEALS}))
+    return path
+
+
+def as_lines(path: Path) -> Path:
+    path.write_text("\n".join(map(json.dumps, DEALS)))
+    return path
+
+
+def as_parquet(path: Path) -> Path:
+    pl.DataFrame(DEALS).write_parquet(path)
+    return path
+
+
+def as_feather(path: Path) -> Path:
+    pl.DataFrame(DEALS).write_ipc(path)
+    return path
+
+
+FILES = {
+    "bot.sqlite": (as_sqlite, 'table = "deals"'), "deals.csv": (as_csv, ""), "deals.csv.gz": (as_packed_csv, ""),
+    "deals.json": (as_json, 'table = "deals"'), "deals.jsonl": (as_lines, ""), "deals.parquet": (as_parquet, ""),
+    "deals.feather": (as_feather, ""), "asked.sqlite": (as_sqlite, 'query = "select * from deals where deal < 3"'),
+}  # fmt: skip
+
+
+def is_whole(lk: Any) -> bool:
+    """Whether the two deals are there, as the map describes them."""
+    columns = ["symbol", "side", "status", "mode", "quantity", "exit_price", "pnl", "pnl_percent", "exit_reason"]
+    found = rows(lk, "trades", *columns, "opened_at", "closed_at")
+    return found == [
+        ("BTCUSDT", "LONG", "closed", "paper", 0.5, 110.0, 5.0, 10.0, "tp",
+         datetime(2024, 3, 1, 9, tzinfo=UTC), datetime(2024, 3, 1, 10, tzinfo=UTC)),
+        ("ETHUSDT", "SHORT", "open", "paper", 2.0, None, None, None, None,
+         datetime(2024, 3, 1, 11, tzinfo=UTC), None),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_any_form_of_a_table_becomes_the_same_trades(name: str, tmp_path: Path) -> None:
+    write, where = FILES[name]
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "generic", write(tmp_path / name), map_file=a_map(tmp_path, where=where))
+        assert is_whole(lk), report.text()
+        assert {total.column: total.found for total in report.tables[0].sums} == {
+            "trades.pnl": 5.0,
+            "trades.quantity": 2.5,
+        }
+
+
+@pytest.mark.parametrize("where", ['table = "deals"', 'query = "select * from deals"'])
+def test_a_table_or_query_of_postgres_becomes_the_same_trades(where: str, postgres: Postgres, tmp_path: Path) -> None:
+    def value(found: Any) -> str:
+        return "null" if found is None else f"'{found}'" if isinstance(found, str) else str(found)
+
+    lines = [f"({', '.join(map(value, deal.values()))})" for deal in DEALS]
+    postgres.run(
+        "create table deals (deal int, pair text, kind text, opened timestamp, closed timestamp, entry numeric, exit"
+        " numeric, qty numeric, profit numeric, ret float8, why text)",
+        f"insert into deals values {', '.join(lines)}",
+    )
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "generic", postgres.address, map_file=a_map(tmp_path, where=where))
+        assert is_whole(lk)
+
+
+@pytest.mark.parametrize("name", ["bot.sqlite", "deals.csv", "deals.json", "deals.jsonl", "deals.parquet"])
+def test_a_draft_works_when_it_is_fed_back(name: str, tmp_path: Path) -> None:
+    source = FILES[name][0](tmp_path / name)
+    draft = suggest(str(source), Options(tz="Europe/Berlin"))
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "generic", source, map_file=a_map(tmp_path, draft))
+        assert (report.totals["landed"], report.totals["refused"]) == (2, 0)
+        columns = ["symbol", "side", "status", "quantity", "entry_price", "exit_price", "pnl", "pnl_percent"]
+        assert rows(lk, "trades", *columns, "opened_at") == [
+            ("BTCUSDT", "LONG", "closed", 0.5, 100.0, 110.0, 5.0, 10.0, datetime(2024, 3, 1, 9, tzinfo=UTC)),
+            ("ETHUSDT", "SHORT", "open", 2.0, 50.0, None, None, None, datetime(2024, 3, 1, 11, tzinfo=UTC)),
+        ]
+
+
+REAL = {
+    "bots/freqtrade_2021_dryrun.sqlite": {},
+    "bots/ibis_trade_history_20260213.json": {"quote": "USDT"},
+    "trades/orderflow_public_trades_list.csv": {"symbol": "BTC/USDT:USDT"},
+    "ohlcv/freqtrade_testdata/ADA_BTC-5m.feather": {"symbol": "ADA/BTC", "timeframe": "5m"},
+}
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_a_draft_of_a_real_file_works_when_it_is_fed_back(name: str, shared_data: Path, tmp_path: Path) -> None:
+    draft = suggest(str(shared_data / name), Options(**REAL[name]))
+    with lake.open(tmp_path / "lake") as lk:
+        options = Options(**REAL[name], map_file=a_map(tmp_path, draft))
+        report = import_from(lk, "generic", str(shared_data / name), options)
+        assert report.balanced, report.text()
+        assert report.totals["landed"] > 0
+        assert set(report.tables[0].reasons) <= {"fills.quantity: a row without it says nothing"}, report.text()
+
+
+def test_a_draft_tells_fractions_from_percent_by_the_prices(tmp_path: Path) -> None:
+    path = as_csv(tmp_path / "deals.csv")
+    assert 'pnl_percent = { percent = "ret" }  # by the prices a fraction' in suggest(str(path))
+    path.write_text(path.read_text().replace(";0.1;", ";10.0;"))
+    assert '\npnl_percent = "ret"\n' in suggest(str(path))
+
+
+def test_a_draft_of_a_database_has_a_map_for_each_table_that_it_knows(tmp_path: Path) -> None:
+    path = as_sqlite(tmp_path / "bot.sqlite")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("create table bars (pair, ts, o, h, l, c, v, interval)")
+        connection.execute("insert into bars values ('BTC/USDT', 1709287200000, 1, 2, 0.5, 1.5, 10, '1h')")
+        connection.execute("create table settings (name, what)")
+        connection.execute("insert into settings values ('a', 'b')")
+        connection.commit()
+    draft = suggest(str(path))
+    assert "like none of ours: settings" in draft
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "generic", path, map_file=a_map(tmp_path, draft))
+        assert rows(lk, "candles", "symbol", "timeframe", "open_time") == [
+            ("BTCUSDT", "1h", datetime(2024, 3, 1, 10, tzinfo=UTC))
+        ]
+        assert lk.read("trades").height == 2
+
+
+def test_values_inside_of_objects_are_named_with_dots(tmp_path: Path) -> None:
+    path = tmp_path / "signals.jsonl"
+    path.write_text(json.dumps({"id": 7, "at": 1709287200, "what": {"coin": "BTCUSDT", "call": '{"way": "BUY"}'}}))
+    text = """
+        dataset = "signals"
+        [columns]
+        signal_id = { id = ["id", "symbol"] }
+        symbol = "what.coin"
+        signal_type = "what.call.way"
+        signal_time = { moment = "at", unit = "s" }
+    """
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "generic", path, map_file=a_map(tmp_path, text))
+        assert rows(lk, "signals", "symbol", "signal_type", "signal_time") == [
+            ("BTCUSDT", "BUY", datetime(2024, 3, 1, 10, tzinfo=UTC))
+        ]
+
+
+def test_a_csv_without_a_header_and_with_lines_before_it_is_named_by_the_map(tmp_path: Path) -> None:
+    path = tmp_path / "kraken.csv"
+    path.write_text("Downloaded today\n1709287200,62000.5,0.25\n1709287260,62001,0.5,1\n\n1709287320,,0.5\n")
+    text = """
+        dataset = "market_metrics"
+        header = ["time", "price", "amount"]
+        skip = 1
+        [columns]
+        time = "time"
+        value = "price"
+        [values]
+        metric = "last_price"
+        symbol = "BTCEUR"
+        [sums]
+        value = "price"
+    """
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "generic", path, map_file=a_map(tmp_path, text))
+        assert rows(lk, "market_metrics", "value") == [62000.5]
+        assert sorted(reason.partition(" (")[0] for _, reason, _ in quarantined(lk)) == [
+            "market_metrics.value: a required value is missing",
+            "more cells than the header has",
+        ], report.text()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('dataset = "trades"\n[columns]\nsymbol = "pair"', "the key trade_id of trades is not mapped"),
+        ('dataset = "trades"\n[columns]\nprice = "x"', "trades has no such column"),
+        ('dataset = "trades"\n[columns]\npnl = { percents = "x" }', "not one rule"),
+        ('dataset = "trades"\n[columns]\npnl = { number = "x", unit = "s" }', "takes no such setting"),
+        ('dataset = "trades"\nfile = "x"', "unknown key"),
+        ('[columns]\npnl = "x"', "it is not said which dataset is meant"),
+    ],
+)
+def test_a_map_that_cannot_be_meant_is_refused(text: str, told: str, tmp_path: Path) -> None:
+    path, options = as_csv(tmp_path / "deals.csv"), Options(map_file=a_map(tmp_path, text))
+    with lake.open(tmp_path / "lake") as lk, pytest.raises(UsageError, match=told):
+        import_from(lk, "generic", str(path), options)
+
+
+def test_times_of_no_zone_ask_for_one(tmp_path: Path) -> None:
+    text = 'dataset = "trades"\n[columns]\ntrade_id = "deal"\nsymbol = "pair"\ncreated_at = "opened"'
+    path, options = as_csv(tmp_path / "deals.csv"), Options(map_file=a_map(tmp_path, text))
+    with lake.open(tmp_path / "lake") as lk, pytest.raises(UsageError, match="Say which with --tz"):
+        import_from(lk, "generic", str(path), options)
+
+
+@pytest.mark.parametrize(("content", "told"), [(b"", "the file is empty"), (b"\0\1\2", "neither text nor a table")])
+def test_a_file_of_no_known_form_is_told(content: bytes, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.bin"
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match=told):
+        suggest(str(path))
+
+
+def test_a_table_like_none_of_ours_gets_no_draft(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("name,colour\nbox,red\n")
+    with pytest.raises(SourceError, match="no table looks like one of ours"):
+        suggest(str(path))
+
+
+def test_a_json_file_that_breaks_off_gives_what_comes_before(tmp_path: Path) -> None:
+    path = as_json(tmp_path / "deals.json")
+    path.write_text(path.read_text()[:-30])
+    with lake.open(tmp_path / "lake") as lk:
+        options = Options(map_file=a_map(tmp_path, where='table = "deals"'))
+        report = import_from(lk, "generic", str(path), options)
+        assert (report.balanced, report.failed, lk.read("trades").height) == (True, True, 1)
+        assert "breaks off or is damaged" in notes(report)
