@@ -14,6 +14,7 @@ from lake.importers.report import Difference
 from lake.spec import registry, timeframes
 
 BATCH_ROWS = 10_000  # rows of a batch of records: each is looked up in the lake together
+_NOTES = 100  # of a table
 Row = Mapping[str, Any]
 
 
@@ -106,12 +107,18 @@ class Notes:
     def __init__(self) -> None:
         self.texts: list[str] = []
         self.failed = False
+        self._more = 0
 
     def tell(self, text: str, *, failed: bool = False) -> None:
-        """Add a sentence; ``failed`` when not everything could be read."""
+        """Add a sentence, the first hundred of them; ``failed`` when not everything could be read."""
         self.failed |= failed
-        if text not in self.texts:
+        if text in self.texts:
+            return
+        if len(self.texts) < _NOTES:
             self.texts.append(text)
+        else:
+            self._more += 1
+            self.texts[_NOTES:] = [f"... and {self._more:,} more such notes"]
 
 
 @dataclass(frozen=True)

@@ -137,11 +137,35 @@ def test_a_packed_file_that_was_not_written_to_its_end_gives_what_comes_before(t
 
 def test_lines_that_are_no_json_do_not_stop_the_others(tmp_path: Path) -> None:
     file = tmp_path / "log.jsonl"
-    file.write_bytes(b'\xef\xbb\xbf{"a": 1}\n\n{"a": \n[2]\n{"a": NaN}')
+    file.write_bytes(b'\xef\xbb\xbf{"a": 1}\n\n{"a": \n[2]\n{"a": NaN}\n{"b": 1, "b": 2}')
     notes = Notes()
     found = list(lines_in(file, notes))
-    assert [type(row).__name__ for row in found] == ["dict", "Refused", "list", "dict"]
+    assert [type(row).__name__ for row in found] == ["dict", "Refused", "list", "dict", "dict"]
+    assert found[-1] == {"b": 2, "repeated:b": [1]}
     assert "line 3 is no JSON" in notes.texts[0]
+
+
+def test_a_line_without_an_end_does_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lake.importers.reading.jsons._LONGEST", 100)
+    file = tmp_path / "log.jsonl"
+    file.write_text(f'{{"a": 1}}\n["{"x" * 1000}"]\n{{"a": 2}}\n')
+    found = list(lines_in(file, Notes()))
+    assert [row for row in found if not isinstance(row, Refused)] == [{"a": 1}, {"a": 2}]
+    assert len(found) == 3
+
+
+def test_a_line_that_is_nested_without_end_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "log.jsonl"
+    file.write_text(f'{"[" * 90_000}\n{{"a": 2}}\n')
+    assert [isinstance(row, Refused) for row in lines_in(file, Notes())] == [True, False]
+
+
+def test_only_the_first_hundred_damaged_lines_are_told_one_by_one(tmp_path: Path) -> None:
+    file = tmp_path / "log.jsonl"
+    file.write_text("{\n" * 1000)
+    notes = Notes()
+    assert len(list(lines_in(file, notes))) == 1000
+    assert (len(notes.texts), notes.texts[-1]) == (101, "... and 900 more such notes")
 
 
 _values = st.recursive(

@@ -310,12 +310,17 @@ def lines_of(file: BinaryIO, notes: Notes) -> Iterator[Any]:
     """The same of an open file."""
     lines = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace")
     try:
-        for number, line in enumerate(lines, 1):
+        number = 0
+        while line := lines.readline(_LONGEST):
+            number += 1
+            while len(line) == _LONGEST and (rest := lines.readline(_LONGEST)) and not rest.endswith("\n"):
+                pass
             if line.strip():
                 try:
-                    yield json.loads(line)
-                except json.JSONDecodeError as error:
-                    notes.tell(f"line {number} is no JSON: {error.msg}")
+                    yield json.loads(line, object_pairs_hook=_entries)
+                except (json.JSONDecodeError, RecursionError) as error:
+                    why = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+                    notes.tell(f"line {number} is no JSON: {why}")
                     yield Refused(line[:_KEPT], "no whole JSON value")
     finally:
         lines.detach()  # whoever opened the file closes it
