@@ -5,7 +5,8 @@ that follows. Here a window is put together from halves: that of 2m values is th
 before. It takes log2(n) passes, has the same bits wherever the array begins, and rounds less. Distances from the mean
 are put together in the same way (Chan, Golub & LeVeque, "Updating formulae and a pairwise algorithm for computing
 sample variances", 1979), without the cancellation of a difference of squares. Here numpy joins the halves;
-where there is much to do, :mod:`lake.kernels.window_compiled` joins the same ones.
+where there is much to do, :mod:`lake.kernels.window_compiled` joins the same ones, where there is little to do
+:mod:`lake.kernels.window_few`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lake.errors import UsageError
-from lake.kernels import window_compiled
+from lake.kernels import window_compiled, window_few
 
 Floats = npt.NDArray[np.float64]
 Positions = npt.NDArray[np.intp]
@@ -59,6 +60,8 @@ class Windows:
         array([ 3., 12.])
         """
         made = self._compiled("faded", self._values, bars, at, _fades(bars, 1.0))
+        if made is None and at is not None and window_few.are_few(self._values, bars, at):
+            return window_few.sums(self._values, bars, at)
         return _taken(self._sums(bars), at) if made is None else made
 
     def squares(self, bars: int, at: Positions | None = None) -> Floats:
@@ -68,6 +71,8 @@ class Windows:
         array([ nan,  nan,  4.66666667, 26. ])
         """
         made = self._compiled("squares", self._values, bars, at)
+        if made is None and at is not None and window_few.are_few(self._values, bars, at):
+            return window_few.squares(self._values, bars, at)
         return _taken(self._squares(bars), at) if made is None else made
 
     def deviations(self, bars: int, freedom: int = 0, at: Positions | None = None) -> Floats:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lake.errors import UsageError
-from lake.kernels import window_compiled, window_loops
+from lake.kernels import window_compiled, window_few, window_loops
 from lake.kernels.window_compiled import Loops
 from lake.kernels.windows import Windows
 
@@ -80,6 +80,19 @@ def test_compiled_windows_have_the_bits_of_the_others(loops: Callable[[Loops], N
 def test_a_few_windows_are_those_of_all(values: np.ndarray, bars: int, places: list[int]) -> None:
     at = np.array(sorted(p for p in places if p < len(values)), dtype=np.int64)
     same_bits({of: found[at] for of, found in every_window(values, bars, None).items()}, every_window(values, bars, at))
+
+
+@pytest.mark.parametrize("bars", [1, 2, 3, 20, 60, 64, 200])
+def test_few_windows_of_many_have_the_bits_of_all(loops: Callable[[Loops], None], bars: int) -> None:
+    loops(Loops(None))
+    values = np.random.default_rng(bars).normal(0, 1e-3, 3_000).cumsum() + 100
+    values[[7, 1_500]] = np.nan, np.inf
+    at = np.array([0, 5, 5, 150, 1_499, 1_500, 1_800, 2_999])
+    mine = Windows(values)
+    with np.errstate(invalid="ignore"):
+        assert window_few.are_few(values, bars, at)
+        np.testing.assert_array_equal(mine.sums(bars, at), mine.sums(bars)[at])
+        np.testing.assert_array_equal(mine.squares(bars, at), mine.squares(bars)[at])
 
 
 def test_windows_are_compiled_once_there_were_many(loops: Callable[[Loops], None]) -> None:
