@@ -98,6 +98,9 @@ def format_of(target: Target) -> str:
     Raises:
         UsageError: an unknown one, one that nothing tells, or options that it does not take.
     """
+    if "://" in str(target.to) and not is_server(str(target.to)):
+        todo = "Export to a file, and copy that."
+        raise UsageError("exports go to local files and to PostgreSQL", where="export", value=str(target.to), todo=todo)
     name = target.format or _told_by(str(target.to))
     if name not in FORMATS:
         what = "unknown format" if name else "which format?"

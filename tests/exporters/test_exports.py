@@ -154,6 +154,8 @@ def test_a_postgres_table_is_replaced_or_added_to_on_request_alone(lk: lake.Lake
     ("selection", "target", "message"),
     [
         (Selection("trades"), Target("t.txt"), "which format"),
+        (Selection("trades"), Target("s3://bucket/t.csv"), "exports go to local files"),
+        (Selection("trades"), Target("redis://127.0.0.1/0"), "which format"),
         (Selection("trades"), Target("t.db", "postgres"), "postgres goes elsewhere"),
         (Selection("trades"), Target("t.csv", table="x"), "csv has no tables"),
         (Selection("trades", columns=("nothing",)), Target("t.csv"), "no column 'nothing'"),

@@ -75,6 +75,8 @@ def test_a_folder_of_models_is_catalogued_with_hashes_and_metrics(lk: lake.Lake,
     assert metrics["importance"][0] == {"feature": "volume_ratio", "weight": 0.8}
     assert json.loads(model["extra"])["imported"]["models:models"]["size"] == (folder / "ml_model.pkl").stat().st_size
     assert "catalogued, and not loaded" in notes(report)
+    lk.drain()
+    assert lk.verify().ok
 
 
 def test_nothing_in_a_pickle_runs_unless_it_is_asked_for(lk: lake.Lake, tmp_path: Path) -> None:

@@ -134,8 +134,12 @@ def _of_key(store: RedisStore, kept: _Kept, notes: Notes, key: str, state: Mappi
         return Refused({"key": key}, "neither a pickle nor base64 of one")
     space, _, part = key.rpartition(":")
     stem = _MIRRORS.get(space, space) + ("" if part == "model" else f":{part}")
-    again = lambda: _bytes(store, key) or b""  # noqa: E731
-    return {**kept.row(Artifact.of(stem), data, again, notes), "key": key, **({"state": dict(state)} if state else {})}
+    row = kept.row(Artifact.of(stem), data, partial(_again, store, key), notes)
+    return {**row, "key": key, **({"state": dict(state)} if state else {})}
+
+
+def _again(store: RedisStore, key: str) -> bytes:
+    return _bytes(store, key) or b""
 
 
 def _bytes(store: RedisStore, key: str) -> bytes | None:
