@@ -47,6 +47,9 @@ def _section(ds: Dataset) -> list[str]:
     if ds.kept_by:
         names = ", ".join(f"`{link.dataset}.{link.column}`" for link in ds.kept_by)
         facts.append(f"- kept by retention while an open row names it: {names}")
+    if ds.inputs is not None:
+        names = ", ".join(f"`{name}`" for name in ds.inputs.columns)
+        facts.append(f"- inputs, kept as they were at the decision in the view `{ds.name}_as_decided`: {names}")
     table = ["| column | type | unit | meaning |", "|---|---|---|---|"]
     table += [
         f"| `{c.name}`{' *' if c.required else ''} | {c.type.value} | {c.unit} | {_meaning(c)} |" for c in ds.columns
