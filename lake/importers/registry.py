@@ -15,6 +15,7 @@ from lake.importers.kinds.generic import Generic
 from lake.importers.kinds.hummingbot import Hummingbot
 from lake.importers.kinds.journal import Journal
 from lake.importers.kinds.llm_logs import LlmLogs
+from lake.importers.kinds.models import Models
 from lake.importers.kinds.phantoms_postgres import PhantomsPostgres
 from lake.importers.kinds.phantoms_redis import PhantomsRedis
 from lake.importers.kinds.positions_sqlite import PositionsSqlite
@@ -38,6 +39,7 @@ _KINDS: tuple[Importer, ...] = (
     Hummingbot(),
     Journal(),
     LlmLogs(),
+    Models(),
     PhantomsPostgres(),
     PhantomsRedis(),
     PositionsSqlite(),
@@ -45,8 +47,8 @@ _KINDS: tuple[Importer, ...] = (
     Tradelake(),
     TradesDb(),
     TradesJson(),
-    TradesPostgres(),
     TradesRedis(),
+    TradesPostgres(),
 )
 
 
