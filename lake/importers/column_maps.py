@@ -30,6 +30,7 @@ from typing import Any
 from lake.errors import SourceError, UsageError
 from lake.importers import rules
 from lake.importers.base import Options, Row, RowMap, Rule
+from lake.importers.moments import as_moment
 from lake.importers.reading.tabular import Asked
 from lake.spec import registry
 from lake.spec.dataset import Column, Dataset, Type
@@ -162,7 +163,7 @@ def _moment(*names: str, unit: str | None = None, zone: str | None = None) -> Ru
 
     def read(row: Row, _options: Options) -> Any:
         name, value = rules.found(row, names)
-        return None if value is None else rules.as_moment(name, value, unit=unit, zone=zone)
+        return None if value is None else as_moment(name, value, unit=unit, zone=zone)
 
     return Rule(names, read)
 

@@ -10,18 +10,17 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import orjson
 
-from lake.errors import InvalidRowError, InvalidTimeError, UnknownTimeframeError, UsageError
+from lake.errors import InvalidRowError, UnknownTimeframeError
 from lake.importers.base import Options, Row, Rule
+from lake.importers.moments import as_moment
 from lake.spec import timeframes
 from lake.spec.symbols import QUOTES, canonical, split
-from lake.spec.times import from_micros, to_micros
 
 _SIDES = {
     "LONG": "LONG", "BUY": "LONG", "STRONG_BUY": "LONG", "BULLISH": "LONG", "UP": "LONG", "1": "LONG",
@@ -219,53 +218,6 @@ def moment(*names: str, unit: str | None = None, zone: str | None = "UTC") -> Ru
         return None if value is None else as_moment(name, value, unit=unit, zone=options.tz or zone)
 
     return Rule(names, read)
-
-
-def as_moment(name: str, value: Any, *, unit: str | None = None, zone: str | None = "UTC") -> datetime:
-    """An aware time in UTC.
-
-    Raises:
-        InvalidRowError: it is none.
-        UsageError: it has no zone, and none was given.
-    """
-    try:
-        naive = _naive(value)
-        if naive is None:
-            return from_micros(to_micros(_cut_nanoseconds(value), unit=unit, where=name))
-    except InvalidTimeError as error:
-        raise InvalidRowError(error.what, where=name, value=value) from error
-    if zone is None:
-        raise UsageError("times without a zone", where=name, value=value, todo="Say which with --tz.")
-    return naive.replace(tzinfo=_zone(zone)).astimezone(UTC)
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise UsageError("unknown time zone", where="tz", value=name, todo="For example Europe/Berlin.") from error
-
-
-def _naive(value: Any) -> datetime | None:
-    """The time, when it is one without a zone."""
-    if isinstance(value, datetime):
-        return value if value.tzinfo is None else None
-    if not isinstance(value, str):
-        return None
-    try:
-        done = datetime.fromisoformat(_cut_nanoseconds(value.strip()))
-    except ValueError:
-        return None
-    return done if done.tzinfo is None else None
-
-
-def _cut_nanoseconds(value: Any) -> Any:
-    """ISO text with at most six digits behind the second."""
-    if not isinstance(value, str) or "." not in value:
-        return value
-    head, _, tail = value.partition(".")
-    digits = len(tail) - len(tail.lstrip("0123456789"))
-    return f"{head}.{tail[:digits][:6].ljust(6, '0')}{tail[digits:]}" if digits else value
 
 
 def document(*names: str) -> Rule:

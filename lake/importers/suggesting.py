@@ -16,6 +16,7 @@ from lake.errors import InvalidRowError, LakeError, SourceError
 from lake.importers import rules
 from lake.importers.base import Notes, Options, Refused, Row
 from lake.importers.guesses import CLUES, SPELLINGS, Clue
+from lake.importers.moments import as_moment
 from lake.importers.reading.tabular import Asked, tables_in, tabular
 from lake.spec import registry
 from lake.spec.dataset import Column, Dataset, Type
@@ -171,7 +172,7 @@ def _moment(name: str, known: Sequence[Any], options: Options) -> str | None:
     naive = False
     for value in known:
         try:
-            rules.as_moment(name, value, zone=None)
+            as_moment(name, value, zone=None)
         except InvalidRowError:
             return None
         except LakeError:

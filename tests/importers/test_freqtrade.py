@@ -12,6 +12,7 @@ import pytest
 import lake
 from lake.errors import SourceError
 from lake.importers.run import import_from
+from tests.importers.conftest import Postgres
 from tests.importers.contract import imported, notes, quarantined, rows
 from tests.importers.freqtrade_bots import archive, bot, order, result, result_trade, trade
 
@@ -156,6 +157,20 @@ def test_a_dry_run_is_paper_unless_the_caller_says_else(tmp_path: Path) -> None:
         assert rows(lk, "trades", "mode") + rows(lk, "fills", "mode") == ["paper", "paper"]
 
 
+def test_a_database_on_a_server_is_read_like_a_file(postgres: Postgres, tmp_path: Path) -> None:
+    postgres.run(
+        "create table trades (id int primary key, exchange varchar, pair varchar, is_open boolean, fee_open float8,"
+        " fee_close float8, open_rate float8, close_rate float8, close_profit float8, close_profit_abs float8, amount"
+        " float8, open_date timestamp, close_date timestamp, is_short boolean, leverage float8, timeframe int)",
+        "insert into trades values (1, 'bybit', 'XRP/USDT:USDT', false, 0.001, 0.001, 2, 1.8, 0.285, 9.5, 50,"
+        " '2024-03-01 10:00:00.123456', '2024-03-01 12:00:00.654321', true, 3, 240)",
+    )
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "freqtrade", postgres.address)
+        columns = ["venue", "symbol", "side", "status", "pnl", "timeframe", "opened_at", "closed_at"]
+        assert rows(lk, "trades", *columns) == [("bybit", "XRPUSDT.P", "SHORT", "closed", 9.5, "4h", OPENED, CLOSED)]
+
+
 def test_another_database_is_told_from_one_of_freqtrade(tmp_path: Path) -> None:
     path = tmp_path / "other.sqlite"
     with sqlite3.connect(path) as connection:
@@ -225,17 +240,18 @@ def test_the_same_result_packed_and_unpacked_is_one_run(tmp_path: Path) -> None:
 
 def test_a_folder_holds_bots_and_results_and_the_rest_is_passed_over(tmp_path: Path) -> None:
     folder = tmp_path / "user_data"
-    folder.mkdir()
+    results = folder / "backtest_results"
+    results.mkdir(parents=True)
     bot(folder / "tradesv3.sqlite", 2024, trades=[trade(1)])
-    written(folder / "backtest-result-1.json", result())
-    written(
-        folder / "backtest-result-1.meta.json", {"Bounce": {"run_id": "another", "backtest_start_time": 1710000000}}
-    )
-    written(folder / ".last_result.json", {"latest_backtest": "backtest-result-1.json"})
-    (folder / "notes.txt").write_text("no result")
+    written(folder / "config.json", {"max_open_trades": 3})
+    written(results / "backtest-result-1.json", result())
+    meta = {"Bounce": {"run_id": "another", "backtest_start_time": 1710000000}}
+    written(results / "backtest-result-1.meta.json", meta)
+    written(results / ".last_result.json", {"latest_backtest": "backtest-result-1.json"})
     with lake.open(tmp_path / "lake") as lk:
         report = imported(lk, "freqtrade", folder)
         assert report.totals["landed"] == 5
+        assert "passed over, as they look like no result: config.json" in notes(report)
         assert "run_id is run of Bounce in the file, and another in the .meta.json" in notes(report)
 
 

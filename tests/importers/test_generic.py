@@ -11,8 +11,10 @@ from typing import Any
 
 import polars as pl
 import pytest
+from click.testing import CliRunner
 
 import lake
+from lake.cli import main
 from lake.errors import SourceError, UsageError
 from lake.importers.base import Options
 from lake.importers.run import import_from
@@ -204,6 +206,18 @@ def test_a_draft_of_a_database_has_a_map_for_each_table_that_it_knows(tmp_path: 
             ("BTCUSDT", "1h", datetime(2024, 3, 1, 10, tzinfo=UTC))
         ]
         assert lk.read("trades").height == 2
+
+
+def test_the_command_prints_a_draft_and_takes_it(tmp_path: Path) -> None:
+    source, folder = str(as_csv(tmp_path / "deals.csv")), str(tmp_path / "lake")
+    drafted = CliRunner().invoke(main, ["import", "generic", source, "--suggest"])
+    assert drafted.exit_code == 0, drafted.output
+    path = str(a_map(tmp_path, drafted.stdout))
+    done = CliRunner().invoke(main, ["import", "generic", source, "--map-file", path, "--lake", folder, "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["totals"]["landed"] == 2
+    wrong = CliRunner().invoke(main, ["import", "freqtrade", source, "--suggest"])
+    assert (wrong.exit_code, "only a generic import needs a map" in wrong.output) == (2, True)
 
 
 def test_values_inside_of_objects_are_named_with_dots(tmp_path: Path) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from lake.errors import SourceError
 from lake.importers.addresses import existing, is_server
-from lake.importers.base import Options, Table
+from lake.importers.base import Notes, Options, Row, Table
 from lake.importers.kinds import freqtrade_backtests, freqtrade_bot
-from lake.importers.kinds.freqtrade_files import is_result, meant
+from lake.importers.kinds.freqtrade_files import is_beside, looks_like_result, meant
 from lake.importers.reading.database import database
 
 _DATABASES = (".sqlite", ".db", ".sqlite3")
+_RESULTS = (".json", ".gz", ".zip")
+_SHOWN = 10
 
 
 class Freqtrade:
@@ -30,14 +33,24 @@ class Freqtrade:
         if not path.is_dir():
             yield from _of_file(path, several=False)
             return
-        files = [p for p in sorted(path.iterdir()) if p.is_file() and (is_result(p) or p.suffix in _DATABASES)]
-        if not files:
+        files = [file for file in sorted(path.rglob("*")) if file.is_file() and file.suffix in (*_DATABASES, *_RESULTS)]
+        mine = [file for file in files if file.suffix in _DATABASES or looks_like_result(file)]
+        if not mine:
             raise SourceError("neither a database nor a result of a backtest in the folder", where=str(path))
-        for file in files:
+        for file in mine:
             yield from _of_file(file, several=True)
+        others = [file.name for file in files if file not in mine and not is_beside(file)]
+        if others:
+            yield Table("other files", (freqtrade_backtests.RUNS,), partial(_passed_over, others))
 
 
 def _of_file(path: Path, *, several: bool) -> Iterable[Table]:
     if path.suffix in _DATABASES:
-        return freqtrade_bot.tables(database(str(path)))
+        return freqtrade_bot.tables(database(str(path)), several=several)
     return freqtrade_backtests.tables(meant(path), several=several)
+
+
+def _passed_over(names: list[str], notes: Notes) -> Iterator[Row]:
+    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    notes.tell(f"passed over, as they look like no result: {', '.join(names[:_SHOWN])}{more}")
+    return iter(())

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
+from pathlib import PurePath
 from typing import Any
 
 from lake.errors import InvalidRowError, SourceError
 from lake.importers.base import Notes, Options, Refused, Row, RowMap, Rule, Table
 from lake.importers.kinds.freqtrade_backtests import FEES, SIDE, STOP, TAGS, extreme, is_short
+from lake.importers.moments import as_moment
 from lake.importers.reading.database import Database, require
 from lake.importers.reading.ordered import Following
 from lake.importers.rules import (
-    as_moment,
     first_of,
     flag,
     gathered,
@@ -147,8 +148,8 @@ STATES = RowMap(
 )
 
 
-def tables(db: Database) -> Iterable[Table]:
-    """What a database holds: trades, and of the rest what is there.
+def tables(db: Database, *, several: bool = False) -> Iterable[Table]:
+    """What a database holds: trades, and of the rest what is there; named after it, where there are several.
 
     Raises:
         SourceError: it is not freqtrade's.
@@ -159,14 +160,14 @@ def tables(db: Database) -> Iterable[Table]:
         raise SourceError(
             "the table trades is not freqtrade's", where=db.where, value=sorted(lacking), todo="Is it of another kind?"
         )
-    store = _Store(db)
-    yield Table("trades", (TRADES,), store.trades, db.count("trades"))
+    store, prefix = _Store(db), f"{PurePath(db.where).name} " if several else ""
+    yield Table(f"{prefix}trades", (TRADES,), store.trades, db.count("trades"), "trades")
     if _ORDERS in store.there:
-        yield Table(_ORDERS, (FILLS,), store.orders, db.count(_ORDERS))
+        yield Table(f"{prefix}{_ORDERS}", (FILLS,), store.orders, db.count(_ORDERS), _ORDERS)
     if {*_MEMORY} & store.there:
-        yield Table("memory", (STATES,), store.memory)
+        yield Table(f"{prefix}memory", (STATES,), store.memory, label="memory")
     if _WALLET in store.there:
-        yield Table(_WALLET, (STATES,), store.wallet)
+        yield Table(f"{prefix}{_WALLET}", (STATES,), store.wallet, label=_WALLET)
 
 
 class _Store:

@@ -11,7 +11,11 @@ import orjson
 
 from lake.errors import SourceError
 from lake.importers.base import Notes
+from lake.importers.reading.jsons import opened
 
+_POINTERS = (".last_result.json", "last_result.json")
+_STRATEGIES = '"strategy":{'
+_LOOKED_AT = 1 << 16
 _NOT_RESULTS = ("_config.json", ".meta.json")
 _SECRETS = frozenset(
     {
@@ -21,11 +25,24 @@ _SECRETS = frozenset(
 )  # fmt: skip
 
 
-def is_result(path: Path) -> bool:
-    """Whether a file may be a result, by its name: not its .meta.json, and not the pointer to the newest."""
-    name = path.name.removesuffix(".gz")
-    is_aside = name.endswith(_NOT_RESULTS) or name in {".last_result.json", "last_result.json"}
-    return name.endswith((".json", ".zip")) and not is_aside
+def is_beside(path: Path) -> bool:
+    """Whether a file only speaks of a result: its .meta.json, or the pointer to the newest."""
+    return path.name.endswith(".meta.json") or path.name in _POINTERS
+
+
+def looks_like_result(path: Path) -> bool:
+    """Whether a file that nobody named is a result, by its beginning."""
+    if is_beside(path):
+        return False
+    try:
+        if path.suffix == ".zip":
+            return bool(member_of(path))
+        with opened(path) as file:
+            head = file.read(_LOOKED_AT).decode("utf-8-sig", "replace")
+    except (SourceError, OSError, EOFError):
+        return False
+    text = "".join(head.split())
+    return text.startswith(("[[", "[]")) or (text.startswith("{") and _STRATEGIES in text)
 
 
 def meant(path: Path) -> Path:
@@ -34,7 +51,7 @@ def meant(path: Path) -> Path:
     Raises:
         SourceError: it means one that is not there.
     """
-    if is_result(path):
+    if not is_beside(path):
         return path
     if path.name.endswith(".meta.json"):
         stem = path.name.removesuffix(".meta.json")

@@ -14,10 +14,10 @@ from operator import itemgetter
 from typing import Any
 
 from lake.importers.base import CandleTable, Frames, Notes, Options, Row, RowMap, Rule, Table
+from lake.importers.moments import as_moment
 from lake.importers.reading.candle_frames import candle_frames
 from lake.importers.reading.database import Database, database, require
 from lake.importers.rules import (
-    as_moment,
     constant,
     first_of,
     flag,
