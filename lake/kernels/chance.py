@@ -83,9 +83,11 @@ def ece_by_chance(
     p, heads = p[order], np.unique(at[order], return_index=True)[1]
     stated, rng = np.add.reduceat(p, heads), np.random.default_rng(lots.seed)
     lives = None if lots.lives is None or overlaps.blocks(lots.lives) is None else lots.lives.of(order)
+    limits = p if lives is None else _limits(p)
     parts = []
     for size in sizes(lots.draws, len(p) if lives is None else 4 * len(p)):
-        hits = np.add.reduceat(_came(p, lives, size, rng).astype(np.float64), heads, axis=1)
+        drawn = rng.random((size, len(p))) if lives is None else overlaps.alike(lives, size, rng)
+        hits = np.add.reduceat((drawn < limits).astype(np.float64), heads, axis=1)
         parts.append(np.abs(hits - stated).sum(axis=1) / len(p))
     return np.concatenate(parts)
 
@@ -98,12 +100,10 @@ def ece_p_value(probability: npt.ArrayLike, outcome: npt.ArrayLike, bins: int = 
     return float((1 + np.sum(chance >= ece(probability, outcome, bins) - 1e-12)) / (len(chance) + 1))
 
 
-def _came(p: Floats, lives: Spans | None, size: int, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
-    """Outcomes, (size, rows), that come as often as stated."""
-    if lives is None:
-        return np.asarray(rng.random((size, len(p))) < p)
-    limits = [NormalDist().inv_cdf(min(max(each, _EDGE), 1 - _EDGE)) for each in p.tolist()]
-    return np.asarray(overlaps.alike(lives, size, rng) < np.array(limits))
+def _limits(p: Floats) -> Floats:
+    """Below which a standard normal number lies as often as stated."""
+    values, which = np.unique(np.clip(p, _EDGE, 1 - _EDGE), return_inverse=True)
+    return np.array([NormalDist().inv_cdf(each) for each in values.tolist()])[which]
 
 
 def _chosen(last: npt.NDArray[np.bool_], of: Integers | None, size: int, rng: np.random.Generator) -> Any:
