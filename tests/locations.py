@@ -65,8 +65,8 @@ class WatchedLocation:
     def create(self, path: str, data: bytes) -> bool:
         return self._do("create", [path], lambda: self.inner.create(path, data))
 
-    def write(self, path: str, data: bytes) -> None:
-        self._do("write", [path], lambda: self.inner.write(path, data))
+    def write(self, path: str, data: bytes, *, durable: bool = True) -> None:
+        self._do("write", [path], lambda: self.inner.write(path, data, durable=durable))
 
     def delete(self, paths: Sequence[str]) -> None:
         self._do("delete", paths, lambda: self.inner.delete(paths))

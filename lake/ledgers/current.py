@@ -40,16 +40,22 @@ def key_given(ds: Dataset, key: Any) -> Key:
         UsageError: it does not have the key's columns.
         InvalidRowError: one of its values does not fit.
     """
+    if type(key) is tuple and len(key) == 1 == len(ds.key) and key[0] is not None:  # as ledgers give it
+        return (_converters(ds)[0](key[0]),)
     if isinstance(key, Mapping):
         values = [key.get(name, (ds.defaults or {}).get(name)) for name in ds.key]
     else:
         values = list(key) if isinstance(key, tuple) else [key]
     if len(values) != len(ds.key) or any(v is None for v in values):
         raise UsageError(f"a key of {ds.name} has {', '.join(ds.key)}", value=key)
-    converters = _CONVERTERS.get(ds.name)
-    if converters is None:
-        converters = _CONVERTERS[ds.name] = tuple(converter(ds, ds.column(name)) for name in ds.key)
-    return tuple(convert(value) for convert, value in zip(converters, values, strict=True))
+    return tuple(convert(value) for convert, value in zip(_converters(ds), values, strict=True))
+
+
+def _converters(ds: Dataset) -> tuple[Callable[[Any], Any], ...]:
+    found = _CONVERTERS.get(ds.name)
+    if found is None:
+        found = _CONVERTERS[ds.name] = tuple(converter(ds, ds.column(name)) for name in ds.key)
+    return found
 
 
 def _single(name: str) -> Callable[[Row], Key]:

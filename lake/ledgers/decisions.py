@@ -47,16 +47,16 @@ class Decisions(Ledger):
         row = given(decision, fields)
         refuse_nan(self._ds, row)
         _check_confidence(row.get("confidence"))
-        if row.get("outcome_recorded_at") is None and any(row.get(name) is not None for name in OUTCOME):
-            row["outcome_recorded_at"] = now_micros()
-        if any(row.get(name) is not None for name in OUTCOME):
+        if [name for name in OUTCOME if row.get(name) is not None]:
             row.setdefault("outcome_source", "given")
+            if row.get("outcome_recorded_at") is None:
+                row["outcome_recorded_at"] = now_micros()
         if row.get("decision_id") is None:
             return self._insert(_with_traded(row))
-        decision_id, more = str(row["decision_id"]), stated(self._ds, row)
+        decision_id = str(row["decision_id"])
 
         def fold(known: Row | None) -> Mapping[str, Any] | None:
-            return _with_traded(row) if known is None else self._again(known, more)
+            return _with_traded(row) if known is None else self._again(known, stated(self._ds, row))
 
         return changed((decision_id,), *self._writer.change("decisions", (decision_id,), fold))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -18,7 +17,7 @@ def refuse_nan(ds: Dataset, given: Mapping[str, Any]) -> None:
         InvalidRowError: a number is NaN.
     """
     for name, value in given.items():
-        if not _is_nan(value):  # asked first: a set of types takes ten times as long
+        if not isinstance(value, float) or value == value:  # noqa: PLR0124 - only NaN is not itself
             continue
         column = ds.by_name.get(name)
         if column is not None and column.type in {Type.FLOAT, Type.INT}:
@@ -80,7 +79,3 @@ def refuse_another(
                 value=value,
                 todo="Give each its own id, or leave the id out; a mistake is mended with patch.",
             )
-
-
-def _is_nan(value: Any) -> bool:
-    return isinstance(value, float) and math.isnan(value)

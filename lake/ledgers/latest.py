@@ -51,17 +51,26 @@ class Latest:
         self._seen: dict[str, _Seen] = {}
         self._lock = Lock()
 
-    def look(self, ds: Dataset) -> bool:
-        """Take in what is new of a dataset; whether its cold table has changed."""
+    def look(self, *datasets: Dataset) -> bool:
+        """Take in what is new of datasets; whether the cold table of one has changed."""
         with self._lock:
-            seen = self._seen.setdefault(ds.name, _Seen())
-            state = self._state(ds, seen)
-            for view in self._store.logs.views({ds.name: state}, without=self._log.writer):
-                self._take(ds, view, seen)
-            changed = state.version != seen.version
-            if changed:
-                self._renew(ds, state, seen)
+            states = {ds.name: self._state(ds, self._seen_of(ds)) for ds in datasets}
+            for view in self._store.logs.views(states, without=self._log.writer):
+                for ds in datasets:
+                    self._take(ds, view, self._seen_of(ds))
+            changed = False
+            for ds in datasets:
+                state, seen = states[ds.name], self._seen[ds.name]
+                if state.version != seen.version:
+                    self._renew(ds, state, seen)
+                    changed = True
             return changed
+
+    def _seen_of(self, ds: Dataset) -> _Seen:
+        found = self._seen.get(ds.name)
+        if found is None:
+            found = self._seen[ds.name] = _Seen()
+        return found
 
     def let_go(self) -> None:
         """Forget what was settled meanwhile, by this process or for it, in every dataset it has rows of."""
@@ -79,15 +88,18 @@ class Latest:
     def open_rows(self, ds: Dataset) -> list[Row]:
         """Every row of the lake whose life goes on, in its newest version."""
         with self._lock:
-            seen = self._seen.setdefault(ds.name, _Seen())
+            seen = self._seen_of(ds)
             if not seen.loaded:
                 seen.loaded, seen.files, seen.version = True, frozenset(), -1
         self.look(ds)
         return self._current.open_rows(ds)
 
     def _state(self, ds: Dataset, seen: _Seen) -> TableState:
-        table, now = self._store.table(ds.name), time.monotonic()
-        if not self._store.location.is_local and seen.version >= 0 and now - seen.at < _REMOTE_SECONDS:
+        table = self._store.table(ds.name)
+        if self._store.location.is_local:
+            return table.state()
+        now = time.monotonic()
+        if seen.version >= 0 and now - seen.at < _REMOTE_SECONDS:
             return table.known_state()
         seen.at = now
         return table.state()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from operator import itemgetter
 from threading import Lock
 
 import pyarrow as pa
@@ -11,11 +12,13 @@ import pyarrow as pa
 from lake.clock import MICROS_PER_SECOND
 from lake.spec import registry
 from lake.spec.schema import arrow_schema
+from lake.store.cold.files import Bounds, DataFile
 from lake.store.cold.table_state import TableState
 from lake.store.hot.entry import Row, Stored
 from lake.store.store import Store
 
 _DS = registry.get("bot_states")
+_TIMES = "snapshot_time"
 _STORED = pa.schema([field for field in arrow_schema(_DS) if field.name != "period"])
 _TIME = re.compile(rb'"snapshot_time":(\d+)')  # a text in the row cannot look like it: its quotes are escaped
 _AHEAD = MICROS_PER_SECOND // 10  # a snapshot is not dated further ahead of its writing: it is taken, then written
@@ -72,7 +75,7 @@ class _Search:
         self._fresh.setdefault(writer, entry.sequence)
         if self.row is not None and entry.sequence + _AHEAD < self.row["snapshot_time"] <= self.sequence + _AHEAD:
             return False
-        latest = max((int(found) for found in _TIME.findall(entry.payload)), default=-1)
+        latest = max(map(int, _TIME.findall(entry.payload)), default=-1)
         if self._is_newer(latest, entry.sequence):
             for row in entry.rows():
                 if row["bot_id"] == self._bot and self._is_newer(row["snapshot_time"], entry.sequence):
@@ -84,20 +87,34 @@ class _Search:
 
 
 def _newest_cold(store: Store, state: TableState, bot: str, best: Row | None) -> Row | None:
-    """The newest of ``best`` and the cold rows."""
-    groups = []
-    for file in state.files.values():
-        if file.may_hold({"bot_id": (bot, bot)}):
-            footer = store.reader.footer(f"bot_states/{file.path}")
-            bounds = footer.bounds("snapshot_time")
-            groups += [(bounds[g], file, g) for g in footer.groups({"bot_id": (bot, bot)})]
-    for bound, file, group in sorted(groups, key=lambda g: g[0][1] if g[0] else math.inf, reverse=True):
-        if best is not None and bound is not None and bound[1] <= best["snapshot_time"]:
+    """The newest of ``best`` and the cold rows; of files without newer ones not even the footer is read."""
+    files = [(_latest(file.bounds.get(_TIMES)), file) for file in state.files.values() if file.may_hold(_of(bot))]
+    for latest, file in sorted(files, key=itemgetter(0), reverse=True):
+        if best is not None and latest <= best[_TIMES]:
+            break
+        best = _newest_of_file(store, file, bot, best)
+    return best
+
+
+def _newest_of_file(store: Store, file: DataFile, bot: str, best: Row | None) -> Row | None:
+    footer = store.reader.footer(f"bot_states/{file.path}")
+    bounds = footer.bounds(_TIMES)
+    groups = [(_latest(bounds[group]), group) for group in footer.groups(_of(bot))]
+    for latest, group in sorted(groups, reverse=True):
+        if best is not None and latest <= best[_TIMES]:
             break
         found = _newest_in(store.reader.read_groups("bot_states", file, [group], _STORED), bot)
-        if found is not None and (best is None or found["snapshot_time"] > best["snapshot_time"]):
+        if found is not None and (best is None or found[_TIMES] > best[_TIMES]):
             best = found
     return best
+
+
+def _of(bot: str) -> dict[str, Bounds]:
+    return {"bot_id": (bot, bot)}
+
+
+def _latest(bounds: Bounds | None) -> float:
+    return math.inf if bounds is None else bounds[1]
 
 
 def _newest_in(table: pa.Table, bot: str) -> Row | None:

@@ -21,11 +21,12 @@ from lake.ledgers.current import Key
 from lake.ledgers.demands import demand, refuse_another, refuse_nan
 from lake.ledgers.followed import Followed
 from lake.ledgers.receipt import Receipt
-from lake.ledgers.transaction import Fold
+from lake.ledgers.transaction import Fold, Whole
 from lake.ledgers.writer import Writer
 from lake.query.engine import Engine
 from lake.query.read import read
 from lake.spec import registry, symbols
+from lake.spec.patch import folder
 from lake.spec.rows import row_checker
 from lake.spec.tables import as_polars
 from lake.store.hot.entry import Row
@@ -101,14 +102,15 @@ class Phantoms(Ledger):
         whole = row_checker(self._ds)({**taken, **{name: value for name, value in row.items() if value is not None}})
         if whole["status"] == "active":
             demand(self._ds, whole, "an active phantom", ("side", "entry_price"))
-            if timeout_hours is not None:
-                whole.setdefault("timeout_at", whole["signal_time"] + int(timeout_hours * MICROS_PER_HOUR))
-            whole.update(kernel.begun(whole))
+            begun = dict(kernel.begun(whole))
+            if timeout_hours is not None and "timeout_at" not in whole:
+                begun["timeout_at"] = whole["signal_time"] + int(timeout_hours * MICROS_PER_HOUR)
+            whole = folder(self._ds)(whole, begun)
         key = (whole["phantom_id"],)
 
-        def fold(known: Row | None) -> Mapping[str, Any] | None:
+        def fold(known: Row | None) -> Mapping[str, Any] | Whole | None:
             if known is None:
-                return whole
+                return Whole(whole)
             if known["status"] != "active":
                 raise _ended(known, "recorded")
             refuse_another(self._ds, known, row, ("symbol", "venue", "side", "entry_price"), self._writer.bot)
@@ -227,7 +229,7 @@ class Phantoms(Ledger):
         """
         bar = bars.bar_of(exit_price, at, None)
 
-        def fold(known: Row | None) -> Mapping[str, Any] | None:
+        def fold(known: Row | None) -> Mapping[str, Any] | Whole | None:
             if known is None:
                 raise self._unknown(phantom_id)
             if known["status"] != "active":

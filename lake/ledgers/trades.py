@@ -15,6 +15,7 @@ from lake.ledgers.base import Ledger, changed, given
 from lake.ledgers.demands import demand, refuse_another, refuse_nan
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.same_id import write_apart
+from lake.ledgers.transaction import Whole
 from lake.spec.patch import folder
 from lake.spec.rows import row_checker
 from lake.store.hot.entry import Row
@@ -70,10 +71,11 @@ class Trades(Ledger):
             demand(self._ds, row, "an open trade", ("side", "entry_price", "quantity"))
 
     def _open_named(self, trade_id: str, row: Mapping[str, Any]) -> Receipt:
-        def fold(known: Row | None) -> Mapping[str, Any] | None:
+        def fold(known: Row | None) -> Mapping[str, Any] | Whole | None:
             if known is None:
-                self._demand_open(row_checker(self._ds)(row))
-                return row
+                whole = row_checker(self._ds)(row)
+                self._demand_open(whole)
+                return Whole(whole)
             if known["status"] not in _OPEN:
                 raise _ended(trade_id, known, "opened")
             is_open = known["status"] == "open"

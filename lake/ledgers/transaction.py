@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from lake.clock import now_micros
 from lake.errors import ClosedError
-from lake.ledgers.current import CurrentRows, Key
+from lake.ledgers.current import CurrentRows, Key, key_of
 from lake.spec import registry
 from lake.spec.dataset import Dataset
 from lake.spec.inputs import with_inputs
@@ -22,25 +21,33 @@ from lake.spec.patch import folder
 from lake.spec.rows import row_checker
 from lake.store.hot.entry import Entry, Row
 
-Fold = Callable[[Row | None], Mapping[str, Any] | None]
+
+class Whole(NamedTuple):
+    """A whole new row that a fold has checked already."""
+
+    row: Row
+
+
+Fold = Callable[[Row | None], Mapping[str, Any] | Whole | None]
 
 
 def folded(ds: Dataset, row: Row | None, fold: Fold) -> Row | None:
     """The next version of a row; None when the fold leaves it as it is.
 
     ``fold`` is given the current version, or None when there is none, and returns what changes (a whole new row
-    when there is none). What the row's inputs were when it was decided stays with it.
+    when there is none, :class:`Whole` if it is checked). What the row's inputs were when it was decided stays with it.
     """
     changes = fold(row)
     if changes is None:
         return None
+    if isinstance(changes, Whole):
+        return changes.row
     if row is None:
         return row_checker(ds)(changes)
     return with_inputs(ds, row, folder(ds)(row, changes), now_micros())
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """A change of one row, and the version outside the transaction that it was made on top of."""
 
     ds: Dataset
@@ -59,12 +66,16 @@ class Transaction:
         self.entries: list[Entry] = []
         self._current = current
         self._operations: list[Entry | Change] = []
-        self._own = CurrentRows(())
+        self._own: dict[str, dict[Key, Row]] = {}
 
     def get(self, ds: Dataset, key: Key) -> Row | None:
         """The latest row of that key as the transaction sees it, None when it is not known."""
-        found = self._own.get(ds, key)
+        found = self._own_row(ds, key)
         return self._current().get(ds, key) if found is None else found
+
+    def _own_row(self, ds: Dataset, key: Key) -> Row | None:
+        rows = self._own.get(ds.name)
+        return rows.get(key) if rows else None
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Keep whole rows for the end of the transaction."""
@@ -78,7 +89,7 @@ class Transaction:
         ``stored`` is the cold version, for when no newer one is known.
         """
         outside = self._current().get(ds, key)
-        own = self._own.get(ds, key)
+        own = self._own_row(ds, key)
         before = own if own is not None else outside if outside is not None else stored
         row = folded(ds, before, fold)
         if row is not None:
@@ -90,11 +101,12 @@ class Transaction:
     def _renewed(operation: Entry | Change, find: Callable[[Dataset, Key], Row | None]) -> Entry | Change:
         if not isinstance(operation, Change) or operation.outside is not None:
             return operation
-        return replace(operation, stored=find(operation.ds, operation.key))
+        return operation._replace(stored=find(operation.ds, operation.key))
 
     def _add(self, entry: Entry) -> None:
         self.entries.append(entry)
-        self._own.put(registry.get(entry.dataset), entry.rows, len(self.entries))
+        ds = registry.get(entry.dataset)
+        self._own.setdefault(ds.name, {}).update((key_of(ds, row), row) for row in entry.rows)
 
     @property
     def changes(self) -> list[Change]:
@@ -114,7 +126,7 @@ class Transaction:
         return self.entries
 
     def _again(self, operations: Sequence[Entry | Change]) -> None:
-        self.entries, self._operations, self._own = [], [], CurrentRows(())
+        self.entries, self._operations, self._own = [], [], {}
         for operation in operations:
             if isinstance(operation, Change):
                 before = operation.stored if operation.outside is None else operation.outside

@@ -15,7 +15,7 @@ from lake.ledgers.current import Key, key_given, key_of
 from lake.ledgers.hot import Hot, rows_of
 from lake.ledgers.latest import Latest
 from lake.ledgers.receipt import Receipt, Rejection
-from lake.ledgers.transaction import Fold, Transaction, Transactions, folded
+from lake.ledgers.transaction import Fold, Transaction, Transactions, Whole, folded
 from lake.spec import registry
 from lake.spec.dataset import Dataset
 from lake.spec.decode import frame_to_rows, rows_to_frame
@@ -74,12 +74,14 @@ class Writer:
     ) -> Receipt:
         """:meth:`write_rows` for asyncio: waits for the disk without blocking the loop."""
         prepared, refused = self._prepare(ds, rows, strict)
+        hot, entries = self.hot(), [Entry(ds.name, prepared.rows)]
         if self.open_transaction() is not None or not prepared.rows:
             self._land(ds, prepared)
+        elif prepared.replaces:
+            async with hot.log.turn.held_async():
+                await hot.land_async(lambda: entries)
         else:
-            entries = [Entry(ds.name, prepared.rows)]
-            async with self.hot().log.turn.held_async() if prepared.replaces else nullcontext():
-                await self.hot().land_async(lambda: entries)
+            await hot.land_async(lambda: entries)
         return _with_refused(prepared.receipt, refused)
 
     def change(self, name: str, key: Key, fold: Fold) -> tuple[Row | None, Row | None]:
@@ -102,7 +104,7 @@ class Writer:
         transaction = self.open_transaction()
         if transaction is not None:
             self.look(ds)
-            return transaction.change(ds, key, fold, self._current(ds, key))
+            return transaction.change(ds, key, fold, self._find(ds, key, transaction))
         current = self.hot().current
         before: Row | None = None
         after: Row | None = None
@@ -115,13 +117,13 @@ class Writer:
 
         with self.hot().log.turn.held():
             self.look(ds)
-            stored = self._current(ds, key)
+            stored = self._find(ds, key, current)
             self.hot().land(plan)
         return before, after
 
-    def look(self, ds: Dataset) -> bool:
-        """Take in what others wrote of a dataset; whether its cold table has changed."""
-        changed = self.hot().latest.look(ds)
+    def look(self, *datasets: Dataset) -> bool:
+        """Take in what others wrote of datasets; whether a cold table has changed."""
+        changed = self.hot().latest.look(*datasets)
         if changed:
             self._classifier.look_again()
         return changed
@@ -181,8 +183,7 @@ class Writer:
 
     def _look_at(self, made: Transaction) -> None:
         """Take in what others wrote of the datasets in which it changes rows."""
-        changed = [self.look(ds) for ds in {change.ds.name: change.ds for change in made.changes}.values()]
-        if any(changed):
+        if self.look(*{change.ds.name: change.ds for change in made.changes}.values()):
             made.renew(lambda ds, key: self._classifier.settled(ds, key, dict(zip(ds.key, key, strict=True))))
 
     def settled(self, ds: Dataset, keys: Iterable[Key]) -> dict[Key, Row]:
@@ -236,10 +237,11 @@ class Writer:
 
     def current(self, ds: Dataset, key: Key) -> Row | None:
         """The newest version of a row that this writer knows or the lake holds; None when there is none."""
-        return self._current(ds, key_given(ds, key))
+        return self._find(ds, key_given(ds, key), self._rows())
 
-    def _current(self, ds: Dataset, key: Key) -> Row | None:
-        return self._classifier.find(ds, key, dict(zip(ds.key, key, strict=True)), self._rows())
+    def _find(self, ds: Dataset, key: Key, known: Known) -> Row | None:
+        found = known.get(ds, key)
+        return self._classifier.settled(ds, key, dict(zip(ds.key, key, strict=True))) if found is None else found
 
     def patch(self, name: str, key: Any, changes: Mapping[str, Any]) -> Receipt:
         """Change some columns of one row.
@@ -328,9 +330,11 @@ class Writer:
         if not self.bot or "bot_id" not in ds.by_name:
             return fold
 
-        def signed(known: Row | None) -> Mapping[str, Any] | None:
+        def signed(known: Row | None) -> Mapping[str, Any] | Whole | None:
             made = fold(known)
-            return made if made is None or known is not None else self._signed(made)
+            if made is None or known is not None:
+                return made
+            return Whole(self._signed(made.row)) if isinstance(made, Whole) else self._signed(made)
 
         return signed
 

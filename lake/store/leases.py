@@ -47,7 +47,8 @@ class Lease:
             lowered = {name: min(version, kept.get(name, version)) for name, version in versions.items()}
             self._held = {**self._held, **lowered}
             try:
-                self._location.write(f"{FOLDER}/{self._name}", self._text(now))
+                # a power cut that takes it takes the reader too; syncing it would be half of a restart's first read
+                self._location.write(f"{FOLDER}/{self._name}", self._text(now), durable=False)
             except StorageError as error:  # a full or read-only disk must not keep anybody from reading
                 _log.warning("no lease could be written, a vacuum may disturb this reader: %s", error)
             self._written = now

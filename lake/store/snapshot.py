@@ -71,7 +71,7 @@ class HotLogs:
         return found
 
     def _listed(self) -> list[str]:
-        ending, names = f"@{host_name()}", [path.name for path in self.folder.iterdir()]
+        ending, names = f"@{host_name()}", os.listdir(self.folder)  # noqa: PTH208 - Paths take five times as long
         found = {n.removesuffix(end) for n in names for end in (".db", ".spool.jsonl") if n.endswith(end)}
         return sorted(n for n in found if n.endswith(ending))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from jobs import performance_snapshot
 from lake.errors import InvalidRowError, LifeCycleError, UnknownRowError, UsageError
 from lake.ledgers.newest_state import _Search
 from lake.spec.times import from_micros
+from lake.store.leases import held_versions
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -326,3 +328,29 @@ def test_a_restart_reads_no_more_than_the_newest_states_of_a_long_backlog(tmp_pa
             state = lk.bots.latest_state()
         assert state is not None
         assert (state["state"], visit.call_count) == ("last", 2)
+
+
+def test_a_restart_reads_the_footer_of_no_file_but_the_newest(tmp_path: Path) -> None:
+    with lake.open(tmp_path, bot_id="b") as lk:
+        for year in (2022, 2023, 2024, 2025):
+            lk.bots.save_state(state=year, snapshot_time=datetime(year, 3, 1, tzinfo=UTC))
+        lk.drain()
+    with lake.open(tmp_path, bot_id="b") as lk:
+        state = lk.bots.latest_state()
+        assert state is not None
+        assert state["state"] == 2025
+        assert [path for path in lk.store.reader._footers if "period=2025" not in path] == []
+        assert lk.store.reader._footers
+
+
+def test_a_first_read_waits_for_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with lake.open(tmp_path, bot_id="b") as lk:
+        lk.bots.save_state(state=1)
+        lk.drain()
+    with lake.open(tmp_path, bot_id="b") as lk:
+        monkeypatch.setattr(os, "fsync", None)
+        state = lk.bots.latest_state()
+        assert state is not None
+        assert state["state"] == 1
+        assert held_versions(lk.location) == {"bot_states": {1}}
+        monkeypatch.undo()

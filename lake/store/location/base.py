@@ -77,8 +77,11 @@ class Location(Protocol):
         False: a caller that must know compares what is stored with what it wrote.
         """
 
-    def write(self, path: str, data: bytes) -> None:
-        """Store ``data`` durably, in place of what was there; readers see the old or the new bytes, never a mix."""
+    def write(self, path: str, data: bytes, *, durable: bool = True) -> None:
+        """Store ``data`` durably, in place of what was there; readers see the old or the new bytes, never a mix.
+
+        With ``durable=False`` a power cut may take a local file back, or leave it torn: for what nobody needs then.
+        """
 
     def delete(self, paths: Sequence[str]) -> None:
         """Remove files; those that are missing already are fine. A power cut may bring local ones back."""

@@ -77,11 +77,13 @@ class LocalLocation:
 
     def stamp(self, folder: str) -> int | None:
         """See :class:`Location`."""
-        with storage_errors(self.uri, folder):
-            try:
-                return os.stat(self.url(folder)).st_mtime_ns
-            except FileNotFoundError:
-                return 0
+        try:  # asked several times in each transaction
+            return os.stat(self.url(folder)).st_mtime_ns
+        except FileNotFoundError:
+            return 0
+        except OSError:
+            with storage_errors(self.uri, folder):
+                raise
 
     def size(self, path: str) -> int:
         """See :class:`Location`."""
@@ -112,20 +114,21 @@ class LocalLocation:
             self._syncer.folders_of(target)
         return True
 
-    def write(self, path: str, data: bytes) -> None:
+    def write(self, path: str, data: bytes, *, durable: bool = True) -> None:
         """See :class:`Location`."""
         target = self.url(path)
         with storage_errors(self.uri, path):
-            temporary = self._stored_aside(target, data)
+            temporary = self._stored_aside(target, data, durable=durable)
             try:
                 os.replace(temporary, target)
             except OSError:
                 os.unlink(temporary)
                 raise
-            self._syncer.folders_of(target)
+            if durable:
+                self._syncer.folders_of(target)
 
-    def _stored_aside(self, target: str, data: bytes) -> str:
-        """A synced temporary file beside ``target`` that holds ``data``."""
+    def _stored_aside(self, target: str, data: bytes, *, durable: bool = True) -> str:
+        """A temporary file beside ``target`` that holds ``data``, synced where it is to be durable."""
         folder, name = os.path.split(target)
         temporary = f"{folder}/.{name}.{uuid.uuid4().hex}.tmp"
         try:
@@ -137,7 +140,8 @@ class LocalLocation:
                 written = memoryview(data)
                 while written:
                     written = written[file.write(written) :]
-                self._syncer.open_file(file.fileno())
+                if durable:
+                    self._syncer.open_file(file.fileno())
         except OSError:
             Path(temporary).unlink(missing_ok=True)
             raise

@@ -148,7 +148,7 @@ class S3Location:
                 raise
         return True
 
-    def write(self, path: str, data: bytes) -> None:
+    def write(self, path: str, data: bytes, *, durable: bool = True) -> None:  # noqa: ARG002 - a bucket always is
         """See :class:`Location`."""
         with self._errors(path):
             self._call("put_object", path, Body=data)
