@@ -12,7 +12,7 @@ from lake.errors import InvalidRowError
 from lake.importers.base import Notes, Refused, Row
 from lake.importers.keys import Keys
 from lake.importers.mapping import Canonical, Mapper, found_before, plain, refusal
-from lake.importers.merging import Merged, ends, merged
+from lake.importers.merging import Merged, ends, is_same, merged
 from lake.importers.plan import Key, Plan, held, key_of, write
 from lake.importers.refusals import Refusals
 from lake.importers.report import Difference, Sum, TableReport
@@ -138,12 +138,20 @@ class RecordLanding:
     def _again(self, key: Key, found: Row, row: Canonical, known: Canonical) -> str:
         """What becomes of a row whose key another row of this table has had: the first is kept."""
         both = merged(self._mapper.dataset, known, row, self._mapper.label)
-        if both.row == known or found_before(known, self._mapper.label) == found_before(row, self._mapper.label):
+        if (both.row == known and not both.kept) or self._is_told(known, row):
             self._tell_sums(key, found, known, known)
             return "unchanged"
         self._add("refused", found)
         self._tell_refused(plain(found), _OTHERWISE)
         return "refused"
+
+    def _is_told(self, known: Canonical, row: Canonical) -> bool:
+        """Whether this table said the same before, also of what is not kept beside the row: whole documents."""
+        held, columns, label = self._mapper.map.held, self._mapper.map.columns, self._mapper.label
+        of_type = self._mapper.dataset.by_name
+        documents = [n for n, rule in columns.items() if of_type[n].type is Type.JSON and held.intersection(rule.names)]
+        is_same_beside = found_before(known, label) == found_before(row, label)
+        return is_same_beside and all(is_same(known.get(name), row.get(name)) for name in documents)
 
     def _tell_sums(self, key: Key, found: Row, known: Canonical, now: Canonical) -> None:
         for column, total in self._totals.items():

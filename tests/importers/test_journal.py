@@ -143,6 +143,14 @@ def test_rows_that_do_not_fit_are_refused_with_their_reasons(tmp_path: Path) -> 
         assert len(quarantined(lk)) == 9
 
 
+def test_a_trade_that_is_there_twice_with_other_conditions_is_not_lost(tmp_path: Path) -> None:
+    trades = [journal_trade(1, AT), journal_trade(1, AT), journal_trade(1, AT, conditions={"rsi": 1.0})]
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "journal", journal(tmp_path / "j.json", trades))
+        assert (report.totals["landed"], report.totals["unchanged"], report.totals["refused"]) == (1, 1, 1)
+        assert [row["conditions"] for _, _, row in quarantined(lk)] == [{"rsi": 1.0}]
+
+
 def test_a_trade_that_has_ended_meanwhile_is_brought_up_to_date(tmp_path: Path) -> None:
     file = tmp_path / "j.json"
     with lake.open(tmp_path / "lake") as lk:
