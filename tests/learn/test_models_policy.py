@@ -186,6 +186,23 @@ def test_rows_whose_outcome_came_late_are_new_however_old_they_are(lk: lake.Lake
     assert (found.new, found.due, found.trigger, found.told_by) == (55, True, "count", "data set")
 
 
+def test_where_the_lake_lost_the_versions_of_the_data_set_times_tell_what_is_new(tmp_path: Path) -> None:
+    with lake.open(tmp_path / "lake", bot_id="b") as lk:
+        lk.write("phantoms", phantoms(60))
+        data = lk.datasets.build("d", "phantoms", None)
+        lk.models.train(data, "m", recipe={"trees": 2, "rounds": 2, "repeats": 0, "folds": 2})
+        lk.datasets.delete("d")
+    for first in (60, 80):
+        with lake.open(tmp_path / "lake", bot_id="b") as lk:
+            lk.write("phantoms", phantoms(20, first))
+            lk.drain()
+            lk.compact()
+            lk.vacuum(grace_hours=0)
+    with lake.open(tmp_path / "lake", bot_id="b") as lk:
+        found = lk.models.retrain_info("m")
+        assert (found.told_by, found.new) == ("time", 40)
+
+
 def test_predictions_count_for_the_version_that_they_name(lk: lake.Lake, model: Model) -> None:
     saved = lk.models.save(model)
     lk.models.promote(saved.version)
