@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,7 +21,7 @@ from lake.cli import main
 from lake.exporters import Progress, Selection, Target, export
 from lake.exporters.pieces import pieces
 from lake.spec import registry
-from tests.helpers import write_candles
+from tests.helpers import spawned, write_candles
 from tests.importers.conftest import Postgres
 
 
@@ -116,6 +118,39 @@ def test_an_export_that_is_cut_off_leaves_the_database_as_it_was(lk: lake.Lake, 
         with closing(sqlite3.connect(tmp_path / "c.db")) as db:
             assert db.execute("SELECT count(*) FROM candles").fetchone() == (170,)
             assert db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'others'").fetchone() == (0,)
+
+
+def export_and_die(lake_path: Path, to: Path, form: str) -> None:
+    """Export, and be killed when the first rows are written."""
+
+    def killed(_: Progress) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with lake.open(lake_path, create=False) as lk:
+        export(lk, "candles", Target(to, form, replace=True), progress=killed)
+
+
+@pytest.mark.parametrize(("name", "form"), [("c.parquet", ""), ("c.db", ""), ("data", "freqtrade")])
+def test_a_killed_export_leaves_what_was_there_and_nothing_half_written(
+    lk: lake.Lake, tmp_path: Path, name: str, form: str
+) -> None:
+    to = tmp_path / "out" / name
+    export(lk, Selection("candles", symbols=("ETHUSDT",)), Target(to, form))
+    lk.drain()
+    before = contents(to)
+    process = spawned(export_and_die, tmp_path / "lake", to, form)
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+    if name == "c.db":
+        with closing(sqlite3.connect(to)) as db:
+            assert db.execute("SELECT count(*) FROM candles").fetchone() == (50,)
+    else:
+        assert contents(to) == before
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return {str(file): file.read_bytes() for file in files if file.is_file()}
 
 
 def test_a_sqlite_table_is_replaced_or_added_to_on_request_alone(lk: lake.Lake, tmp_path: Path) -> None:

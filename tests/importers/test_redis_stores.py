@@ -153,6 +153,10 @@ def test_an_account_that_may_only_read_is_enough(lk: lake.Lake, redis: Redis) ->
 
 
 def test_an_address_without_such_keys_or_a_server_is_told(lk: lake.Lake, redis: Redis) -> None:
+    redis.server.xadd("trade_history:executed", {"a": 1})
+    with pytest.raises(lake.LakeError, match="executed is a stream"):
+        import_from(lk, "trades-redis", redis.address)
+    redis.server.delete("trade_history:executed")
     for kind, what in (("trades-redis", "trade_history:executed"), ("phantoms-redis", "no keys phantom")):
         with pytest.raises(lake.LakeError, match=what):
             import_from(lk, kind, redis.address)

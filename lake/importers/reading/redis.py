@@ -41,9 +41,7 @@ class RedisStore:
             todo = 'Install it: pip install "tradelake[stores]".'
             raise MissingExtraError("reading Redis needs its driver", todo=todo) from error
         try:
-            self._server = self._driver.Redis.from_url(
-                source, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT
-            )
+            self._server = self._driver.Redis.from_url(source, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT)
         except ValueError as error:
             raise SourceError(f"not an address of Redis: {error}", where=self.where) from error
         with self._telling():
@@ -136,8 +134,10 @@ def records(store: RedisStore, key: str, notes: Notes) -> Iterator[Any]:
             yield from _of_text(text, notes)
     elif kind == "hash":
         yield from (decoded(raw, notes, f"{key} {name}") for name, raw in store.fields(key))
-    else:
+    elif kind in {"list", "set", "zset"}:
         yield from (decoded(raw, notes, key) for raw in store.members(key))
+    else:
+        raise SourceError(f"{key} is a {kind}, which holds no JSON", where=store.where, todo="Is it of another kind?")
 
 
 def _of_text(text: JsonText, notes: Notes) -> Iterator[Any]:
