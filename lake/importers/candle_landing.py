@@ -49,7 +49,7 @@ class CandleLanding:
 
     def _once(self, good: pl.DataFrame) -> pl.DataFrame:
         """One candle of each time: the others are refused, if they tell it otherwise."""
-        again = self._seen.repeated(good)
+        good, again = self._seen.sorted_out(good)
         if not again.any():
             return good
         kept, others = good.filter(~again), good.filter(again)
@@ -64,7 +64,7 @@ class CandleLanding:
         if good.height < BULK_ROWS:  # so few would go through hot, which takes a row again though it is there already
             there = self._there(good).select(pl.col(name).cast(dtype) for name, dtype in good.schema.items())
             fresh = good.join(there, on=good.columns, how="anti", nulls_equal=True)
-        receipt = self._lk.candles.write_checked(fresh)
+        receipt = self._lk.candles.write_checked(fresh, unique=True)
         self._counts["refused"] += receipt.rejected
         unchanged = receipt.unchanged + good.height - fresh.height
         return {"inserted": receipt.inserted, "changed": receipt.updated, "unchanged": unchanged}

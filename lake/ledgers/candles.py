@@ -90,16 +90,21 @@ class Candles:
         good = pl.concat([c.good for c in checked])
         return self.write_checked(Checked(good, pl.concat([c.bad for c in checked], how="diagonal_relaxed")))
 
-    def write_checked(self, checked: Checked | pl.DataFrame) -> Receipt:
-        """Upsert candles of mixed symbols and timeframes that are in canonical columns."""
+    def write_checked(self, checked: Checked | pl.DataFrame, *, unique: bool = False) -> Receipt:
+        """Upsert candles of mixed symbols and timeframes that are in canonical columns.
+
+        Args:
+            checked: the candles.
+            unique: whether no two of them are known to have one key, which then is not looked for.
+        """
         if isinstance(checked, pl.DataFrame):
             checked = check_frame(_DS, checked)
         reasons = ohlcv.violations(checked.good)
         if reasons.null_count() == checked.good.height:
-            return self._writer.write_frame(_DS, checked)
+            return self._writer.write_frame(_DS, checked, unique=unique)
         wrong = checked.good.with_columns(reasons.alias("reason")).filter(reasons.is_not_null())
         bad = wrong if checked.bad.is_empty() else pl.concat([checked.bad, wrong], how="diagonal_relaxed")
-        return self._writer.write_frame(_DS, Checked(checked.good.filter(reasons.is_null()), bad))
+        return self._writer.write_frame(_DS, Checked(checked.good.filter(reasons.is_null()), bad), unique=unique)
 
     def read(
         self,

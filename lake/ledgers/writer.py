@@ -128,13 +128,19 @@ class Writer:
             self._classifier.look_again()
         return changed
 
-    def write_frame(self, ds: Dataset, checked: Checked) -> Receipt:
-        """Write a checked frame: through hot when small or inside a transaction, else straight to cold."""
+    def write_frame(self, ds: Dataset, checked: Checked, *, unique: bool = False) -> Receipt:
+        """Write a checked frame: through hot when small or inside a transaction, else straight to cold.
+
+        Args:
+            ds: its dataset.
+            checked: the rows.
+            unique: whether no two of them are known to have one key, which then is not looked for.
+        """
         rejections = self._refuse(ds, checked.bad)
         if checked.good.height < BULK_ROWS or self.open_transaction() is not None:
             receipt = self.write_checked_rows(ds, frame_to_rows(ds, checked.good))
         else:
-            receipt = self.bulk(ds, checked.good)
+            receipt = self.bulk(ds, checked.good, unique=unique)
         return receipt + Receipt(rejected=len(rejections), rejections=rejections)
 
     def write_checked_rows(self, ds: Dataset, rows: Sequence[Row]) -> Receipt:
@@ -143,21 +149,21 @@ class Writer:
         self._land(ds, prepared)
         return prepared.receipt
 
-    def bulk(self, ds: Dataset, frame: pl.DataFrame) -> Receipt:
-        """Write canonical rows straight to the cold table, in one commit."""
+    def bulk(self, ds: Dataset, frame: pl.DataFrame, *, unique: bool = False) -> Receipt:
+        """Write canonical rows straight to the cold table, in one commit; ``unique`` as in :meth:`write_frame`."""
         ordered = is_unique_and_ordered(ds, frame)
-        unique = frame
-        if not ordered:
-            unique = frame.unique(subset=list(ds.key), keep="last", maintain_order=True)
+        rows = frame
+        if not ordered and not unique:
+            rows = frame.unique(subset=list(ds.key), keep="last", maintain_order=True)
         if self.store.waiting_writers([ds.name]):
             self.drain(every_writer=True)  # what was written before must not override what is written now
-        landed = self.store.table(ds.name).upsert(unique, ordered=ordered)
+        landed = self.store.table(ds.name).upsert(rows, ordered=ordered)
         self._classifier.look_again()
         if landed is None:
             raise LakeError("a bulk write was taken for a drain", where=ds.name)
         if self.store.has_writer():
             self.hot().latest.look(ds)
-        return Receipt(landed.inserted, landed.updated, landed.unchanged + frame.height - unique.height)
+        return Receipt(landed.inserted, landed.updated, landed.unchanged + frame.height - rows.height)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
