@@ -151,7 +151,8 @@ def test_a_trade_that_was_open_is_closed_by_the_next_import(tmp_path: Path) -> N
 
 
 def test_a_dry_run_is_paper_unless_the_caller_says_else(tmp_path: Path) -> None:
-    path = bot(tmp_path / "b.sqlite", 2024, trades=[trade(1)], orders=[order(1, 1, "buy", order_id="dry_run_buy_1")])
+    orders = [order(1, 1, "buy", order_id="dry_run_buy_1")]
+    path = bot(tmp_path / "tradesv3.backup", 2024, trades=[trade(1)], orders=orders)  # known by how it begins
     with lake.open(tmp_path / "lake") as lk:
         assert "dry run" in notes(imported(lk, "freqtrade", path))
         assert rows(lk, "trades", "mode") + rows(lk, "fills", "mode") == ["paper", "paper"]
@@ -223,6 +224,9 @@ def test_an_archive_is_read_without_its_code_and_without_what_opens_an_account(t
         assert "left in the archive" in notes(report)
         config = json.loads(rows(lk, "backtests", "parameters")[0])["config"]
         assert config["exchange"] == {"name": "binance"}
+        assert {*rows(lk, "backtests", "venue"), *rows(lk, "trades", "venue"), *rows(lk, "fills", "venue")} == {
+            "binance"
+        }
         assert "SECRET" not in str(rows(lk, "backtests", "parameters", "extra"))
 
 

@@ -45,9 +45,14 @@ class Freqtrade:
 
 
 def _of_file(path: Path, *, several: bool) -> Iterable[Table]:
-    if path.suffix in _DATABASES:
+    if path.suffix in _DATABASES or _begins_with(path, b"SQLite format 3"):
         return freqtrade_bot.tables(database(str(path)), several=several)
     return freqtrade_backtests.tables(meant(path), several=several)
+
+
+def _begins_with(path: Path, magic: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(magic)) == magic
 
 
 def _passed_over(names: list[str], notes: Notes) -> Iterator[Row]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lake.importers.base import Notes, Options, Refused, Row, RowMap, Rule, Table
-from lake.importers.kinds.freqtrade_results import ResultFile
+from lake.importers.kinds.freqtrade_results import ResultFile, Run
 from lake.importers.rules import (
     constant,
     first_of,
@@ -74,6 +74,7 @@ RUNS = RowMap(
     {
         "run_id": text("run_id_here"),
         "name": text("file"),
+        "venue": text("exchange"),
         "symbol": Rule(("only_pair",), lambda row, options: _PAIR.read(row, options) if row["only_pair"] else None),
         "timeframe": first_of(text("timeframe", "ticker_interval"), option("timeframe")),
         "strategy": text("strategy"),
@@ -95,6 +96,7 @@ TRADES = RowMap(
     {
         "trade_id": _TRADE_ID,
         "run_id": text("run_id"),
+        "venue": text("exchange"),
         "symbol": symbol("pair"),
         "side": SIDE,
         "status": constant("closed"),
@@ -132,6 +134,7 @@ FILLS = RowMap(
     {
         "fill_id": identity("fill", text("run_id"), whole("place"), whole("number")),
         "trade_id": _TRADE_ID,
+        "venue": text("exchange"),
         "symbol": symbol("pair"),
         "side": one_of(_WORDS, "ft_order_side"),
         "quantity": number("amount"),
@@ -171,14 +174,9 @@ def _trades(file: ResultFile, notes: Notes) -> Iterator[Row | Refused]:
     for run, place, trade in file.trades(notes):
         if isinstance(trade, Refused):
             yield trade
-            continue
-        of_run = {
-            "run_id": run.run_id,
-            "strategy": run.strategy,
-            "place": place,
-            "timeframe": run.told.get("timeframe"),
-        }
-        yield {**{name: value for name, value in trade.items() if name != "orders"}, **of_run}
+        else:
+            of_run = {"strategy": run.strategy, "timeframe": run.told.get("timeframe"), **_place(run, place)}
+            yield {**{name: value for name, value in trade.items() if name != "orders"}, **of_run}
 
 
 def _orders(file: ResultFile, notes: Notes) -> Iterator[Row | Refused]:
@@ -186,6 +184,11 @@ def _orders(file: ResultFile, notes: Notes) -> Iterator[Row | Refused]:
         if isinstance(trade, Refused):
             continue
         of_trade: dict[str, Any] = {name: trade.get(name) for name in ("pair", "fee_open", "fee_close", "is_short")}
-        of_run = {"run_id": run.run_id, "place": place, "stake_currency": run.told.get("stake_currency")}
+        of_run = {"stake_currency": run.told.get("stake_currency"), **_place(run, place)}
         for position, order in enumerate(trade.get("orders") or ()):
             yield {**order, **of_trade, **of_run, "number": position}
+
+
+def _place(run: Run, place: int) -> dict[str, Any]:
+    """Where a trade stands: in which run, at which place of its list, and on which exchange."""
+    return {"run_id": run.run_id, "place": place, **({"exchange": run.exchange} if run.exchange else {})}

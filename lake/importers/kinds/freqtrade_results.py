@@ -83,6 +83,11 @@ class Run:
     told: dict[str, Any]
     tally: Tally
 
+    @property
+    def exchange(self) -> str | None:
+        """Where it was traded, as the configuration in an archive tells."""
+        return cast("str | None", _entry(self.told.get("config"), "exchange").get("name"))
+
     def row(self, file: str) -> dict[str, Any]:
         """For the dataset of backtests."""
         tally, factor = self.tally, self.tally.gained / self.tally.lost if self.tally.lost else None
@@ -91,6 +96,7 @@ class Run:
         return {
             **self.told,
             "strategy": self.strategy,
+            "exchange": self.exchange,
             "file": file,
             "run_id_here": self.run_id,
             **{f"counted_{name}": value for name, value in counted.items()},
