@@ -134,6 +134,14 @@ def test_any_form_of_a_table_becomes_the_same_trades(name: str, tmp_path: Path) 
         }
 
 
+def test_the_map_that_the_documents_show_works(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "importing.md").read_text(encoding="utf-8")
+    shown = page.partition("```toml\n")[2].partition("```")[0]
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "generic", as_sqlite(tmp_path / "bot.sqlite"), map_file=a_map(tmp_path, shown))
+        assert is_whole(lk)
+
+
 @pytest.mark.parametrize("where", ['table = "deals"', 'query = "select * from deals"'])
 def test_a_table_or_query_of_postgres_becomes_the_same_trades(where: str, postgres: Postgres, tmp_path: Path) -> None:
     def value(found: Any) -> str:
