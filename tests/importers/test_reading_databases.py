@@ -15,6 +15,7 @@ import pytest
 
 from lake.errors import SourceError
 from lake.importers.base import Notes
+from lake.importers.reading import sqlite
 from lake.importers.reading.database import database, require
 from lake.importers.reading.postgres import PostgresDatabase
 from lake.importers.reading.sqlite import SqliteFile
@@ -59,12 +60,26 @@ def test_reading_leaves_a_file_and_its_log_as_they_are(wal: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["delete", "wal"])
-def test_reading_a_closed_file_makes_no_file_beside_it(tmp_path: Path, mode: str) -> None:
+@pytest.mark.parametrize("copied_up_to", [0, 1 << 20])
+def test_reading_a_closed_file_makes_no_file_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, copied_up_to: int
+) -> None:
+    monkeypatch.setattr(sqlite, "_SMALL", copied_up_to)
     filled(tmp_path / "x.db", f"pragma journal_mode = {mode}", "create table t (a)", "insert into t values (1)").close()
     before = states(tmp_path)
     assert list(before) == ["x.db"]
     assert all_rows(SqliteFile(tmp_path / "x.db"), "t") == [{"a": 1}]
     assert states(tmp_path) == before
+
+
+def test_a_bot_goes_on_writing_while_its_file_is_read(tmp_path: Path) -> None:
+    with closing(filled(tmp_path / "x.db", "create table t (a)", "insert into t values (1), (2)")) as bot:
+        bot.execute("pragma busy_timeout = 0")
+        rows = SqliteFile(tmp_path / "x.db").rows("t", Notes())
+        first = next(rows)
+        bot.execute("insert into t values (3)")
+        bot.commit()
+        assert [first, *rows] == [{"a": 1}, {"a": 2}]
 
 
 def test_a_transaction_that_was_cut_off_is_not_read(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """SQLite files: read without a trace, damaged or not, with the write-ahead log that lies beside them.
 
-To read a file in WAL mode SQLite writes beside it. So a file with a log or journal is copied together with it, and the
-copy is read; one without is opened as immutable, and so is not touched.
+To read a file in WAL mode SQLite writes beside it, and whoever reads another keeps its bot from writing. So a file is
+copied, with its log or journal, and the copy is read; one that is large and has neither is read where it lies.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from lake.importers.reading.sqlite_pages import Page, quoted
 _MAGIC = b"SQLite format 3\0"
 _WAL_VERSION = 2  # of the header's bytes 18 and 19
 _LOG_HEADER = 32
+_SMALL = 256 << 20  # bytes
 _ATTEMPTS = 5
 _TABLES = "select name from sqlite_master where type in ('table', 'view') and name not like 'sqlite_%' order by name"
 
@@ -50,7 +51,7 @@ class SqliteFile:
         if not head.startswith(_MAGIC):
             what = "not a SQLite file" if head else "the file is empty"
             raise SourceError(what, where=self.where, todo="Is it of another kind?")
-        if any(_size(_beside(path, suffix)) for suffix in ("-wal", "-journal")):
+        if _size(path) <= _SMALL or any(_size(_beside(path, suffix)) for suffix in ("-wal", "-journal")):
             folder = Path(tempfile.mkdtemp(prefix="tradelake-import-"))
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
             self.uri = f"file:{quote(str(_copied(path, folder)))}"
