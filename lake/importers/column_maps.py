@@ -114,12 +114,14 @@ def _columns(ds: Dataset, given: Mapping[str, Any], where: str) -> dict[str, Rul
 
 
 def _refuse_without_key(ds: Dataset, done: Mapping[str, Rule], where: str) -> None:
-    """Without a key, or with the clock for one, each import would bring the same rows again."""
-    said = {name for name, value in (ds.defaults or {}).items() if value != "now"}
-    for name in ds.key:
+    """Without a key each import would bring the same rows again, and without a time they would be of today."""
+    defaults = ds.defaults or {}
+    said = {name for name, value in defaults.items() if value != "now"}
+    for name in [*ds.key, *(name for name, value in defaults.items() if value == "now")]:
         if name not in done and name not in said:
+            what = "key" if name in ds.key else "time"
             raise UsageError(
-                f"the key {name} of {ds.name} is not mapped", where=where,
+                f"the {what} {name} of {ds.name} is not mapped", where=where,
                 todo=f'Give a column, or what tells rows apart: {name} = {{ id = ["symbol", ...] }}.',
             )  # fmt: skip
 

@@ -97,9 +97,9 @@ def _loaded(text: str) -> Any:
 
 
 def _is_default(ds: Dataset, name: str, value: Any) -> bool:
-    """Whether the dataset, not the source, said it."""
+    """Whether the dataset may have said it, and not the source; times are always the source's."""
     default = (ds.defaults or {}).get(name)
-    return default is not None and bool(default in (value, "now"))
+    return default is not None and bool(default == value)
 
 
 def _extra(there: str | None, incoming: str, *, is_newer: bool) -> str:

@@ -69,6 +69,10 @@ TABLE = {
         row({**CLOSED, "mode": "paper", "leverage": 5.0}, other={}), row(CLOSED, own={}),
         {"mode": "paper", "leverage": 5.0}, (), (),
     ),
+    "a time is no default": (
+        row({**CLOSED}, other={}), row({**CLOSED, "created_at": "2024-02-29T00:00:00Z"}, own={}),
+        {"created_at": 1_709_251_200_000_000}, ("created_at",), (),
+    ),
     "an empty text is not known": (
         row({**CLOSED, "venue": ""}, other={}), row({**CLOSED, "venue": "binance"}, own={}),
         {"venue": "binance"}, (), (),
