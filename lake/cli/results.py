@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,12 +11,12 @@ import orjson
 import polars as pl
 
 from lake.cli.output import plain
-from lake.errors import StorageError
+from lake.exporters.files import whole
 from lake.query.fitting import fitted, nested_columns
 
 FORMATS = ("table", "csv", "json", "jsonl", "parquet")
 
-__all__ = ["FORMATS", "as_storage_error", "encoded", "fitted", "nested_columns", "save"]
+__all__ = ["FORMATS", "encoded", "fitted", "nested_columns", "save"]
 
 
 def encoded(frame: pl.DataFrame, form: str, nested: set[str]) -> bytes:
@@ -46,22 +44,5 @@ def save(target: Path, write: Callable[[Path], object]) -> None:
     Raises:
         StorageError: it cannot be written there.
     """
-    if target.is_dir():
-        raise StorageError("that is a folder", where=str(target), todo="Name a file in it.")
-    with as_storage_error(target):
-        draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-        try:
-            write(draft)
-            draft.replace(target)
-        finally:
-            draft.unlink(missing_ok=True)
-
-
-@contextmanager
-def as_storage_error(target: Path) -> Iterator[None]:
-    """What the system says about a path, in the lake's words."""
-    try:
-        yield
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise StorageError(f"it cannot be written: {reason}", where=str(target), todo="Name another place.") from error
+    with whole(target, replace=True) as draft:
+        write(draft)

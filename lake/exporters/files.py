@@ -26,7 +26,6 @@ def whole(target: Path, *, replace: bool) -> Iterator[Path]:
     refuse_existing(target, replace=replace)
     draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     with as_storage_error(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield draft
             _sync(draft)

@@ -135,6 +135,7 @@ def test_a_killed_export_leaves_what_was_there_and_nothing_half_written(
     lk: lake.Lake, tmp_path: Path, name: str, form: str
 ) -> None:
     to = tmp_path / "out" / name
+    to.parent.mkdir()
     export(lk, Selection("candles", symbols=("ETHUSDT",)), Target(to, form))
     lk.drain()
     before = contents(to)
@@ -189,6 +190,8 @@ def test_a_postgres_table_is_replaced_or_added_to_on_request_alone(lk: lake.Lake
     ("selection", "target", "message"),
     [
         (Selection("trades"), Target("t.txt"), "which format"),
+        (Selection("trades"), Target("none/t.csv"), "it cannot be written: no such file or directory"),
+        (Selection("trades"), Target("none/t.db"), "unable to open database file"),
         (Selection("trades"), Target("s3://bucket/t.csv"), "exports go to local files"),
         (Selection("trades"), Target("redis://127.0.0.1/0"), "which format"),
         (Selection("trades"), Target("t.db", "postgres"), "postgres goes elsewhere"),

@@ -42,6 +42,7 @@ def came_back(full: lake.Lake, empty: lake.Lake, name: str) -> None:
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_files_of_every_dataset_come_back_equal(full: lake.Lake, empty: lake.Lake, tmp_path: Path, ending: str) -> None:
+    (tmp_path / "out").mkdir()
     for name in registry.names():
         export(full, name, tmp_path / "out" / f"{name}{ending}")
     report = import_from(empty, "tradelake", str(tmp_path / "out"))
