@@ -177,6 +177,7 @@ REAL = {
     "bots/ibis_trade_history_20260213.json": {"quote": "USDT"},
     "trades/orderflow_public_trades_list.csv": {"symbol": "BTC/USDT:USDT"},
     "ohlcv/freqtrade_testdata/ADA_BTC-5m.feather": {"symbol": "ADA/BTC", "timeframe": "5m"},
+    "ohlcv/aitrader_alphavantage/daily_prices_SUI.json": {"symbol": "SUIUSDT", "timeframe": "1d"},
 }
 
 
@@ -244,6 +245,40 @@ def test_values_inside_of_objects_are_named_with_dots(tmp_path: Path) -> None:
         assert rows(lk, "signals", "symbol", "signal_type", "signal_time") == [
             ("BTCUSDT", "BUY", datetime(2024, 3, 1, 10, tzinfo=UTC))
         ]
+
+
+@pytest.mark.parametrize(
+    ("document", "where"),
+    [
+        ({"day": "x", "prices": [{"key": "2024-03-01", "1. close": "1.5"}]}, 'table = "prices"'),
+        ({"about": {"zone": "UTC"}, "series": {"2024-03-01": {"1. close": "1.5"}}}, 'table = "series"'),
+        ({"2024-03-01": {"1. close": "1.5"}}, 'table = "*"'),
+        ([{"key": "2024-03-01", "1. close": "1.5"}], ""),
+    ],
+)
+def test_rows_of_json_stand_in_an_array_or_under_their_names(document: Any, where: str, tmp_path: Path) -> None:
+    path = tmp_path / "prices.json"
+    path.write_text(json.dumps(document))
+    text = f"""
+        dataset = "market_metrics"
+        {where}
+        [columns]
+        time = {{ moment = "key", zone = "UTC" }}
+        value = "1. close"
+        [values]
+        metric = "close"
+        symbol = "SUIUSDT"
+    """
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "generic", path, map_file=a_map(tmp_path, text))
+        assert rows(lk, "market_metrics", "time", "value") == [(datetime(2024, 3, 1, tzinfo=UTC), 1.5)]
+
+
+def test_a_name_that_a_json_file_does_not_have_is_told(tmp_path: Path) -> None:
+    options = Options(map_file=a_map(tmp_path, where='table = "trades"'))
+    path = as_json(tmp_path / "deals.json")
+    with lake.open(tmp_path / "lake") as lk, pytest.raises(SourceError, match="nothing of that name in the file"):
+        import_from(lk, "generic", str(path), options)
 
 
 def test_a_csv_without_a_header_and_with_lines_before_it_is_named_by_the_map(tmp_path: Path) -> None:

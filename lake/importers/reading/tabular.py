@@ -19,9 +19,10 @@ from lake.errors import SourceError
 from lake.importers.addresses import existing, is_server
 from lake.importers.base import Notes, Refused, Row
 from lake.importers.reading.database import database
-from lake.importers.reading.jsons import JsonText, entries, items, lines_in, names, opened, rows_in
+from lake.importers.reading.jsons import JsonText, entries, items, lines_in, names, opened, take, text_value
 
 _ROWS = 10_000
+_SHOWN = 10
 _LOOKED_AT = 1 << 16
 _SEPARATORS = ",;\t|"
 _LONGEST_CELL = 1 << 24
@@ -33,7 +34,7 @@ class Asked:
     """Which rows of a source are meant.
 
     Attributes:
-        table: of a database; of a JSON object, the name of its array, or ``*`` for its entries themselves.
+        table: of a database; of a JSON object, the name of an array or object in it, or ``*`` for its own entries.
         query: of a database, instead of a table.
         header: names of the columns of a CSV that does not say them.
         skip: lines before a CSV's header.
@@ -146,43 +147,57 @@ def _lines(path: Path, notes: Notes) -> Iterator[Row | Refused]:
 
 
 def _json(path: Path, table: str, notes: Notes) -> Iterator[Row | Refused]:
-    if table != "*":
-        return _objects(rows_in(path, table or (_arrays(path) or [""])[0], notes))
-    return _keyed(path, notes)
-
-
-def _keyed(path: Path, notes: Notes) -> Iterator[Row | Refused]:
-    """The entries of an object, each with its name."""
+    """The rows of an array, or of the entries of an object: of the whole file, or of what stands under a name."""
+    wanted = table or (tables_in(str(path)) or ["*"])[0]
     with JsonText(path) as text:
-        for name, value in entries(text, notes):
-            if isinstance(value, Refused):
-                yield value
+        if wanted in {"", "*"} or text.peek() == "[":
+            yield from _rows_of(text, notes)
+            return
+        there = []
+        for name in names(text, notes):
+            there.append(name)
+            if name == wanted and text.peek() in {"[", "{"}:
+                yield from _rows_of(text, notes)
             else:
-                yield {KEY: name, **value} if isinstance(value, dict) else {KEY: name, "value": value}
+                take(text, notes, name, lambda _name, passed: passed.pass_over())
+        if wanted not in there:
+            raise SourceError(
+                "nothing of that name in the file", where=str(path), value=wanted, todo=f"It has: {there}."
+            )
+
+
+def _rows_of(text: JsonText, notes: Notes) -> Iterator[Row | Refused]:
+    """Rows of the array that comes next, or the entries of the object, each with its name."""
+    if text.peek() == "[":
+        yield from _objects(items(text, notes))
+        return
+    for name, value in entries(text, notes):
+        if isinstance(value, Refused):
+            yield value
+        else:
+            yield {KEY: name, **value} if isinstance(value, dict) else {KEY: name, "value": value}
 
 
 def _arrays(path: Path) -> list[str]:
-    """Names of a JSON object's arrays, as far as its beginning tells; ``*`` when it has none; "" for an array."""
+    """Names under which a JSON object has rows, in arrays or objects; ``*`` for its own entries, "" for an array."""
     notes, found = Notes(), []
     with JsonText(path) as text:
         if text.peek() == "[":
             return [""]
-        for name, value in _values(text, notes):
-            if value == "[":
+        for name in names(text, notes):
+            first = text.peek()
+            if first not in {"[", "{"}:
+                text_value(text, notes)
+            elif _has_rows(text, notes, first):
                 found.append(name)
     return found or ["*"]
 
 
-def _values(text: JsonText, notes: Notes) -> Iterator[tuple[str, str]]:
-    """Name and first character of each value of the object that comes next."""
-    for name in names(text, notes):
-        first = text.peek()
-        yield name, first
-        if first == "[":
-            for _ in items(text, notes):
-                pass
-        else:
-            text.value()
+def _has_rows(text: JsonText, notes: Notes, first: str) -> bool:
+    """Whether the array or object that comes next holds objects or lists; it is read to its end."""
+    values = items(text, notes) if first == "[" else (value for _, value in entries(text, notes))
+    kinds = {type(value) for value in values}
+    return bool(kinds & {dict, list}) if first == "[" else kinds == {dict}
 
 
 def _parquet(path: Path, _notes: Notes) -> Iterator[Row]:
