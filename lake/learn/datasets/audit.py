@@ -257,7 +257,7 @@ class _Series:
         """Build one row again without what was known later; note the features that change."""
         event = self.events[row]
         moment = int(runs.micros(event, "decision_time")[0])
-        candles, metrics = self._around(moment)
+        candles, metrics = self._around(event)
         closes = runs.micros(candles) + timeframes.micros(self.joined.timeframe)
         later = closes > moment
         others_changed, others_cut = metrics, metrics
@@ -271,13 +271,14 @@ class _Series:
                 if _differ(self.built[name][[row]], found[name]).any():
                     self.leaking[name] = _example(self.built, row, name, found[name][0])
 
-    def _around(self, moment: int) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    def _around(self, event: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame | None]:
         """The bars of the block that the row was built in, those before that it may depend on, and its metrics."""
-        step = timeframes.micros(self.joined.timeframe)
-        if self.joined.feature_set is not None and self.joined.feature_set.missing == float("inf"):
+        low, moment = span(self.joined, event)
+        if low is None or moment is None:
             return self.candles, self.metrics
-        low, high = moment - 3 * blocks.BARS * step, moment + blocks.BARS * step
-        inside = pl.col("open_time").is_between(from_micros(max(low, 0)), from_micros(high))
+        newest = np.asarray(moment - timeframes.micros(self.joined.timeframe))
+        high = max(blocks.start(p, int(blocks.number(p, newest)) + 1) for p in self.joined.plans)
+        inside = (pl.col("open_time") >= from_micros(max(low, 0))) & (pl.col("open_time") < from_micros(high))
         return self.candles.filter(inside), self.metrics
 
 
