@@ -131,10 +131,7 @@ class Writer:
     def write_frame(self, ds: Dataset, checked: Checked, *, unique: bool = False) -> Receipt:
         """Write a checked frame: through hot when small or inside a transaction, else straight to cold.
 
-        Args:
-            ds: its dataset.
-            checked: the rows.
-            unique: whether no two of them are known to have one key, which then is not looked for.
+        ``unique`` says that no two rows are known to have one key, which then is not looked for.
         """
         rejections = self._refuse(ds, checked.bad)
         if checked.good.height < BULK_ROWS or self.open_transaction() is not None:

@@ -207,6 +207,12 @@ def test_a_server_that_does_not_answer_is_one_clear_error_without_the_password()
     assert "secret" not in str(caught.value)
 
 
+def test_a_kind_s_own_schema_is_looked_in_before_public(postgres: Postgres) -> None:
+    postgres.run("create table t (a int)", "insert into t values (7)")
+    db = PostgresDatabase(postgres.server, postgres.schema)
+    assert ("t" in db.tables(), all_rows(db, "t")) == (True, [{"a": 7}])
+
+
 def test_a_table_that_is_not_there_is_one_clear_error(postgres: Postgres) -> None:
     with pytest.raises(SourceError, match="does not exist"):
         PostgresDatabase(postgres.address).count("nothing")

@@ -45,7 +45,7 @@ class PostgresDatabase:
 
     Args:
         source: its address; ``?schema=NAME`` says in which schema its tables are.
-        schema: where the address names none; those of the server's search path, when left out.
+        schema: where they are looked for first when the address names none, and then in ``public``.
 
     Raises:
         SourceError: it cannot be reached.
@@ -55,7 +55,7 @@ class PostgresDatabase:
     def __init__(self, source: str, schema: str = "") -> None:
         self.where = shown(source)
         self._address, named = parted(source)
-        self._schema = named or schema
+        self._path = quoted(named) if named else f"{quoted(schema)}, public" if schema else ""
         self._types: dict[str, dict[str, tuple[str, str]]] = {}
         try:
             self._driver: Any = importlib.import_module(_DRIVER)
@@ -159,8 +159,8 @@ class PostgresDatabase:
             cursor.execute("set local timezone = 'UTC'")
             cursor.execute("set local extra_float_digits = 3")
             cursor.execute("set local synchronize_seqscans = off")
-            if self._schema:
-                cursor.execute(f"set local search_path = {quoted(self._schema)}")
+            if self._path:
+                cursor.execute(f"set local search_path = {self._path}")
             cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(size)})
             cursor.execute(query)
             yield from cursor.fetch_record_batch()
