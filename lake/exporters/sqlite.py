@@ -44,7 +44,7 @@ def _fill(connection: sqlite3.Connection, asked: Asked, target: Target, tell: Te
     table = tables.table_name(asked, target.table)
     connection.execute("BEGIN IMMEDIATE")
     try:
-        _make(connection, asked, target, table)
+        is_new = _make(connection, asked, target, table)
         names = ", ".join(map(identifier, asked.columns))
         marks = ", ".join("?" * len(asked.columns))
         insert = f"INSERT INTO {identifier(table)} ({names}) VALUES ({marks})"
@@ -54,6 +54,8 @@ def _fill(connection: sqlite3.Connection, asked: Asked, target: Target, tell: Te
                 connection.executemany(insert, frame.rows())
                 rows += frame.height
                 tell(frame.height)
+        if is_new:
+            _index(connection, asked, table)
     except BaseException:
         connection.rollback()
         raise
@@ -61,23 +63,26 @@ def _fill(connection: sqlite3.Connection, asked: Asked, target: Target, tell: Te
     return rows
 
 
-def _make(connection: sqlite3.Connection, asked: Asked, target: Target, table: str) -> None:
+def _make(connection: sqlite3.Connection, asked: Asked, target: Target, table: str) -> bool:
+    """Make the table, unless rows are added to one; whether it was made."""
     is_there = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", [table]).fetchone() is not None
     if is_there and target.append:
-        return
+        return False
     if is_there and not target.replace:
         what = "there is such a table"
         raise StorageError(what, where=f"{target.to}: {table}", todo="Add to it (`--append`) or replace it.")
     if is_there:
         connection.execute(f"DROP TABLE {identifier(table)}")
-    connection.execute(_declared(asked, table))
+    columns = ", ".join(f"{identifier(c.name)} {_type(c.type)}" for c in tables.columns(asked))
+    connection.execute(f"CREATE TABLE {identifier(table)} ({columns})")
+    return True
 
 
-def _declared(asked: Asked, table: str) -> str:
-    parts = [f"{identifier(c.name)} {_type(c.type)}" for c in tables.columns(asked)]
+def _index(connection: sqlite3.Connection, asked: Asked, table: str) -> None:
+    """No two rows of one key; made when all rows are there, which is quicker than to keep it up meanwhile."""
     if key := tables.key(asked):
-        parts.append(f"PRIMARY KEY ({', '.join(map(identifier, key))})")
-    return f"CREATE TABLE {identifier(table)} ({', '.join(parts)})"
+        names = ", ".join(map(identifier, key))
+        connection.execute(f"CREATE UNIQUE INDEX {identifier(f'{table}_key')} ON {identifier(table)} ({names})")
 
 
 def _type(kind: pa.DataType) -> str:
