@@ -108,7 +108,13 @@ def test_numbers_of_old_files_are_not_scaled(tmp_path: Path) -> None:
 
 
 def test_executors_are_trades_and_markets_give_metrics(tmp_path: Path) -> None:
-    config = {"trading_pair": "ETH-USDT", "connector_name": "kucoin", "side": 2, "amount": "0.5", "leverage": 3}
+    config = {
+        "trading_pair": "ETH-USDT",
+        "connector_name": "kucoin_perpetual_testnet",
+        "side": 2,
+        "amount": "0.5",
+        "leverage": 3,
+    }
     executor = {
         "id": "x1", "timestamp": AT_MS / 1000, "type": "position_executor", "close_type": 2,
         "close_timestamp": AT_MS + 60_000, "status": 4, "config": json.dumps(config), "net_pnl_pct": -0.02,
@@ -121,9 +127,10 @@ def test_executors_are_trades_and_markets_give_metrics(tmp_path: Path) -> None:
     with lake.open(tmp_path / "lake") as lk:
         imported(lk, "hummingbot", path)
         assert rows(lk, "trades", "symbol", "side", "status", "quantity", "leverage", "pnl", "pnl_percent") == [
-            ("ETHUSDT", "SHORT", "closed", 0.5, 3.0, -12.5, -2.0)
+            ("ETHUSDT.P", "SHORT", "closed", 0.5, 3.0, -12.5, -2.0)
         ]
-        assert rows(lk, "trades", "venue", "exit_reason", "opened_at") == [("kucoin", "sl", AT)]
+        assert rows(lk, "trades", "venue", "mode", "exit_reason", "opened_at") == [("kucoin", "paper", "sl", AT)]
+        assert set(rows(lk, "market_metrics", "symbol", "venue")) == {("BTCUSDT.P", "binance"), ("BTCUSDT", "binance")}
         assert dict(rows(lk, "market_metrics", "metric", "value")) == {
             "funding_rate": 0.0001, "funding_payment": -0.3, "mid_price": 82000.5, "best_bid": 82000.0,
             "best_ask": 82001.0,

@@ -6,6 +6,7 @@ cancelled; one that was executed is kept with its fills.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -34,7 +35,9 @@ from lake.importers.rules import (
 _SCALE = 1_000_000
 _DECIMALS = {"amount", "price", "trade_fee_in_quote", "mid_price", "best_bid", "best_ask"}
 _BOT = "hummingbot"  # of the state of a bot that nobody named
-_PAPER = "papertrade"
+_PERPETUAL = "_perpetual"
+_PLAYED = re.compile(r"_paper_?trade|_testnet", re.IGNORECASE)
+_ASIDE = re.compile(r"_paper_?trade|_testnet|_perpetual", re.IGNORECASE)
 _TABLES = ("Order", "TradeFill", "Executors", "FundingPayment", "MarketData")
 _JOINED = "OrderStatus"
 _MEMORY = (
@@ -59,15 +62,18 @@ def _market(row: Row) -> str:
 
 
 def _venue(row: Row, options: Options) -> str:
-    """The exchange, without what tells that it is only played."""
-    market = _market(row)
-    head, _, tail = market.rpartition("_paper_trade") if "_paper_trade" in market else market.rpartition("_PaperTrade")
-    return (head if head and not tail else market) or options.venue
+    """The exchange, without what tells that it is only played, or where on it."""
+    return _ASIDE.sub("", _market(row)) or options.venue
 
 
 def _mode(row: Row, options: Options) -> str:
-    is_paper = _market(row).lower().replace("_", "").endswith(_PAPER)
-    return options.mode or ("paper" if is_paper else "live")
+    return options.mode or ("paper" if _PLAYED.search(_market(row)) else "live")
+
+
+def _symbol(row: Row, options: Options) -> str:
+    """A perpetual is called like the pair, and told by where it is traded."""
+    pair: str = symbol("symbol", "trading_pair", "connector_pair").read(row, options)
+    return f"{pair}.P" if _PERPETUAL in _market(row).lower() and "." not in pair else pair
 
 
 def _way(row: Row, _options: Options) -> str | None:
@@ -107,8 +113,8 @@ def _fee(row: Row) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-VENUE, MODE = Rule(("market", "exchange"), _venue), Rule(("market",), _mode)
-SYMBOL = symbol("symbol", "trading_pair")
+VENUE, MODE = Rule(("market", "exchange", "connector_name"), _venue), Rule(("market", "connector_name"), _mode)
+SYMBOL = Rule(("symbol", "trading_pair", "connector_pair"), _symbol)
 ORDERS = RowMap(
     "trades",
     {
@@ -160,11 +166,11 @@ EXECUTORS = RowMap(
     {
         "trade_id": identity("executor", text("id")),
         "bot_id": option("bot_id"),
-        "venue": Rule(("config",), lambda row, o: within("config", text("connector_name")).read(row, o) or o.venue),
-        "symbol": within("config", symbol("trading_pair", "connector_pair")),
+        "venue": within("config", VENUE),
+        "symbol": within("config", SYMBOL),
         "side": within("config", one_of(_SIDES, "side")),
         "status": Rule(("is_active",), lambda row, _options: "open" if row["is_active"] else "closed"),
-        "mode": option("mode", "live"),
+        "mode": within("config", MODE),
         "strategy": text("type"),
         "quantity": within("config", number("amount")),
         "leverage": within("config", price("leverage")),
