@@ -69,6 +69,7 @@ def test_a_short_of_a_perpetual_keeps_its_leverage_funding_and_tag(tmp_path: Pat
             ("XRPUSDT.P", "SHORT", 5.0, "stop_loss", 1.9, 2.3)
         ]
         assert rows(lk, "trades", "fees") == [pytest.approx(50 * (2.0 + 2.2) * 0.001 + 0.5)]
+        assert rows(lk, "trades", "order_id", "opened_at") == [("o1", OPENED)]
         assert json.loads(rows(lk, "trades", "conditions")[0]) == {"enter_tag": "tag"}
         kept = json.loads(rows(lk, "trades", "extra")[0])["imported"]["freqtrade:trades"]
         assert (kept["liquidation_price"], kept["funding_fees"]) == (2.4, -0.5)
