@@ -95,7 +95,7 @@ def refuse_leaks(pinned: Pinned, made: Assembled) -> dict[str, Any]:
     feature_set = made.joined.feature_set
     if feature_set is not None and feature_set.missing == float("inf"):  # each group would read all that there is
         groups = [pl.concat(groups).sort("decision_time", "id")]
-    found = merged([audit(pinned, made.joined, group, seed=_SEED) for group in groups])
+    found = merged([audit(pinned, made.joined, g, seed=_SEED, share=(n, len(groups))) for n, g in enumerate(groups)])
     if found.passed:
         return _told(made.frame, groups, found)
     name, example = next(iter(found.leaking.items()))
@@ -157,8 +157,11 @@ def sample(frame: pl.DataFrame, rows: int) -> pl.DataFrame:
     return frame[np.linspace(0, frame.height - 1, max(rows, 1)).astype(np.int64)]
 
 
-def audit(pinned: Pinned, joined: Joined, rows: pl.DataFrame, *, seed: int) -> Audit:
-    """Audit computed columns of rows: id, venue, symbol, decision_time and the columns of ``joined``."""
+def audit(pinned: Pinned, joined: Joined, rows: pl.DataFrame, *, seed: int, share: tuple[int, int] = (0, 1)) -> Audit:
+    """Audit computed columns of rows: id, venue, symbol, decision_time and the columns of ``joined``.
+
+    ``share`` is (which, of how many) parts of an audit this is: each builds rows of its share of the series again.
+    """
     events = rows.select(_EVENT)
     reading = read(pinned, joined)
     metrics = reading.metrics(joined.metrics)
@@ -173,9 +176,10 @@ def audit(pinned: Pinned, joined: Joined, rows: pl.DataFrame, *, seed: int) -> A
     def then(one: Any, bars: pl.DataFrame) -> pl.DataFrame:
         mine = wanted[name_of(one)]
         built = rows[mine["__row"]]
-        rng = np.random.default_rng([seed, asked.index(one)])
+        number = asked.index(one)
+        rng = np.random.default_rng([seed, number])
         one_audit = _Series(joined, name_of(one), bars, _metrics_of(metrics, mine), mine, built)
-        found[asked.index(one)] = one_audit.audit(rng)
+        found[number] = one_audit.audit(rng, _CERTAIN if number % share[1] == share[0] else 0)
         return pl.DataFrame()
 
     load_all(pinned.store.scanner, asked, joined.bars, then, keep=False)
@@ -201,9 +205,10 @@ class _Series:
     leaking: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     beyond: set[str] = field(default_factory=set)
 
-    def audit(self, rng: np.random.Generator) -> _Series:
-        certain = np.linspace(0, self.events.height - 1, min(_CERTAIN, self.events.height)).astype(np.int64)
-        suspects = {int(row): set(self.joined.types) for row in certain}
+    def audit(self, rng: np.random.Generator, certain: int) -> _Series:
+        """Look at every row; build so many again whatever comes out."""
+        sure = np.linspace(0, self.events.height - 1, min(certain, self.events.height)).astype(np.int64)
+        suspects = {int(row): set(self.joined.types) for row in sure}
         differing = dict(self._differing(rng))
         for name, where in differing.items():
             for row in where[np.linspace(0, len(where) - 1, min(_SUSPECTS, len(where))).astype(np.int64)]:
