@@ -11,16 +11,16 @@ import polars as pl
 
 from lake.errors import InvalidRowError, LakeError, UnknownRowError
 from lake.ledgers.classify import Classifier, Known, Prepared
-from lake.ledgers.current import Key, key_given, key_of
+from lake.ledgers.current import Key, key_given
+from lake.ledgers.given import GivenRows
 from lake.ledgers.hot import Hot, rows_of
 from lake.ledgers.latest import Latest
 from lake.ledgers.receipt import Receipt, Rejection
-from lake.ledgers.transaction import Fold, Transaction, Transactions, Whole, folded
+from lake.ledgers.transaction import Fold, Transaction, Transactions, folded
 from lake.spec import registry
 from lake.spec.dataset import Dataset
 from lake.spec.decode import frame_to_rows, rows_to_frame
 from lake.spec.frames import Checked, check_frame, dicts
-from lake.spec.rows import RowChecker, row_checker
 from lake.store.cold.order import is_unique_and_ordered
 from lake.store.drain import Drained, Step, ignore
 from lake.store.hot.entry import Entry, Row
@@ -41,8 +41,8 @@ class Writer:
         self.bot = store.bot_id
         self._hot: Hot | None = None
         self._lock = Lock()
-        self._checkers: dict[str, RowChecker] = {}
         self._transactions = Transactions(store.location.uri, lambda: self.hot().current)
+        self._given = GivenRows(self.bot, self._classifier, self._rows)
 
     def write(self, name: str, data: Any, constants: Mapping[str, Any] | None = None) -> Receipt:
         """Write rows of a dataset: a dict, an iterable of dicts, or a Polars, pandas or Arrow table.
@@ -100,7 +100,7 @@ class Writer:
             The version before, and the one it made (None when it made none).
         """
         ds = registry.get(name)
-        key, fold = key_given(ds, key), self.signing(ds, fold)
+        key, fold = key_given(ds, key), self._given.signing(ds, fold)
         transaction = self.open_transaction()
         if transaction is not None:
             self.look(ds)
@@ -290,7 +290,7 @@ class Writer:
     def _prepare(
         self, ds: Dataset, rows: Sequence[Mapping[str, Any]], strict: bool
     ) -> tuple[Prepared, list[Rejection]]:
-        check = self._checker(ds)
+        check = self._given.checker(ds)
         good: list[Row] = []
         refused: list[Rejection] = []
         for row in rows:
@@ -303,52 +303,6 @@ class Writer:
         if refused:
             self.quarantine.add(ds.name, [(r.row, r.reason) for r in refused])
         return self._classifier.prepare(ds, good, self._rows()), refused
-
-    def _checker(self, ds: Dataset) -> RowChecker:
-        """What makes a given row one to store: signed, checked, with the times of its first version."""
-        found = self._checkers.get(ds.name)
-        if found is None:
-            found = self._checkers[ds.name] = self._compiled(ds)
-        return found
-
-    def _compiled(self, ds: Dataset) -> RowChecker:
-        check, signs = row_checker(ds), bool(self.bot) and "bot_id" in ds.by_name
-        clocks = [n for n, v in (ds.defaults or {}).items() if v == "now" and n not in ds.key]
-
-        def checked(given: Mapping[str, Any]) -> dict[str, Any]:
-            row = check(self._signed(given) if signs else given)
-            for name in clocks:
-                if given.get(name) is None:
-                    return self._with_first_times(ds, given, row, clocks)
-            return row
-
-        return checked
-
-    def _signed(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The row with this lake's bot as its writer, unless it names another."""
-        return row if row.get("bot_id") else {**row, "bot_id": self.bot}
-
-    def signing(self, ds: Dataset, fold: Fold) -> Fold:
-        """The fold, with this lake's bot as the writer of a row that it makes anew."""
-        if not self.bot or "bot_id" not in ds.by_name:
-            return fold
-
-        def signed(known: Row | None) -> Mapping[str, Any] | Whole | None:
-            made = fold(known)
-            if made is None or known is not None:
-                return made
-            return Whole(self._signed(made.row)) if isinstance(made, Whole) else self._signed(made)
-
-        return signed
-
-    def _with_first_times(
-        self, ds: Dataset, given: Mapping[str, Any], row: dict[str, Any], clocks: Sequence[str]
-    ) -> dict[str, Any]:
-        """A time that the clock filled in is the first version's: writing a row again does not make it newer."""
-        if ds.generated_id is None or given.get(ds.generated_id) is not None:
-            known = self._classifier.find(ds, key_of(ds, row), row, self._rows()) or {}
-            row.update((n, known[n]) for n in clocks if given.get(n) is None and n in known)
-        return row
 
     def _refuse(self, ds: Dataset, bad: pl.DataFrame) -> list[Rejection]:
         if bad.is_empty():

@@ -1,0 +1,73 @@
+"""Rows as callers give them, made rows to store: signed by the bot, checked, with the times of their first version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from lake.ledgers.classify import Classifier, Known
+from lake.ledgers.current import key_of
+from lake.ledgers.transaction import Fold, Whole
+from lake.spec.dataset import Dataset
+from lake.spec.rows import RowChecker, row_checker
+from lake.store.hot.entry import Row
+
+
+class GivenRows:
+    """What one lake makes of given rows.
+
+    Args:
+        bot: signs rows that name no other; "" signs none.
+        classifier: finds the version of a row that the lake holds.
+        known: what is known of rows without asking the disk, where a write stands.
+    """
+
+    def __init__(self, bot: str, classifier: Classifier, known: Callable[[], Known]) -> None:
+        self._bot, self._classifier, self._known = bot, classifier, known
+        self._checkers: dict[str, RowChecker] = {}
+
+    def checker(self, ds: Dataset) -> RowChecker:
+        """What makes a given row one to store: signed, checked, with the times of its first version."""
+        found = self._checkers.get(ds.name)
+        if found is None:
+            found = self._checkers[ds.name] = self._compiled(ds)
+        return found
+
+    def _compiled(self, ds: Dataset) -> RowChecker:
+        check, signs = row_checker(ds), bool(self._bot) and "bot_id" in ds.by_name
+        clocks = [n for n, v in (ds.defaults or {}).items() if v == "now" and n not in ds.key]
+
+        def checked(given: Mapping[str, Any]) -> dict[str, Any]:
+            row = check(self._signed(given) if signs else given)
+            for name in clocks:
+                if given.get(name) is None:
+                    return self._with_first_times(ds, given, row, clocks)
+            return row
+
+        return checked
+
+    def _signed(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The row with this lake's bot as its writer, unless it names another."""
+        return row if row.get("bot_id") else {**row, "bot_id": self._bot}
+
+    def signing(self, ds: Dataset, fold: Fold) -> Fold:
+        """The fold, with this lake's bot as the writer of a row that it makes anew."""
+        if not self._bot or "bot_id" not in ds.by_name:
+            return fold
+
+        def signed(known: Row | None) -> Mapping[str, Any] | Whole | None:
+            made = fold(known)
+            if made is None or known is not None:
+                return made
+            return Whole(self._signed(made.row)) if isinstance(made, Whole) else self._signed(made)
+
+        return signed
+
+    def _with_first_times(
+        self, ds: Dataset, given: Mapping[str, Any], row: dict[str, Any], clocks: Sequence[str]
+    ) -> dict[str, Any]:
+        """A time that the clock filled in is the first version's: writing a row again does not make it newer."""
+        if ds.generated_id is None or given.get(ds.generated_id) is not None:
+            known = self._classifier.find(ds, key_of(ds, row), row, self._known()) or {}
+            row.update((n, known[n]) for n in clocks if given.get(n) is None and n in known)
+        return row
