@@ -13,6 +13,7 @@ from lake.importers.base import Notes, Refused, Row
 from lake.importers.keys import Keys
 from lake.importers.mapping import Canonical, Mapper, found_before, plain, refusal
 from lake.importers.merging import Merged, ends, is_same, merged
+from lake.importers.numbering import Numbering
 from lake.importers.plan import Key, Plan, held, key_of, write
 from lake.importers.refusals import Refusals
 from lake.importers.report import Difference, Sum, TableReport
@@ -22,6 +23,7 @@ from lake.spec.times import from_micros
 
 _KEPT_DIFFERENCES = 1_000  # of a table, in the report; the others are counted
 _OTHERWISE = "another row of this table has its key, and tells it otherwise"
+_NUMBERED = "rows have the facts of another row of this table in their ids, and tell it otherwise: they are numbered"
 
 
 @dataclass(slots=True)
@@ -64,6 +66,8 @@ class RecordLanding:
         self._differences: list[Difference] = []
         self._differing = 0
         self._seen = Keys()  # of this table's rows so far
+        self._names: set[str] = set()  # under which its rows have values
+        self._numbering = Numbering(mapper.dataset) if mapper.map.numbered else None
         self._totals = {column: _Total() for column in mapper.map.sums}
 
     def take(self, rows: Iterable[Row | Refused]) -> None:
@@ -110,12 +114,15 @@ class RecordLanding:
             if not self._mapper.takes(row):
                 continue
             self._counts["found"] += 1
+            self._names.update(row)
             self._add("found", row)
             try:
-                made.append((row, self._mapper(row)))
+                mapped = self._mapper(row)
             except InvalidRowError as error:
                 self._add("refused", row)
                 self._refuse(plain(row), refusal(error), str(error))
+                continue
+            made.append((row, mapped if self._numbering is None else self._numbering(mapped)))
         return made
 
     def _fate(self, key: Key, found: Row, row: Canonical, current: dict[Key, Canonical]) -> str:
@@ -214,9 +221,24 @@ class RecordLanding:
 
         return fold
 
+    def _tell_missing(self, notes: Notes) -> None:
+        """A note of columns that should be summed, and that no row has: they may have other names."""
+        columns, sums = self._mapper.map.columns, self._mapper.map.sums
+        names = {column: (n,) if isinstance(n, str) else n for column, n in sums.items()}
+        missing = [column for column, n in names.items() if self._names and not self._names.intersection(n)]
+        if not missing:
+            return
+        known = {name for rule in columns.values() for name in rule.names}.union(*names.values())
+        strange = ", ".join(sorted(map(str, self._names - known)))
+        looked = "; ".join(f"{column} (looked for {', '.join(names[column])})" for column in missing)
+        notes.tell(f"no row has {looked}; kept beside the rows, and not understood: {strange or 'nothing'}")
+
     def report(self, table: str, notes: Notes) -> TableReport:
         """What became of all rows so far."""
+        self._tell_missing(notes)
         counts, ds = self._counts, self._mapper.map.dataset
+        if self._numbering is not None and self._numbering.count:
+            notes.tell(f"{self._numbering.count:,} {_NUMBERED}")
         sums = tuple(t.sum(f"{ds}.{column}", read_back=self._plan is None) for column, t in self._totals.items())
         return TableReport(
             table, ds, counts["found"], counts["inserted"] + counts["changed"], counts["changed"],

@@ -3,7 +3,7 @@
 A source that is imported again, and says something new, is believed: it is newer. Of two sources that both know a
 row, the one that came first is kept, and gets what it did not know from the other. A row whose life goes on gives way
 to one that has ended, never the other way round; what was known when it began stays. Every value that is not taken
-over is reported, and of one that has ended also the prices and sizes that it puts in the place of others.
+over is reported, and so is every one that a source corrects of what had ended, or puts in the place of another's.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ def merged(ds: Dataset, there: Canonical, incoming: Canonical, label: str) -> Me
     if is_stale and before is not None:
         return Merged(there)
     is_again, has_ended = before is not None and before != now, ends(ds, there, incoming)
+    is_final = is_again and not is_open(ds, there)  # a source corrects what had ended, or an older copy of it is read
     inputs = frozenset(ds.inputs.columns if ds.inputs else ())
     row, kept, given_up = dict(there), [], []
     for name, value in incoming.items():
@@ -63,7 +64,7 @@ def merged(ds: Dataset, there: Canonical, incoming: Canonical, label: str) -> Me
             row[name] = value
         elif is_again or (has_ended and name not in inputs):
             row[name] = value
-            given_up += [name] if name in _AGREED and not is_again else []
+            given_up += [name] if is_final or (name in _AGREED and not is_again) else []
         elif not _is_default(ds, name, value) and (not is_stale or name in _AGREED | inputs):
             kept.append(name)
     if "extra" in incoming and incoming["extra"] != there.get("extra"):

@@ -9,6 +9,8 @@ from typing import Any
 
 _SAMPLES = 20  # differences that the text names; the JSON has all that are kept
 _CENT = 0.005
+_MONEY = ("pnl", "daily_pnl", "realized_pnl", "actual_pnl", "total_pnl", "fees", "commission")
+_TINY = 1e-6  # of quantities: below what any exchange trades
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Difference:
 
     def text(self) -> str:
         """One line."""
-        return f"{self.dataset} {self.key} {self.column}: kept {self.kept!r}, the other source says {self.found!r}"
+        return f"{self.dataset} {self.key} {self.column}: kept {self.kept!r}, the other says {self.found!r}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +61,22 @@ class Sum:
 
     @property
     def equal(self) -> bool:
-        """Whether it holds that, to the cent, or to the last bits of a large total."""
+        """Whether it holds that: money to the cent, all else to a millionth, or to the last bits of a large total."""
         if self.in_lake is None:
             return True
-        return abs(self.expected - self.in_lake) <= max(_CENT, 1e-12 * abs(self.found))
+        return abs(self.expected - self.in_lake) <= max(_CENT if self.is_money else _TINY, 1e-12 * abs(self.found))
+
+    @property
+    def is_money(self) -> bool:
+        """Whether it is an amount of money."""
+        return self.column.rpartition(".")[2] in _MONEY
+
+    def shown(self, value: float) -> str:
+        """A total for people: money with cents, all else with what digits it has, up to eight."""
+        if self.is_money:
+            return f"{value:,.2f}"
+        digits = f"{value:,.8f}".rstrip("0").rstrip(".")
+        return "0" if digits == "-0" else digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +192,9 @@ def _lines(table: TableReport) -> Iterable[str]:
 
 
 def _sum_line(total: Sum) -> str:
-    parts = [f"{total.found:,.2f} found"]
-    parts += [f"{getattr(total, n):,.2f} {n}" for n in ("refused", "repeated", "differing") if getattr(total, n)]
+    parts = [f"{total.shown(total.found)} found"]
+    others = [(name, getattr(total, name)) for name in ("refused", "repeated", "differing")]
+    parts += [f"{total.shown(value)} {name}" for name, value in others if value]
     if total.in_lake is not None:
-        parts.append(f"{total.in_lake:,.2f} in the lake, {'equal' if total.equal else 'NOT EQUAL'}")
+        parts.append(f"{total.shown(total.in_lake)} in the lake, {'equal' if total.equal else 'NOT EQUAL'}")
     return f"sum of {total.column}: {', '.join(parts)}"

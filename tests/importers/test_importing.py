@@ -134,13 +134,28 @@ def test_whatever_two_files_say_counts_and_sums_balance_and_a_second_run_changes
 # --- rows with one key in one table
 
 
-def test_of_rows_with_one_key_the_first_is_kept_and_another_story_refused(tmp_path: Path) -> None:
-    file = history(tmp_path / "t.json", [trade(1), trade(1, pnl_usd=7.0), trade(1)])
+def test_rows_with_one_id_and_different_stories_are_numbered_and_all_of_them_land(tmp_path: Path) -> None:
+    other, last = trade(1, pnl_usd=7.0), trade(1, quantity=0.5)
+    file = history(tmp_path / "t.json", [trade(1), other, trade(1), last, other])
     with lake.open(tmp_path / "lake") as lk:
         report = imported(lk, KIND, file)
-        assert (report.totals["landed"], report.totals["unchanged"], report.totals["refused"]) == (1, 1, 1)
-        assert rows(lk, "trades", "pnl") == [0.25]
-        assert [row["pnl_usd"] for _, _, row in quarantined(lk)] == [7.0]
+        assert (report.totals["landed"], report.totals["unchanged"], report.totals["refused"]) == (3, 2, 0)
+        (first, *_) = ids = rows(lk, "trades", "trade_id", "pnl", "quantity")
+        name = first[0]
+        assert ids == [(name, 0.25, 0.25), (f"{name}-2", 7.0, 0.25), (f"{name}-3", 0.25, 0.5)]
+        assert "2 rows have the facts of another row" in notes(report)
+    twin = history(tmp_path / "u.json", [trade(1), other, last])
+    with lake.open(tmp_path / "lake") as lk:
+        assert imported(lk, KIND, twin).totals["landed"] == 0
+
+
+def test_numbers_go_on_over_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "BATCH_ROWS", 2)
+    file = history(tmp_path / "t.json", [trade(1, quantity=float(n // 2 + 1)) for n in range(8)])
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, KIND, file)
+        assert (report.totals["landed"], report.totals["unchanged"]) == (4, 4)
+        assert rows(lk, "trades", "quantity") == [1.0, 2.0, 3.0, 4.0]
 
 
 def test_a_row_that_goes_on_and_one_in_which_it_has_ended_are_one_life(tmp_path: Path) -> None:
@@ -202,7 +217,8 @@ def test_a_row_may_become_rows_of_several_datasets_and_one_that_becomes_none_is_
             ("signals", 2, 2, 0),
         ]
         assert dict(report.tables[0].reasons) == {"torn": 1, "no dataset takes such a row": 1}
-        assert [t.notes for t in report.tables] == [("made by a test",), ()]
+        looked = "no row has pnl (looked for pnl); kept beside the rows, and not understood: kind"
+        assert [t.notes for t in report.tables] == [("made by a test", looked), ()]
 
 
 # --- what bots and others changed meanwhile
@@ -386,3 +402,30 @@ def test_the_kinds_are_listed_in_order(tmp_path: Path) -> None:
     assert {KIND, "journal", "positions-sqlite", "daily-reports", "bot-stats", "backtests", "signal-cache"} <= {*names}
     with pytest.raises(UsageError, match="unknown kind"):
         import_from(None, "nothing", str(tmp_path), dry_run=True)
+
+
+def test_columns_of_other_names_are_named_where_a_sum_finds_nothing(tmp_path: Path) -> None:
+    trade = {"symbol": "BTCUSDT", "side": "long", "entry_price": 1.0, "gain": 5.0, "entry_time": "2024-01-01T00:00:00"}
+    path = tmp_path / "trades.json"
+    path.write_text(json.dumps([{**trade, "exit_time": "2024-01-01T01:00:00"}]), encoding="utf-8")
+    (note,) = import_from(None, "trades-json", str(path), dry_run=True).tables[0].notes
+    assert "no row has pnl (looked for pnl_usd" in note
+    assert note.endswith("not understood: gain")
+
+
+def test_an_older_copy_that_tells_a_closed_trade_otherwise_is_reported(tmp_path: Path) -> None:
+    trade = {"symbol": "BTCUSDT", "side": "long", "entry_price": 1.0, "quantity": 1.0, "pnl_usd": 10.0}
+    times = {"entry_time": "2024-01-01T00:00:00", "exit_time": "2024-01-01T01:00:00"}
+    for name, pnl in (("new.json", 10.0), ("old.json", 12.5)):
+        (tmp_path / name).write_text(json.dumps([{**trade, **times, "pnl_usd": pnl}]), encoding="utf-8")
+    with lake.open(tmp_path / "lake") as lk:
+        import_from(lk, "trades-json", str(tmp_path / "new.json"))
+        (difference,) = import_from(lk, "trades-json", str(tmp_path / "old.json")).tables[0].differences
+        assert (difference.column, difference.kept, difference.found) == ("pnl", 12.5, 10.0)
+
+
+def test_a_quantity_that_is_lost_is_not_hidden_below_a_cent() -> None:
+    lost = Sum("trades.quantity", 0.004, 0.0, 0.0, 0.0, 0.0)
+    assert not lost.equal
+    assert lost.shown(lost.found) == "0.004"
+    assert Sum("trades.pnl", 10.004, 0.0, 0.0, 0.0, 10.0).equal

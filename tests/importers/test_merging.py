@@ -34,9 +34,9 @@ TABLE = {
         row({**CLOSED, "pnl": 1.5}), row({**CLOSED, "pnl": 1.75}, own={}),
         {"pnl": 1.5}, ("pnl",), (),
     ),
-    "the same source, told otherwise now, is believed": (
+    "the same source, told otherwise now, is believed, and what had ended told of": (
         row({**CLOSED, "pnl": 1.5}, own={"pnl": 1.5}), row({**CLOSED, "pnl": 1.75}, own={"pnl": 1.75}),
-        {"pnl": 1.75}, (), (),
+        {"pnl": 1.75}, (), ("pnl",),
     ),
     "the same source, told the same again, does not undo what a bot changed": (
         row({**CLOSED, "pnl": 9.0}, own={"pnl": 1.5}), row({**CLOSED, "pnl": 1.5}, own={"pnl": 1.5}),

@@ -7,6 +7,7 @@ from lake.importers.rules import constant, first_of, identity, moment, number, o
 
 _SYMBOL, _SIDE = symbol("symbol"), side("side")
 _OPENED, _CLOSED = moment("entry_time"), moment("exit_time")
+_PNL, _QUANTITY = ("pnl_usd", "pnl", "profit_usd"), ("quantity", "qty", "size", "amount")
 
 TRADES = RowMap(
     "trades",
@@ -17,16 +18,17 @@ TRADES = RowMap(
         "status": constant("closed"),
         "mode": option("mode", "live"),
         "strategy": first_of(text("strategy_name"), option("strategy")),
-        "quantity": number("quantity"),
+        "quantity": number(*_QUANTITY),
         "leverage": price("leverage"),
         "entry_price": price("entry_price"),
         "exit_price": number("exit_price"),
-        "pnl": number("pnl_usd"),
-        "pnl_percent": number("pnl_percent"),
+        "pnl": number(*_PNL),
+        "pnl_percent": number("pnl_percent", "pnl_pct"),
         "exit_reason": text("exit_reason"),
         "created_at": _OPENED,
         "opened_at": _OPENED,
         "closed_at": _CLOSED,
     },
-    sums={"pnl": "pnl_usd", "quantity": "quantity"},
+    sums={"pnl": _PNL, "quantity": _QUANTITY},
+    numbered=True,
 )
