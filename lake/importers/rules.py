@@ -64,6 +64,19 @@ def text(*names: str) -> Rule:
     return _rule(names, lambda _name, value: value if isinstance(value, str) else str(value))
 
 
+def numbered(*names: str, by: Rule) -> Rule:
+    """An id; one that is only a number begins again in each store, so it stands behind what ``by`` makes: ``bot:7``."""
+
+    def read(row: Row, options: Options) -> str | None:
+        _, value = found(row, names)
+        if value is None or not str(value).isdecimal():
+            return None if value is None else str(value)
+        scope = by.read(row, options)
+        return f"{scope}:{value}" if scope else str(value)
+
+    return Rule(names, read)
+
+
 def number(*names: str, scale: float = 1.0) -> Rule:
     """A number, also as text or Decimal, times ``scale``."""
 

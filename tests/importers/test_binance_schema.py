@@ -139,3 +139,30 @@ def test_a_signal_has_the_symbol_of_its_bot(lk: lake.Lake, postgres: Postgres) -
         (uid(2), "BTCUSDT", "1m", "HOLD", 10.0, "REJECTED", "weak", None),
     ]
     assert rows(lk, "bot_metrics", "price", "unrealized_pnl", "indicators") == [(45000.0, 1.5, '{"rsi":29}')]
+
+
+def test_databases_that_count_their_rows_from_1_do_not_meet(lk: lake.Lake, postgres: Postgres) -> None:
+    for bot, number in (("a", 1), ("b", 2)):
+        name = f"{postgres.schema}_{bot}"
+        tables = SCHEMA.replace("trade_id uuid", "trade_id bigint").replace("signal_id uuid", "signal_id bigint")
+        trips = [
+            fill(1, "BUY", number, 100, bot_id=bot, trade_id=1),
+            fill(2, "SELL", number, 110, bot_id=bot, trade_id=2),
+        ]
+        signal = (
+            f"insert into bot_signals values (1, '{bot}', '2025-10-11Z', 'BUY', 80, null, 100, 'EXECUTED', null, 1)"
+        )
+        config = BOT.replace("rsi_btc", bot)
+        postgres.run(
+            f"create schema {name}", f"set local search_path = {name}", *tables.split(";"), config, *trips, signal
+        )
+        try:
+            report = imported(lk, "binance-schema", f"{postgres.server}?schema={name}")
+        finally:
+            postgres.run(f"drop schema {name} cascade")
+        assert report.totals["differences_found"] == 0
+    assert rows(lk, "fills", "fill_id", "trade_id", "quantity") == [
+        ("a:1", "a:1", 1.0), ("a:2", "a:1", 1.0), ("b:1", "b:1", 2.0), ("b:2", "b:1", 2.0),
+    ]  # fmt: skip
+    assert rows(lk, "trades", "trade_id", "bot_id", "quantity") == [("a:1", "a", 1.0), ("b:1", "b", 2.0)]
+    assert rows(lk, "signals", "signal_id", "trade_id") == [("a:1", "a:1"), ("b:1", "b:1")]

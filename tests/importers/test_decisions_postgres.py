@@ -11,7 +11,7 @@ import pytest
 import lake
 from lake.importers.run import import_from
 from tests.importers.conftest import Postgres
-from tests.importers.contract import imported, quarantined, rows
+from tests.importers.contract import imported, notes, quarantined, rows
 
 SEED = """create table trades (id text primary key, symbol text not null, side text not null, entry_price real,
   quantity real not null, stop_loss real, take_profit real, exit_price real, pnl real, pnl_percent real,
@@ -121,3 +121,22 @@ def test_a_trade_that_ends_between_two_imports_is_closed(lk: lake.Lake, postgres
     report = import_from(lk, "decisions-postgres", postgres.address)
     assert (report.balanced, report.totals["changed"], report.totals["differences_found"]) == (True, 1, 0)
     assert rows(lk, "trades", "trade_id", "status", "pnl")[1] == ("t2", "closed", 12.0)
+
+
+def test_ids_that_are_numbers_are_told_apart_by_their_bot(lk: lake.Lake, postgres: Postgres) -> None:
+    postgres.run(
+        "create table trades (id serial, symbol text, side text, created_at timestamptz, decision_id int)",
+        "create table positions (id serial, symbol text, side text, trade_id int, synced_at timestamptz)",
+        "create table decisions (id serial, symbol text, recommendation text, trade_id int, analyzed_at timestamptz)",
+        "insert into trades values (1, 'BTCUSDT', 'LONG', '2024-01-15 14:00Z', 1)",
+        "insert into positions values (1, 'BTCUSDT', 'LONG', 1, '2024-01-15 14:00Z')",
+        "insert into decisions values (1, 'BTCUSDT', 'LONG', 1, '2024-01-15 14:00Z')",
+    )
+    assert "name the bot with --bot-id" in notes(
+        import_from(None, "decisions-postgres", postgres.address, dry_run=True)
+    )
+    for bot in ("a", "b"):
+        assert imported(lk, "decisions-postgres", postgres.address, bot_id=bot).totals["landed"] == 3
+    for dataset, own, other in (("trades", "trade_id", "decision_id"), ("positions", "position_id", "trade_id"),
+                                ("decisions", "decision_id", "trade_id")):  # fmt: skip
+        assert rows(lk, dataset, own, other) == [("a:1", "a:1"), ("b:1", "b:1")]

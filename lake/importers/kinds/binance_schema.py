@@ -21,6 +21,7 @@ from lake.importers.rules import (
     flag,
     moment,
     number,
+    numbered,
     one_of,
     option,
     percent,
@@ -35,6 +36,7 @@ from lake.importers.rules import (
 
 _SCHEMA = "binance"
 _BOT, _SYMBOL = text("bot_id"), symbol("symbol")
+_OWNER = first_of(_BOT, option("bot_id"))  # databases count their rows each for itself
 _VENUE = option("venue", "binance")
 _HELD = {"LONG": "LONG", "SHORT": "SHORT", "BUY": "LONG", "SELL": "SHORT", "NONE": None, "FLAT": None}
 _ORDERED = {"BUY": "BUY", "SELL": "SELL"}
@@ -100,8 +102,8 @@ STATES = RowMap(
 FILLS = RowMap(
     "fills",
     {
-        "fill_id": text("trade_id"),
-        "trade_id": text(binance_trips.TRIP),
+        "fill_id": numbered("trade_id", by=_OWNER),
+        "trade_id": numbered(binance_trips.TRIP, by=_OWNER),
         "bot_id": _BOT,
         "venue": _VENUE,
         "symbol": _SYMBOL,
@@ -126,7 +128,7 @@ FILLS = RowMap(
 TRADES = RowMap(
     "trades",
     {
-        "trade_id": text("trade_id"),
+        "trade_id": numbered("trade_id", by=_OWNER),
         "bot_id": _BOT,
         "venue": _VENUE,
         "symbol": _SYMBOL,
@@ -190,7 +192,7 @@ def _symbol_of_bot(row: Row, options: Options) -> Any:
 SIGNALS = RowMap(
     "signals",
     {
-        "signal_id": text("signal_id"),
+        "signal_id": numbered("signal_id", by=_OWNER),
         "bot_id": _BOT,
         "venue": _VENUE,
         "symbol": Rule(("symbol",), _symbol_of_bot),
@@ -202,7 +204,7 @@ SIGNALS = RowMap(
         "entry_price": price("price_at_signal"),
         "action": one_of(_ACTIONS, "action_taken"),
         "rejection_reason": text("rejection_reason"),
-        "trade_id": text("trade_id"),
+        "trade_id": numbered("trade_id", by=_OWNER),
         "signal_time": moment("signal_time"),
     },
     held=frozenset({"config"}),

@@ -2,6 +2,7 @@
 
 The tables are as Drizzle makes them, with or without zones in their times, in snake or camel case.
 ``max_favorable`` and ``max_adverse`` are profits there, not prices, so they stay beside the row.
+Ids that are only numbers are of one database: those of several are told apart by the bot that the caller names.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from lake.importers.rules import (
     found,
     moment,
     number,
+    numbered,
     one_of,
     option,
     price,
@@ -59,6 +61,10 @@ def _camel(name: str) -> str:
     return first + "".join(word.capitalize() for word in rest)
 
 
+def _id(name: str) -> Rule:
+    return numbered(*_named(name), by=option("bot_id"))
+
+
 def _moment(*names: str) -> Rule:
     return moment(*_named(*names))
 
@@ -69,7 +75,7 @@ _OPENED, _CLOSED, _STATE = _moment("opened_at"), _moment("closed_at"), one_of(_S
 TRADES = RowMap(
     "trades",
     {
-        "trade_id": text("id"),
+        "trade_id": _id("id"),
         "symbol": symbol("symbol"),
         "side": side("side"),
         "status": first_of(_STATE, constant("pending")),
@@ -84,7 +90,7 @@ TRADES = RowMap(
         "pnl_percent": number(*_named("pnl_percent")),
         "exit_reason": renamed(_ENDS, *_named("exit_reason")),
         "order_id": text(*_named("bybit_order_id", "order_id")),
-        "decision_id": text(*_named("decision_id")),
+        "decision_id": _id("decision_id"),
         "prompt_version": text(*_named("prompt_version")),
         "created_at": first_of(_moment("created_at"), _OPENED, _CLOSED),
         "opened_at": _OPENED,
@@ -102,7 +108,7 @@ def _held(row: Row, options: Options) -> str:
 POSITIONS = RowMap(
     "positions",
     {
-        "position_id": text("id"),
+        "position_id": _id("id"),
         "symbol": symbol("symbol"),
         "side": side("side"),
         "quantity": number("quantity"),
@@ -113,7 +119,7 @@ POSITIONS = RowMap(
         "unrealized_pnl": number(*_named("unrealized_pnl")),
         "unrealized_pnl_percent": number(*_named("unrealized_pnl_percent")),
         "status": Rule(("trade",), _held),
-        "trade_id": text(*_named("trade_id")),
+        "trade_id": _id("trade_id"),
         "opened_at": first_of(
             within("trade", _OPENED), within("trade", _moment("created_at")), _moment("opened_at", "synced_at")
         ),
@@ -155,7 +161,7 @@ def _source(row: Row, options: Options) -> str | None:
 DECISIONS = RowMap(
     "decisions",
     {
-        "decision_id": text("id"),
+        "decision_id": _id("id"),
         "symbol": symbol("symbol"),
         "timeframe": timeframe("timeframe"),
         "recommendation": one_of(_SAID, "recommendation"),
@@ -175,7 +181,7 @@ DECISIONS = RowMap(
         "cost_usd": number(*_named("cost_usd")),
         "traded": flag("traded"),
         "skip_reason": text(*_named("skip_reason")),
-        "trade_id": text(*_named("trade_id")),
+        "trade_id": _id("trade_id"),
         "analyzed_at": _ANALYZED,
         "outcome_correct": _once_known(flag(*_named("outcome_correct"))),
         "actual_pnl": _once_known(number(*_named("actual_pnl"))),
@@ -207,12 +213,17 @@ class DecisionsPostgres:
     name = "decisions-postgres"
     summary = "tables trades, positions, decisions and prompt_versions in PostgreSQL"
 
-    def tables(self, source: str, _options: Options) -> Iterable[Table]:
+    def tables(self, source: str, options: Options) -> Iterable[Table]:
         """Those that are there."""
         db = database(source)
         for name in require(db, _TABLES, kind=self.name):
-            rows = partial(_positions, db) if name == "positions" else partial(db.rows, name, order_by=("id",))
-            yield Table(name, (_MAPS[name],), rows, db.count(name))
+            yield Table(name, (_MAPS[name],), partial(_rows, db, name, options), db.count(name))
+
+
+def _rows(db: Database, name: str, options: Options, notes: Notes) -> Iterator[Row]:
+    if db.columns(name).get("id", "").startswith("int") and name != "prompt_versions" and not options.bot_id:
+        notes.tell("its ids are numbers, which another database has as well: name the bot with --bot-id")
+    return _positions(db, notes) if name == "positions" else db.rows(name, notes, order_by=("id",))
 
 
 def _positions(db: Database, notes: Notes) -> Iterator[Row]:
