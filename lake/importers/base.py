@@ -85,6 +85,8 @@ class RowMap:
         when: which rows become one of this dataset; all, when left out.
         keep_found: whether the row as found is kept beside; not where that would say the same twice.
         held: the source's columns that one of ours holds as they are found, and ``extra`` need not keep again.
+        numbered: whether a row with the id of another of its table, which tells it otherwise, gets the id with ``-2``,
+            ``-3``, ... and lands, where the id is made of facts that several rows may share; refused, when left out.
     """
 
     dataset: str
@@ -93,6 +95,7 @@ class RowMap:
     when: Callable[[Row], bool] | None = None
     keep_found: bool = True
     held: frozenset[str] = frozenset()
+    numbered: bool = False
 
     def __post_init__(self) -> None:
         ds = registry.get(self.dataset)

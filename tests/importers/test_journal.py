@@ -147,8 +147,17 @@ def test_a_trade_that_is_there_twice_with_other_conditions_is_not_lost(tmp_path:
     trades = [journal_trade(1, AT), journal_trade(1, AT), journal_trade(1, AT, conditions={"rsi": 1.0})]
     with lake.open(tmp_path / "lake") as lk:
         report = imported(lk, "journal", journal(tmp_path / "j.json", trades))
-        assert (report.totals["landed"], report.totals["unchanged"], report.totals["refused"]) == (1, 1, 1)
-        assert [row["conditions"] for _, _, row in quarantined(lk)] == [{"rsi": 1.0}]
+        assert (report.totals["landed"], report.totals["unchanged"], report.totals["refused"]) == (2, 1, 0)
+        (first, _), (second, other) = rows(lk, "trades", "trade_id", "conditions")
+        assert (second, json.loads(other)) == (f"{first}-2", {"rsi": 1.0})
+
+
+def test_two_ends_of_one_trade_under_two_ids_are_both_kept(tmp_path: Path) -> None:
+    trades = [journal_trade(1, AT, **ended("WIN", 3.25, THEN)), journal_trade(2, AT, **ended("LOSS", -2.5, THEN))]
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "journal", journal(tmp_path / "j.json", trades))
+        assert rows(lk, "trades", "pnl_percent") == [-2.5, 3.25]
+        assert "numbered" in notes(report)
 
 
 def test_a_trade_that_has_ended_meanwhile_is_brought_up_to_date(tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ TRADES = RowMap(
     },
     sums={"pnl_percent": PERCENT, "pnl": ("profit_loss_usd", "pnl_usd"), "quantity": "quantity"},
     held=frozenset({"conditions", "ml_features"}),
+    numbered=True,
 )
 _CHECKED = {"best_symbols": "symbol", "best_timeframes": "timeframe"}
 

@@ -112,7 +112,7 @@ _COLUMNS = {
 
 _SUMS = {"pnl_percent": "pnl_percent"}
 
-REDIS_PHANTOMS = RowMap("phantoms", _COLUMNS, sums=_SUMS)
+REDIS_PHANTOMS = RowMap("phantoms", _COLUMNS, sums=_SUMS, numbered=True)
 """Of the JSON in Redis, which writes null for what is missing."""
 
 TABLE_PHANTOMS = RowMap(
@@ -124,5 +124,6 @@ TABLE_PHANTOMS = RowMap(
         "realized_rr": Rule(("realized_rr",), _known_ratio),
     },
     sums=_SUMS,
+    numbered=True,
 )
 """Of ``phantom_trades_live``, which writes 0.0 for what is missing."""

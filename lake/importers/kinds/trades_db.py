@@ -169,6 +169,7 @@ TRADES = RowMap(
         "closed_at": _LEFT,
     },
     sums={"pnl": ("pnl", "profit_loss"), "quantity": ("quantity", "size", "amount")},
+    numbered=True,
 )
 
 
