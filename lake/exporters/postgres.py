@@ -6,6 +6,7 @@ Times are ``timestamptz``, documents ``json`` (whose text is kept as it is), key
 from __future__ import annotations
 
 import importlib
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ _TYPES = {
     pa.date32(): "date", pa.timestamp("us", "UTC"): "timestamptz", pa.timestamp("us"): "timestamp",
     pa.binary(): "bytea",
 }  # fmt: skip
+_THERE = re.compile(r"Key \(.*?\)=\(.*?\)(?= already exists)")
 _EXISTS = "SELECT to_regclass({})::text"
 
 
@@ -155,4 +157,8 @@ def _telling(address: str, source: _Source) -> Iterator[Any]:
         if source.error is not None:
             raise source.error from error
         said = str(error).strip().replace("\n", " ")
+        there = _THERE.search(said)
+        if there:
+            todo = "Nothing was written: replace the table (`--replace`), or export only what is new (`--where`)."
+            raise StorageError(f"a row is there already: {there[0]}", where=shown(address), todo=todo) from error
         raise StorageError(f"PostgreSQL cannot write it: {said}", where=shown(address)) from error

@@ -176,7 +176,10 @@ def test_a_postgres_table_is_replaced_or_added_to_on_request_alone(lk: lake.Lake
     with pytest.raises(lake.LakeError, match="there is such a table"):
         export(lk, "trades", postgres.address)
     export(lk, Selection("trades", where="trade_id <> 't0'"), Target(postgres.address, append=True))
-    with pytest.raises(lake.LakeError, match="PostgreSQL cannot write it.*trades_pkey|duplicate key"):
+    with pytest.raises(
+        lake.LakeError,
+        match=r"a row is there already: Key \(trade_id\)=\(t0\)|a row is there already: Key \(trade_id\)",
+    ):
         export(lk, "trades", Target(postgres.address, append=True))
     export(lk, "trades", Target(postgres.address, replace=True))
     failing = Selection(sql="SELECT error('stumbled') AS a FROM candles")

@@ -112,3 +112,13 @@ def test_what_waits_in_hot_is_exported_with_what_has_settled(tmp_path: Path) -> 
         report = export(lk, "trades", Target(tmp_path / "t.parquet"))
         assert report.rows == 2
         assert sorted(pl.read_parquet(tmp_path / "t.parquet")["symbol"]) == ["BTCUSDT", "ETHUSDT"]
+
+
+def test_an_export_beside_a_bots_own_tables_is_found_by_its_columns(
+    full: lake.Lake, empty: lake.Lake, postgres: Postgres
+) -> None:
+    postgres.run("CREATE TABLE bot_configs (bot_id text)")
+    export(full, "trades", Target(postgres.address, table=f"{postgres.schema}.mine"))
+    report = import_from(empty, "tradelake", postgres.address, Options(dataset="trades"))
+    assert [table.table for table in report.tables] == ["mine"]
+    assert report.totals["landed"] == full.frame("SELECT count(*) FROM trades").item()

@@ -69,9 +69,8 @@ def _of_file(path: Path, options: Options) -> Table | CandleTable:
 
 def _of_database(source: str, options: Options) -> list[Table | CandleTable]:
     db = database(source)
-    names = [name for name in db.tables() if name in registry.names()]
-    if options.dataset and not names:
-        names = list(db.tables()[:1])
+    named = [name for name in db.tables() if name in registry.names()]
+    names = [name for name in db.tables() if _fits(db, name, options.dataset or name)] or named
     if not names:
         raise SourceError(
             "none of its tables is named after a dataset", where=shown(source), value=db.tables()[:10],
@@ -82,6 +81,14 @@ def _of_database(source: str, options: Options) -> list[Table | CandleTable]:
         ds = _dataset(name, "", list(db.columns(name)), options)
         made.append(_table(ds, name, partial(_stored, db, name, ds), db.count(name)))
     return made
+
+
+def _fits(db: Database, table: str, dataset: str) -> bool:
+    """Whether a table has the columns of a dataset, and no others: beside exports there may be a bot's own tables."""
+    if dataset not in registry.names():
+        return False
+    ds, columns = registry.get(dataset), list(db.columns(table))
+    return not _lacks(ds, columns) and not _strange(ds, columns)
 
 
 def _dataset(place: str, said: str, columns: list[str], options: Options) -> Dataset:
