@@ -115,6 +115,7 @@ def test_executions_land_and_those_that_add_up_are_round_trips(lk: lake.Lake, po
     assert rows(lk, "trades", "exit_reason", "strftime(opened_at, '%H:%M')", "strftime(closed_at, '%H:%M')") == [
         ("S3", "12:01", "12:03"), ("S6", "12:04", "12:06"),
     ]  # fmt: skip
+    assert rows(lk, "trades", "pnl_percent") == pytest.approx([350 / 55.5, 400 / 40.4])
     assert "5 executions are part of no whole round trip" in notes(report)
     assert [reason.split(" (")[0] for _, reason, _ in quarantined(lk)] == [
         "fills.price: a row without it says nothing. Give 'price'."
@@ -134,6 +135,7 @@ def test_a_signal_has_the_symbol_of_its_bot(lk: lake.Lake, postgres: Postgres) -
         ("bot_configs", 1, 0), ("bot_signals", 2, 1), ("bot_metrics_realtime", 1, 0),
     }  # fmt: skip
     columns = ("signal_id", "symbol", "timeframe", "signal_type", "strength", "action", "rejection_reason", "trade_id")
+    assert rows(lk, "signals", "signal_type", "direction") == [("BUY", "LONG"), ("HOLD", None)]
     assert rows(lk, "signals", *columns) == [
         (uid(1), "BTCUSDT", "1m", "BUY", 80.5, "EXECUTED", None, uid(7)),
         (uid(2), "BTCUSDT", "1m", "HOLD", 10.0, "REJECTED", "weak", None),
@@ -166,3 +168,17 @@ def test_databases_that_count_their_rows_from_1_do_not_meet(lk: lake.Lake, postg
     ]  # fmt: skip
     assert rows(lk, "trades", "trade_id", "bot_id", "quantity") == [("a:1", "a", 1.0), ("b:1", "b", 2.0)]
     assert rows(lk, "signals", "signal_id", "trade_id") == [("a:1", "a:1"), ("b:1", "b:1")]
+
+
+def test_fees_are_the_commissions_unless_they_were_paid_in_another_currency(lk: lake.Lake, postgres: Postgres) -> None:
+    postgres.run(
+        *SCHEMA.split(";"), BOT,
+        fill(1, "BUY", 1, 100, commission_asset=None), fill(2, "SELL", 1, 110, commission_asset="usdt", pnl=9.9),
+        fill(3, "BUY", 1, 100, commission_asset="BNB"), fill(4, "SELL", 1, 110, pnl=9.9),
+        fill(5, "BUY", 1, 100, commission=None), fill(6, "SELL", 1, 110, commission=None),
+    )  # fmt: skip
+    report = imported(lk, "binance-schema", postgres.address)
+    assert rows(lk, "trades", "trade_id", "fees", "pnl_percent") == [
+        (uid(1), 0.1, 9.9), (uid(3), None, 9.9), (uid(5), None, None),
+    ]  # fmt: skip
+    assert "1 round trips paid fees in another currency" in notes(report)

@@ -15,7 +15,7 @@ from lake.errors import InvalidRowError
 from lake.importers.base import Notes, Row
 from lake.importers.reading.database import Database
 from lake.importers.rules import as_number
-from lake.spec.symbols import split
+from lake.spec.symbols import canonical, split
 
 TRIP = "round trip"  # under which an execution carries the id of its round trip
 _ORDER = ("bot_id", "symbol", "is_test_mode", "execution_time", "created_at", "trade_id")
@@ -43,14 +43,19 @@ def fills(db: Database, notes: Notes) -> Iterator[Row]:
 
 def trips(db: Database, known: Mapping[str, Row], notes: Notes) -> Iterator[Row]:
     """All round trips; how many executions are part of none is told."""
-    left = 0
+    left = elsewhere = 0
     for group in _groups(db, Notes()):
         if group.is_whole:
+            elsewhere += _is_paid_elsewhere(group.fills)
             yield {**group.trip(), "config": known.get(str(group.fills[0]["bot_id"]))}
         else:
             left += len(group.fills)
     if left:
         notes.tell(f"{left:,} executions are part of no whole round trip; they are kept as fills")
+    if elsewhere:
+        notes.tell(
+            f"{elsewhere:,} round trips paid fees in another currency than their prices, so their fees are empty"
+        )
 
 
 @dataclass
@@ -91,14 +96,16 @@ class _Group:
         exits = [row for row in self.fills if not _is_entry(row)]
         first, last = self.fills[0], self.fills[-1]
         results = [float(row["pnl"]) for row in exits if row.get("pnl") is not None]
+        pnl, price = math.fsum(results) if len(results) == len(exits) else None, _average(entries)
         return {
             **{name: first.get(name) for name in ("trade_id", "bot_id", "symbol", "order_id", "is_test_mode")},
             "side": first["side"],
             "quantity": self.entered,
-            "entry_price": _average(entries),
+            "entry_price": price,
             "exit_price": _average(exits),
             "fees": _fees(self.fills),
-            "pnl": math.fsum(results) if len(results) == len(exits) else None,
+            "pnl": pnl,
+            "pnl_percent": None if pnl is None else round(pnl / (price * self.entered) * 100, _DIGITS),
             "exit_reason": last.get("strategy_signal") or last.get("signal_reason"),
             "opened_at": first.get("execution_time") or first.get("created_at"),
             "closed_at": last.get("execution_time") or last.get("created_at"),
@@ -144,7 +151,12 @@ def _average(rows: Sequence[Row]) -> float:
 
 
 def _fees(rows: Sequence[Row]) -> float | None:
-    """All commissions, where they were paid in the currency of the prices."""
-    quote = split(str(rows[0].get("symbol") or ""))[1]
-    paid = [float(row["commission"]) for row in rows if row.get("commission") and row.get("commission_asset") == quote]
-    return math.fsum(paid) if len(paid) == len([row for row in rows if row.get("commission")]) else None
+    """All commissions, where they were paid in the currency of the prices; one that names no currency was."""
+    paid = [float(row["commission"]) for row in rows if row.get("commission") is not None]
+    return math.fsum(paid) if paid and not _is_paid_elsewhere(rows) else None
+
+
+def _is_paid_elsewhere(rows: Sequence[Row]) -> bool:
+    quote = split(canonical(str(rows[0].get("symbol") or "")))[1]
+    assets = {str(row.get("commission_asset") or quote).upper() for row in rows if row.get("commission")}
+    return bool(assets - {quote})
