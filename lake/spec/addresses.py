@@ -13,17 +13,21 @@ def is_server(source: str) -> bool:
 
 
 def shown(source: str) -> str:
-    """The source as reports name it.
+    """The source as reports name it: of what an address says behind ``?`` its schema alone.
 
-    >>> shown("postgresql://bot:secret@localhost/trades"), shown("data/trades.json")
-    ('postgresql://bot@localhost/trades', 'data/trades.json')
+    >>> shown("postgresql://bot:secret@localhost/trades?schema=live"), shown("data/trades.json")
+    ('postgresql://bot@localhost/trades?schema=live', 'data/trades.json')
+    >>> shown("postgresql://localhost/trades?password=secret&user=bot")
+    'postgresql://localhost/trades'
     """
     if not is_server(source):
         return source
     parts = urlsplit(source)
     user = f"{parts.username}@" if parts.username else ""
     port = f":{parts.port}" if parts.port else ""
-    return urlunsplit((parts.scheme, f"{user}{parts.hostname or ''}{port}", parts.path, "", ""))
+    schema = parted(source)[1]
+    query = urlencode({"schema": schema}, quote_via=quote) if schema else ""
+    return urlunsplit((parts.scheme, f"{user}{parts.hostname or ''}{port}", parts.path, query, ""))
 
 
 def parted(source: str) -> tuple[str, str]:

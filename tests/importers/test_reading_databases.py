@@ -203,8 +203,9 @@ def test_a_postgres_query_comes_in_frames_of_about_so_many_rows(postgres: Postgr
 
 def test_a_server_that_does_not_answer_is_one_clear_error_without_the_password() -> None:
     with pytest.raises(SourceError, match="PostgreSQL cannot be read") as caught:
-        PostgresDatabase("postgresql://bot:secret@127.0.0.1:1/bot")
+        PostgresDatabase("postgresql://bot:secret@127.0.0.1:1/bot?schema=live&password=secret")
     assert "secret" not in str(caught.value)
+    assert "postgresql://bot@127.0.0.1:1/bot?schema=live" in str(caught.value)
 
 
 def test_a_kind_s_own_schema_is_looked_in_before_public(postgres: Postgres) -> None:
