@@ -60,12 +60,27 @@ def test_every_byte_order_mark_is_understood(file: Path, encoding: str) -> None:
     assert (found, notes.texts) == (ROWS, [])
 
 
-@pytest.mark.parametrize("tail", [WRITTEN, b"]}", b'"tail of an older, longer file"}]}', b","])
-def test_what_follows_the_end_is_told(file: Path, tail: bytes) -> None:
+@pytest.mark.parametrize("tail", [b"]}", b'"tail of an older, longer file"}]}', b",", b'{"trades": [{"id": 4}, '])
+def test_what_follows_the_end_and_is_no_json_is_told_and_refused(file: Path, tail: bytes) -> None:
     found, notes = read(file, WRITTEN + tail)
-    assert found == ROWS
+    assert found[:-1] == ROWS
+    assert isinstance(found[-1], Refused)
+    assert found[-1].found.strip() == tail.decode().strip()
     assert notes.failed
     assert "something follows the end" in notes.texts[0]
+
+
+def test_files_that_were_joined_are_read_to_their_end(file: Path) -> None:
+    found, notes = read(file, json.dumps(ROWS).encode() + b"\n[]" + WRITTEN + b'[{"id": 9}]')
+    assert found == [*ROWS, *ROWS, {"id": 9}]
+    assert not notes.failed
+    (note,) = notes.texts
+    assert "something follows the end" in note
+
+
+def test_an_object_behind_the_end_that_has_no_rows_is_refused(file: Path) -> None:
+    *found, last = read(file, WRITTEN + b'{"id": 9}')[0]
+    assert (found, last) == (ROWS, Refused({"id": 9}, "it stands behind the end of the JSON"))
 
 
 def test_of_a_name_that_is_there_twice_the_last_counts_and_the_others_are_kept(file: Path) -> None:

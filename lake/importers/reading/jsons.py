@@ -27,6 +27,7 @@ _WORD = 16  # characters at the end of a window that may be half a number, word 
 _REPEATED = "repeated:"
 _BREAKS_OFF = "the file breaks off: what comes before is taken"
 _GOES_ON = "something follows the end of the JSON, as when a shorter file is written over a longer one: it is not read"
+_FOLLOWS = "something follows the end of the JSON, as when files are joined: what of it is whole is read too"
 _GARBLED = "some of it is not text of its encoding: those characters are replaced"
 _ENCODINGS = (
     (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),  # before UTF-16, whose mark is half of theirs
@@ -261,7 +262,23 @@ def rows_in(
                 raise SourceError(f"it has no {name!r}", where=str(path), todo=todo)
         else:
             raise SourceError("not a JSON file" if first else "the file is empty", where=str(path))
+        yield from _after(text, name, notes)
         told_of_end(text, notes)
+
+
+def _after(text: JsonText, name: str, notes: Notes) -> Iterator[Any]:
+    """The rows of what follows the end: arrays and objects that are whole, and the piece that is none as Refused."""
+    while not text.stuck and (first := text.peek()):
+        notes.tell(_FOLLOWS)
+        if first == "[":
+            yield from items(text, notes)
+            continue
+        value = text_value(text, notes) if first == "{" else broken(text, notes)
+        rows = value.get(name) if isinstance(value, dict) else None
+        if isinstance(rows, list):
+            yield from rows
+        else:
+            yield value if isinstance(value, Refused) else Refused(value, "it stands behind the end of the JSON")
 
 
 def told_of_end(text: JsonText, notes: Notes) -> None:
