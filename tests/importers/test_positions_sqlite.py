@@ -116,6 +116,41 @@ def test_what_only_the_write_ahead_log_holds_is_read_without_touching_it(tmp_pat
             assert imported(lk, "positions-sqlite", file).totals["landed"] == 1
 
 
+def test_a_position_that_the_history_has_closed_is_closed(tmp_path: Path) -> None:
+    later = "2026-01-20 10:00:00"
+    there = {
+        "open_positions": [
+            open_position(1, AT, last_checked_at=AT),
+            open_position(2, later),  # the history tells of another that had its number before
+            open_position(3, AT, symbol="BTCUSDT", status="PARTIAL"),
+        ],
+        "position_history": [
+            closed_position(1, AT, THEN),
+            closed_position(2, "2026-01-01 10:00:00", THEN),
+            closed_position(3, AT, THEN, symbol="BTCUSDT", outcome="PARTIAL"),
+        ],
+    }
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "positions-sqlite", positions(tmp_path / "positions.db", FOUND, there))
+        assert "1 positions that are said to be held are taken as closed" in notes(report)
+        closed = datetime(2026, 1, 17, 18, 45, 30, tzinfo=UTC)
+        assert rows(lk, "positions", "symbol", "status", "synced_at") == [
+            ("BTCUSDT", "open", None), ("XRPUSDT", "closed", closed), ("XRPUSDT", "open", None),
+        ]  # fmt: skip
+
+
+def test_percent_is_understood_however_it_is_spelled(tmp_path: Path) -> None:
+    schema = FOUND.replace("profit_loss_percent", "profit_loss_pct")
+    trade = closed_position(1, AT, THEN)
+    trade["profit_loss_pct"] = trade.pop("profit_loss_percent")
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "positions-sqlite", positions(tmp_path / "p.db", schema, {"position_history": [trade]}))
+        assert rows(lk, "trades", "pnl_percent") == [11.11]
+        assert [(s.column, s.in_lake) for t in report.tables for s in t.sums if "percent" in s.column] == [
+            ("trades.pnl_percent", 11.11)
+        ]
+
+
 def test_rows_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     there = {
         "open_positions": [open_position(1, AT, status="LOST"), open_position(2, "soon"), open_position(3, AT)],

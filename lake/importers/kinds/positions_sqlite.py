@@ -6,6 +6,7 @@ positions and checkpoint_alerts, bound by the id of a signal.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -16,7 +17,9 @@ from lake.importers.kinds.signal_bot import (
     CLOSED,
     ENTRY,
     EXIT_REASON,
+    GOES_ON,
     OUTCOME,
+    PERCENT,
     SIDE,
     SYMBOL,
     TIMEFRAME,
@@ -40,17 +43,28 @@ from lake.importers.rules import (
     one_of,
     option,
     price,
+    second_of,
     text,
     within,
 )
 
 _OPENED = moment("opened_at", "entry_timestamp")
 _SHARED = shared_id("signal_id")
+_TELLING = (SYMBOL, SIDE, second_of(_OPENED))  # of whether two rows are of one position
 _POSITION = named("position", first_of(_SHARED, text("signal_id")), SYMBOL, TIMEFRAME, SIDE, ENTRY, _OPENED)
 _SIGNAL = "original_signal_json"
 _STATUS = {"OPEN": "open", "PARTIAL": "open", "ACTIVE": "active", "CLOSED": "closed"}
 _CHECKPOINTS = (25, 50, 75, 85)
 _ADVICE = {word: word for word in ("HOLD", "PARTIAL_CLOSE", "CLOSE_NOW", "MOVE_SL")}
+
+_END = "end"  # under which a position carries the row of the history that tells of its end
+
+
+def _status(row: Row, options: Options) -> Any:
+    """A position of whose end the history tells is closed, whatever it says itself."""
+    said = one_of(_STATUS, "status").read(row, options)
+    return said if row.get(_END) is None else "closed"
+
 
 POSITIONS = RowMap(
     "positions",
@@ -65,13 +79,14 @@ POSITIONS = RowMap(
         "tp3": price("tp3_price"),
         "confidence": first_of(fraction("confidence"), within(_SIGNAL, fraction("confidence"))),
         **{f"checkpoint_{level}": flag(f"checkpoint_{level}_triggered") for level in _CHECKPOINTS},
-        "status": one_of(_STATUS, "status"),
+        "status": Rule(("status",), _status),
         "trade_id": trade_id(_OPENED, "signal_id"),
         "signal_id": _SHARED,
         "opened_at": _OPENED,
-        "synced_at": moment("last_checked_at"),
+        "synced_at": first_of(within(_END, CLOSED), moment("last_checked_at")),
         "extra": together(timeframe=TIMEFRAME, share_left=number("current_size")),
     },
+    held=frozenset({_END}),
 )
 
 
@@ -132,18 +147,18 @@ TRADES = RowMap(
         "stop_loss": _of_position(price("sl_price")),
         "take_profit": first_of(_of_position(price("tp1_price")), _of_position(within(_SIGNAL, item(0, "tp_prices")))),
         "pnl": number("profit_loss_usd"),
-        "pnl_percent": number("profit_loss_percent"),
+        "pnl_percent": number(*PERCENT),
         "exit_reason": EXIT_REASON,
         "created_at": _OPENED,
         "opened_at": _OPENED,
         "closed_at": CLOSED,
         "extra": together(outcome=OUTCOME, position_id=_of_position(_POSITION)),
     },
-    sums={"pnl": "profit_loss_usd", "pnl_percent": "profit_loss_percent"},
+    sums={"pnl": "profit_loss_usd", "pnl_percent": PERCENT},
     held=frozenset({"position"}),
 )
 _TABLES = {"open_positions": POSITIONS, "positions": POSITIONS, "position_history": TRADES, "checkpoint_alerts": ALERTS}
-_BOUND = ("position_history", "checkpoint_alerts")
+_HISTORY, _BOUND = "position_history", ("position_history", "checkpoint_alerts")
 
 
 class PositionsSqlite:
@@ -152,18 +167,40 @@ class PositionsSqlite:
     name = "positions-sqlite"
     summary = "positions.db: positions, advice at checkpoints and closed positions"
 
-    def tables(self, source: str, _options: Options) -> Iterable[Table]:
+    def tables(self, source: str, options: Options) -> Iterable[Table]:
         """Those of its tables that are there; positions first."""
         db = SqliteFile(source)
         there = require(db, _TABLES, kind=self.name)
-        return [
-            Table(name, (_TABLES[name],), partial(_bound if name in _BOUND else db.rows, *args), db.count(name))
-            for name in there
-            for args in [(db, name) if name in _BOUND else (name,)]
-        ]
+        rows = {name: partial(_bound if name in _BOUND else _held, db, name, options) for name in there}
+        return [Table(name, (_TABLES[name],), rows[name], db.count(name)) for name in there]
 
 
-def _bound(db: SqliteFile, table: str, notes: Notes) -> Iterator[Row]:
+def _held(db: SqliteFile, table: str, options: Options, notes: Notes) -> Iterator[Row]:
+    """Positions, each with the row of the history that tells of its end."""
+    ends: dict[Any, list[Row]] = defaultdict(list)
+    for row in db.rows(_HISTORY, Notes()) if _HISTORY in db.tables() else ():
+        ends[row.get("signal_id", row.get("position_id"))].append(row)
+    over = 0
+    for row in db.rows(table, notes):
+        told = ends.get(row.get("signal_id", row.get("id")), [])
+        end = next((one for one in reversed(told) if _is_end(one, row, options)), None)
+        over += end is not None and _STATUS.get(str(row.get("status")).strip().upper()) != "closed"
+        yield {**row, _END: end}
+    if over:
+        notes.tell(f"{over:,} positions that are said to be held are taken as closed: the history tells of their ends")
+
+
+def _is_end(told: Row, position: Row, options: Options) -> bool:
+    """Whether a row of the history is the end of this position: a number may have been given again."""
+    try:
+        CLOSED.read(told, options)
+        same = all(rule.read(told, options) in {None, rule.read(position, options)} for rule in _TELLING)
+    except InvalidRowError:
+        return False
+    return same and str(found(told, ("outcome",))[1]).strip().upper() not in GOES_ON
+
+
+def _bound(db: SqliteFile, table: str, _options: Options, notes: Notes) -> Iterator[Row]:
     """Rows of a table, each with the position that it belongs to."""
     positions = _positions(db)
     lost = 0

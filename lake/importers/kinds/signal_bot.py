@@ -39,13 +39,13 @@ _ENDED = {
     "BREAKEVEN": "breakeven", "BREAK_EVEN": "breakeven", "BE": "breakeven",
 }  # fmt: skip
 _NAMED = 5  # in a note
-_GOES_ON = ("PENDING", "ACTIVE", "OPEN", "PARTIAL", "RUNNING")
+GOES_ON = ("PENDING", "ACTIVE", "OPEN", "PARTIAL", "RUNNING")
 _STATUS = (
-    dict.fromkeys(_GOES_ON, "open")
+    dict.fromkeys(GOES_ON, "open")
     | dict.fromkeys((*_ENDED, "COMPLETED", "CLOSED", "MANUAL_CLOSE", "EARLY_EXIT", "TIMEOUT"), "closed")
     | dict.fromkeys(("CANCELLED", "CANCELED", "EXPIRED"), "cancelled")
 )
-_OUTCOME = _ENDED | dict.fromkeys((*_GOES_ON, "MANUAL_CLOSE", "EARLY_EXIT", "TIMEOUT", "COMPLETED", "CLOSED"))
+_OUTCOME = _ENDED | dict.fromkeys((*GOES_ON, "MANUAL_CLOSE", "EARLY_EXIT", "TIMEOUT", "COMPLETED", "CLOSED"))
 _REASONS = {"TP": "tp", "SL": "sl", "MANUAL_CLOSE": "manual", "EARLY_EXIT": "early_exit", "TIMEOUT": "timeout"}
 _TARGETS = {f"TP{number}": f"tp{number}" for number in (1, 2, 3)}
 EXIT_REASON = one_of(dict.fromkeys(_OUTCOME) | _REASONS | _TARGETS, "outcome", "result")
