@@ -124,6 +124,19 @@ def test_totals_are_compared_with_the_runs_and_taken_where_there_is_none(tmp_pat
         assert rows(lk, "backtests", "symbol", "timeframe", "trades") == [("BTCUSDT", "5m", 3), ("XRPUSDT", "3h", 12)]
 
 
+@pytest.mark.parametrize("count", [{"trades": [TRADE, TRADE]}, {"trades": None, "wins": 1, "losses": 1}])
+def test_totals_are_compared_with_the_trades_of_a_run_that_does_not_count_them(
+    tmp_path: Path, count: dict[str, Any]
+) -> None:
+    bot = tmp_path / "bot"
+    uncounted = {n: v for n, v in SYMBOL_RUN.items() if n not in {"total_trades", "wins", "losses", "total_win"}}
+    written(bot / "backtest_results" / "XRPUSDT_3h_backtest.json", {**uncounted, **count})
+    aggregate = {"XRPUSDT_3h": {"total_trades": 3}}
+    written(bot / "ict_backtest_results.json", {"timestamp": "2025-12-23T14:04:29.866434", "results": aggregate})
+    with lake.open(tmp_path / "lake") as lk:
+        assert ("trades", 2, 3) in differences(import_from(lk, "backtests", str(bot)))
+
+
 def test_totals_alone_become_runs(tmp_path: Path) -> None:
     file = written(tmp_path / "r.json", {"timestamp": "2025-12-23T14:04:29", "results": {"XRPUSDT_3h": TOTALS}})
     with lake.open(tmp_path / "lake") as lk:

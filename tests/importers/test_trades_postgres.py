@@ -13,7 +13,7 @@ import lake
 from lake.errors import SourceError
 from lake.importers.run import import_from
 from tests.importers.conftest import Postgres
-from tests.importers.contract import differences, imported, quarantined, rows
+from tests.importers.contract import differences, imported, notes, quarantined, rows
 
 TRADES = """create table trades (id serial primary key, symbol varchar(100) not null, side varchar(20) not null,
   entry_price decimal(20, 8) not null, exit_price decimal(20, 8) not null, quantity decimal(20, 8) not null,
@@ -140,6 +140,21 @@ def test_wrong_statistics_are_told_and_not_taken(lk: lake.Lake, postgres: Postgr
         ("all_time", "total_pnl", 14.8457, 99.0),
         ("all_time", "total_trades", 4, 5.0),
     ]
+
+
+def test_statistics_under_other_names_are_compared_and_those_not_understood_are_told(
+    lk: lake.Lake, postgres: Postgres
+) -> None:
+    table = "create table trade_stats_cache (stat_type text, total_trades int, winning_trades int, losing_trades int)"
+    told = [("ALL-TIME", 4, 1, 2), ("7d", 1, 1, 0), ("since the moon was full", 9, 9, 9), ("all", None, None, None)]
+    names = ("stat_type", "total_trades", "winning_trades", "losing_trades")
+    cached = [insert(dict(zip(names, row, strict=True)), "trade_stats_cache") for row in told]
+    postgres.run(TRADES, table, *map(insert, MANY), *cached)
+    report = imported(lk, "trades-postgres", postgres.address)
+    assert ("wins", 2, 1.0) in differences(report)
+    assert (report.tables[1].unchanged, report.tables[1].refused) == (1, 3)
+    assert "not compared: statistics of 'since the moon was full', a period that is not understood" in notes(report)
+    assert "not compared: statistics of '7d', days before a time that is not told" in notes(report)
 
 
 def test_a_database_without_trades_is_of_another_kind(lk: lake.Lake, postgres: Postgres) -> None:

@@ -33,7 +33,12 @@ _MADE = first_of(_TIME, moment("end"), moment("written"))
 _RUN = identity("run", SYMBOL, TIMEFRAME, first_of(_TIME, text("content")))
 _WINS, _LOSSES = ("wins", "total_win", "winning_trades"), ("losses", "total_loss", "losing_trades")
 _RATE, _PNL, _COUNT = ("win_rate",), ("total_pnl_pct", "total_profit_pct", "total_pnl"), ("total_trades",)
-_APART = {"trades": (_COUNT, 0.0), "win_rate": (_RATE, 0.051), "total_pnl_percent": (_PNL, 0.005)}  # they are rounded
+_COUNTED = "counted"  # of a run that does not say how many trades it had
+_APART = {
+    "trades": ((*_COUNT, _COUNTED), 0.0),
+    "win_rate": (_RATE, 0.051),
+    "total_pnl_percent": (_PNL, 0.005),
+}  # they are rounded
 _KEPT = frozenset({"timestamp", "end", "written", *_COUNT, *_RATE, *_PNL})
 _NAMED = 5  # in a note
 
@@ -158,6 +163,14 @@ def _totals(files: Sequence[BacktestFile], wanted: frozenset[str], notes: Notes)
             yield row
 
 
+def _counted(run: Row) -> int | None:
+    """How many trades a run lists, or else has won and lost."""
+    if isinstance(run.get("trades"), list):
+        return len(listed(run))
+    wins, losses = found(run, _WINS)[1], found(run, _LOSSES)[1]
+    return wins + losses if isinstance(wins, int) and isinstance(losses, int) else None
+
+
 class _Known:
     """Which runs the files hold, and for which of the totals there is one.
 
@@ -174,7 +187,7 @@ class _Known:
                 self.refused += 1
                 continue
             self.count += 1
-            kept = {name: value for name, value in run.items() if name in _KEPT}
+            kept = {_COUNTED: _counted(run), **{name: value for name, value in run.items() if name in _KEPT}}
             self._runs.setdefault((run.get("symbol"), run.get("timeframe")), []).append(kept)
         told = {r["SYM_TF"]: r for r in totals(files, Notes()) if not isinstance(r, Refused)}
         self.count += len(told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,18 +11,25 @@ from functools import partial
 from typing import Any
 
 from lake.errors import InvalidRowError
-from lake.importers.base import Check, Notes, Options, Row, Table
+from lake.importers.base import Check, Notes, Options, Refused, Row, Table
 from lake.importers.kinds.executed_trades import TRADES
 from lake.importers.reading.database import Database, database, require
 from lake.importers.report import Difference
 from lake.importers.rules import found, moment
 
 _TRADES, _CACHE = "trades", "trade_stats_cache"
-_DAYS = {"all_time": None, "alltime": None, "last_7d": 7, "last_30d": 30}
+_PERIOD = ("period", "stat_type", "stats_type", "stat_key", "cache_key", "key", "name")
+_MADE = moment("updated_at", "calculated_at", "last_updated", "created_at")
+_ALL = frozenset({"all_time", "alltime", "all", "total", "overall", "lifetime"})
+_DAYS = re.compile(r"(?:last_?)?(\d{1,4})_?d(?:ays?)?")
 _CENT, _HUNDREDTH = 0.0051, 0.0051  # pnl is told to the cent; rates and ratios are rounded to two digits
 _NUMBERS = {
     "total_trades": 0.0, "wins": 0.0, "losses": 0.0, "win_rate": _HUNDREDTH, "total_pnl": _CENT, "avg_win": _CENT,
     "avg_loss": _CENT, "profit_factor": _HUNDREDTH, "best_trade_pnl": _CENT, "worst_trade_pnl": _CENT,
+}  # fmt: skip
+_OTHER_NAMES = {
+    "total_trades": ("trades", "trade_count"), "wins": ("winning_trades",), "losses": ("losing_trades",),
+    "total_pnl": ("total_pnl_usd", "pnl"), "best_trade_pnl": ("best_trade",), "worst_trade_pnl": ("worst_trade",),
 }  # fmt: skip
 
 
@@ -41,7 +49,7 @@ class TradesPostgres:
             yield Table(_TRADES, (TRADES,), rows, db.count(_TRADES))
         if _CACHE in known:
             compare = partial(_differences, db if _TRADES in known else None)
-            yield Check(_CACHE, "trade_statistics", partial(db.rows, _CACHE), compare, needs_lake=False)
+            yield Check(_CACHE, "trade_statistics", partial(_cached, db), compare, needs_lake=False)
 
 
 @dataclass(frozen=True)
@@ -58,16 +66,50 @@ def _differences(db: Database | None, _lk: Any, rows: Sequence[Row], options: Op
         return
     trades = list(_closed(db, options))
     for row in rows:
-        period = str(row.get("period", ""))
-        if period not in _DAYS:
-            continue
-        ours = _statistics(_within(trades, row, _DAYS[period], options))
+        period = str(found(row, _PERIOD)[1])
+        ours = _statistics(_within(trades, row, _days(period), options))
         for name, apart in _NUMBERS.items():
-            _, value = found(row, (name,))
+            value = _said(row, name)
             if value is None or not math.isfinite(ours[name]):
                 continue
             if abs(ours[name] - float(value)) > apart:
                 yield Difference("trade_statistics", period, name, ours[name], float(value))
+
+
+def _cached(db: Database, notes: Notes) -> Iterator[Row | Refused]:
+    """The statistics that can be compared; of the others it is told that they were not."""
+    for row in db.rows(_CACHE, notes):
+        period = str(found(row, _PERIOD)[1])
+        why = _not_understood(row, period)
+        if why:
+            notes.tell(f"not compared: statistics of {period!r}, {why}")
+        yield Refused(row, why) if why else row
+
+
+def _not_understood(row: Row, period: str) -> str:
+    if not _is_all(period) and _days(period) is None:
+        return "a period that is not understood"
+    if _days(period) is not None and found(row, _MADE.names)[1] is None:
+        return "days before a time that is not told"
+    return "" if any(_said(row, name) is not None for name in _NUMBERS) else "of which no number is understood"
+
+
+def _word(period: str) -> str:
+    return re.sub(r"[\s-]+", "_", period.strip().lower())
+
+
+def _is_all(period: str) -> bool:
+    return _word(period) in _ALL
+
+
+def _days(period: str) -> int | None:
+    """How many days before the statistics were made they are of; None when of all."""
+    days = _DAYS.fullmatch(_word(period))
+    return int(days[1]) if days else None
+
+
+def _said(row: Row, name: str) -> Any:
+    return found(row, (name, *_OTHER_NAMES.get(name, ())))[1]
 
 
 def _closed(db: Database, options: Options) -> Iterator[_Closed]:
@@ -81,7 +123,7 @@ def _closed(db: Database, options: Options) -> Iterator[_Closed]:
 
 
 def _within(trades: Iterable[_Closed], row: Row, days: int | None, options: Options) -> list[float]:
-    made = moment("updated_at").read(row, options)
+    made = _MADE.read(row, options)
     last = [trade for trade in trades if made is None or trade.at <= made]
     since = None if days is None or made is None else made - timedelta(days=days)
     return [trade.pnl for trade in last if since is None or trade.at >= since]
