@@ -24,7 +24,7 @@ def _view(ds: Dataset, inputs: Inputs) -> str:
     columns = [f"{_then(ds, name)} AS {name}" for name in inputs.columns]
     return "\n".join(
         (
-            f"-- The {ds.name}, each with its inputs as they were when it was decided, whatever was written over them later.",
+            f"-- The {ds.name}, each with its inputs as they were when it was decided, whatever was written later.",
             f"-- Inputs are {', '.join(inputs.columns)};",
             f"-- all other columns are as they are now. Where {CHANGED_INPUTS} is NULL nothing was written over.",
             "SELECT * EXCLUDE (kept) REPLACE (",

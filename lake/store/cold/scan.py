@@ -75,7 +75,7 @@ class Scanner:
             yield Part(path, list(groups), constants, open_bounds, stored)
 
     def read(self, part: Part, *, threads: bool = True, keep: bool = True) -> pl.DataFrame:
-        """The rows of a part that lie between its bounds, without its constants; ``keep`` what was decoded in memory."""
+        """The rows of a part between its bounds, without its constants; ``keep`` what was decoded in memory."""
         key = (part.path, *part.groups, *part.columns)
         block = self._blocks.get(key)
         if block is None:
