@@ -114,3 +114,20 @@ def test_trades_keep_what_spoke_for_them_and_what_ended_them(tmp_path: Path) -> 
         ]
         spoke = [json.loads(found) for found in rows(lk, "trades", "conditions") if found]
         assert spoke == [{"technical_signals": ["rsi_oversold", "macd_cross"], "ml_confidence": 0.8}]
+
+
+@pytest.mark.parametrize(("scale", "is_told"), [(1.0, False), (0.01, True)])
+def test_results_that_are_fractions_by_their_prices_are_told_and_kept(
+    tmp_path: Path, scale: float, is_told: bool
+) -> None:
+    common = {"symbol": "BTC-USD", "side": "sell", "quantity": 0.5, "exit_time": "2024-03-01T12:00:00"}
+    moves = [(100.0, 98.0, 1.9), (100.0, 101.0, -1.1), (100.0, 100.0, 0.0), (100.0, None, 5.0)]
+    trades = [
+        {**common, "id": n, "entry_time": f"2024-03-01T0{n}:00:00", "entry_price": entry, "exit_price": left,
+         "pnl_percent": said * scale}
+        for n, (entry, left, said) in enumerate(moves)
+    ]  # fmt: skip
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "trades-db", store(tmp_path / "t.db", trades=trades), tz="UTC")
+        assert ("pnl_percent of 2 of 2 trades contradicts their prices" in notes(report)) is is_told
+        assert max(rows(lk, "trades", "pnl_percent")) == pytest.approx(5.0 * scale)

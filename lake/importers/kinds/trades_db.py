@@ -13,7 +13,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from lake.importers.base import CandleTable, Frames, Notes, Options, Row, RowMap, Rule, Table
+from lake.importers.base import CandleTable, Frames, Notes, Options, Refused, Row, RowMap, Rule, Table
+from lake.importers.kinds.percents import judged
 from lake.importers.moments import as_moment
 from lake.importers.reading.candle_frames import candle_frames
 from lake.importers.reading.database import Database, database, require
@@ -186,12 +187,16 @@ class TradesDb:
             if name == "predictions":
                 yield Table(name, (PREDICTIONS,), partial(db.rows, name), db.count(name))
             elif name == "trades":
-                yield Table(name, (TRADES,), partial(db.rows, name), db.count(name))
+                yield Table(name, (TRADES,), partial(_trades, db, options), db.count(name))
             elif options.timeframe or "timeframe" in db.columns(name):
                 yield CandleTable(name, partial(_candles, db, options), db.count(name))
                 yield Table("indicators", (INDICATORS,), partial(_indicators, db))
             else:
                 yield CandleTable(name, partial(_untold, db.count(name) or 0))
+
+
+def _trades(db: Database, options: Options, notes: Notes) -> Iterator[Row | Refused]:
+    return judged(db.rows("trades", notes), TRADES, options, notes)
 
 
 def _candles(db: Database, options: Options, notes: Notes) -> Iterator[Frames]:

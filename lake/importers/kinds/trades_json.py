@@ -10,6 +10,7 @@ from lake.importers.addresses import existing
 from lake.importers.base import Notes, Options, Refused, Row, Table
 from lake.importers.kinds import exchange_fills
 from lake.importers.kinds.executed_trades import TRADES
+from lake.importers.kinds.percents import judged
 from lake.importers.reading.jsons import rows_in
 
 
@@ -24,7 +25,11 @@ class TradesJson:
         path = existing(source)
         if exchange_fills.is_of_exchange(next(rows_in(path, "trades", Notes()), None)):
             return exchange_fills.tables(path, options)
-        return [Table("trades", (TRADES,), partial(_rows, path))]
+        return [Table("trades", (TRADES,), partial(_trades, path, options))]
+
+
+def _trades(path: Path, options: Options, notes: Notes) -> Iterator[Row | Refused]:
+    return judged(_rows(path, notes), TRADES, options, notes)
 
 
 def _rows(path: Path, notes: Notes) -> Iterator[Row | Refused]:
