@@ -118,6 +118,22 @@ def test_a_phantom_that_ended_meanwhile_ends_here_and_stays_so(lk: lake.Lake, re
     assert imported(lk, "phantoms-redis", redis.address).totals["landed"] == 0
 
 
+def test_phantoms_of_one_moment_are_told_apart_by_their_ids_and_strategies(lk: lake.Lake, redis: Redis) -> None:
+    one, other = ended(1, phantom_id="a"), ended(1, "loss", phantom_id="b", pnl_percent=-4.0)
+    scalped = ended(1, phantom_id="c", strategy_name=None, pnl_percent=1.0)
+    redis.server.set("phantom:completed", json.dumps([one, other, one]))
+    redis.server.set("scalp_phantom:completed", json.dumps([ended(2, phantom_id="d", strategy_name=None), scalped]))
+    redis.server.set("mr_phantom:completed", json.dumps([one]))  # kept twice: the same strategy
+    report = imported(lk, "phantoms-redis", redis.address)
+    assert (report.totals["landed"], report.totals["unchanged"], report.totals["refused"]) == (5, 1, 0)
+    assert rows(lk, "phantoms", "pnl_percent", "strategy") == [
+        (-4.0, "trend"), (1.0, "scalp"), (10.0, "scalp"), (10.0, "trend"),
+    ]  # fmt: skip
+    endings = [name[len("phantom-") + 24 :] for name in rows(lk, "phantoms", "phantom_id")]
+    assert sorted(endings) == ["", "", "-2", "-scalp"]
+    assert "1 rows have the facts of another row" in notes(report)
+
+
 def test_win_rates_and_blocked_counters_are_compared_and_told(lk: lake.Lake, redis: Redis) -> None:
     redis.server.set("phantom:completed", json.dumps([ended(1), ended(2, "loss"), ended(3)]))
     redis.server.set("phantom:active", json.dumps({"SOLUSDT": [phantom(4)]}))

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from lake.errors import SourceError
-from lake.importers.base import Check, Notes, Options, Refused, Row, RowMap, Table
+from lake.importers.base import Check, Notes, Options, Refused, Row, RowMap, Rule, Table
 from lake.importers.kinds.phantom_map import REDIS_PHANTOMS
 from lake.importers.reading.redis import RedisStore, named, records
 from lake.importers.report import Difference
@@ -34,8 +34,9 @@ class PhantomsRedis:
         """Those that are followed, those that have ended, and then what was counted of them."""
         store = RedisStore(source)
         made: list[Table | Check] = []
-        for prefix, strategy in _STRATEGIES.items():
-            made += _tables(store, prefix, _map(strategy))
+        families = _Families()
+        for prefix in _STRATEGIES:
+            made += _tables(store, prefix, _map(prefix, families))
         checks = [check for prefix in _STRATEGIES for check in _checks(store, prefix)]
         if not made and not checks:
             todo = "Is it in another database (redis://host/NUMBER)?"
@@ -43,10 +44,33 @@ class PhantomsRedis:
         return [*made, *checks]
 
 
-def _map(strategy: str | None) -> RowMap:
+def _map(prefix: str, families: _Families) -> RowMap:
     named_by_row = text("strategy_name", "strategy")
-    rule = first_of(named_by_row, option("strategy"), constant(strategy))
-    return replace(REDIS_PHANTOMS, columns={**REDIS_PHANTOMS.columns, "strategy": rule})
+    strategy = first_of(named_by_row, option("strategy"), constant(_STRATEGIES[prefix]))
+    name = families.id_in(prefix, REDIS_PHANTOMS.columns["phantom_id"], strategy)
+    return replace(REDIS_PHANTOMS, columns={**REDIS_PHANTOMS.columns, "phantom_id": name, "strategy": strategy})
+
+
+class _Families:
+    """Which keys have had which phantom: one that other keys had before, with another strategy, is named after its own.
+
+    Rows of one family with the same id are numbered when they land, so a number would not tell families apart.
+    """
+
+    def __init__(self) -> None:
+        self._whose: dict[str, dict[str, Any]] = {}  # id -> prefix -> strategy
+
+    def id_in(self, prefix: str, facts: Rule, strategy: Rule) -> Rule:
+        """The id of phantoms under a prefix of keys."""
+
+        def read(row: Row, options: Options) -> Any:
+            name, mine = facts.read(row, options), strategy.read(row, options)
+            had = self._whose.setdefault(name, {})
+            had.setdefault(prefix, mine)
+            first = next(iter(had))
+            return name if prefix == first or had[first] == mine else f"{name}-{_STRATEGIES[prefix]}"
+
+        return Rule((*facts.names, *strategy.names), read)
 
 
 def _tables(store: RedisStore, prefix: str, rows: RowMap) -> Iterator[Table]:
