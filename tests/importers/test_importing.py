@@ -424,6 +424,13 @@ def test_an_older_copy_that_tells_a_closed_trade_otherwise_is_reported(tmp_path:
         assert (difference.column, difference.kept, difference.found) == ("pnl", 12.5, 10.0)
 
 
+def test_results_that_are_fractions_by_their_prices_are_told(tmp_path: Path) -> None:
+    told = import_from(None, KIND, str(history(tmp_path / "a.json", [trade(1, pnl_percent=0.01)])), dry_run=True)
+    assert "it looks like a fraction" in notes(told)
+    right = import_from(None, KIND, str(history(tmp_path / "b.json", [trade(1, leverage=10.0)])), dry_run=True)
+    assert "fraction" not in notes(right)
+
+
 def test_a_quantity_that_is_lost_is_not_hidden_below_a_cent() -> None:
     lost = Sum("trades.quantity", 0.004, 0.0, 0.0, 0.0, 0.0)
     assert not lost.equal
