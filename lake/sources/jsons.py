@@ -25,11 +25,6 @@ def is_empty_array(head: bytes) -> bool:
     return head.strip() in (b"[]", b"[ ]")
 
 
-def is_array_of_arrays(head: bytes) -> bool:
-    """Whether the file starts as rows."""
-    return re.match(rb"\s*\[\s*\[", head) is not None
-
-
 def first_object(head: bytes) -> set[str]:
     """Keys seen in the first object of an array (or the outermost object) as far as the head reaches."""
     if not (_FIRST_ROW_KEY.match(head) or _FIRST_KEY.match(head)):

@@ -66,18 +66,6 @@ class _Hashed(io.RawIOBase):
         return length
 
 
-def hash_bytes(frame: pl.DataFrame) -> dict[str, Any]:
-    """sha256 and bytes of the file that the frame would be."""
-    sink = _Hashed(_Nowhere())
-    write_parquet(frame, sink)
-    return {"sha256": sink.digest.hexdigest(), "bytes": sink.size}
-
-
-class _Nowhere:
-    def write(self, data: Any) -> None:
-        """Forget the bytes."""
-
-
 def read_frame(location: Location, manifest: Manifest) -> pl.DataFrame:
     """The stored rows.
 
