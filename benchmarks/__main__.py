@@ -1,4 +1,4 @@
-"""Run the benchmarks: ``python -m benchmarks [--only NAME] [--scale 0.1] [--large] [--update-readme]``."""
+"""Run the benchmarks: ``python -m benchmarks [--only NAME] [--scale 0.1] [--sync-ms 1] [--update-readme]``."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ from pathlib import Path
 from benchmarks import report
 from benchmarks.base import Bench, Result, no_background_drains
 from benchmarks.rows import ROWS
+from benchmarks.slow_sync import slower_syncs
 
 
 def main() -> int:
     """Run what was asked for, one benchmark at a time, each in a fresh process; 1 when one failed."""
     asked = _arguments()
     begun, about = report.now(), {**report.machine(), "scale": asked.scale, "large": asked.large}
+    about["sync_ms"] = asked.sync_ms
     work = Path(asked.folder) / f"work-{os.getpid()}"
     work.mkdir(parents=True)
     try:
-        results = [_run(name, asked, work) for name in asked.only or ROWS]
+        with slower_syncs(asked.sync_ms, work):
+            results = [_run(name, asked, work) for name in asked.only or ROWS]
     finally:
         shutil.rmtree(work, ignore_errors=True)
     print(report.table(results))
@@ -38,6 +41,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=ROWS, help="this benchmark; may be given several times")
     parser.add_argument("--scale", type=float, default=1.0, help="factor on all sizes (1)")
     parser.add_argument("--large", action="store_true", help="100 million candles instead of 10")
+    parser.add_argument("--sync-ms", type=float, default=0.0, help="each sync takes so much longer, as on other disks")
     parser.add_argument("--update-readme", action="store_true", help="put the newest numbers into benchmarks/README.md")
     parser.add_argument("--folder", default=str(report.RESULTS), help="where to write: the disk that is measured")
     return parser.parse_args()

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -59,12 +59,13 @@ def _line(cells: Iterable[str]) -> str:
 
 def update_readme(order: Sequence[str]) -> None:
     """Put the newest full-size result of each benchmark into README.md."""
-    newest: dict[str, tuple[Result, dict[str, Any]]] = {}
+    newest: dict[tuple[str, float], tuple[Result, dict[str, Any]]] = {}
     for path in sorted(RESULTS.glob("*.json")):
         run = json.loads(path.read_text(encoding="utf-8"))
+        longer = run.get("sync_ms", 0.0)
         if run["scale"] == 1:
-            newest.update({r["name"]: (Result(**r), run) for r in run["results"]})
-    shown = [newest[name] for name in order if name in newest]
+            newest.update({(r["name"], longer): (_on_disk(Result(**r), longer), run) for r in run["results"]})
+    shown = [newest[key] for key in sorted(newest, key=lambda key: (order.index(key[0]), key[1]))]
     if not shown:
         return
     text = README.read_text(encoding="utf-8")
@@ -72,6 +73,10 @@ def update_readme(order: Sequence[str]) -> None:
     after = rest.split(END)[1]
     made = "\n\n".join([_about([run for _, run in shown]), table(result for result, _ in shown)])
     README.write_text(f"{before}{BEGIN}\n{made}\n{END}{after}", encoding="utf-8")
+
+
+def _on_disk(result: Result, longer: float) -> Result:
+    return replace(result, name=f"{result.name}, each sync {longer:g} ms longer") if longer else result
 
 
 def _about(runs: Sequence[Mapping[str, Any]]) -> str:

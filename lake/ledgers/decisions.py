@@ -58,7 +58,7 @@ class Decisions(Ledger):
         def fold(known: Row | None) -> Mapping[str, Any] | None:
             return _with_traded(row) if known is None else self._again(known, stated(self._ds, row))
 
-        return changed((decision_id,), *self._writer.change("decisions", (decision_id,), fold))
+        return changed((decision_id,), *self._writer.change("decisions", (decision_id,), fold, is_new=True))
 
     def resolve(
         self, decision_id: str, *, at: Any = None, correct: bool = False, **outcome: bool | float | None
@@ -107,7 +107,7 @@ class Decisions(Ledger):
                 found = {**found, "outcome_history": with_former(known)}
             return {**found, "outcome_recorded_at": moment, "outcome_source": "given" if said else "trade"}
 
-        return changed((decision_id,), *self._writer.change("decisions", (decision_id,), fold))
+        return changed((decision_id,), *self._writer.change("decisions", (decision_id,), fold, is_new=True))
 
     def resolve_traded(self) -> Traded:
         """Take the outcomes of decisions from their trades: all, or with a bot id those of that bot.

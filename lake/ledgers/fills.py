@@ -80,7 +80,7 @@ class Fills(Ledger):
             refuse_another(self._ds, known, row, _IDENTITY, self._writer.bot)
             return stated(self._ds, row)
 
-        return changed((fill_id,), *self._writer.change("fills", (fill_id,), fold))
+        return changed((fill_id,), *self._writer.change("fills", (fill_id,), fold, is_new=True))
 
     def of_trade(self, trade_id: str) -> pl.DataFrame:
         """The fills of a trade, in order of time."""

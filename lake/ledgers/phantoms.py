@@ -116,7 +116,7 @@ class Phantoms(Ledger):
             refuse_another(self._ds, known, row, ("symbol", "venue", "side", "entry_price"), self._writer.bot)
             return {**{name: value for name, value in taken.items() if name not in known}, **row}
 
-        return changed(key, *self._writer.change("phantoms", key, fold))
+        return changed(key, *self._writer.change("phantoms", key, fold, is_new=True))
 
     def update(
         self,

@@ -91,7 +91,7 @@ class Predictions(Ledger):
         def fold(known: Row | None) -> Mapping[str, Any] | None:
             return self._completed(row) if known is None else self._again(known, more)
 
-        return changed((prediction_id,), *self._writer.change("predictions", (prediction_id,), fold))
+        return changed((prediction_id,), *self._writer.change("predictions", (prediction_id,), fold, is_new=True))
 
     def _completed(self, row: Mapping[str, Any]) -> Row:
         whole = row_checker(self._ds)(row)

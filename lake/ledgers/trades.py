@@ -88,7 +88,7 @@ class Trades(Ledger):
                 self._demand_open(folder(self._ds)(known, more))
             return more
 
-        return changed((trade_id,), *self._writer.change("trades", (trade_id,), fold))
+        return changed((trade_id,), *self._writer.change("trades", (trade_id,), fold, is_new=True))
 
     def patch(self, key: str, /, **changes: Any) -> Receipt:
         """Change some columns of one trade; None takes a value away, unknown fields are kept in extra.

@@ -84,7 +84,7 @@ class Writer:
             await hot.land_async(lambda: entries)
         return _with_refused(prepared.receipt, refused)
 
-    def change(self, name: str, key: Key, fold: Fold) -> tuple[Row | None, Row | None]:
+    def change(self, name: str, key: Key, fold: Fold, *, is_new: bool = False) -> tuple[Row | None, Row | None]:
         """Make the next version of one row out of its current one; the only way in which rows are patched.
 
         Nothing that another thread, task or process writes to the row in between is lost: threads and tasks
@@ -95,6 +95,8 @@ class Writer:
             key: of the row.
             fold: takes the current version (None when there is none; as stored: times in microseconds, JSON as
                 text) and returns what changes, a whole new row, or None for no change. It may raise.
+            is_new: there is hardly ever a current version. In a transaction that of another process is then looked
+                for at the end only, where ``fold`` is called again if there is one.
 
         Returns:
             The version before, and the one it made (None when it made none).
@@ -103,8 +105,7 @@ class Writer:
         key, fold = key_given(ds, key), self._given.signing(ds, fold)
         transaction = self.open_transaction()
         if transaction is not None:
-            self.look(ds)
-            return transaction.change(ds, key, fold, self._find(ds, key, transaction))
+            return self._change_within(transaction, ds, key, fold, is_new)
         current = self.hot().current
         before: Row | None = None
         after: Row | None = None
@@ -120,6 +121,15 @@ class Writer:
             stored = self._find(ds, key, current)
             self.hot().land(plan)
         return before, after
+
+    def _change_within(
+        self, transaction: Transaction, ds: Dataset, key: Key, fold: Fold, is_new: bool
+    ) -> tuple[Row | None, Row | None]:
+        stored = self._find(ds, key, transaction)
+        if stored is not None or not is_new:
+            self.look(ds)
+            stored = self._find(ds, key, transaction)
+        return transaction.change(ds, key, fold, stored)
 
     def look(self, *datasets: Dataset) -> bool:
         """Take in what others wrote of datasets; whether a cold table has changed."""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import lake
+from lake.errors import LifeCycleError
 from lake.store.hot.turn import Turn
 from tests.helpers import finished, spawned, trade
 
@@ -165,3 +166,39 @@ def test_a_task_that_is_cancelled_while_it_waits_for_its_turn_gives_it_back(tmp_
         pass
     first.close()
     second.close()
+
+
+def test_a_row_that_another_process_made_meanwhile_is_added_to_by_a_transaction(tmp_path: Path) -> None:
+    with lake.open(tmp_path / "lake", bot_id="a") as ours, lake.open(tmp_path / "lake") as theirs:
+        ours.decisions.record(decision_id="d0", symbol="BTCUSDT")
+        theirs.decisions.record(decision_id="d1", symbol="BTCUSDT", reasoning="a breakout")
+        with ours.transaction():
+            ours.decisions.record(decision_id="d1", symbol="BTCUSDT", confidence=0.7)
+        found = theirs.decisions.get("d1")
+    assert found is not None
+    assert (found["reasoning"], found["confidence"]) == ("a breakout", 0.7)
+
+
+def _decide_and_open(lk: lake.Lake, trade_id: str) -> None:
+    with lk.transaction():
+        lk.decisions.record(decision_id="d1", symbol="BTCUSDT")
+        lk.trades.open(trade_id=trade_id, symbol="BTCUSDT", side="LONG", entry_price=1.0, quantity=1.0)
+
+
+def test_a_transaction_that_would_take_the_place_of_another_process_s_row_lands_nothing(tmp_path: Path) -> None:
+    with lake.open(tmp_path / "lake", bot_id="a") as ours, lake.open(tmp_path / "lake") as theirs:
+        ours.trades.open(trade_id="t0", symbol="BTCUSDT", side="LONG", entry_price=1.0, quantity=1.0)
+        theirs.trades.open(trade_id="t1", symbol="ETHUSDT", side="LONG", entry_price=1.0, quantity=1.0)
+        with pytest.raises(LifeCycleError, match="another one has this id"):
+            _decide_and_open(ours, "t1")
+        assert ours.decisions.get("d1") is None
+        assert theirs.frame("SELECT symbol FROM trades ORDER BY trade_id")["symbol"].to_list() == ["BTCUSDT", "ETHUSDT"]
+
+
+def test_a_transaction_changes_a_row_that_another_process_has_just_made(tmp_path: Path) -> None:
+    with lake.open(tmp_path / "lake", bot_id="a") as ours, lake.open(tmp_path / "lake", bot_id="b") as theirs:
+        ours.trades.open(trade_id="t0", symbol="BTCUSDT", side="LONG", entry_price=1.0, quantity=1.0)
+        theirs.trades.open(trade_id="t1", symbol="ETHUSDT", side="LONG", entry_price=1.0, quantity=1.0)
+        with ours.transaction():
+            assert ours.trades.close("t1", 2.0).updated == 1
+        assert theirs.frame("SELECT status, pnl FROM trades WHERE trade_id = 't1'").row(0) == ("closed", 1.0)
