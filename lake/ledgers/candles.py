@@ -204,7 +204,7 @@ class Candles:
         state, hot = snapshot.states["candles"], snapshot.hot["candles"]
         rows = state.rows + hot.height
         held = {f.partition["timeframe"] for f in state.files.values()} | set(hot["timeframe"].to_list())
-        times = [f.bounds["open_time"] for f in state.files.values() if "open_time" in f.bounds]
+        times = [found for f in state.files.values() if (found := f.bounds("open_time"))]
         if hot.height:
             micros = hot["open_time"].dt.timestamp("us")
             times.append((micros.min(), micros.max()))

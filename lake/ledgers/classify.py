@@ -144,7 +144,7 @@ def _next(ds: Dataset, known: Row | None, row: Row) -> Row:
 def _highest(ds: Dataset, state: TableState) -> tuple[tuple[str, Any], ...]:
     found = []
     for name in reversed(ds.key):
-        bounds = [f.bounds.get(name) for f in state.files.values()]
+        bounds = [f.bounds(name) for f in state.files.values()]
         if all(bounds):
             found.append((name, max((b[1] for b in bounds if b), default=_Lowest())))
     return tuple(found)

@@ -88,7 +88,7 @@ class _Search:
 
 def _newest_cold(store: Store, state: TableState, bot: str, best: Row | None) -> Row | None:
     """The newest of ``best`` and the cold rows; of files without newer ones not even the footer is read."""
-    files = [(_latest(file.bounds.get(_TIMES)), file) for file in state.files.values() if file.may_hold(_of(bot))]
+    files = [(_latest(file.bounds(_TIMES)), file) for file in state.files.values() if file.may_hold(_of(bot))]
     for latest, file in sorted(files, key=itemgetter(0), reverse=True):
         if best is not None and latest <= best[_TIMES]:
             break
@@ -119,7 +119,7 @@ def _latest(bounds: Bounds | None) -> float:
 
 def _newest_in(table: pa.Table, bot: str) -> Row | None:
     """The newest of a bot's rows in a small table, as stored; by PyArrow alone, since Polars takes longer to begin."""
-    times = table.column("snapshot_time").cast(pa.int64()).to_pylist()
+    times = table.column(_TIMES).cast(pa.int64()).to_pylist()
     bots = table.column("bot_id").to_pylist()
     place = max((n for n, name in enumerate(bots) if name == bot), key=times.__getitem__, default=None)
     if place is None:

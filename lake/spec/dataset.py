@@ -162,6 +162,7 @@ class Dataset:
         rules: what the values of one row owe each other, asked when it is written.
         inputs: what was known when a row was decided, of which later changes are told apart; None where nothing is.
         row_group_rows: most rows of a row group: what one row is found among has to be decoded.
+        file_rows: most rows of a file, None for no bound but its size: of a file the bounds of all groups are read.
     """
 
     name: str
@@ -182,6 +183,7 @@ class Dataset:
     rules: tuple[Rule, ...] = ()
     inputs: Inputs | None = None
     row_group_rows: int = 16_384
+    file_rows: int | None = None
 
     def __post_init__(self) -> None:
         names = [c.name for c in self.columns]

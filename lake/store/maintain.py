@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -65,7 +66,7 @@ def _compact_partition(table: ColdTable, partition: tuple[str | None, ...], dry_
     def plan(state: TableState) -> Edit:
         nonlocal outcome
         files = [f for f in state.files.values() if _values(f, state) == partition]
-        chosen = worth_compacting(files, table.settings.target_file_mb << 20)
+        chosen = worth_compacting(files, table.settings.target_file_mb << 20, table.ds.file_rows)
         outcome = Maintained(
             len(chosen), 0, sum(f.size for f in chosen), 0, 0, [f"{table.folder}/{f.path}" for f in chosen]
         )
@@ -82,10 +83,11 @@ def _compact_partition(table: ColdTable, partition: tuple[str | None, ...], dry_
     return outcome
 
 
-def worth_compacting(files: Sequence[DataFile], target: int) -> list[DataFile]:
+def worth_compacting(files: Sequence[DataFile], target: int, most_rows: int | None = None) -> list[DataFile]:
     """Files that compaction should rewrite: loose ones, and compacted ones that are small enough to join."""
     loose = [f for f in files if not is_compacted(f)]
-    small = [f for f in files if is_compacted(f) and f.size < target // 2]
+    held = most_rows or sys.maxsize
+    small = [f for f in files if is_compacted(f) and f.size < target // 2 and (f.rows or 0) < held // 2]
     if not loose and len(small) < 2:
         return []
     return [*small, *loose]
@@ -96,7 +98,7 @@ def merged_files(table: ColdTable, files: Sequence[DataFile]) -> list[DataFile]:
     target = FileTarget(table.folder, files[0].partition, table.settings.compact_zstd, compacted=True)
     size = sum(f.size for f in files)
     rows = sum(f.rows or 0 for f in files)
-    count = max(1, round(size / (table.settings.target_file_mb << 20)))
+    count = max(1, round(size / (table.settings.target_file_mb << 20)), -(-rows // (table.ds.file_rows or rows or 1)))
     pieces = _Pieces(table.stored(p) for p in sorted_pieces(table, files) if p.height)
     added = []
     while not pieces.done:

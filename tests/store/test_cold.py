@@ -232,6 +232,21 @@ def test_compaction_makes_files_of_the_target_size(tmp_path: Path) -> None:
         assert lk.compact().files_after == 0
 
 
+def test_files_of_many_snapshots_hold_no_more_rows_than_declared(tmp_path: Path) -> None:
+    most = registry.get("bot_states").file_rows
+    assert most is not None
+    rows = 5 * most // 2
+    times = pl.int_range(rows, eager=True) * 1_000_000 + 1_735_689_600_000_000
+    with lake.open(tmp_path / "lake") as lk:
+        lk.write("bot_states", pl.DataFrame({"bot_id": "b", "snapshot_time": times}))
+        lk.write("bot_states", pl.DataFrame({"bot_id": "c", "snapshot_time": times[:6_000]}))
+        lk.compact()
+        held = [file.rows or 0 for file in lk.store.table("bot_states").state().files.values()]
+        assert len(held) == 3
+        assert (sum(held), max(held) <= most) == (rows + 6_000, True)
+        assert lk.compact() == maintain.Maintained()
+
+
 def test_compaction_beside_a_writer_loses_nothing(tmp_path: Path) -> None:
     with lake.open(tmp_path, bot_id="b1") as lk, lake.open(tmp_path) as job:
         for turn in range(10):

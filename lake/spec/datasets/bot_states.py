@@ -31,4 +31,5 @@ DATASET = Dataset(
     partition=Partition("snapshot_time", Period.YEAR),
     defaults={"snapshot_time": "now"},
     row_group_rows=1_024,
+    file_rows=32_768,
 )

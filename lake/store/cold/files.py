@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any
 from urllib.parse import quote, unquote
+
+import orjson
 
 Bounds = tuple[Any, Any]
 
@@ -34,7 +35,7 @@ class DataFile:
     @cached_property
     def stats(self) -> dict[str, Any]:
         """The statistics as a dict; empty when the file has none."""
-        found = json.loads(self.stats_json) if self.stats_json else {}
+        found = orjson.loads(self.stats_json) if self.stats_json else {}
         return found if isinstance(found, dict) else {}
 
     @property
@@ -43,18 +44,28 @@ class DataFile:
         count = self.stats.get("numRecords")
         return None if count is None else int(count)
 
+    def bounds(self, name: str) -> Bounds | None:
+        """The smallest and the largest value of a column, times as microseconds; None where they are not known."""
+        if name not in self._bounds:
+            self._bounds[name] = self._found_bounds(name)
+        return self._bounds[name]
+
     @cached_property
-    def bounds(self) -> dict[str, Bounds]:
-        """Column -> (smallest, largest) value; times as microseconds. Columns without both are left out."""
+    def _bounds(self) -> dict[str, Bounds | None]:
+        """By column, as they were asked for: a restart asks for one of twenty."""
+        return {}
+
+    def _found_bounds(self, name: str) -> Bounds | None:
+        value = self.partition.get(name)
+        if value is not None:
+            return value, value
         low, high = self.stats.get("minValues") or {}, self.stats.get("maxValues") or {}
-        found = {name: (_bound(low[name], 0), _bound(high[name], 999)) for name in low if name in high}
-        found.update({name: (value, value) for name, value in self.partition.items() if value is not None})
-        return found
+        return (_bound(low[name], 0), _bound(high[name], 999)) if name in low and name in high else None
 
     def may_hold(self, wanted: Mapping[str, Bounds]) -> bool:
         """False when no row of the file can lie between all the bounds of ``wanted``."""
         for name, (low, high) in wanted.items():
-            mine = self.bounds.get(name)
+            mine = self.bounds(name)
             if mine is None or isinstance(mine[0], str) is not isinstance(low if low is not None else high, str):
                 continue  # nothing is known, or a text that only looks like a time
             if (high is not None and mine[0] > high) or (low is not None and mine[1] < low):

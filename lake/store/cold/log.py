@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable, Schema
@@ -171,7 +172,7 @@ class DeltaLog:
 
     def _actions(self, raw: bytes, path: str) -> list[dict[str, Any]]:
         try:
-            actions = [json.loads(line) for line in raw.splitlines() if line.strip()]
+            actions = [orjson.loads(line) for line in raw.splitlines() if line.strip()]
         except ValueError:
             actions = []
         if not actions:

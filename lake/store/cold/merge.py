@@ -49,6 +49,7 @@ class Merger:
         self.folder = folder
         self._schema = schema
         self._key = list(ds.key)
+        self._most_rows = min(MERGE_ROWS, ds.file_rows or MERGE_ROWS)
 
     def plan(
         self,
@@ -98,7 +99,7 @@ class Merger:
         fresh = (
             incoming.join(pl.concat(same), on=self._key, how="anti", maintain_order="left") if unchanged else incoming
         )
-        merged = () if fresh.is_empty() else small_files_to_merge(files, fresh.height, touched=set(dropped))
+        merged = () if fresh.is_empty() else small_files_to_merge(files, fresh.height, set(dropped), self._most_rows)
         return Change(
             partition,
             fresh,
@@ -119,19 +120,21 @@ class Merger:
         return pl.concat(parts) if parts else incoming.clear()
 
 
-def small_files_to_merge(files: Sequence[DataFile], rows: int, touched: set[str]) -> tuple[DataFile, ...]:
+def small_files_to_merge(
+    files: Sequence[DataFile], rows: int, touched: set[str], most: int = MERGE_ROWS
+) -> tuple[DataFile, ...]:
     """Files to fold into a new one of ``rows`` rows, so that a partition never gathers many small files.
 
     A file that must be rewritten anyway joins when it is small. Beyond that, files are merged when
     ``FAN`` of them are no larger than the new one's tier, so each row is rewritten a few times only.
     """
-    merged = [f for f in files if f.path in touched and (f.rows or MERGE_ROWS) < MERGE_ROWS // 16]
+    merged = [f for f in files if f.path in touched and (f.rows or most) < most // 16]
     total = rows + sum(f.rows or 0 for f in merged)
     while True:
         left = [f for f in files if f not in merged and f.path not in touched]
         peers = [f for f in left if f.rows is not None and _tier(f.rows) <= _tier(total)]
         gain = sum(f.rows or 0 for f in peers)
-        if len(peers) < FAN or total + gain > MERGE_ROWS:
+        if len(peers) < FAN or total + gain > most:
             return tuple(merged)
         merged += peers
         total += gain

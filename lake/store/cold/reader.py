@@ -109,7 +109,7 @@ class FileReader:
             self.location.open_input(path), metadata=footer.metadata, memory_map=self.location.is_local
         )
         with opened:
-            table = opened.read_row_groups(list(groups), columns=stored)
+            table = opened.read_row_groups(list(groups), columns=stored, use_threads=len(groups) > 1)
         return conform(table, file.partition, schema)
 
 
