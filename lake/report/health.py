@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -167,7 +168,8 @@ def _files(lk: Lake, limits: Limits) -> Iterator[Check]:
     for name, state in lk.store.snapshot(registry.names()).states.items():
         if state.version < 0:
             continue
-        count = sum(f.size < small for f in state.files.values())
+        full = (registry.get(name).file_rows or sys.maxsize) // 2
+        count = sum(f.size < small and (f.rows or 0) < full for f in state.files.values())
         status = _judge(count, limits.small_files)
         todo = "" if status == OK else "; run `lake compact`"
         text = f"{count} of {len(state.files)} files are small, {state.size} bytes in all{todo}"
