@@ -10,7 +10,7 @@ from threading import Lock
 from lake.errors import MissingExtraError
 from lake.kernels import barrier_loops
 from lake.kernels.barrier_types import Bars, Events, Integers, Lives
-from lake.kernels.compiling import compiled
+from lake.kernels.compiling import compiled, fixed
 
 _CHUNK = 32_768  # events that a thread takes at once
 _LOCK = Lock()
@@ -20,6 +20,8 @@ _LOOPS: dict[str, Callable[..., None]] = {}
 def from_start(bars: Bars, events: Events, lives: Lives, rows: Integers, *, is_finest: bool) -> None:
     """See :func:`lake.kernels.barrier_loops.from_start`; the lives are changed in place."""
     loop = _compiled("from_start")
+    bars, events = Bars(bars.step, *map(fixed, bars[1:])), Events(*map(fixed, events))
+    rows = fixed(rows)
     _share(lambda low, high: loop(bars, events, lives, rows[low:high], is_finest), len(rows))
 
 
@@ -27,7 +29,9 @@ def inside(
     bars: Bars, events: Events, lives: Lives, rows: Integers, windows: tuple[Integers, Integers], *, is_finest: bool
 ) -> None:
     """See :func:`lake.kernels.barrier_loops.inside`; the lives are changed in place."""
-    loop, (first, end) = _compiled("inside"), windows
+    loop = _compiled("inside")
+    bars, events = Bars(bars.step, *map(fixed, bars[1:])), Events(*map(fixed, events))
+    rows, first, end = map(fixed, (rows, *windows))
     _share(
         lambda low, high: loop(bars, events, lives, rows[low:high], (first[low:high], end[low:high]), is_finest),
         len(rows),

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import Any
 
+import numpy as np
+
 
 def compiled(parts: Sequence[Any], whole: Sequence[Any], inline: str = "always") -> dict[str, Callable[..., None]]:
     """The functions ``whole`` compiled, by name; they run without Python's lock.
@@ -38,6 +40,13 @@ def compiled(parts: Sequence[Any], whole: Sequence[Any], inline: str = "always")
         except RuntimeError:  # numba finds no folder to keep it in
             made[function.__name__] = njit(**options)(plain)
     return {function.__name__: made[function.__name__] for function in whole}
+
+
+def fixed(array: Any) -> Any:
+    """The array, contiguous and not to be written to: numba would compile once more for one that may be."""
+    found = np.ascontiguousarray(array).view()
+    found.flags.writeable = False
+    return found
 
 
 def _using(function: Any, made: dict[str, Any]) -> Any:

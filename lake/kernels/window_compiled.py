@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from lake.kernels import window_loops
-from lake.kernels.compiling import compiled
+from lake.kernels.compiling import compiled, fixed
 from lake.kernels.window_loops import CHUNK, Numbers, Positions
 
 #: Values of windows after which the loops are compiled.
@@ -56,7 +56,7 @@ def windows(name: str, values: Numbers, bars: int, at: Positions, *more: Any) ->
     if loop is None:
         return None
     found = np.empty(len(at))
-    loop(_fixed(values), bars, _fixed(at), rows_of(name, bars), found, *more)
+    loop(fixed(values), bars, fixed(at), rows_of(name, bars), found, *more)
     return found
 
 
@@ -68,10 +68,3 @@ def rows_of(name: str, bars: int) -> Numbers:
     if held is None or held.size < rows * width:
         held = _MEMORY.rows = np.empty(rows * width)
     return held[: rows * width].reshape(rows, width)
-
-
-def _fixed(given: Any) -> Any:
-    """The array, not to be written to: of those that may be, numba would compile the loops once more."""
-    found = np.ascontiguousarray(given).view()
-    found.flags.writeable = False
-    return found
