@@ -13,9 +13,10 @@ import pyarrow as pa
 
 from lake.errors import QueryError, ReadOnlyError, UsageError
 from lake.query import relations
+from lake.query.database import Database
 from lake.query.pruning import bounds
 from lake.query.rollups import Rollups
-from lake.query.variables import Variables, assignments, macros
+from lake.query.variables import Variables, assignments
 from lake.query.views import View, closure, mentioned, views
 from lake.spec import registry
 from lake.store.location import Location
@@ -45,7 +46,7 @@ class Engine:
         self._location = location
         self._snapshot_of = snapshot_of
         self._allow_external = allow_external
-        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._database: Database | None = None
         self._lock = Lock()
         self._rollups = Rollups(location)
 
@@ -63,19 +64,22 @@ class Engine:
             QueryError: DuckDB cannot run it.
             UsageError: not exactly one statement.
         """
-        cursor = self._database().cursor()
+        database = self._opened()
+        cursor = database.cursor()
         for assignment in assignments(variables or {}):
             cursor.execute(assignment)
         statement = self._checked(cursor, sql)
         values = _values(params)
         datasets, needed = closure((*registry.names(), *views()) if _BY_NAME.search(sql) else mentioned(sql))
         snapshot = self._snapshot_of(datasets)
+        is_outlined = bool(_CATALOGUE.search(sql))
+        database.add_macros((sql, *(view.sql for view in (views().values() if is_outlined else needed))))
         has_choice = not needed and any(len(state.files) > 1 for state in snapshot.states.values())
         try:
             show(cursor, self._location, snapshot, needed, bounds(cursor, sql, params) if has_choice else {})
             if any(_STATISTICS in text for text in (sql, *(view.sql for view in needed))):
                 self._rollups.show(cursor, snapshot, variables or {})
-            if _CATALOGUE.search(sql):
+            if is_outlined:
                 outline(cursor, datasets, needed)
             return cursor.sql(statement, params=values)
         except duckdb.Error as error:
@@ -92,13 +96,13 @@ class Engine:
     def close(self) -> None:
         """End the engine; relations made before stay readable."""
         with self._lock:
-            self._connection = None
+            self._database = None
 
-    def _database(self) -> duckdb.DuckDBPyConnection:
+    def _opened(self) -> Database:
         with self._lock:
-            if self._connection is None:
-                self._connection = connect(self._location, allow_external=self._allow_external)
-            return self._connection
+            if self._database is None:
+                self._database = Database(self._location, allow_external=self._allow_external)
+            return self._database
 
     def _checked(self, cursor: duckdb.DuckDBPyConnection, sql: Any) -> duckdb.Statement:
         """The statement, parsed, if it may run."""
@@ -146,22 +150,6 @@ def fetched(relation: Relation, sql: str = "") -> pl.DataFrame:
     if zoned or fits:
         found = found.with_columns(*fits, pl.col(zoned).dt.convert_time_zone("UTC"))
     return found
-
-
-def connect(location: Location, *, allow_external: bool = False) -> duckdb.DuckDBPyConnection:
-    """An in-memory DuckDB that can read the lake, and nothing else unless allowed."""
-    connection = duckdb.connect(":memory:")
-    connection.execute(
-        "SET GLOBAL TimeZone = 'UTC'; SET python_enable_replacements = false; SET parquet_metadata_cache = true"
-    )
-    connection.execute(macros())
-    if not location.is_local:
-        connection.register_filesystem(location.filesystem)
-    if not allow_external:
-        root = location.url("").rstrip("/").replace("'", "''")
-        connection.execute(f"SET allowed_directories = ['{root}/']")
-        connection.execute("SET enable_external_access = false; SET lock_configuration = true")
-    return connection
 
 
 def show(
