@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from lake.clock import now_micros
 from lake.spec.dataset import Dataset, Type
+from lake.spec.times import from_micros
 from lake.store import marks
 from lake.store.cold.files import DataFile
 from lake.store.location import Location
@@ -142,13 +143,29 @@ def _stats(footer: pq.FileMetaData, schema: pa.Schema) -> dict[str, Any]:
         # groups without bounds hold only nulls; if one holds values too, nothing is known of the column
         if not bounded or any(not s.has_min_max and s.num_values for s in column):
             continue
-        smallest, largest = min(s.min for s in bounded), max(s.max for s in bounded)
+        least, most = zip(*map(_bounds, bounded), strict=True)
+        smallest, largest = min(least), max(most)
         if isinstance(largest, str) and max(len(smallest), len(largest)) > _TEXT_BOUND:
             continue
         if isinstance(largest, bool):
             continue
         low[name], high[name] = _shown(smallest), _shown(largest)
     return {"numRecords": footer.num_rows, "minValues": low, "maxValues": high, "nullCount": nulls}
+
+
+def micros_of(statistics: pq.Statistics) -> tuple[int, int] | None:
+    """Smallest and largest time of a row group in microseconds; None of a column of other values.
+
+    Plain numbers: PyArrow imports pandas to make times of them.
+    """
+    if statistics.logical_type.type == "TIMESTAMP" and "microseconds" in statistics.logical_type.to_json():
+        return statistics.min_raw, statistics.max_raw
+    return None
+
+
+def _bounds(statistics: pq.Statistics) -> tuple[Any, Any]:
+    micros = micros_of(statistics)
+    return (statistics.min, statistics.max) if micros is None else (from_micros(micros[0]), from_micros(micros[1]))
 
 
 def _shown(value: Any) -> Any:

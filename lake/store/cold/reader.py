@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from lake.errors import CorruptLakeError
 from lake.store.cold.files import Bounds, DataFile
+from lake.store.cold.parquet import micros_of
 from lake.store.location import Location
 
 _FOOTERS_KEPT = 4096
@@ -144,9 +145,7 @@ def _overlaps(bounds: Bounds | None, low: Any, high: Any) -> bool:
 def _group_bounds(statistics: pq.Statistics | None) -> Bounds | None:
     if statistics is None or not statistics.has_min_max:
         return None
-    if statistics.logical_type.type == "TIMESTAMP" and "microseconds" in statistics.logical_type.to_json():
-        return statistics.min_raw, statistics.max_raw  # plain numbers: PyArrow imports pandas to make times of them
-    return _plain(statistics.min), _plain(statistics.max)
+    return micros_of(statistics) or (_plain(statistics.min), _plain(statistics.max))
 
 
 def _plain(value: Any) -> Any:
