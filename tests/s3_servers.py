@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -42,11 +43,16 @@ class S3Service:
     def new_bucket(self) -> str:
         """Make an empty bucket; gives its name."""
         name = f"b{uuid.uuid4().hex[:12]}"
-        files = s3fs.S3FileSystem(
-            key=self.key, secret=self.secret, endpoint_url=self.endpoint, skip_instance_cache=True
-        )
-        files.mkdir(name)
+        file_system(self).mkdir(name)
         return name
+
+
+@cache
+def file_system(service: S3Service) -> s3fs.S3FileSystem:
+    """Everything of a service; one, since s3fs takes long to make another."""
+    return s3fs.S3FileSystem(
+        key=service.key, secret=service.secret, endpoint_url=service.endpoint, skip_instance_cache=True
+    )
 
 
 @pytest.fixture(scope="session")
