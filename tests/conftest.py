@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import hypothesis
@@ -11,6 +12,10 @@ import pytest
 from tests.s3_servers import moto, seaweed
 
 __all__ = ["moto", "seaweed"]
+
+# a hundred child processes would each compile the lake anew, which takes longer than most of what they do
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # how long an example takes says more about the machine than about the code
 hypothesis.settings.register_profile("steady", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
