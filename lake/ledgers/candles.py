@@ -12,8 +12,9 @@ import polars as pl
 from lake.clock import now_micros
 from lake.errors import InvalidRowError, LakeError, UnknownSymbolError, UsageError
 from lake.kernels import ohlcv
+from lake.kernels.resample import Buckets, Reduced, reduced, together
 from lake.ledgers.receipt import Receipt
-from lake.ledgers.series import Series, constant, load_all, named, split
+from lake.ledgers.series import Name, Series, load_all, named, split
 from lake.ledgers.writer import Writer
 from lake.spec import registry, symbols, timeframes
 from lake.spec.decode import rows_to_frame, with_period
@@ -158,19 +159,15 @@ class Candles:
             source: the finer timeframe; the coarsest one held that fits when left out.
         """
         target = timeframes.parse(timeframe)
-        finer = timeframes.parse(source) if source else self._finer(target)
-        columns = _RESAMPLED
-        found = self._series(_Asked(_names(symbols_), finer, _span(start, end), venue), columns)
+        buckets = Buckets(timeframes.parse(source) if source else self._finer(target), target)
+        found = self._series(_Asked(_names(symbols_), buckets.source, _span(start, end), venue), _RESAMPLED)
 
-        def coarser(series: Series, rows: pl.DataFrame) -> pl.DataFrame:
-            return named(series, ohlcv.resample(rows.hstack([constant("timeframe", finer, rows.height)]), target))
+        def coarser(series: Series, rows: pl.DataFrame) -> tuple[Name, Reduced]:
+            return series.name, reduced(rows, buckets)
 
-        frames = load_all(self._store.scanner, found, columns, coarser)
-        empty = ohlcv.resample(
-            _nothing().with_columns(pl.lit(finer).alias("timeframe")).select(*columns, "timeframe"), target
-        )
-        done = pl.concat(frames) if frames else named(Series(("", "")), empty)
-        return done.select("venue", "symbol", pl.exclude("venue", "symbol"))
+        bars = load_all(self._store.scanner, found, _RESAMPLED, coarser)
+        nothing = [(("", ""), reduced(_nothing().select(_RESAMPLED), buckets))]
+        return together(bars or nothing, buckets)
 
     def _series(self, asked: _Asked, columns: Sequence[str]) -> list[Series]:
         """The series that hold what is asked for, not read yet."""

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
+from typing import TypeVar
 
 import polars as pl
 
@@ -20,6 +21,7 @@ from lake.spec.schema import polars_schema
 from lake.store.cold.scan import Part, Scanner
 
 Name = tuple[str, str]
+Made = TypeVar("Made")
 _NAMES = ["symbol", "venue"]
 _TYPES = polars_schema(registry.get("candles"))
 
@@ -65,10 +67,10 @@ def load_all(
     scanner: Scanner,
     series: Sequence[Series],
     columns: Sequence[str],
-    then: Callable[[Series, pl.DataFrame], pl.DataFrame],
+    then: Callable[[Series, pl.DataFrame], Made],
     *,
     keep: bool = True,
-) -> list[pl.DataFrame]:
+) -> list[Made]:
     """What ``then`` makes of each series, in their order; several are worked on at once.
 
     Who reads all of a lake once does not ``keep`` what was decoded: it would push out what is read again, and touch new
