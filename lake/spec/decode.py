@@ -93,7 +93,12 @@ def with_period(ds: Dataset, frame: pl.DataFrame) -> pl.DataFrame:
     time = frame.get_column(ds.partition.time or "")
     if kind is Period.BY_TIMEFRAME:
         return _by_timeframe(frame, time)
-    return frame.with_columns(periods(time, kind).alias(PERIOD))
+    return _beside(frame, periods(time, kind))
+
+
+def _beside(frame: pl.DataFrame, period: pl.Series) -> pl.DataFrame:
+    """The frame with that period; put beside it where it has none, which spares Polars the planning."""
+    return frame.with_columns(period) if PERIOD in frame.columns else frame.hstack([period])
 
 
 def _by_timeframe(frame: pl.DataFrame, time: pl.Series) -> pl.DataFrame:
@@ -102,7 +107,7 @@ def _by_timeframe(frame: pl.DataFrame, time: pl.Series) -> pl.DataFrame:
     kinds = {name: Period(timeframes.period_kind(name)) for name in names}
     if len(set(kinds.values())) <= 1:
         kind = next(iter(kinds.values()), Period.YEAR)
-        return frame.with_columns(periods(time, kind).alias(PERIOD))
+        return _beside(frame, periods(time, kind))
     monthly = [name for name, kind in kinds.items() if kind is Period.MONTH]
     return frame.with_columns(
         pl.when(held.is_in(monthly))

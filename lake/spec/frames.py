@@ -72,7 +72,8 @@ def check_frame(
 
 def _sorted_out(ds: Dataset, given: pl.DataFrame, done: pl.DataFrame, reasons: Sequence[pl.Series]) -> Checked:
     if not reasons:
-        return Checked(with_period(ds, done), given.clear().with_columns(pl.lit("").alias("reason")))
+        none = pl.DataFrame(schema={**given.schema, "reason": pl.String})
+        return Checked(with_period(ds, done), none)
     why = pl.DataFrame([r.alias(str(i)) for i, r in enumerate(reasons)]).select(
         pl.concat_str(pl.all(), separator="; ", ignore_nulls=True).str.strip_suffix("; ").alias("reason")
     )["reason"]
@@ -171,7 +172,7 @@ def _completed(ds: Dataset, frame: pl.DataFrame, fixed: Mapping[str, Any]) -> pl
                 "a required column is missing", where=where, value=frame.columns, todo=f"Give {column.name!r}."
             )
         added.append(_repeated(column, value, frame.height, kinds[column.name]))
-    return frame.with_columns(added) if added else frame
+    return frame.hstack(added) if added else frame  # with_columns would wake Polars' planner
 
 
 def _repeated(column: Column, value: Any, height: int, kind: pl.DataType) -> pl.Series:
@@ -187,12 +188,14 @@ def _with_defaults(ds: Dataset, column: Column, given: pl.Series, done: pl.Serie
     """What was not given gets its default or a fresh id; what was given and does not fit stays null."""
     if not done.null_count():
         return done
-    absent = given.is_null() if column.exact else given.is_null() | is_nan(given)
     if column.name == ds.generated_id:
         fresh = [value if value is not None else uuid7() for value in done.to_list()]
         return pl.Series(column.name, fresh, dtype=pl.String)
     default = (ds.defaults or {}).get(column.name)
-    if default is None or not absent.any():
+    if default is None:
+        return done
+    absent = given.is_null() if column.exact else given.is_null() | is_nan(given)
+    if not absent.any():
         return done
     value = now_micros() if default == "now" else default
     filling = _repeated(column, value, 1, polars_schema(ds)[column.name])

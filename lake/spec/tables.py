@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from lake.errors import InvalidRowError, UsageError
 
+_FEW = 500  # rows that are converted faster than threads begin
 _NAMELESS_INDEX = "date"  # a common name of the event time, see Dataset.time_aliases
 
 
@@ -37,29 +38,42 @@ def stacked(tables: Mapping[str, Any], name: str) -> pl.DataFrame | None:
     """
     values = list(tables.values())
     if all(isinstance(t, pl.DataFrame) for t in values):
-        try:
-            together: pl.DataFrame = pl.concat(values)
-        except pl.exceptions.PolarsError:
-            return None
-        if name in together.columns:
-            return together  # they say it themselves
-        keys = pl.Series(name, list(tables), dtype=pl.String)
-        if together.height == len(values) and all(t.height == 1 for t in values):
-            return together.hstack([keys])
-        lengths = pl.Series("n", [t.height for t in values], dtype=pl.UInt32)
-        repeated = pl.select(pl.lit(keys).repeat_by(pl.lit(lengths)).explode(empty_as_null=False)).to_series()
-        return together.hstack([repeated.alias(name)])
-    if all(type(t).__module__.startswith("pandas") and hasattr(t, "reset_index") for t in values):
-        import pandas as pd
-
-        if any(not t.columns.equals(values[0].columns) for t in values):
-            return None
-        joined = as_polars(pd.concat([_without_index(t) for t in values], ignore_index=True))
-        if name in joined.columns:
-            return joined
-        owners = [key for key, t in tables.items() for _ in range(len(t))]
-        return joined.hstack([pl.Series(name, owners, dtype=pl.String)])
+        return _stacked_polars(values, list(tables), name)
+    if all(type(t).__module__.startswith("pandas") and hasattr(t, "columns") for t in values):
+        return _stacked_pandas(values, list(tables), name)
     return None
+
+
+def _stacked_polars(values: Sequence[pl.DataFrame], keys: Sequence[str], name: str) -> pl.DataFrame | None:
+    try:
+        together: pl.DataFrame = pl.concat(values)
+    except pl.exceptions.PolarsError:
+        return None
+    if name in together.columns:
+        return together  # they say it themselves
+    owners = pl.Series(name, keys, dtype=pl.String)
+    if together.height == len(values) and all(t.height == 1 for t in values):
+        return together.hstack([owners])
+    lengths = pl.Series("n", [t.height for t in values], dtype=pl.UInt32)
+    repeated = pl.select(pl.lit(owners).repeat_by(pl.lit(lengths)).explode(empty_as_null=False)).to_series()
+    return together.hstack([repeated.alias(name)])
+
+
+def _stacked_pandas(values: Sequence[Any], keys: Sequence[str], name: str) -> pl.DataFrame | None:
+    import pandas as pd
+
+    given = [_without_index(t) for t in values]
+    try:
+        together = pd.concat(given, ignore_index=True)
+    except pd.errors.InvalidIndexError:  # a column twice, and not the same columns in all of them
+        return None
+    if any(t.shape[1] != together.shape[1] for t in given):
+        return None  # what one of them lacks would be filled in
+    joined = as_polars(together)
+    if name in joined.columns:
+        return joined
+    owners = [key for key, t in zip(keys, given, strict=True) for _ in range(t.shape[0])]
+    return joined.hstack([pl.Series(name, owners, dtype=pl.String)])
 
 
 def _converted(data: Any) -> pl.DataFrame:
@@ -69,14 +83,23 @@ def _converted(data: Any) -> pl.DataFrame:
     if isinstance(data, Mapping):
         return pl.DataFrame(data)
     if type(data).__module__.startswith("pandas") and hasattr(data, "reset_index"):
-        return pl.from_pandas(_without_index(data))
+        return _of_pandas(_without_index(data))
     raise UsageError(
         "no table", value=type(data).__name__, todo="Give a Polars or pandas frame, an Arrow table, or rows."
     )
 
 
+def _of_pandas(data: Any) -> pl.DataFrame:
+    """Column by column when it is short: Polars would begin threads for a frame, which takes longer."""
+    if not 0 < len(data) <= _FEW or not data.shape[1]:
+        return pl.from_pandas(data)
+    return pl.DataFrame([pl.Series(str(name), column, nan_to_null=True) for name, column in data.items()])
+
+
 def _without_index(data: Any) -> Any:
     """A pandas frame whose index is a column when it says something."""
+    if type(data.index).__name__ == "RangeIndex" and data.index.name is None:
+        return data
     names = [name for name in data.index.names if name is not None]
     if any(name in data.columns for name in names):
         return data.reset_index(drop=True)
