@@ -19,6 +19,7 @@ __all__ = ["Deduped", "dedupe", "gaps", "resample", "violations"]
 _PRICES = ("open", "high", "low", "close")
 _AMOUNTS = ("volume", "quote_volume", "trade_count", "taker_buy_volume", "taker_buy_quote_volume")
 _FEW = 500  # values that Python looks through faster than Polars begins to
+_AT_ONCE = 32_768  # rows whose prices and what is made of them stay in the processor's cache
 _INFINITY = float("inf")  # Polars orders NaN above it: `x < inf` refuses both
 
 
@@ -40,7 +41,7 @@ def violations(frame: pl.DataFrame) -> pl.Series:
     A price is finite and above zero, high and low enclose open and close, amounts are finite and not
     negative (or null), and open_time is on the timeframe's grid.
     """
-    if frame.height <= _FEW and _plainly_sane(frame):
+    if all(_plainly_sane(frame.slice(at, _AT_ONCE)) for at in range(0, frame.height, _AT_ONCE)):
         return pl.Series("reason", [None], dtype=pl.String).new_from_index(0, frame.height)
     grid = _on_grid(frame)
     held = frame.select(_sane(_amounts(frame)), grid.alias("grid"))
@@ -109,15 +110,16 @@ def _plainly_unique(frame: pl.DataFrame, key: Sequence[str]) -> bool:
 
 
 def _plainly_sane(frame: pl.DataFrame) -> bool:
-    """True for a few candles of one timeframe that keep every rule; False may also mean that it is not plain to see."""
-    if frame.is_empty() or not _is_one_value(frame.get_column("timeframe")):
+    """True for candles of one timeframe that keep every rule; False may also mean that it is not plain to see."""
+    if not _is_one_value(frame.get_column("timeframe")):
         return False
     timeframe = frame.get_column("timeframe")[0]
     if timeframe not in timeframes.ALL or any(frame.get_column(n).null_count() for n in (*_PRICES, "open_time")):
         return False
     start, high, low, end = (frame.get_column(name).to_numpy() for name in _PRICES)
     inside = (high >= np.maximum(start, end)) & (low <= np.minimum(start, end)) & (low > 0) & (high < _INFINITY)
-    on_grid = (runs.micros(frame) - timeframes.offset(timeframe)) % timeframes.micros(timeframe) == 0
+    step, since = timeframes.micros(timeframe), runs.micros(frame) - timeframes.offset(timeframe)
+    on_grid = since // step * step == since  # NumPy divides by a constant several times faster than it finds the rest
     amounts = [frame.get_column(name) for name in _amounts(frame)]
     return bool(inside.all() and on_grid.all() and all(_plainly_fits(amount) for amount in amounts))
 

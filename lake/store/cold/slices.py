@@ -25,9 +25,10 @@ def split_by_partition(
         yield tuple(None if v is None else str(v) for v in values), part
 
 
-def even_slices(frame: pl.DataFrame, rows: int) -> Iterator[pl.DataFrame]:
-    """The frame cut into the fewest equal slices of at most ``rows`` rows."""
+def even_slices(frame: pl.DataFrame, rows: int, workers: int = 1) -> Iterator[pl.DataFrame]:
+    """The frame cut into the fewest equal slices of at most ``rows`` rows; if several, so many for each worker."""
     count = max(1, -(-frame.height // rows))
+    count = count if count == 1 else -(-count // workers) * workers
     size = -(-frame.height // count)
     for start in range(0, frame.height, size):
         yield frame.slice(start, size)

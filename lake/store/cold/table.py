@@ -328,7 +328,7 @@ class ColdTable:
     def write(self, partition: Mapping[str, str | None], frame: pl.DataFrame) -> list[DataFile]:
         """Write sorted rows of one partition as new files (not committed, not yet durable)."""
         target = FileTarget(self.folder, partition, self.settings.write_zstd)
-        slices = list(even_slices(frame, self.ds.file_rows or _FILE_ROWS))
+        slices = list(even_slices(frame, self.ds.file_rows or _FILE_ROWS, _WRITERS))
         if len(slices) == 1:
             return [write_file(self.location, self.ds, target, [self.stored(frame)])]
         with ThreadPoolExecutor(_WRITERS) as pool:
