@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 import polars as pl
@@ -18,6 +19,7 @@ from lake.store.location import Location
 FOLDER = "_lake/datasets"
 DATA, MANIFEST = "data.parquet", "manifest.json"
 _GROUP = 131_072
+_HELD = 64  # pieces of some hundred kB at most
 
 
 def write_parquet(frame: pl.DataFrame, sink: Any) -> None:
@@ -39,19 +41,23 @@ def write_parquet(frame: pl.DataFrame, sink: Any) -> None:
 
 def written(location: Location, path: str, frame: pl.DataFrame) -> dict[str, Any]:
     """Store the frame, durably; returns sha256 and bytes of the file."""
-    with location.open_output(path) as out:
-        sink = _Hashed(out)
+    with location.open_output(path) as out, ThreadPoolExecutor(1) as pool:
+        sink = _Hashed(out, pool)
         write_parquet(frame, sink)
+        sink.finish()
     location.sync([path])
     return {"sha256": sink.digest.hexdigest(), "bytes": sink.size}
 
 
 class _Hashed(io.RawIOBase):
-    """Hands bytes on, and hashes them on their way."""
+    """Hands bytes on and hashes them on their way, in another thread: meanwhile the next ones are made."""
 
-    def __init__(self, out: Any) -> None:
+    def __init__(self, out: Any, pool: Executor) -> None:
         super().__init__()
         self._out = out
+        self._pool = pool
+        self._held: list[bytes] = []
+        self._on_their_way: Future[None] | None = None
         self.digest = hashlib.sha256()
         self.size = 0
 
@@ -59,11 +65,30 @@ class _Hashed(io.RawIOBase):
         return True
 
     def write(self, data: Any, /) -> int:
-        self.digest.update(data)
-        self._out.write(data)
-        length = memoryview(data).nbytes
-        self.size += length
-        return length
+        given = bytes(data)  # no copy of what is bytes
+        self._held.append(given)
+        self.size += len(given)
+        if len(self._held) == _HELD:
+            self._hand_on()
+        return len(given)
+
+    def finish(self) -> None:
+        """Wait until all has been handed on."""
+        self._hand_on()
+        self._wait()
+
+    def _hand_on(self) -> None:
+        self._wait()  # so that no more than twice as much is in memory
+        self._on_their_way, self._held = self._pool.submit(self._pass, self._held), []
+
+    def _wait(self) -> None:
+        if self._on_their_way is not None:
+            self._on_their_way.result()
+
+    def _pass(self, pieces: list[bytes]) -> None:
+        for piece in pieces:
+            self.digest.update(piece)
+            self._out.write(piece)
 
 
 def read_frame(location: Location, manifest: Manifest) -> pl.DataFrame:

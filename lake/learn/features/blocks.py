@@ -20,6 +20,8 @@ from lake.ledgers.series import constant
 
 #: Bars of one block: its columns fit a processor's cache, and its history adds a few percent.
 BARS = 32_768
+#: Blocks that are computed together where that changes no bit: fewer calls of Polars, which cost more than a cache does.
+AT_ONCE = 8
 Name = tuple[str, str]
 
 
@@ -96,7 +98,7 @@ def frame_at(
     rows = rows.rechunk()  # once, not in each block
     times = runs.micros(rows)
     newest, held = as_of(plan, times, events)
-    found = [_gathered(plan, rows, wanted, metrics) for _, wanted in by_block(plan, times, newest)]
+    found = [_gathered(plan, rows, wanted, metrics) for wanted in _at_once(plan, times, newest)]
     rows = named(name, _finished(plan, pl.concat(found))) if found else empty(plan.feature_set)
     return rows.hstack([held["__row"]])
 
@@ -119,6 +121,21 @@ def by_block(plan: Plan, times: runs.Integers, wanted: Rows) -> Iterator[tuple[i
             yield int(number(plan, times[first : first + 1])[0]), wanted[low:high]
 
 
+def _at_once(plan: Plan, times: runs.Integers, wanted: Rows) -> Iterator[Rows]:
+    """Those computed together: of one block, or of neighbours where no value depends on where a block begins."""
+    most = AT_ONCE if plan.local else 1
+    some: list[Rows] = []
+    last = 0
+    for number_, rows in by_block(plan, times, wanted):
+        if some and (number_ != last + 1 or len(some) == most):
+            yield np.concatenate(some)
+            some = []
+        some.append(rows)
+        last = number_
+    if some:
+        yield np.concatenate(some)
+
+
 def block(plan: Plan, rows: pl.DataFrame, number_: int, metrics: pl.DataFrame | None) -> pl.DataFrame:
     """known_at and features of all bars of one block; ``rows`` are these and the history before them."""
     times = runs.micros(rows)
@@ -127,12 +144,12 @@ def block(plan: Plan, rows: pl.DataFrame, number_: int, metrics: pl.DataFrame | 
 
 
 def _gathered(plan: Plan, rows: pl.DataFrame, wanted: Rows, metrics: pl.DataFrame | None) -> pl.DataFrame:
-    """What the features of some rows of one block are made of."""
+    """What the features of some rows are made of: of one block, or of several that are next to each other."""
     times = runs.micros(rows)
-    number_ = int(number(plan, times[wanted[:1]])[0])
-    oldest = history(plan, number_)
+    first, last = number(plan, times[wanted[[0, -1]]]).tolist()
+    oldest = history(plan, first)
     begin = 0 if oldest is None else int(np.searchsorted(times, oldest))
-    end = int(np.searchsorted(times, start(plan, number_ + 1)))
+    end = int(np.searchsorted(times, start(plan, last + 1)))
     known = runs.column_of("known_at", times[begin:end] + plan.timeframe.micros)
     bars = _with_metrics(plan, rows.slice(begin, end - begin).hstack([known]), metrics)
     return plan.gathered(bars, wanted - begin)

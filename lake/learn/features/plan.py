@@ -33,6 +33,7 @@ class Plan:
         late: the others, which are asked only of the rows wanted.
         shared: columns that steps and early features use.
         whole: windows that are needed of all rows: for steps, for other windows, for early features.
+        local: whether a row's features have the same bits wherever the bars given begin and end around its look-back.
     """
 
     feature_set: FeatureSet
@@ -43,6 +44,7 @@ class Plan:
     late: tuple[Feature, ...]
     shared: frozenset[str]
     whole: frozenset[str]
+    local: bool
 
     def gathered(self, bars: pl.DataFrame, wanted: Rows) -> pl.DataFrame:
         """What the features of the rows wanted are made of, and whether these rows have their look-backs.
@@ -135,7 +137,8 @@ def planned(feature_set: FeatureSet, timeframe: Timeframe) -> Plan:
     shared += [n for f in early for n in f.expr.meta.root_names()]
     whole = frozenset([*shared, *(s.over for s in feature_set.steps if isinstance(s, Window))])
     layers = _layers(feature_set.steps)
-    return Plan(feature_set, timeframe, columns, layers, early, late, frozenset(shared), whole)
+    local = not early and all(is_rowwise(s.expr) for s in feature_set.steps if isinstance(s, Step))
+    return Plan(feature_set, timeframe, columns, layers, early, late, frozenset(shared), whole, local)
 
 
 def _layers(steps: Sequence[Step | Window]) -> tuple[tuple[Step | Window, ...], ...]:

@@ -18,6 +18,7 @@ from lake.store.snapshot import Snapshot
 from lake.store.store import Store
 
 DATASETS = ("candles", "market_metrics")
+_TEXTS = 65_536  # that are joined at once
 _KEY = ("venue", "symbol", "metric", "time")
 
 
@@ -105,6 +106,8 @@ def digest(into: hashlib._Hash, rows: pl.DataFrame) -> None:
         if column.null_count():
             into.update(np.packbits(column.is_null().to_numpy()).tobytes())
         if column.dtype == pl.String:
-            into.update("\0".join(column.fill_null("").to_list()).encode())
+            for first in range(0, column.len(), _TEXTS):
+                joined = column.slice(first, _TEXTS).fill_null("").str.join("\0").item()
+                into.update(f"\0{joined}".encode() if first else joined.encode())
         else:
             into.update(np.ascontiguousarray(column.to_physical().fill_null(0).to_numpy()).tobytes())

@@ -66,7 +66,7 @@ def drop_torn_entry(log: DeltaLog, path: str) -> bool:
 def _readable(log: DeltaLog, path: str) -> bool:
     raw = log.location.read(path)  # what fails here is the storage, and no reason to drop anything
     try:
-        pq.read_table(pa.BufferReader(raw))
+        pq.ParquetFile(pa.BufferReader(raw)).read()
     except (pa.ArrowInvalid, OSError):
         return False
     return True
