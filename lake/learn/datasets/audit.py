@@ -289,13 +289,22 @@ class _Series:
 
 def _differ(built: pl.Series, found: pl.Series) -> Any:
     """Where two columns differ by more than the rounding that a running window carries along."""
-    nulls = built.is_null().to_numpy() != found.is_null().to_numpy()
+    nulls = _nulls(built) != _nulls(found)
     if not built.dtype.is_float():
         return nulls | built.ne_missing(found).to_numpy()
-    old, new = (s.fill_null(0.0).to_numpy() for s in (built, found))
+    old, new = _filled(built), _filled(found)
     size = np.abs(old)
     typical = float(np.median(size)) if len(size) > 1 else 0.0
     return nulls | (np.abs(old - new) > 1e-7 * size + 1e-9 * typical + 1e-15)
+
+
+def _nulls(column: pl.Series) -> Any:
+    """Which values are null; of most columns none is, and Polars need not be asked."""
+    return column.is_null().to_numpy() if column.null_count() else np.zeros(column.len(), dtype=bool)
+
+
+def _filled(column: pl.Series) -> Any:
+    return (column.fill_null(0.0) if column.null_count() else column).to_numpy()
 
 
 def _example(built: pl.DataFrame, row: int, name: str, found: Any) -> dict[str, Any]:

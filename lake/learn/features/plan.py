@@ -177,7 +177,9 @@ def _even(rows: pl.DataFrame) -> pl.DataFrame:
 
     Polars divides a piece of one row otherwise than a longer one: by the last bit.
     """
-    return (rows if rows.height > 1 else pl.concat([rows, rows.clear(1)])).rechunk()
+    if rows.height > 1:
+        return rows.rechunk()
+    return rows[pl.Series([0, None], dtype=pl.get_index_type())] if rows.height else rows.clear(1)
 
 
 def _taken(found: pl.DataFrame, wanted: Rows) -> pl.DataFrame:
