@@ -7,7 +7,7 @@ So the first windows of a process are left to numpy; so are all where numba is n
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Lock, local
+from threading import Lock, Thread, local
 from typing import Any
 
 import numpy as np
@@ -37,14 +37,24 @@ class Loops:
         """The compiled loop of that name; None, and the values are counted, while there is none."""
         if not self._made and self._left is not None:
             self._left -= values
-            if self._left <= 0 and self._lock.acquire(blocking=False):  # others go on with numpy meanwhile
-                try:
-                    self._made = self._made or compiled(window_loops.PARTS, window_loops.WHOLE, "never")
-                except ImportError:
-                    self._left = None
-                finally:
-                    self._lock.release()
+            if self._left <= 0:
+                self._make()
         return self._made.get(name)
+
+    def expect(self, values: int) -> None:
+        """So many values are about to be computed: where that is enough, the loops are made in another thread now."""
+        if not self._made and self._left is not None and values >= self._left:
+            Thread(target=self._make, name="lake-compile").start()
+
+    def _make(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            return  # another thread makes them; this one goes on with numpy meanwhile
+        try:
+            self._made = self._made or _ready(compiled(window_loops.PARTS, window_loops.WHOLE, "never"))
+        except ImportError:
+            self._left = None
+        finally:
+            self._lock.release()
 
 
 _LOOPS = Loops(WORTH)
@@ -58,6 +68,19 @@ def windows(name: str, values: Numbers, bars: int, at: Positions, *more: Any) ->
     found = np.empty(len(at))
     loop(fixed(values), bars, fixed(at), rows_of(name, bars), found, *more)
     return found
+
+
+def expect(values: int) -> None:
+    """Tell how many values of windows are about to be computed, so that what compiles them is loaded beside that."""
+    _LOOPS.expect(values)
+
+
+def _ready(loops: dict[str, Callable[..., None]]) -> dict[str, Callable[..., None]]:
+    """The loops, each called once: only then is its code loaded, and all threads that call one wait for it."""
+    one, at, ones = fixed(np.ones(1)), fixed(np.zeros(1, dtype=np.intp)), np.ones(1)
+    for name, loop in loops.items():
+        loop(one, 1, at, rows_of(name, 1), np.empty(1), *([(ones, ones)] if name == "faded" else []))
+    return loops
 
 
 def rows_of(name: str, bars: int) -> Numbers:

@@ -105,7 +105,8 @@ def newest(bars: pl.DataFrame, decided: runs.Integers, step: int) -> tuple[Posit
 
 def values(bars: pl.DataFrame) -> Bars:
     """The bars as arrays."""
-    return Bars(*(bars[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in _VALUES))
+    columns = (bars[name].cast(pl.Float64) for name in _VALUES)
+    return Bars(*((c.fill_null(np.nan) if c.null_count() else c).to_numpy() for c in columns))
 
 
 def at_bars(bars: Bars, at: Positions) -> pl.DataFrame:

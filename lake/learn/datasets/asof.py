@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -9,11 +10,11 @@ from itertools import groupby
 import numpy as np
 import polars as pl
 
-from lake.kernels import runs
+from lake.kernels import runs, window_compiled
 from lake.learn import flags as market_flags
 from lake.learn import regimes
 from lake.learn.datasets.pinned import Pinned
-from lake.learn.features import FeatureSet, blocks
+from lake.learn.features import FeatureSet, Window, blocks
 from lake.learn.features.plan import Plan, planned
 from lake.learn.features.reading import Reading
 from lake.learn.features.together import together
@@ -56,6 +57,12 @@ class Joined:
     def metrics(self) -> tuple[str, ...]:
         """The market metrics that are needed."""
         return () if self.feature_set is None else self.feature_set.metrics
+
+    @property
+    def windows(self) -> int:
+        """How many values are computed of windows for each bar; a lag is none."""
+        steps = [step for p in self.plans for step in p.feature_set.steps]
+        return sum(isinstance(step, Window) and step.function != "lag" for step in steps)
 
     def of(self, name: Name, bars: pl.DataFrame, events: pl.DataFrame, metrics: pl.DataFrame | None) -> pl.DataFrame:
         """The columns for events of one series, a row for each.
@@ -107,6 +114,7 @@ def join(pinned: Pinned, joined: Joined, events: pl.DataFrame) -> pl.DataFrame:
         return joined.of(name_of(one), rows, mine, metrics).hstack([mine["__row"]])
 
     asked = [s for s in series if name_of(s) in wanted]
+    window_compiled.expect(_values(joined, wanted.values(), span(joined, events)))
     return _aligned(joined, events, load_all(pinned.store.scanner, asked, joined.bars, then, keep=False))
 
 
@@ -136,6 +144,14 @@ def span(joined: Joined, events: pl.DataFrame) -> Bounds:
     oldest = [blocks.history(p, int(blocks.number(p, _first(p, decided, step)))) for p in joined.plans]
     known = [low for low in oldest if low is not None]
     return min(known) if len(known) == len(oldest) else None, int(decided.max())
+
+
+def _values(joined: Joined, events: Iterable[pl.DataFrame], times: Bounds) -> int:
+    """How many values of windows are computed at most: all bars of each block with events."""
+    low, high = times
+    step = timeframes.micros(joined.timeframe) * blocks.BARS
+    there = float("inf") if low is None or high is None else (high - low) // step + 2
+    return sum(int(min(there, own.height)) for own in events) * blocks.BARS * joined.windows
 
 
 def _first(plan: Plan, decided: runs.Integers, step: int) -> runs.Integers:
