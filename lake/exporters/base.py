@@ -119,4 +119,4 @@ class ExportReport:
         trades: 1,200 rows to t.csv (csv)
         """
         count = f", {len(self.files):,} files" if len(self.files) > 1 else ""
-        return f"{self.what}: {self.rows:,} rows to {self.to} ({self.format}{count})"
+        return f"{self.what}: {self.rows:,} row{'' if self.rows == 1 else 's'} to {self.to} ({self.format}{count})"

@@ -66,11 +66,14 @@ class Rule:
     """How one of our columns is made of a row: the columns that it looks at, and what it makes of them.
 
     ``read`` takes a row as it was found and the options; it returns None for what is not there, and raises
-    InvalidRowError for what cannot be understood.
+    InvalidRowError for what cannot be understood. ``many``, of a rule that looks at one column, takes all values of it
+    as they were found: what it returns is null wherever a value is not surely what ``read`` makes of it, and None when
+    that is nowhere sure.
     """
 
     names: tuple[str, ...]
     read: Callable[[Row, Options], Any]
+    many: Callable[[Sequence[Any], Options], pl.Series | None] | None = None
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from typing import Any
 from lake.errors import SourceError, UsageError
 from lake.importers import rules
 from lake.importers.base import Options, Row, RowMap, Rule
+from lake.importers.columns import moments
 from lake.importers.moments import as_moment
 from lake.importers.reading.tabular import Asked
 from lake.spec import registry
@@ -167,7 +168,7 @@ def _moment(*names: str, unit: str | None = None, zone: str | None = None) -> Ru
         name, value = rules.found(row, names)
         return None if value is None else as_moment(name, value, unit=unit, zone=zone)
 
-    return Rule(names, read)
+    return Rule(names, read, lambda values, _options: moments(values, unit, zone))
 
 
 def _one_of(*names: str, values: Mapping[str, Any]) -> Rule:

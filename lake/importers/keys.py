@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 
 import numpy as np
 
@@ -21,11 +21,24 @@ class Keys:
     def __init__(self) -> None:
         self._sorted = np.empty(0, np.int64)
         self._new: set[int] = set()
+        self._looked_up: dict[int, bool] = {}
+
+    def look_up(self, keys: Collection[Hashable]) -> None:
+        """Look keys up together; to ask for one of them afterwards is a look into a table."""
+        numbers = np.fromiter(map(hash, keys), np.int64, len(keys))
+        if not self._sorted.size:
+            self._looked_up = dict.fromkeys(numbers.tolist(), False)
+            return
+        places = np.minimum(self._sorted.searchsorted(numbers), self._sorted.size - 1)
+        self._looked_up = dict(zip(numbers.tolist(), (self._sorted[places] == numbers).tolist(), strict=True))
 
     def __contains__(self, key: Hashable) -> bool:
         number = hash(key)
         if number in self._new:
             return True
+        looked_up = self._looked_up.get(number)
+        if looked_up is not None:
+            return looked_up
         place = int(self._sorted.searchsorted(number))
         return place < self._sorted.size and int(self._sorted[place]) == number
 
@@ -35,4 +48,4 @@ class Keys:
         if len(self._new) > max(_AT_LEAST, self._sorted.size // 4):
             new = np.fromiter(self._new, np.int64, len(self._new))
             self._sorted = np.union1d(self._sorted, new)
-            self._new = set()
+            self._new, self._looked_up = set(), {}

@@ -14,9 +14,10 @@ from lake.importers.keys import Keys
 from lake.importers.mapping import Canonical, Mapper, found_before, plain, refusal
 from lake.importers.merging import Merged, ends, is_same, merged
 from lake.importers.numbering import Numbering
-from lake.importers.plan import Key, Plan, held, key_of, write
+from lake.importers.plan import Key, Plan, columns_of, held, write
 from lake.importers.refusals import Refusals
 from lake.importers.report import Difference, Sum, TableReport
+from lake.importers.watching import watches
 from lake.ledgers.changes import change_many
 from lake.spec.dataset import Type
 from lake.spec.times import from_micros
@@ -49,6 +50,16 @@ class _Total:
         return Sum(column, found, refused, repeated, differing, math.fsum(self.in_lake) if read_back else None)
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """One row: its key, what became of it, as it was found, and the numbers that the source has for its sums."""
+
+    key: Key
+    row: Canonical
+    found: Row
+    told: Mapping[str, float]
+
+
 class RecordLanding:
     """What becomes of the rows of one table in one dataset.
 
@@ -69,42 +80,48 @@ class RecordLanding:
         self._names: set[str] = set()  # under which its rows have values
         self._numbering = Numbering(mapper.dataset) if mapper.map.numbered else None
         self._totals = {column: _Total() for column in mapper.map.sums}
+        self._watches = watches(mapper.dataset.name)
 
     def take(self, rows: Iterable[Row | Refused]) -> None:
         """Land one batch; it is durable when this returns."""
         made = self._mapped(rows)
-        current = self._there([row for _, row in made])
-        before = {column: self._sum(column, current) for column in self._totals}
+        for keys in (self._seen, *(total.told for total in self._totals.values())):
+            keys.look_up([one.key for one in made])
+        current = self._there(made)
+        before = {column: self._told_sum(column, current) for column in self._totals}
+        known, changed = set(current), dict[Key, Canonical]()
         stories: dict[Key, list[Canonical]] = {}
-        fresh, changed = (
-            dict.fromkeys(self._mapper.key(row) for _, row in made if self._mapper.key(row) not in current),
-            {},
-        )
-        for found, row in made:
-            key = self._mapper.key(row)
-            fate = self._fate(key, found, row, current)
+        for one in made:
+            fate = self._fate(one, current)
             self._counts[fate] += 1
             if fate != "refused":
-                stories.setdefault(key, []).append(row)
+                stories.setdefault(one.key, []).append(one.row)
             if fate in {"inserted", "changed"}:
-                changed[key] = current[key]
+                changed[one.key] = current[one.key]
         if self._plan is None:
-            self._land([row for key, row in changed.items() if key in fresh])
-            self._fold({key: stories[key] for key in changed if key not in fresh})
-            there = self._there([row for _, row in made]) if self._totals else {}
-            for column, total in self._totals.items():
-                total.in_lake += [self._sum(column, there), -before[column]]
+            self._land([row for key, row in changed.items() if key not in known])
+            self._fold({key: stories[key] for key in changed if key in known})
+            self._read_back(made, before)
         else:
             self._plan.add(self._mapper.dataset, changed)
         for total in self._totals.values():
             total.settle()
 
-    def _sum(self, column: str, rows: Mapping[Key, Canonical]) -> float:
+    def _read_back(self, made: Sequence[_Made], before: Mapping[str, float]) -> None:
+        """Add what the lake's sums of these rows have become."""
+        if not made or not self._totals:
+            return
+        ds = self._mapper.dataset
+        there = columns_of(self._lk, ds, [one.row for one in made], [*ds.key, *self._totals])
+        for column, total in self._totals.items():
+            total.in_lake += [self._told_sum(column, there), -before[column]]
+
+    def _told_sum(self, column: str, rows: Mapping[Key, Canonical]) -> float:
         """Of the rows for which this source has told a value so far."""
         told = self._totals[column].told
         return math.fsum(float(row.get(column) or 0.0) for key, row in rows.items() if key in told)
 
-    def _mapped(self, rows: Iterable[Row | Refused]) -> list[tuple[Row, Canonical]]:
+    def _mapped(self, rows: Iterable[Row | Refused]) -> list[_Made]:
         made = []
         for row in rows:
             if isinstance(row, Refused):
@@ -115,25 +132,29 @@ class RecordLanding:
                 continue
             self._counts["found"] += 1
             self._names.update(row)
-            self._add("found", row)
+            told = self._mapper.source_values(row)
+            self._add("found", told)
             try:
                 mapped = self._mapper(row)
             except InvalidRowError as error:
-                self._add("refused", row)
+                self._add("refused", told)
                 self._refuse(plain(row), refusal(error), str(error))
                 continue
-            made.append((row, mapped if self._numbering is None else self._numbering(mapped)))
+            for watch in self._watches:
+                watch.look(mapped)
+            mapped = mapped if self._numbering is None else self._numbering(mapped)
+            made.append(_Made(self._mapper.key(mapped), mapped, row, told))
         return made
 
-    def _fate(self, key: Key, found: Row, row: Canonical, current: dict[Key, Canonical]) -> str:
+    def _fate(self, one: _Made, current: dict[Key, Canonical]) -> str:
         """What becomes of a row; ``current`` is brought up to date."""
-        ds, known = self._mapper.dataset, current.get(key)
+        ds, key, row, known = self._mapper.dataset, one.key, one.row, current.get(one.key)
         if known is not None and key in self._seen and not ends(ds, known, row):
-            return self._again(key, found, row, known)
+            return self._again(one, known)
         self._seen.add(key)
         both = Merged(row) if known is None else merged(ds, known, row, self._mapper.label)
         current[key] = both.row
-        self._tell_sums(key, found, known or {}, both.row)
+        self._tell_sums(one, known or {}, both.row)
         if known is None:
             return "inserted"
         for column in both.kept:
@@ -142,14 +163,14 @@ class RecordLanding:
             self._note_difference(key, column, row[column], known[column])
         return "unchanged" if both.row == known else "changed"
 
-    def _again(self, key: Key, found: Row, row: Canonical, known: Canonical) -> str:
+    def _again(self, one: _Made, known: Canonical) -> str:
         """What becomes of a row whose key another row of this table has had: the first is kept."""
-        both = merged(self._mapper.dataset, known, row, self._mapper.label)
-        if (both.row == known and not both.kept) or self._is_told(known, row):
-            self._tell_sums(key, found, known, known)
+        both = merged(self._mapper.dataset, known, one.row, self._mapper.label)
+        if (both.row == known and not both.kept) or self._is_told(known, one.row):
+            self._tell_sums(one, known, known)
             return "unchanged"
-        self._add("refused", found)
-        self._tell_refused(plain(found), _OTHERWISE)
+        self._add("refused", one.told)
+        self._tell_refused(plain(one.found), _OTHERWISE)
         return "refused"
 
     def _is_told(self, known: Canonical, row: Canonical) -> bool:
@@ -160,17 +181,14 @@ class RecordLanding:
         is_same_beside = found_before(known, label) == found_before(row, label)
         return is_same_beside and all(is_same(known.get(name), row.get(name)) for name in documents)
 
-    def _tell_sums(self, key: Key, found: Row, known: Canonical, now: Canonical) -> None:
-        for column, total in self._totals.items():
-            value = self._mapper.source_value(column, found)
-            if value is None:
-                continue
-            held = float(now.get(column) or 0.0)
-            if key in total.told:
+    def _tell_sums(self, one: _Made, known: Canonical, now: Canonical) -> None:
+        for column, value in one.told.items():
+            total, held = self._totals[column], float(now.get(column) or 0.0)
+            if one.key in total.told:
                 total.repeated.append(value - (held - float(known.get(column) or 0.0)))
             else:
                 total.differing.append(value - held)
-                total.told.add(key)
+                total.told.add(one.key)
 
     def _note_difference(self, key: Key, column: str, kept: Any, found: Any) -> None:
         self._differing += 1
@@ -179,11 +197,9 @@ class RecordLanding:
             kept, found = (from_micros(value).isoformat() if is_time else value for value in (kept, found))
             self._differences.append(Difference(self._mapper.map.dataset, name, column, kept, found))
 
-    def _add(self, part: str, row: Row) -> None:
-        for column, total in self._totals.items():
-            value = self._mapper.source_value(column, row)
-            if value is not None:
-                getattr(total, part).append(value)
+    def _add(self, part: str, told: Mapping[str, float]) -> None:
+        for column, value in told.items():
+            getattr(self._totals[column], part).append(value)
 
     def _refuse(self, found: Any, reason: str, said: str = "") -> None:
         self._counts["refused"] += 1
@@ -194,11 +210,11 @@ class RecordLanding:
         if self._plan is None:
             self._refusals.add(self._mapper.map.dataset, found, said or reason)
 
-    def _there(self, rows: Sequence[Canonical]) -> dict[Key, Canonical]:
+    def _there(self, made: Sequence[_Made]) -> dict[Key, Canonical]:
         """The lake's rows of the keys of those."""
-        ds = self._mapper.dataset
+        ds, rows = self._mapper.dataset, [one.row for one in made]
         there = {} if self._plan is None else self._plan.of(ds, rows)
-        wanted = [row for row in rows if key_of(ds, row) not in there]
+        wanted = [one.row for one in made if one.key not in there]
         return there if self._lk is None else there | held(self._lk, ds, wanted)
 
     def _land(self, rows: list[Canonical]) -> None:
@@ -236,6 +252,8 @@ class RecordLanding:
     def report(self, table: str, notes: Notes) -> TableReport:
         """What became of all rows so far."""
         self._tell_missing(notes)
+        for watch in self._watches:
+            watch.tell(notes)
         counts, ds = self._counts, self._mapper.map.dataset
         if self._numbering is not None and self._numbering.count:
             notes.tell(f"{self._numbering.count:,} {_NUMBERED}")

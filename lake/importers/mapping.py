@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -14,7 +13,6 @@ from lake.errors import InvalidRowError
 from lake.importers.base import Options, Row, RowMap
 from lake.importers.rules import found
 from lake.spec import registry
-from lake.spec.dataset import Dataset
 from lake.spec.rows import row_checker
 
 IMPORTED = "imported"  # in ``extra``: label of the source's table -> the row as it was found
@@ -25,24 +23,25 @@ _DEPTH = 100  # of documents in documents
 Canonical = dict[str, Any]
 
 
-@dataclass(frozen=True)
 class Mapper:
     """Maps rows of one table to one dataset.
 
-    Attributes:
-        map: what becomes of the columns.
+    Args:
+        row_map: what becomes of the columns.
         options: what the caller said.
         label: names the kind and table, under which the found row is kept.
     """
 
-    map: RowMap
-    options: Options
-    label: str
-
-    @property
-    def dataset(self) -> Dataset:
-        """The dataset that rows go to."""
-        return registry.get(self.map.dataset)
+    def __init__(self, row_map: RowMap, options: Options, label: str) -> None:
+        self.map, self.options, self.label = row_map, options, label
+        self.dataset = registry.get(row_map.dataset)
+        self._check = row_checker(self.dataset)
+        defaults = self.dataset.defaults or {}
+        self._rules = [(name, rule.read, defaults.get(name) == "now") for name, rule in row_map.columns.items()]
+        told = {"bot_id": options.bot_id, "venue": options.venue}
+        self._told = {name: value for name, value in told.items() if value and name in self.dataset.by_name}
+        self._keeps = "extra" in self.dataset.by_name and row_map.keep_found
+        self._sums = {column: (n,) if isinstance(n, str) else n for column, n in row_map.sums.items()}
 
     def takes(self, row: Row) -> bool:
         """Whether the row becomes one of this dataset."""
@@ -54,48 +53,56 @@ class Mapper:
         Raises:
             InvalidRowError: it does not fit.
         """
-        made: dict[str, Any] = {}
-        for name, rule in self.map.columns.items():
-            value = rule.read(row, self.options)
+        made = self._told.copy()
+        for name, read, is_now_else in self._rules:
+            value = read(row, self.options)
             if value is not None:
                 made[name] = value
-            elif (self.dataset.defaults or {}).get(name) == "now":  # the time of the import is not what it tells
-                raise InvalidRowError("no time", where=" or ".join(rule.names) or name)
-        if self.options.bot_id and "bot_id" in self.dataset.by_name:
-            made.setdefault("bot_id", self.options.bot_id)
-        if self.options.venue and "venue" in self.dataset.by_name:
-            made.setdefault("venue", self.options.venue)
-        if "extra" in self.dataset.by_name and self.map.keep_found:
-            kept = made.pop("extra", None)
-            kept = kept if isinstance(kept, Mapping) else {} if kept is None else {"extra": kept}
-            beside = {name: value for name, value in row.items() if name not in self.map.held}
-            made["extra"] = {**kept, IMPORTED: {self.label: plain(beside)}}
-        return row_checker(self.dataset)(made)
+            elif is_now_else:  # the time of the import is not what it tells
+                raise InvalidRowError("no time", where=" or ".join(self.map.columns[name].names) or name)
+        if self._keeps:
+            made["extra"] = self._beside(row, made.pop("extra", None))
+        return self._check(made)
+
+    def _beside(self, row: Row, kept: Any) -> str:
+        """All that was found, as JSON text."""
+        kept = kept if isinstance(kept, Mapping) else {} if kept is None else {"extra": kept}
+        held = self.map.held
+        beside = {name: value for name, value in row.items() if name not in held} if held else row
+        return _json({**kept, IMPORTED: {self.label: dict(beside)}})
 
     def key(self, row: Canonical) -> tuple[Any, ...]:
         """The row's key."""
-        return tuple(row[name] for name in self.dataset.key)
+        return tuple([row[name] for name in self.dataset.key])
 
-    def source_value(self, column: str, row: Row) -> float | None:
-        """The number that the source has for a column that is summed, None when it has none."""
-        names = self.map.sums[column]
-        _, value = found(row, (names,) if isinstance(names, str) else names)
-        try:
-            done = 0.0 if value is None else float(value)
-        except (TypeError, ValueError):
-            return None
-        return done if value is not None and math.isfinite(done) else None
+    def source_values(self, row: Row) -> dict[str, float]:
+        """The numbers that the source has for the columns that are summed, without those that are none."""
+        done = {}
+        for column, names in self._sums.items():
+            _, value = found(row, names)
+            if value is None:
+                continue
+            try:
+                number = float(value)
+            except (TypeError, ValueError, OverflowError):
+                continue
+            if math.isfinite(number):
+                done[column] = number
+        return done
 
 
 def plain(row: Row) -> dict[str, Any]:
     """The row in values that JSON has: half characters and numbers of more than 64 bits as text."""
+    done: dict[str, Any] = orjson.loads(_json(dict(row)))
+    return done
+
+
+def _json(row: dict[str, Any]) -> str:
     option = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
     try:
-        text = orjson.dumps(dict(row), default=str, option=option)
+        return orjson.dumps(row, default=str, option=option).decode()
     except TypeError:
-        text = orjson.dumps(_spelled_out(dict(row)), default=str, option=option)
-    done: dict[str, Any] = orjson.loads(text)
-    return done
+        return orjson.dumps(_spelled_out(row), default=str, option=option).decode()
 
 
 def _spelled_out(value: Any, depth: int = 0) -> Any:

@@ -48,6 +48,8 @@ def merged(ds: Dataset, there: Canonical, incoming: Canonical, label: str) -> Me
         incoming: the row that an import made.
         label: of the table that it is from.
     """
+    if there == incoming:
+        return Merged(there)
     before, now = found_before(there, label), found_before(incoming, label)
     is_stale = ends(ds, incoming, there)
     if is_stale and before is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -17,6 +18,11 @@ def as_moment(name: str, value: Any, *, unit: str | None = None, zone: str | Non
         InvalidRowError: it is none.
         UsageError: it has no zone, and none was given.
     """
+    read = _of_text if type(value) is str else _moment
+    return read(name, value, unit, zone)
+
+
+def _moment(name: str, value: Any, unit: str | None, zone: str | None) -> datetime:
     try:
         naive = _naive(value)
         if naive is None:
@@ -25,7 +31,10 @@ def as_moment(name: str, value: Any, *, unit: str | None = None, zone: str | Non
         raise InvalidRowError(error.what, where=name, value=value) from error
     if zone is None:
         raise UsageError("times without a zone", where=name, value=value, todo="Say which with --tz.")
-    return naive.replace(tzinfo=_zone(zone)).astimezone(UTC)
+    return naive.replace(tzinfo=UTC) if zone == "UTC" else naive.replace(tzinfo=_zone(zone)).astimezone(UTC)
+
+
+_of_text = lru_cache(1_000)(_moment)  # of one row the same time is asked for in its id, and for several columns
 
 
 def _zone(name: str) -> ZoneInfo:

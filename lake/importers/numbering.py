@@ -6,8 +6,6 @@ another store with the same rows in the same order, give the same numbers.
 
 from __future__ import annotations
 
-from typing import Any
-
 from lake.importers.keys import Keys
 from lake.importers.mapping import Canonical
 from lake.spec.dataset import Dataset
@@ -39,7 +37,7 @@ class Numbering:
     def __call__(self, row: Canonical) -> Canonical:
         """The row, under the id that is its own."""
         key = str(row[self._column])
-        story = (key, hash(tuple(sorted(row.items(), key=_name))))
+        story = (key, hash(frozenset(row.items())))
         if story not in self._told:
             self._told.add(story)
             number = self._number(key, row)
@@ -64,7 +62,3 @@ class Numbering:
         if goes_on:
             self._open.setdefault(key, []).append(number)
         return number
-
-
-def _name(item: tuple[str, Any]) -> str:
-    return item[0]

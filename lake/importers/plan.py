@@ -14,7 +14,7 @@ from lake.lake import Lake
 from lake.lake import open as open_lake
 from lake.spec import registry
 from lake.spec.dataset import Dataset
-from lake.spec.decode import frame_to_rows, rows_to_frame
+from lake.spec.decode import keys_to_frame, plain_rows, rows_to_frame
 
 _IN_MEMORY = 100_000  # rows; more of them go to a lake of their own, in a temporary folder
 Key = tuple[Any, ...]
@@ -63,12 +63,22 @@ def key_of(ds: Dataset, row: Canonical) -> Key:
 
 def held(lk: Any, ds: Dataset, rows: Sequence[Canonical]) -> dict[Key, Canonical]:
     """A lake's rows of the keys of some rows."""
+    return columns_of(lk, ds, rows, list(ds.by_name))
+
+
+def columns_of(lk: Any, ds: Dataset, rows: Sequence[Canonical], columns: Sequence[str]) -> dict[Key, Canonical]:
+    """Some columns, the key's among them, of a lake's rows of the keys of some rows."""
     if not rows:
         return {}
-    asked = rows_to_frame(ds, rows).select(ds.key).unique()
-    frame = lk.read(ds.name, {name: asked[name].unique().to_list() for name in ds.key})
-    there = frame.select(list(ds.by_name)).join(asked, on=list(ds.key), how="semi")
-    return {key_of(ds, row): row for row in frame_to_rows(ds, there)}
+    asked = keys_to_frame(ds, rows).unique()
+    keys = [asked[name].to_list() for name in ds.key]
+    spans = [edge for values in keys for edge in (min(values), max(values))]  # by which files are left out
+    shown = ", ".join(f'{ds.name}."{name}"' for name in columns)
+    wanted = ", ".join(f'unnest(?) AS "{name}"' for name in ds.key)
+    within = " AND ".join(f'{ds.name}."{name}" BETWEEN ? AND ?' for name in ds.key)
+    named = ", ".join(f'"{name}"' for name in ds.key)
+    sql = f"SELECT {shown} FROM {ds.name} SEMI JOIN (SELECT {wanted}) AS asked USING ({named}) WHERE {within}"
+    return {key_of(ds, row): row for row in plain_rows(lk.frame(sql, [*keys, *spans]), columns)}
 
 
 def write(lk: Any, name: str, rows: Sequence[Canonical]) -> None:

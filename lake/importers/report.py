@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from lake.importers.wording import counted
+
 _SAMPLES = 20  # differences that the text names; the JSON has all that are kept
 _CENT = 0.005
 _MONEY = ("pnl", "daily_pnl", "realized_pnl", "actual_pnl", "total_pnl", "fees", "commission")
@@ -168,7 +170,7 @@ class ImportReport:
         what = "would land" if self.dry_run else "landed"
         landed = f"{totals['landed']:,} {what} ({totals['changed']:,} of them changed)"
         rest = f"{totals['unchanged']:,} unchanged + {totals['refused']:,} refused"
-        lines = [f"{self.kind} {self.source}: {totals['found']:,} rows found = {landed} + {rest}"]
+        lines = [f"{self.kind} {self.source}: {counted(totals['found'], 'row')} found = {landed} + {rest}"]
         for table in self.tables:
             lines += _lines(table)
         if not self.balanced:
@@ -186,7 +188,7 @@ def _lines(table: TableReport) -> Iterable[str]:
     for difference in table.differences[:_SAMPLES]:
         yield f"    differs: {difference.text()}"
     if table.differences_found > _SAMPLES:
-        yield f"    ... {table.differences_found:,} differences in all"
+        yield f"    ... {counted(table.differences_found, 'difference')} in all"
     for note in table.notes:
         yield f"    note: {note}"
 

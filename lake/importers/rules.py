@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import orjson
 
 from lake.errors import InvalidRowError, UnknownTimeframeError
+from lake.importers import columns
 from lake.importers.base import Options, Row, Rule
 from lake.importers.moments import as_moment
 from lake.spec import timeframes
@@ -46,7 +48,19 @@ def _rule(names: tuple[str, ...], read: Callable[[str, Any], Any]) -> Rule:
         name, value = found(row, names)
         return None if value is None else read(name, value)
 
-    return Rule(names, reading)
+    return Rule(names, reading) if len(names) != 1 else Rule(names, _of_one(names[0], read))
+
+
+def _of_one(name: str, read: Callable[[str, Any], Any]) -> Callable[[Row, Options], Any]:
+    """The same of one name, in a third less time than the loop takes; most rules look at one."""
+
+    def reading(row: Row, _options: Options) -> Any:
+        value = row.get(name)
+        if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+            return None
+        return read(name, value)
+
+    return reading
 
 
 def constant(value: Any) -> Rule:
@@ -84,7 +98,8 @@ def number(*names: str, scale: float = 1.0) -> Rule:
         given = as_number(name, value)
         return given if scale == 1.0 else round(given * scale, _DIGITS)
 
-    return _rule(names, read)
+    made = _rule(names, read)
+    return made if scale != 1.0 else replace(made, many=lambda values, _options: columns.floats(values))
 
 
 def as_number(name: str, value: Any) -> float:
@@ -93,11 +108,13 @@ def as_number(name: str, value: Any) -> float:
     Raises:
         InvalidRowError: it is none.
     """
+    if type(value) is float and math.isfinite(value):
+        return value
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal, str)):
         raise InvalidRowError("not a number", where=name, value=value)
     try:
         done = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise InvalidRowError("not a number", where=name, value=value) from None
     if not math.isfinite(done):
         raise InvalidRowError("not a finite number", where=name, value=value)
@@ -128,7 +145,7 @@ def whole(*names: str) -> Rule:
             raise InvalidRowError("not a whole number", where=name, value=value)
         return int(given)
 
-    return _rule(names, read)
+    return replace(_rule(names, read), many=lambda values, _options: columns.wholes(values))
 
 
 def flag(*names: str) -> Rule:
@@ -182,8 +199,7 @@ def symbol(*names: str) -> Rule:
         if not value:
             raise InvalidRowError("no symbol", where=name, todo="Give --symbol.")
         done = canonical(str(value))
-        is_base = done.isalnum() and not split(done)[1]
-        if options.quote and (is_base or done in QUOTES):
+        if options.quote and (done in QUOTES or (done.isalnum() and not split(done)[1])):
             done = canonical(f"{done}/{options.quote}")
         return done
 
@@ -230,7 +246,7 @@ def moment(*names: str, unit: str | None = None, zone: str | None = "UTC") -> Ru
         name, value = found(row, names)
         return None if value is None else as_moment(name, value, unit=unit, zone=options.tz or zone)
 
-    return Rule(names, read)
+    return Rule(names, read, lambda values, options: columns.moments(values, unit, options.tz or zone))
 
 
 def document(*names: str) -> Rule:

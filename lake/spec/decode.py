@@ -21,7 +21,9 @@ _FEW = 500  # values that Python looks through faster than Polars begins to
 def rows_to_frame(ds: Dataset, rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
     """Rows of a row checker as a frame in the dataset's exact columns."""
     kinds = polars_schema(ds)
-    return with_period(ds, pl.DataFrame([_column(n, kinds[n], rows) for n in kinds if n != PERIOD]))
+    there = kinds.keys() if len(rows) < _FEW else set().union(*rows)
+    columns = [_column(n, kinds[n], rows) if n in there else _nothing(n, kinds[n], rows) for n in kinds if n != PERIOD]
+    return with_period(ds, pl.DataFrame(columns))
 
 
 def keys_to_frame(ds: Dataset, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
@@ -39,6 +41,10 @@ def _column(name: str, kind: pl.DataType, rows: Sequence[Mapping[str, Any]]) -> 
     return pl.Series(name, values, dtype=kind)
 
 
+def _nothing(name: str, kind: pl.DataType, rows: Sequence[Mapping[str, Any]]) -> pl.Series:
+    return pl.Series(name, [None], dtype=kind).new_from_index(0, len(rows))
+
+
 def foreign_fields(ds: Dataset, rows: Sequence[Mapping[str, Any]]) -> pl.Series | None:
     """What the rows hold in columns that only a newer version of the dataset knows; None when nothing."""
     names = set().union(*rows) - ds.by_name.keys() - {PERIOD}
@@ -53,14 +59,15 @@ def frame_to_rows(ds: Dataset, frame: pl.DataFrame, more: Iterable[str] = ()) ->
 
     Columns in ``more``, and what :func:`foreign_fields` has put aside, are those of a newer version of the dataset.
     """
-    rows = _rows(frame, [*ds.by_name, *more])
+    rows = plain_rows(frame, [*ds.by_name, *more])
     if FOREIGN in frame.columns:
         for row, fields in zip(rows, frame.get_column(FOREIGN).to_list(), strict=True):
             row.update({} if fields is None else orjson.loads(fields))
     return rows
 
 
-def _rows(frame: pl.DataFrame, names: Sequence[str]) -> list[dict[str, Any]]:
+def plain_rows(frame: pl.DataFrame, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Some columns of a canonical frame as rows: without nulls, times as microseconds."""
     columns = [(name, _plain(frame.get_column(name))) for name in names]
     filled = [(name, series) for name, series in columns if series.null_count() < len(series)]
     names = [name for name, _ in filled]

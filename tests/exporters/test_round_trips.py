@@ -93,7 +93,7 @@ def test_rows_that_another_has_changed_are_told_and_broken_ones_are_refused(
     report = import_from(empty, "tradelake", str(path))
     assert (report.failed, report.balanced) == (True, True)
     assert (report.totals["refused"], report.totals["landed"]) == (1, 12)
-    assert "1 lines have too many or too few cells" in report.text()
+    assert "1 line has too many or too few cells" in report.text()
 
 
 def test_columns_that_are_no_ones_are_not_taken_for_an_export(empty: lake.Lake, tmp_path: Path) -> None:

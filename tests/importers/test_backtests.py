@@ -79,7 +79,7 @@ def test_runs_of_one_symbol_are_understood_with_and_without_times(tmp_path: Path
     with lake.open(tmp_path / "lake") as lk:
         report = imported(lk, "backtests", tmp_path / "bot")
         assert (report.tables[0].landed, report.tables[1].landed) == (3, 1)
-        assert "1 runs name no time" in notes(report)
+        assert "1 run names no time" in notes(report)
         columns = ("symbol", "timeframe", "total_signals", "trades", "wins", "losses", "win_rate", "total_pnl_percent")
         assert rows(lk, "backtests", *columns) == [
             ("BTCUSDT", "1h", None, 1, 1, 0, 100.0, None),
@@ -150,7 +150,7 @@ def test_a_run_that_lists_other_trades_than_it_counts_is_told(tmp_path: Path) ->
     file = written(tmp_path / "backtest.json", {**RUN, "total_trades": 10})
     with lake.open(tmp_path / "lake") as lk:
         report = imported(lk, "backtests", file)
-        assert "in 1 runs the number of trades is not that of those listed: backtest.json says 10 and lists 2" in notes(
+        assert "in 1 run the number of trades is not that of those listed: backtest.json says 10 and lists 2" in notes(
             report
         )
         assert rows(lk, "backtests", "trades") == [10]

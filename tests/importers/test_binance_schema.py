@@ -181,4 +181,4 @@ def test_fees_are_the_commissions_unless_they_were_paid_in_another_currency(lk: 
     assert rows(lk, "trades", "trade_id", "fees", "pnl_percent") == [
         (uid(1), 0.1, 9.9), (uid(3), None, 9.9), (uid(5), None, None),
     ]  # fmt: skip
-    assert "1 round trips paid fees in another currency" in notes(report)
+    assert "1 round trip paid fees in another currency" in notes(report)

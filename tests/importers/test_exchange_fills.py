@@ -41,7 +41,7 @@ def test_sizes_that_were_rounded_away_are_told_by_the_money(tmp_path: Path) -> N
     path = history(tmp_path / "trade_history.json", trades, [match("HIGH", "b", "s")])
     with lake.open(tmp_path / "lake") as lk:
         report = imported(lk, "trades-json", path, quote="USDT", venue="kucoin")
-        assert "1 sizes were rounded to 0" in notes(report)
+        assert "1 size was rounded to 0" in notes(report)
         assert rows(lk, "fills", "external_order_id", "side", "symbol", "quantity", "executed_at") == [
             ("b", "BUY", "HIGHUSDT", 10.0, AT),
             ("s", "SELL", "HIGHUSDT", 10.0, AT),

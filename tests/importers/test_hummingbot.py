@@ -89,7 +89,7 @@ def test_an_order_that_was_executed_is_kept_with_its_fills(tmp_path: Path) -> No
     fills = [fill("s1"), fill("s1", "t2", trade_fee=flat), fill("s1", "t3", trade_fee_in_quote=2500000)]
     with lake.open(tmp_path / "lake") as lk:
         report = imported(lk, "hummingbot", store(tmp_path / "h.sqlite", Order=orders, TradeFill=fills))
-        assert "1 orders were executed: they are kept with their fills" in notes(report)
+        assert "1 order was executed: kept with the fills" in notes(report)
         assert lk.read("trades").is_empty()
         assert rows(lk, "fills", "order_id", "side", "quantity", "price", "commission", "commission_asset") == [
             ("s1", "SELL", 0.5, 84031.67, 0.01, "BNB"),

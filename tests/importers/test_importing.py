@@ -60,6 +60,29 @@ def test_every_row_is_accounted_for_and_sums_are_equal_to_the_cent(tmp_path: Pat
         assert (pnl.refused, pnl.repeated) == (pytest.approx(0.25), pytest.approx(-0.1))
 
 
+def test_trades_without_a_side_land_and_are_told(tmp_path: Path) -> None:
+    trades = [{name: value for name, value in trade(n).items() if name != "side"} for n in range(3)]
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, KIND, history(tmp_path / "t.json", [*trades, trade(9)]))
+        assert "3 rows name no side, and land without one" in notes(report)
+        assert rows(lk, "trades", "side", "pnl") == [("LONG", 0.25), *[(None, 0.25)] * 3]
+        assert lk.read("trade_statistics")["total_pnl"][0] == 1.0
+        assert lk.read("winning_patterns").filter(condition="side")["value"].to_list() in (["LONG"], [])
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.01, True), (1.0, False)])
+def test_results_in_percent_that_are_shares_by_the_prices_are_told(tmp_path: Path, share: float, told: bool) -> None:
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, KIND, history(tmp_path / "t.json", [trade(n, pnl_percent=share) for n in range(3)]))
+        assert ("it looks like a fraction" in notes(report)) is told
+
+
+def test_a_number_that_no_float_holds_is_refused(tmp_path: Path) -> None:
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, KIND, history(tmp_path / "t.json", [trade(1, pnl_usd=10**400), trade(2)]))
+        assert (report.totals["landed"], dict(report.tables[0].reasons)) == (1, {"pnl_usd: not a number": 1})
+
+
 def test_a_sum_that_does_not_come_out_is_told() -> None:
     wrong = Sum("trades.pnl", 10.0, 0.0, 0.0, 0.0, 9.99)
     assert not wrong.equal
@@ -168,13 +191,21 @@ def test_a_row_that_goes_on_and_one_in_which_it_has_ended_are_one_life(tmp_path:
 
 
 def _life(status: str, **more: Any) -> dict[str, Any]:
-    return {"id": "t1", "symbol": "BTCUSDT", "status": status, "at": 1_700_000_000, "kind": "trade", **more}
+    return {
+        "id": "t1",
+        "symbol": "BTCUSDT",
+        "side": "LONG",
+        "status": status,
+        "at": 1_700_000_000,
+        "kind": "trade",
+        **more,
+    }
 
 
 _LIVES = RowMap(
     "trades",
-    {"trade_id": text("id"), "symbol": text("symbol"), "status": text("status"), "created_at": moment("at"),
-     "pnl": number("pnl")},
+    {"trade_id": text("id"), "symbol": text("symbol"), "side": text("side"), "status": text("status"),
+     "created_at": moment("at"), "pnl": number("pnl")},
     sums={"pnl": "pnl"},
     when=lambda row: row["kind"] != "signal",
 )  # fmt: skip

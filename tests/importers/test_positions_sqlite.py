@@ -86,7 +86,7 @@ def test_alerts_of_positions_that_are_gone_are_taken_and_told(tmp_path: Path) ->
     with lake.open(tmp_path / "lake") as lk:
         file = positions(tmp_path / "positions.db", FOUND, {"checkpoint_alerts": [ALERT]})
         report = imported(lk, "positions-sqlite", file, bot_id="ict")
-        assert "1 alerts belong to positions that are no longer there" in notes(report)
+        assert "1 alert belongs to a position that is no longer there" in notes(report)
         assert rows(lk, "checkpoint_alerts", "position_id") == ["ict:position 1"]
 
 
@@ -132,7 +132,7 @@ def test_a_position_that_the_history_has_closed_is_closed(tmp_path: Path) -> Non
     }
     with lake.open(tmp_path / "lake") as lk:
         report = imported(lk, "positions-sqlite", positions(tmp_path / "positions.db", FOUND, there))
-        assert "1 positions that are said to be held are taken as closed" in notes(report)
+        assert "1 position that is said to be held is taken as closed" in notes(report)
         closed = datetime(2026, 1, 17, 18, 45, 30, tzinfo=UTC)
         assert rows(lk, "positions", "symbol", "status", "synced_at") == [
             ("BTCUSDT", "open", None), ("XRPUSDT", "closed", closed), ("XRPUSDT", "open", None),

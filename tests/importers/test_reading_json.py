@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lake.errors import SourceError
@@ -191,6 +191,7 @@ _values = st.recursive(
 
 
 @settings(max_examples=40)
+@example([1.3017506948621172e16, 1.3017506948621172e16, []], {}, 0, 2)  # a window ends where the file does
 @given(
     st.lists(_values, max_size=6),
     st.dictionaries(st.text(max_size=5).filter(lambda name: name != "trades"), _values, max_size=3),

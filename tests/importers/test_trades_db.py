@@ -66,7 +66,7 @@ def test_of_a_bar_that_was_written_again_the_last_row_is_taken(tmp_path: Path) -
     bars = [bar(1, at, close=1.1, rsi=40.0), bar(2, at, close=1.6, rsi=44.0)]
     with lake.open(tmp_path / "lake") as lk:
         report = imported(lk, "trades-db", store(tmp_path / "t.db", market_data=bars), timeframe="1h")
-        assert "1 older rows of bars" in notes(report)
+        assert "1 older row of bars" in notes(report)
         assert (rows(lk, "candles", "close"), rows(lk, "market_metrics", "value")) == ([1.6], [44.0])
 
 
@@ -75,7 +75,7 @@ def test_candles_of_no_timeframe_are_told_and_the_rest_lands(tmp_path: Path) -> 
     with lake.open(tmp_path / "lake") as lk:
         report = imported(lk, "trades-db", path, tz="UTC")
         assert report.failed
-        assert "1 candles of no timeframe: say which with --timeframe" in notes(report)
+        assert "1 candle of no timeframe: say which with --timeframe" in notes(report)
         assert (lk.read("candles").height, lk.read("predictions").height) == (0, 1)
 
 

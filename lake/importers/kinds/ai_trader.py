@@ -28,6 +28,7 @@ from lake.importers.rules import (
     text,
     whole,
 )
+from lake.importers.wording import counted
 
 _CASH = "CASH"
 _NEAR = 0.01  # of an amount: holdings are kept in four digits
@@ -122,7 +123,7 @@ def answers(files: Iterable[Member], notes: Notes) -> Iterator[Row | Refused]:
                         asked = []
         if asked:
             yield _answered(common, asked, number_)
-    notes.tell(f"{lines:,} lines of messages: each answer is a decision, with what was asked before it")
+    notes.tell(f"{counted(lines, 'line')} of messages: each answer is a decision, with what was asked before it")
 
 
 def _answered(common: dict[str, Any], messages: list[Any], line: int) -> Row:
@@ -151,7 +152,7 @@ def actions(files: Iterable[Member], notes: Notes) -> Iterator[Row | Refused]:
                 yield {**found, **kept, "model": model, "line": line, "price_by_cash": paid, "has_moved": moved}
                 before = found["positions"]
     if odd:
-        notes.tell(f"{odd:,} actions did not move money and holdings as they say: they are decisions without a fill")
+        notes.tell(f"{counted(odd, 'action')} did not move money and holdings as told: decisions without a fill")
 
 
 def shape_of(file: Member) -> str:

@@ -27,6 +27,7 @@ from lake.importers.rules import (
     whole,
     within,
 )
+from lake.importers.wording import counted
 
 _TIME = moment("timestamp", "run_at", "created_at")
 _MADE = first_of(_TIME, moment("end"), moment("written"))
@@ -139,11 +140,11 @@ def _run_rows(files: Sequence[BacktestFile], notes: Notes) -> Iterator[Row | Ref
         count = {"trades_listed": len(trades)} if isinstance(run.get("trades"), list) else {}
         yield {**{name: value for name, value in run.items() if name != "trades"}, **count}
     if undated:
-        notes.tell(f"{undated:,} runs name no time: that of their file or folder is taken")
+        notes.tell(f"{counted(undated, 'run names no time', 'runs name no time')}: that of the file or folder is taken")
     if wrong:
         more = ", ..." if len(wrong) > _NAMED else ""
         named = "; ".join(wrong[:_NAMED])
-        notes.tell(f"in {len(wrong):,} runs the number of trades is not that of those listed: {named}{more}")
+        notes.tell(f"in {counted(len(wrong), 'run')} the number of trades is not that of those listed: {named}{more}")
 
 
 def _trade_rows(files: Sequence[BacktestFile], _notes: Notes) -> Iterator[Row | Refused]:

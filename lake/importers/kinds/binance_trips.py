@@ -15,6 +15,7 @@ from lake.errors import InvalidRowError
 from lake.importers.base import Notes, Row
 from lake.importers.reading.database import Database
 from lake.importers.rules import as_number
+from lake.importers.wording import counted
 from lake.spec.symbols import canonical, split
 
 TRIP = "round trip"  # under which an execution carries the id of its round trip
@@ -51,10 +52,10 @@ def trips(db: Database, known: Mapping[str, Row], notes: Notes) -> Iterator[Row]
         else:
             left += len(group.fills)
     if left:
-        notes.tell(f"{left:,} executions are part of no whole round trip; they are kept as fills")
+        notes.tell(f"{counted(left, 'execution is', 'executions are')} part of no whole round trip; kept as fills")
     if elsewhere:
         notes.tell(
-            f"{elsewhere:,} round trips paid fees in another currency than their prices, so their fees are empty"
+            f"{counted(elsewhere, 'round trip')} paid fees in another currency than the prices, so the fees are empty"
         )
 
 

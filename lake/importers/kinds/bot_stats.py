@@ -17,6 +17,7 @@ from lake.importers.kinds.signal_bot import Contradictions, disagreeing, objects
 from lake.importers.kinds.signal_cache import SIGNALS
 from lake.importers.reading.jsons import JsonText, rows_in
 from lake.importers.rules import found
+from lake.importers.wording import counted
 
 _TRADED = ("status", "result", "outcome")
 _TOTAL = ("count", "total", "total_signals")
@@ -89,7 +90,7 @@ class _Totals:
         statistics = self.said.get("statistics")
         _, total = found({**self.said, **(statistics if isinstance(statistics, dict) else {})}, ("total_signals",))
         if isinstance(total, int) and total != self.count:
-            notes.tell(f"its total says {total:,} signals, and it lists {self.count:,}")
+            notes.tell(f"its total says {counted(total, 'signal')}, and it lists {self.count:,}")
         for name in _BY:
             wrong = disagreeing(name, self.said.get(name), self._counted[name], _TOTAL)
             if wrong and self.count:

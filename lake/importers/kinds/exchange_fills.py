@@ -15,6 +15,7 @@ from lake.errors import InvalidRowError, UsageError
 from lake.importers.base import Notes, Options, Refused, Row, RowMap, Rule, Table
 from lake.importers.reading.jsons import rows_in
 from lake.importers.rules import base, constant, identity, moment, number, one_of, option, text
+from lake.importers.wording import counted
 
 _SYMBOL = base("symbol")
 _WORDS = {"BUY": "BUY", "SELL": "SELL"}
@@ -118,7 +119,7 @@ def _fills(path: Path, notes: Notes) -> Iterator[Row | Refused]:
             rounded += not row.get("size") and bool(row.get("funds"))
         yield row if isinstance(row, dict | Refused) else Refused(row, "not an object")
     if rounded:
-        notes.tell(f"{rounded:,} sizes were rounded to 0: taken as funds / price")
+        notes.tell(f"{counted(rounded, 'size was', 'sizes were')} rounded to 0: taken as funds / price")
 
 
 def _round_trips(path: Path, notes: Notes) -> Iterator[Row | Refused]:

@@ -32,6 +32,7 @@ from lake.importers.rules import (
     whole,
 )
 from lake.importers.rules import symbol as symbol_of
+from lake.importers.wording import counted
 from lake.spec.symbols import split
 
 _ORDERS, _CUSTOM = "orders", "trade_custom_data"
@@ -202,7 +203,7 @@ class _Store:
             lists = {"orders_not_executed": idle, _CUSTOM: custom(trade["id"])}
             yield {**trade, **more, **{name: found for name, found in lists.items() if found}}
         if kept:
-            notes.tell(f"{kept:,} orders were never executed: they are kept with their trades")
+            notes.tell(f"{counted(kept, 'order was', 'orders were')} never executed: kept with the trades")
 
     def orders(self, notes: Notes) -> Iterator[Row | Refused]:
         """The executed ones, each with what its trade says."""

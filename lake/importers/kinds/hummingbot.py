@@ -31,6 +31,7 @@ from lake.importers.rules import (
     text,
     within,
 )
+from lake.importers.wording import counted
 
 _SCALE = 1_000_000
 _DECIMALS = {"amount", "price", "trade_fee_in_quote", "mid_price", "best_bid", "best_ask"}
@@ -252,7 +253,7 @@ class _Store:
                 continue
             yield {**order, "statuses": statuses(order["id"]), "was_filled": order["last_status"] in _FILLED}
         if with_fills:
-            notes.tell(f"{with_fills:,} orders were executed: they are kept with their fills")
+            notes.tell(f"{counted(with_fills, 'order was', 'orders were')} executed: kept with the fills")
 
     def fills(self, notes: Notes) -> Iterator[Row]:
         """Fills with their orders."""

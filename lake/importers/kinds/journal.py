@@ -30,6 +30,7 @@ from lake.importers.kinds.signal_bot import (
 from lake.importers.nested import item, together
 from lake.importers.reading.jsons import JsonText, names, rows_in, text_value
 from lake.importers.rules import document, first_of, fraction, number, option, price, text
+from lake.importers.wording import counted
 
 TRADES = RowMap(
     "trades",
@@ -121,7 +122,7 @@ class _Learnt:
         metadata = self._said.get("metadata")
         total = metadata.get("total_trades") if isinstance(metadata, dict) else None
         if isinstance(total, int) and total != self._count:
-            self._notes.tell(f"its metadata says {total:,} trades, and there are {self._count:,}")
+            self._notes.tell(f"its metadata says {counted(total, 'trade')}, and there are {self._count:,}")
         for name in _CHECKED:
             wrong = disagreeing(name, self._said.get(name), self._ended[name], ("total",))
             if wrong:

@@ -12,6 +12,7 @@ from lake.errors import SourceError
 from lake.importers.base import Notes, Options, Refused, Row, Table
 from lake.importers.kinds import ai_trader, nofx
 from lake.importers.reading.members import Member, members
+from lake.importers.wording import counted
 
 
 class LlmLogs:
@@ -67,7 +68,7 @@ def _prompts(source: str, notes: Notes) -> Iterator[Row]:
 
 def _cycles(source: str, others: int, notes: Notes) -> Iterator[Row | Refused]:
     if others:
-        notes.tell(f"{others:,} files of other kinds are not read")
+        notes.tell(f"{counted(others, 'file of another kind is', 'files of other kinds are')} not read")
     return nofx.decisions(_of_kind(source, "cycle"), notes)
 
 

@@ -27,6 +27,7 @@ from lake.importers.rules import (
     whole,
     within,
 )
+from lake.importers.wording import counted
 from lake.spec.symbols import from_binance
 
 NO_SYMBOL = "ALL"  # as the log itself calls a decision about no coin in particular
@@ -125,7 +126,7 @@ def decisions(files: Iterable[Member], notes: Notes) -> Iterator[Row | Refused]:
             what = said or done
             about = {"symbol": what.get("symbol"), "action": what.get("action")}
             yield {**common, **about, "number": number, "said": said or None, "done": done or None}
-    notes.tell(f"{cycles:,} cycles, {empty:,} of them without a decision")
+    notes.tell(f"{counted(cycles, 'cycle')}, {empty:,} of them without a decision")
 
 
 def is_cycle(found: Any) -> bool:

@@ -47,6 +47,7 @@ from lake.importers.rules import (
     text,
     within,
 )
+from lake.importers.wording import counted
 
 _OPENED = moment("opened_at", "entry_timestamp")
 _SHARED = shared_id("signal_id")
@@ -187,7 +188,10 @@ def _held(db: SqliteFile, table: str, options: Options, notes: Notes) -> Iterato
         over += end is not None and _STATUS.get(str(row.get("status")).strip().upper()) != "closed"
         yield {**row, _END: end}
     if over:
-        notes.tell(f"{over:,} positions that are said to be held are taken as closed: the history tells of their ends")
+        notes.tell(
+            f"{counted(over, 'position that is said to be held is', 'positions that are said to be held are')} "
+            "taken as closed: the history tells of the end"
+        )
 
 
 def _is_end(told: Row, position: Row, options: Options) -> bool:
@@ -209,7 +213,8 @@ def _bound(db: SqliteFile, table: str, _options: Options, notes: Notes) -> Itera
         lost += position is None
         yield {**row, "position": position}
     if lost and table == "checkpoint_alerts":
-        notes.tell(f"{lost:,} alerts belong to positions that are no longer there")
+        some = counted(lost, "alert belongs to a position that is", "alerts belong to positions that are")
+        notes.tell(f"{some} no longer there")
 
 
 def _positions(db: SqliteFile) -> Mapping[Any, Row]:

@@ -24,6 +24,7 @@ from lake.importers.rules import (
     symbol,
     timeframe,
 )
+from lake.importers.wording import counted
 from lake.ledgers.recent import group_of
 from lake.spec.symbols import canonical
 
@@ -137,26 +138,26 @@ class Contradictions:
         if self._count:
             more = ", ..." if self._count > len(self._first) else ""
             notes.tell(
-                f"in {self._count:,} trades the percentage contradicts the outcome, and both are kept as told: "
-                f"{', '.join(self._first)}{more}"
+                f"in {counted(self._count, 'trade')} the percentage contradicts the outcome, and both are kept "
+                f"as told: {', '.join(self._first)}{more}"
             )
 
 
-def disagreeing(name: str, said: Any, counted: Mapping[str, float], inner: tuple[str, ...]) -> str | None:
+def disagreeing(name: str, said: Any, there: Mapping[str, float], inner: tuple[str, ...]) -> str | None:
     """What totals by a name say otherwise than what was counted, as a sentence; None where they agree.
 
     Args:
         name: of the totals.
         said: value -> its totals, of which one of the inner names is meant.
-        counted: value -> number.
+        there: value -> number.
         inner: names under which the totals are.
     """
     told = said if isinstance(said, Mapping) else {}
     numbers = {v: found(t, inner)[1] for v, t in told.items() if isinstance(t, Mapping)}
     wrong = [
-        f"{number:,} of {value}, and there are {counted.get(value, 0):,}"
+        f"{number:,} of {value}, and there are {there.get(value, 0):,}"
         for value, number in numbers.items()
-        if isinstance(number, int | float) and number != counted.get(value, 0)
+        if isinstance(number, int | float) and number != there.get(value, 0)
     ]
     more = f", and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
     return f"its {name} tell otherwise than its rows: {'; '.join(wrong[:_NAMED])}{more}" if wrong else None

@@ -13,8 +13,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from lake.importers.base import CandleTable, Frames, Notes, Options, Refused, Row, RowMap, Rule, Table
-from lake.importers.kinds.percents import judged
+from lake.importers.base import CandleTable, Frames, Notes, Options, Row, RowMap, Rule, Table
+from lake.importers.columns import moments
 from lake.importers.moments import as_moment
 from lake.importers.reading.candle_frames import candle_frames
 from lake.importers.reading.database import Database, database, require
@@ -34,6 +34,7 @@ from lake.importers.rules import (
     text,
     timeframe,
 )
+from lake.importers.wording import counted
 from lake.spec import timeframes
 
 _TABLES = ("market_data", "predictions", "trades")
@@ -49,7 +50,7 @@ def _exchange_time(*names: str) -> Rule:
         name, value = found(row, names)
         return None if value is None else as_moment(name, value)
 
-    return Rule(names, read)
+    return Rule(names, read, lambda values, _options: moments(values, None, "UTC"))
 
 
 _BAR = _exchange_time("timestamp", "time")
@@ -184,19 +185,14 @@ class TradesDb:
         """Those that are there; the indicators beside the candles are metrics."""
         db = database(source)
         for name in require(db, _TABLES, kind=self.name):
-            if name == "predictions":
-                yield Table(name, (PREDICTIONS,), partial(db.rows, name), db.count(name))
-            elif name == "trades":
-                yield Table(name, (TRADES,), partial(_trades, db, options), db.count(name))
+            if name in {"predictions", "trades"}:
+                made = PREDICTIONS if name == "predictions" else TRADES
+                yield Table(name, (made,), partial(db.rows, name), db.count(name))
             elif options.timeframe or "timeframe" in db.columns(name):
                 yield CandleTable(name, partial(_candles, db, options), db.count(name))
                 yield Table("indicators", (INDICATORS,), partial(_indicators, db))
             else:
                 yield CandleTable(name, partial(_untold, db.count(name) or 0))
-
-
-def _trades(db: Database, options: Options, notes: Notes) -> Iterator[Row | Refused]:
-    return judged(db.rows("trades", notes), TRADES, options, notes)
 
 
 def _candles(db: Database, options: Options, notes: Notes) -> Iterator[Frames]:
@@ -205,7 +201,7 @@ def _candles(db: Database, options: Options, notes: Notes) -> Iterator[Frames]:
 
 def _untold(count: int, notes: Notes) -> Iterator[Frames]:
     if count:
-        notes.tell(f"{count:,} candles of no timeframe: say which with --timeframe to have them", failed=True)
+        notes.tell(f"{counted(count, 'candle')} of no timeframe: say which with --timeframe to have them", failed=True)
     return iter(())
 
 
@@ -228,4 +224,4 @@ def _bars(db: Database, notes: Notes) -> Iterator[Row]:
         superseded += len(older)
         yield last
     if superseded:
-        notes.tell(f"{superseded:,} older rows of bars that were written again: the last of each bar is taken")
+        notes.tell(f"{counted(superseded, 'older row')} of bars that were written again: the last of each bar is taken")

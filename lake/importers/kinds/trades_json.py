@@ -10,7 +10,6 @@ from lake.importers.addresses import existing
 from lake.importers.base import Notes, Options, Refused, Row, Table
 from lake.importers.kinds import exchange_fills
 from lake.importers.kinds.executed_trades import TRADES
-from lake.importers.kinds.percents import judged
 from lake.importers.reading.jsons import rows_in
 
 
@@ -25,11 +24,7 @@ class TradesJson:
         path = existing(source)
         if exchange_fills.is_of_exchange(next(rows_in(path, "trades", Notes()), None)):
             return exchange_fills.tables(path, options)
-        return [Table("trades", (TRADES,), partial(_trades, path, options))]
-
-
-def _trades(path: Path, options: Options, notes: Notes) -> Iterator[Row | Refused]:
-    return judged(_rows(path, notes), TRADES, options, notes)
+        return [Table("trades", (TRADES,), partial(_rows, path))]
 
 
 def _rows(path: Path, notes: Notes) -> Iterator[Row | Refused]:

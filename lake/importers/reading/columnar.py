@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from lake.errors import SourceError
 from lake.importers.base import Notes
 from lake.importers.reading.jsons import opened
+from lake.importers.wording import counted
 
 _BLOCK = 4 << 20  # bytes of CSV that are read together
 _SAMPLE = 1 << 20
@@ -71,7 +72,9 @@ def csv_frames(path: Path, notes: Notes) -> Iterator[pl.DataFrame]:
         for batch in batches:
             yield cast("pl.DataFrame", pl.from_arrow(batch))
     if skipped.lines:
-        notes.tell(f"{skipped.lines:,} lines have too many or too few cells: they are left out", failed=True)
+        notes.tell(
+            f"{counted(skipped.lines, 'line has', 'lines have')} too many or too few cells: left out", failed=True
+        )
 
 
 class _Skipped:

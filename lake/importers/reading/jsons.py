@@ -111,8 +111,9 @@ class JsonText:
                 if not may_go_on or len(self._text) - self._at > _LONGEST or not self._more():
                     raise
                 continue
-            if end > len(self._text) - _WORD and not self._ended and self._more():
-                continue  # of 1.5 only 1 may be there yet
+            if end > len(self._text) - _WORD and not self._ended:  # of 1.5 only 1 may be there yet
+                self._more()
+                continue
             self._at = end
             return value
 

@@ -113,11 +113,24 @@ class Merger:
     def _stored(self, file: DataFile, wanted: Mapping[str, Bounds], incoming: pl.DataFrame) -> pl.DataFrame:
         keys = incoming.select(self._key)
         schema = pa.schema([f for f in self._schema() if f.name in incoming.columns])
+        if self._is_scattered and not self._holds_any(file, wanted, keys):
+            return incoming.clear()
         parts = [
             frame_of(table).join(keys, on=self._key, how="semi")
             for table in self.reader.read(self.folder, [file], wanted, schema)
         ]
         return pl.concat(parts) if parts else incoming.clear()
+
+    @property
+    def _is_scattered(self) -> bool:
+        """Whether keys tell nothing of when a row was, so that new ones lie between the first and last of a file."""
+        return self.ds.partition.time not in self.ds.key
+
+    def _holds_any(self, file: DataFile, wanted: Mapping[str, Bounds], keys: pl.DataFrame) -> bool:
+        """Whether a file has rows of some keys: its key columns are a tenth of it, and new rows are the rule."""
+        schema = pa.schema([f for f in self._schema() if f.name in self._key])
+        tables = self.reader.read(self.folder, [file], wanted, schema)
+        return any(frame_of(table).join(keys, on=self._key, how="semi").height for table in tables)
 
 
 def small_files_to_merge(

@@ -1,0 +1,79 @@
+"""What is told of rows that an import makes: that they name no side, that a result in percent looks like a share."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+from lake.importers.base import Notes
+from lake.importers.mapping import Canonical
+from lake.importers.wording import counted
+
+_LEAST = 0.01  # percent; a smaller move says nothing
+
+
+class Watch(Protocol):
+    """Looks at every row that was made of a table, and tells of them at the end."""
+
+    def look(self, row: Canonical) -> None:
+        """Look at one row."""
+
+    def tell(self, notes: Notes) -> None:
+        """Tell what was found, if there is anything."""
+
+
+def watches(dataset: str) -> tuple[Watch, ...]:
+    """What looks at the rows of a dataset."""
+    if dataset == "trades":
+        return Sideless(), Shares()
+    return (Sideless(),) if dataset in {"positions", "fills", "phantoms"} else ()
+
+
+class Sideless:
+    """Counts rows without a side: they land, since their results count whatever the side was."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def look(self, row: Canonical) -> None:
+        """Look at one row."""
+        self._count += "side" not in row
+
+    def tell(self, notes: Notes) -> None:
+        """Tell how many there are."""
+        if self._count:
+            some = counted(self._count, "row names no side, and lands", "rows name no side, and land")
+            notes.tell(f"{some} without one: it counts in totals, and in nothing that asks for the side")
+
+
+class Shares:
+    """Counts trades whose result in percent is a share: 0.02 where the prices say 2 %. It is told, and not guessed."""
+
+    def __init__(self) -> None:
+        self._shares = self._judged = 0
+
+    def look(self, row: Canonical) -> None:
+        """Judge one trade, if it has both prices and a result."""
+        entry, left, said = row.get("entry_price"), row.get("exit_price"), row.get("pnl_percent")
+        if not entry or not left or not said or "side" not in row:
+            return
+        move = 100 * (left / entry - 1) * (-1 if row["side"] == "SHORT" else 1)
+        if abs(move) < _LEAST or said * move <= 0:
+            return
+        self._judged += 1
+        self._shares += _is_nearer_to_share(said, {move, move * (row.get("leverage") or 1.0)})
+
+    def tell(self, notes: Notes) -> None:
+        """A note, when the results of most are nearer to the share than to percent."""
+        if 2 * self._shares > self._judged:
+            notes.tell(
+                f"pnl_percent of {self._shares:,} of {self._judged:,} trades contradicts their prices: it looks like a "
+                "fraction (0.02 for 2 %), and is kept as it is"
+            )
+
+
+def _is_nearer_to_share(said: float, moves: set[float]) -> bool:
+    in_percent, as_share = (
+        min(abs(math.log(abs(said)) - math.log(abs(move)) + math.log(part)) for move in moves) for part in (1, 100)
+    )
+    return as_share < in_percent
