@@ -26,9 +26,13 @@ class Victim:
         with self.words.open("wb") as out:
             self.process = subprocess.Popen(arguments, stdout=out, stderr=subprocess.PIPE, cwd=PROJECT, env=environment)
 
+    def has_done(self, acknowledged: int) -> bool:
+        """Whether so many of its writes were acknowledged, or it has ended."""
+        return self.words.read_bytes().count(b'"done"') >= acknowledged or self.process.poll() is not None
+
     def wait_for(self, acknowledged: int) -> None:
         """Until so many of its writes were acknowledged."""
-        while self.words.read_bytes().count(b'"done"') < acknowledged and self.process.poll() is None:
+        while not self.has_done(acknowledged):
             sleep(0.005)
 
     def kill(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -38,6 +39,20 @@ def rows_in_hot(path: Path) -> int:
         count += connection.execute("SELECT count(*) FROM log").fetchone()[0]
         connection.close()
     return count
+
+
+def _write_drain_and_ask(path: str) -> None:
+    with lake.open(path, bot_id="b1") as lk:
+        write_candles(lk, range(3))
+        lk.write("trades", trade(1))
+        lk.drain()
+        assert len(closes(lk)) == 3
+        assert lk.verify().ok
+    assert "pandas" not in sys.modules
+
+
+def test_writing_draining_and_asking_load_no_pandas(tmp_path: Path) -> None:
+    finished(spawned(_write_drain_and_ask, str(tmp_path)))
 
 
 @pytest.mark.parametrize("turn", [1, 2])
