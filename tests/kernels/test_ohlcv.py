@@ -61,6 +61,19 @@ def test_a_candle_that_breaks_a_rule_is_told_which(changed: dict[str, Any], reas
     assert ohlcv.violations(frame(candle(), candle(**changed), candle())).to_list() == [None, reason, None]
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"low": 11.5}, {"volume": NAN}, {"open_time": None}, {"timeframe": "5m"}, {"open": NAN}]
+)
+def test_one_wrong_candle_among_many_is_told_wherever_it_stands(wrong: dict[str, Any]) -> None:
+    sane = frame(candle()).select(pl.all().repeat_by(70_000).explode())
+    assert ohlcv.violations(sane).null_count() == sane.height
+    assert ohlcv.violations(sane.head(0)).is_empty()
+    changed = frame(candle(open_time=ZERO + timedelta(minutes=1)) | wrong)
+    for at in (0, 40_000, 69_999):
+        told = ohlcv.violations(pl.concat([sane.head(at), changed, sane.slice(at + 1)]))
+        assert told.is_not_null().arg_true().to_list() == [at]
+
+
 @pytest.mark.parametrize("name", ["open", "high", "low", "close"])
 def test_a_price_that_is_not_a_number_is_never_sane(name: str) -> None:
     assert f"{name} is not a finite number" in ohlcv.violations(frame(candle(**{name: NAN})))[0]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lake.errors import UsageError
-from lake.kernels.ohlcv import resample
+from lake.kernels.resample import Buckets, reduced, resample, together
 
 ZERO = datetime(2024, 1, 3, tzinfo=UTC)  # a Wednesday
 MINUTE = timedelta(minutes=1)
@@ -56,6 +56,15 @@ def test_buckets_are_what_a_loop_over_the_rows_gives(rows: list[Row], target: tu
     found = resample(frame(rows), target[0])
     assert found.drop("timeframe").rows() == naive(rows, target[1])
     assert found["timeframe"].to_list() == [target[0]] * found.height
+
+
+@given(st.lists(row, min_size=1, max_size=60, unique_by=lambda r: r[:2]), st.sampled_from(["5m", "1h"]))
+def test_series_reduced_one_by_one_give_the_same_buckets_as_all_at_once(rows: list[Row], target: str) -> None:
+    rows.sort(key=lambda r: r[:2])
+    whole, buckets = frame(rows), Buckets("1m", target)
+    alone = whole.partition_by("symbol", "venue", as_dict=True, maintain_order=True)
+    found = together([((str(s), str(v)), reduced(f, buckets)) for (s, v), f in alone.items()], buckets)
+    assert found.equals(resample(whole, target))
 
 
 def test_a_series_that_ends_in_the_bucket_where_the_next_begins_is_kept_apart() -> None:

@@ -177,6 +177,34 @@ def test_write_frames_lands_many_symbols_together(lk: lake.Lake) -> None:
     assert lk.frame("SELECT count(DISTINCT symbol) n FROM candles")["n"][0] == 50
 
 
+def test_write_frames_takes_pandas_frames_with_times_in_a_column_or_as_index_and_columns_in_any_order(
+    lk: lake.Lake,
+) -> None:
+    plain = {
+        s: market.candles("X", START, n, price=10.0, seed=n).select(
+            "open_time", "open", "high", "low", "close", "volume"
+        )
+        for s, n in (("A", 1), ("B", 3), ("C", 600))
+    }
+    given = {s: f.to_pandas() for s, f in plain.items()}
+    given["B"] = given["B"][["volume", "close", "low", "high", "open", "open_time"]]
+    expected = pl.concat([f.select(pl.lit(s).alias("symbol"), pl.all()) for s, f in plain.items()])
+    for timeframe, frames in (("1m", given), ("1m", {s: f.set_index("open_time") for s, f in given.items()})):
+        receipt = lk.candles.write_frames(frames, timeframe)
+        assert receipt.inserted + receipt.unchanged == 604
+        assert lk.candles.read(None, "1m", columns=expected.columns).equals(expected)
+
+
+def test_write_frames_of_pandas_frames_with_other_columns_fills_none_in(lk: lake.Lake) -> None:
+    whole = pd.DataFrame([{**bar(0), "open_time": FIRST}])
+    lacking = whole.drop(columns="volume")
+    assert lk.candles.write_frames({"A": whole, "B": lacking}, "1m").inserted == 2
+    assert lk.candles.read(None, "1m")["volume"].to_list() == [5.0, None]
+    doubled = pd.concat([lacking, lacking[["close", "close"]]], axis=1)
+    with pytest.raises((InvalidRowError, ValueError), match="close|duplicate|unique"):
+        lk.candles.write_frames({"A": whole, "B": doubled}, "1m")
+
+
 def test_read_takes_a_half_open_range_and_any_columns(lk: lake.Lake) -> None:
     lk.write("candles", market.candles("A", START, 6000, price=50.0, seed=1))
     lk.candles.write(market.candles("A", START + 6000 * MINUTE, 10, price=50.0, seed=1), "1m")
@@ -216,6 +244,28 @@ def test_resample_equals_polars_and_flags_partial_buckets(lk: lake.Lake) -> None
     assert found.select("open_time", "open", "high", "low", "close").equals(expected.drop("volume", "bars"))
     assert np.allclose(found["volume"], expected["volume"])
     assert found["partial"].to_list() == (expected["bars"] < 60).to_list()
+
+
+def test_resample_tells_many_series_apart_in_hot_and_cold(lk: lake.Lake) -> None:
+    made = [
+        market.candles(s, START + i * 7 * MINUTE, 3000, price=50.0, seed=i).with_columns(venue=pl.lit(v))
+        for i, (s, v) in enumerate([("A", "x"), ("A", "y"), ("B", "x"), ("C", "")])
+    ]
+    lk.write("candles", pl.concat(made))
+    hot = pl.concat([f.head(5).with_columns(volume=1.0) for f in made[:2]])
+    lk.write("candles", hot)
+    together = lk.candles.resample(None, "1h")
+    for symbol, venue in (("A", "x"), ("A", "y"), ("B", "x"), ("C", "")):
+        alone = lk.candles.resample(symbol, "1h", venue=venue)
+        assert together.filter(pl.col("symbol") == symbol, pl.col("venue") == venue).equals(alone)
+        rows = lk.candles.read(symbol, "1m", venue=venue)
+        assert alone["open_time"].is_unique().all()
+        assert rows.height == alone["bars"].sum() == 3000
+        assert np.isclose(alone["volume"].sum(), rows["volume"].sum())
+    assert together.select("symbol", "venue").unique(maintain_order=True).rows() == [
+        ("A", "x"), ("A", "y"), ("B", "x"), ("C", ""),
+    ]  # fmt: skip
+    assert lk.candles.resample(None, "1h", start=FIRST - timedelta(days=9), end=FIRST).schema == together.schema
 
 
 def test_resample_picks_the_coarsest_finer_timeframe_held(lk: lake.Lake) -> None:

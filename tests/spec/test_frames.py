@@ -42,6 +42,35 @@ def test_good_rows_have_exactly_the_columns_of_the_dataset() -> None:
     assert checked.bad.is_empty()
 
 
+@pytest.mark.parametrize("run", [1, 3, 400])
+def test_names_in_runs_of_any_length_become_canonical_and_missing_ones_are_told(run: int) -> None:
+    names = ["btc/usdt", "ETH-USDT", None, "SOLUSDT"]
+    given = [names[i // run % 4] for i in range(4000)]
+    checked = check_frame(CANDLES, bars(4000, symbol=pl.Series(given)), constants={**NAMED, "symbol": None})
+    wanted = {"btc/usdt": "BTCUSDT", "ETH-USDT": "ETHUSDT", "SOLUSDT": "SOLUSDT"}
+    assert checked.good["symbol"].to_list() == [wanted[n] for n in given if n is not None]
+    assert checked.bad.height == given.count(None)
+
+
+@pytest.mark.parametrize("rows", [3, 600])
+def test_a_pandas_frame_is_read_the_same_whatever_its_length(rows: int) -> None:
+    kinds = pd.DataFrame(
+        {
+            "open_time": pd.date_range("2024-01-01", periods=rows, freq="h", tz="Europe/Paris"),
+            "open": pd.array([1] * rows, dtype="Int64"),
+            "high": [2.0] * rows,
+            "low": [0.5] * rows,
+            "close": pd.Series(["1.5"] * rows, dtype=object),
+            "volume": [None] * rows,
+            "symbol": pd.Categorical(["btc/usdt"] * rows),
+        }
+    )
+    checked = check_frame(CANDLES, kinds, constants={"timeframe": "1h", "venue": ""})
+    assert checked.bad.is_empty()
+    assert checked.good.select("symbol", "open", "close", "volume").unique().rows() == [("BTCUSDT", 1.0, 1.5, None)]
+    assert checked.good["open_time"][0] == datetime(2023, 12, 31, 23, tzinfo=UTC)
+
+
 def test_canonical_columns_pass_without_being_copied() -> None:
     once = check_frame(CANDLES, bars(), constants=NAMED).good
     twice = check_frame(CANDLES, once).good
