@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import polars as pl
 
 from lake.errors import InvalidRowError, InvalidTimeError
@@ -94,14 +95,20 @@ def _times(given: pl.Series, unit: str | None, where: str) -> pl.Series:
         raise InvalidTimeError(
             "no times", where=where, value=str(given.dtype), todo="Give aware times or epoch numbers."
         )
-    physical = done.to_physical()
-    if len(done) and (physical.min() is not None) and (physical.min() < EARLIEST or physical.max() >= LATEST):  # type: ignore[operator]
+    if not _in_range(done):
         done = (
             pl.DataFrame({"t": done})
             .select(pl.when(pl.col("t").to_physical().is_between(EARLIEST, LATEST - 1)).then("t"))
             .to_series()
         )
     return done.alias(given.name)
+
+
+def _in_range(times: pl.Series) -> bool:
+    """Whether all of them, nulls aside, are times that the lake keeps."""
+    held = times.drop_nulls() if times.null_count() else times
+    micros = held.to_numpy().view(np.int64)
+    return not len(micros) or bool(micros.min() >= EARLIEST and micros.max() < LATEST)
 
 
 def _from_numbers(given: pl.Series, unit: str | None, where: str) -> pl.Series:

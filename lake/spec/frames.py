@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import polars as pl
@@ -18,6 +19,8 @@ from lake.spec.rules import broken
 from lake.spec.schema import PERIOD, polars_schema
 from lake.spec.tables import as_given, as_polars
 from lake.spec.times import from_micros, known_unit, refuse_mixed_units, to_micros
+
+_NO_REASON = pl.Series("reason", [], dtype=pl.String)
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,8 @@ def check_frame(
 
 def _sorted_out(ds: Dataset, given: pl.DataFrame, done: pl.DataFrame, reasons: Sequence[pl.Series]) -> Checked:
     if not reasons:
-        none = pl.DataFrame(schema={**given.schema, "reason": pl.String})
-        return Checked(with_period(ds, done), none)
+        none = given.clear().drop("reason") if "reason" in given.columns else given.clear()
+        return Checked(with_period(ds, done), none.hstack([_NO_REASON]))
     why = pl.DataFrame([r.alias(str(i)) for i, r in enumerate(reasons)]).select(
         pl.concat_str(pl.all(), separator="; ", ignore_nulls=True).str.strip_suffix("; ").alias("reason")
     )["reason"]
@@ -177,11 +180,17 @@ def _completed(ds: Dataset, frame: pl.DataFrame, fixed: Mapping[str, Any]) -> pl
 
 def _repeated(column: Column, value: Any, height: int, kind: pl.DataType) -> pl.Series:
     """One canonical value in every row."""
-    if column.type is Type.TIMESTAMP:
-        return pl.Series(column.name, [value], dtype=pl.Int64).cast(kind).new_from_index(0, height)
-    if column.type is Type.DATE and value is not None:
-        return pl.Series(column.name, [value], dtype=pl.String).str.to_date().new_from_index(0, height)
-    return pl.Series(column.name, [value], dtype=kind).new_from_index(0, height)
+    return _single(column.name, column.type, value, kind).new_from_index(0, height)
+
+
+@lru_cache(maxsize=256)
+def _single(name: str, kind: Type, value: Any, stored: pl.DataType) -> pl.Series:
+    """One canonical value as a column of its own; kept, since most columns have the same one at each write."""
+    if kind is Type.TIMESTAMP:
+        return pl.Series(name, [value], dtype=pl.Int64).cast(stored)
+    if kind is Type.DATE and value is not None:
+        return pl.Series(name, [value], dtype=pl.String).str.to_date()
+    return pl.Series(name, [value], dtype=stored)
 
 
 def _with_defaults(ds: Dataset, column: Column, given: pl.Series, done: pl.Series) -> pl.Series:
