@@ -11,10 +11,9 @@ import numpy as np
 import polars as pl
 
 from lake.kernels import runs
-from lake.kernels.resample import resample
 from lake.spec import timeframes
 
-__all__ = ["Deduped", "dedupe", "gaps", "resample", "violations"]
+__all__ = ["Deduped", "dedupe", "gaps", "violations"]
 
 _PRICES = ("open", "high", "low", "close")
 _AMOUNTS = ("volume", "quote_volume", "trade_count", "taker_buy_volume", "taker_buy_quote_volume")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lake.errors import UsageError
-from lake.kernels.resample import Buckets, reduced, resample, together
+from lake.kernels.resample import Buckets, reduced, together
 
 ZERO = datetime(2024, 1, 3, tzinfo=UTC)  # a Wednesday
 MINUTE = timedelta(minutes=1)
@@ -30,6 +30,13 @@ row = st.tuples(st.sampled_from("AB"), st.integers(0, 200), price, price, price,
 def frame(rows: list[Row], timeframe: str = "1m", unit: timedelta = MINUTE) -> pl.DataFrame:
     data = [("v", r[0], timeframe, ZERO + r[1] * unit, *r[2:]) for r in rows]
     return pl.DataFrame(data, schema=_SCHEMA, orient="row")
+
+
+def resample(rows: pl.DataFrame, timeframe: str, source: str = "1m") -> pl.DataFrame:
+    """Each series reduced by itself, put together."""
+    buckets = Buckets(source, timeframe)
+    series = rows.partition_by("symbol", "venue", as_dict=True, maintain_order=True) or {("A", "v"): rows}
+    return together([((str(s), str(v)), reduced(part, buckets)) for (s, v), part in series.items()], buckets)
 
 
 def naive(rows: list[Row], minutes: int) -> list[tuple[Any, ...]]:
@@ -58,15 +65,6 @@ def test_buckets_are_what_a_loop_over_the_rows_gives(rows: list[Row], target: tu
     assert found["timeframe"].to_list() == [target[0]] * found.height
 
 
-@given(st.lists(row, min_size=1, max_size=60, unique_by=lambda r: r[:2]), st.sampled_from(["5m", "1h"]))
-def test_series_reduced_one_by_one_give_the_same_buckets_as_all_at_once(rows: list[Row], target: str) -> None:
-    rows.sort(key=lambda r: r[:2])
-    whole, buckets = frame(rows), Buckets("1m", target)
-    alone = whole.partition_by("symbol", "venue", as_dict=True, maintain_order=True)
-    found = together([((str(s), str(v)), reduced(f, buckets)) for (s, v), f in alone.items()], buckets)
-    assert found.equals(resample(whole, target))
-
-
 def test_a_series_that_ends_in_the_bucket_where_the_next_begins_is_kept_apart() -> None:
     rows: list[Row] = [("A", 0, 1, 1, 1, 1, 1, 1), ("B", 1, 2, 2, 2, 2, 2, 2)]
     assert resample(frame(rows), "1h")["symbol"].to_list() == ["A", "B"]
@@ -74,7 +72,7 @@ def test_a_series_that_ends_in_the_bucket_where_the_next_begins_is_kept_apart() 
 
 def test_weeks_open_on_monday_utc() -> None:
     days: list[Row] = [("A", d, 1, 1, 1, 1, 1, 1) for d in range(7)]  # Wednesday to Tuesday
-    weeks = resample(frame(days, "1d", timedelta(days=1)), "1w")
+    weeks = resample(frame(days, "1d", timedelta(days=1)), "1w", "1d")
     assert weeks["open_time"].to_list() == [datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 8, tzinfo=UTC)]
     assert weeks.select("bars", "expected", "partial").rows() == [(5, 7, True), (2, 7, True)]
 
@@ -96,22 +94,21 @@ def test_columns_that_are_absent_stay_absent_and_no_rows_give_no_rows() -> None:
 @pytest.mark.parametrize(("source", "target"), [("3m", "5m"), ("1h", "1m"), ("8h", "12h")])
 def test_a_target_that_the_source_does_not_divide_is_refused_with_both(source: str, target: str) -> None:
     with pytest.raises(UsageError, match=f"{target} is not a multiple of {source}"):
-        resample(frame([("A", 0, 1, 1, 1, 1, 1, 1)], source), target)
+        Buckets(source, target)
 
 
-@pytest.mark.parametrize(
-    "rows", [[("A", 1), ("A", 0)], [("A", 0), ("A", 0)], [("A", 0), ("B", 0), ("A", 1)]], ids=["back", "twice", "mixed"]
-)
-def test_candles_out_of_order_are_refused(rows: list[tuple[str, int]]) -> None:
-    with pytest.raises(UsageError, match="not sorted by symbol, venue and time"):
-        resample(frame([(s, m, 1, 1, 1, 1, 1, 1) for s, m in rows]), "1h")
+@pytest.mark.parametrize("minutes", [[1, 0], [0, 0]], ids=["back", "twice"])
+def test_candles_out_of_order_are_refused(minutes: list[int]) -> None:
+    with pytest.raises(UsageError, match="not sorted by time, each once"):
+        reduced(frame([("A", m, 1, 1, 1, 1, 1, 1) for m in minutes]), Buckets("1m", "1h"))
 
 
-def test_candles_without_a_price_or_of_mixed_timeframes_are_refused() -> None:
+def test_candles_without_a_price_are_refused() -> None:
     one = frame([("A", 0, 1, 1, 1, 1, 1, 1)])
     with pytest.raises(UsageError, match="low: a candle without a price"):
-        resample(one.with_columns(pl.lit(None, pl.Float64).alias("low")), "1h")
-    with pytest.raises(UsageError, match="candles of several timeframes"):
-        resample(pl.concat([one, frame([("B", 0, 1, 1, 1, 1, 1, 1)], "5m")]), "1h")
-    with pytest.raises(UsageError, match="do not say their timeframe"):
-        resample(one.drop("timeframe"), "1h")
+        reduced(one.with_columns(pl.lit(None, pl.Float64).alias("low")), Buckets("1m", "1h"))
+
+
+def test_a_series_in_which_an_amount_is_known_stands_beside_one_in_which_it_is_not() -> None:
+    rows: list[Row] = [("A", 0, 1, 1, 1, 1, None, None), ("B", 0, 2, 2, 2, 2, 3, 4)]
+    assert resample(frame(rows), "1h").select("volume", "trade_count").rows() == [(None, None), (3.0, 4)]
