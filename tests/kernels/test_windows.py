@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -103,6 +104,19 @@ def test_windows_are_compiled_once_there_were_many(loops: Callable[[Loops], None
     loops(never)
     Windows(np.zeros(500)).sums(3)
     assert never.find("faded", 10**12) is None
+
+
+def test_where_many_windows_are_expected_they_are_compiled_beside_the_work() -> None:
+    counting = Loops(100)
+    counting.expect(99)
+    assert counting.find("faded", 1) is None
+    counting.expect(100)
+    for thread in threading.enumerate():
+        if thread.name == "lake-compile":
+            thread.join()
+    assert {name: len(counting.find(name, 0).signatures) for name in ("faded", "squares", "highest")} == {  # type: ignore[union-attr]
+        "faded": 1, "squares": 1, "highest": 1,
+    }  # fmt: skip
 
 
 def test_without_numba_windows_are_computed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -14,6 +16,9 @@ from lake.errors import UsageError
 from lake.kernels import market
 from lake.learn import features
 from lake.learn.features import Feature, FeatureSet, FeatureStore, blocks, stored
+from lake.learn.features.plan import planned
+from lake.learn.features.reading import digest
+from lake.spec import timeframes
 
 T0 = 1_704_067_200_000_000
 STANDARD = features.get("standard")
@@ -142,6 +147,21 @@ def test_features_as_of_events_are_the_same_from_the_lake(lk: lake.Lake, keep: b
     assert bool(lk.location.list_names(stored.FOLDER)) is keep
 
 
+@pytest.mark.parametrize("local", [True, False])
+def test_blocks_computed_together_have_the_bits_of_each_alone(local: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "BARS", 200)
+    rolling = FeatureSet("rolling", 1, (Feature("mean_20", pl.col("close").rolling_mean(20), 19),))
+    feature_set = STANDARD if local else rolling
+    assert planned(feature_set, timeframes.get("1m")).local is local
+    held = CANDLES.filter(symbol="BTCUSDT").filter(~pl.int_range(pl.len()).is_between(1_190, 1_700))
+    events = held.gather_every(7).select("venue", "symbol", decision_time=pl.col("open_time") + pl.duration(seconds=60))
+    found = features.compute(feature_set, held, at=events)
+    whole = features.compute(feature_set, held)
+    assert_frame_equal(found, whole.gather_every(7), check_exact=True)
+    monkeypatch.setattr(blocks, "AT_ONCE", 1)
+    assert_frame_equal(features.compute(feature_set, held, at=events), found, check_exact=True)
+
+
 def test_an_old_version_of_the_lake_gives_the_features_of_then(lk: lake.Lake) -> None:
     version = {"candles": lk.store.table("candles").state().version}
     before = FeatureStore(lk.store).frame(STANDARD, None, "1m")
@@ -225,3 +245,12 @@ def test_a_set_with_metrics_asks_for_them(lk: lake.Lake) -> None:
     with pytest.raises(UsageError, match="start is not before end"):
         FeatureStore(lk.store).frame(STANDARD, None, "1m", 10**15, 10**15)
     assert FeatureStore(lk.store).frame(STANDARD, None, "1h").is_empty()
+
+
+def test_a_digest_of_many_texts_is_that_of_all_of_them_joined() -> None:
+    texts = pl.Series("name", [None if n % 7 == 0 else f"é{n}" for n in range(140_000)])
+    joined = "\0".join(texts.fill_null("").to_list()).encode()
+    nulls = np.packbits(texts.is_null().to_numpy()).tobytes()
+    found = hashlib.sha256()
+    digest(found, texts.to_frame())
+    assert found.digest() == hashlib.sha256(b"name String 140000" + nulls + joined).digest()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event, Thread
@@ -67,6 +69,19 @@ def test_a_torn_newest_checkpoint_is_done_without(checkpointed: Path, damage: Ca
             lk.drain()
         assert len(trade_ids(lk)) == 12
         assert lk.verify().ok
+
+
+def test_a_checkpoint_without_a_column_is_done_without(checkpointed: Path) -> None:
+    newest = log_of(checkpointed, ".checkpoint.parquet")[-1]
+    pq.write_table(pq.read_table(newest).drop_columns("txn"), newest)
+    with lake.open(checkpointed, bot_id="b1") as lk:
+        assert trade_ids(lk) == ALL
+
+
+def test_a_checkpoint_is_read_without_pandas(checkpointed: Path) -> None:
+    code = f"import sys, lake; lake.open({str(checkpointed)!r}).close(); print('pandas' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 @pytest.mark.parametrize("damage", [truncated, emptied, zeroed])
