@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import polars as pl
 import pytest
 
 from lake.errors import StorageError, UsageError
-from lake.learn.datasets import Dataset
+from lake.learn.datasets import Dataset, stored
 from lake.learn.features import register
 from tests.learn.dataset_lakes import SMALL, opened
 
@@ -75,3 +76,15 @@ def test_wrong_targets_are_told(made: Dataset, tmp_path: Path) -> None:
 
 def test_a_form_can_be_named(made: Dataset, tmp_path: Path) -> None:
     assert pl.read_csv(made.export(tmp_path / "rows.txt", "csv")).height == len(made)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_told_whichever_thread_writes(made: Dataset) -> None:
+    def written() -> None:
+        with Path("/dev/full").open("wb", buffering=0) as out, ThreadPoolExecutor(1) as pool:
+            sink = stored.Hashed(out, pool)
+            stored.write_parquet(made.frame, sink)
+            sink.finish()
+
+    with pytest.raises(OSError, match="No space left"):
+        written()

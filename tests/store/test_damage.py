@@ -79,7 +79,8 @@ def test_a_checkpoint_without_a_column_is_done_without(checkpointed: Path) -> No
 
 
 def test_a_checkpoint_is_read_without_pandas(checkpointed: Path) -> None:
-    code = f"import sys, lake; lake.open({str(checkpointed)!r}).close(); print('pandas' in sys.modules)"
+    reading = f"with lake.open({str(checkpointed)!r}) as lk: lk.store.table('trades').state()"
+    code = f"import sys, lake\n{reading}\nprint('pandas' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

@@ -42,14 +42,14 @@ def write_parquet(frame: pl.DataFrame, sink: Any) -> None:
 def written(location: Location, path: str, frame: pl.DataFrame) -> dict[str, Any]:
     """Store the frame, durably; returns sha256 and bytes of the file."""
     with location.open_output(path) as out, ThreadPoolExecutor(1) as pool:
-        sink = _Hashed(out, pool)
+        sink = Hashed(out, pool)
         write_parquet(frame, sink)
         sink.finish()
     location.sync([path])
     return {"sha256": sink.digest.hexdigest(), "bytes": sink.size}
 
 
-class _Hashed(io.RawIOBase):
+class Hashed(io.RawIOBase):
     """Hands bytes on and hashes them on their way, in another thread: meanwhile the next ones are made."""
 
     def __init__(self, out: Any, pool: Executor) -> None:
@@ -62,9 +62,11 @@ class _Hashed(io.RawIOBase):
         self.size = 0
 
     def writable(self) -> bool:
+        """It is."""
         return True
 
     def write(self, data: Any, /) -> int:
+        """Take the bytes; what went wrong with those before is raised here, or at the end."""
         given = bytes(data)  # no copy of what is bytes
         self._held.append(given)
         self.size += len(given)
