@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 Numbers = npt.NDArray[np.float64]
 Positions = npt.NDArray[np.intp]
-_CELLS = 15_000  # values of windows that are held at once: more is new memory each time, which costs more
+_CELLS = 30_000  # values of windows that are held at once: more is new memory each time, which costs more
 _SPARSE = 8  # times as many values as there are may be taken; beyond, all windows cost less
 
 

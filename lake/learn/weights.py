@@ -45,7 +45,7 @@ def uniqueness(decision_time: Any, label_time: Any, series: Any = None) -> Float
     order = np.lexsort((moments_, codes)) if codes is not None else np.argsort(moments_, kind="stable")
     open_then = np.cumsum(change[order])
     moments_ = moments_[order]
-    lasts = np.append(np.diff(moments_), 0)
+    lasts = np.diff(moments_, append=moments_[-1:])
     shared = np.divide(lasts, open_then, out=np.zeros(len(lasts)), where=open_then > 0)
     until = np.empty(len(lasts))
     until[order] = np.concatenate([np.zeros(1), np.cumsum(shared)[:-1]])[: len(lasts)]
@@ -168,7 +168,10 @@ def _codes(series: Any, count: int) -> Array | None:
         raise UsageError(f"there are {count} labels", where=f"series of {frame.height} rows")
     if not frame.width:
         raise UsageError("a series is told by at least one column", where="series")
-    codes = frame.select(pl.struct(pl.all()).rank("dense")).to_series().to_numpy().astype(np.int32)
+    known = frame.unique()  # a few, so that these alone are put in order
+    known = known.with_columns(known.select(pl.struct(pl.all()).rank("dense")).to_series().alias("__code"))
+    rows = frame.join(known, on=frame.columns, how="left", nulls_equal=True, maintain_order="left")
+    codes = rows["__code"].to_numpy().astype(np.int32)
     return np.concatenate([codes, codes])
 
 

@@ -164,3 +164,7 @@ def test_wrong_input_is_refused_in_one_clear_sentence(case) -> None:
     work, message = REFUSED[case]
     with pytest.raises(UsageError, match=message):
         work()
+
+
+def test_no_labels_have_no_weights() -> None:
+    assert weights.uniqueness([], []).tolist() == weights.uniqueness([], [], []).tolist() == []

@@ -106,7 +106,7 @@ def join(pinned: Pinned, joined: Joined, events: pl.DataFrame) -> pl.DataFrame:
     """
     reading = read(pinned, joined)
     metrics = reading.metrics(joined.metrics)
-    series = reading.series(sorted(set(events["symbol"])), joined.bars, span(joined, events))
+    series = reading.series(events["symbol"].unique().sort().to_list(), joined.bars, span(joined, events))
     wanted = by_series(events, [name_of(s) for s in series])
 
     def then(one: Series, rows: pl.DataFrame) -> pl.DataFrame:

@@ -167,7 +167,7 @@ def audit(pinned: Pinned, joined: Joined, rows: pl.DataFrame, *, seed: int, shar
     metrics = reading.metrics(joined.metrics)
     low, high = span(joined, events)
     more = blocks.BARS * timeframes.micros(joined.timeframe)
-    symbols = sorted(set(events["symbol"]))
+    symbols = events["symbol"].unique().sort().to_list()
     series = reading.series(symbols, joined.bars, (low, None if high is None else high + more))
     wanted = by_series(events, [name_of(s) for s in series])
     asked = [s for s in series if name_of(s) in wanted]

@@ -74,7 +74,7 @@ def _followed(pinned: Pinned, request: Request, rows: pl.DataFrame) -> pl.DataFr
     left = events
     for timeframe in (t for t in timeframes.ALL if t in held):
         reading = Reading(pinned.store, snapshot, timeframes.get(timeframe))
-        series = reading.series(sorted(set(left["symbol"])), _BARS, _span(request, rows)) if left.height else []
+        series = reading.series(left["symbol"].unique().sort().to_list(), _BARS, _span(request, rows)) if left.height else []
         wanted = by_series(left.rename({"start_time": "decision_time"}), [name_of(s) for s in series])
 
         def then(one: Series, bars: pl.DataFrame, timeframe: str = timeframe, wanted: Events = wanted) -> pl.DataFrame:
