@@ -74,7 +74,8 @@ def _followed(pinned: Pinned, request: Request, rows: pl.DataFrame) -> pl.DataFr
     left = events
     for timeframe in (t for t in timeframes.ALL if t in held):
         reading = Reading(pinned.store, snapshot, timeframes.get(timeframe))
-        series = reading.series(left["symbol"].unique().sort().to_list(), _BARS, _span(request, rows)) if left.height else []
+        symbols = left["symbol"].unique().sort().to_list()
+        series = reading.series(symbols, _BARS, _span(request, rows)) if symbols else []
         wanted = by_series(left.rename({"start_time": "decision_time"}), [name_of(s) for s in series])
 
         def then(one: Series, bars: pl.DataFrame, timeframe: str = timeframe, wanted: Events = wanted) -> pl.DataFrame:

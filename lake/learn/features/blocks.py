@@ -20,7 +20,7 @@ from lake.ledgers.series import constant
 
 #: Bars of one block: its columns fit a processor's cache, and its history adds a few percent.
 BARS = 32_768
-#: Blocks that are computed together where that changes no bit: a call of Polars costs more than what the cache saves.
+#: Blocks that are computed together where that changes no bit: fewer calls of Polars cost less than a cache gains.
 AT_ONCE = 8
 Name = tuple[str, str]
 
