@@ -13,6 +13,7 @@ import pytest
 
 import lake
 from lake.errors import LeakError, UsageError
+from lake.learn import regimes
 from lake.learn.datasets import audit as audits
 from lake.learn.datasets import recording, sources
 from lake.learn.datasets.asof import Joined, join
@@ -22,7 +23,7 @@ from lake.learn.datasets.windows import Bars, changed, recomputed
 from lake.learn.features import Feature, FeatureSet, Windows, compute, get, register
 from lake.learn.features.plan import planned
 from lake.spec import timeframes
-from tests.learn.dataset_lakes import BARS, SMALL, at, bars, opened, phantom
+from tests.learn.dataset_lakes import BARS, SMALL, SYMBOLS, VENUES, at, bars, opened, phantom
 
 CLOSE = pl.col("close")
 HONEST = Feature("honest", CLOSE / pl.col("open"), 0)
@@ -58,6 +59,18 @@ def test_a_set_that_looks_ahead_is_named_and_refused(lk: lake.Lake, name: str) -
     with pytest.raises(LeakError, match=f"row p[0-9]+: {name}: what was known only after"):
         lk.datasets.build("peeking", "phantoms", peeking)
     assert lk.datasets.list("peeking") == []
+
+
+def test_a_leak_is_found_whoever_asked_for_regimes_before(lk: lake.Lake) -> None:
+    planned.cache_clear()
+    candles = bars(SYMBOLS[0], VENUES[0], 400).with_columns(venue=pl.lit(VENUES[0]), symbol=pl.lit(SYMBOLS[0]))
+    regimes.regime(candles, regimes.Rules(), timeframe="1m")
+    test_a_set_that_looks_ahead_is_named_and_refused(lk, "next_bar")
+
+
+def test_regimes_as_features_are_audited(lk: lake.Lake) -> None:
+    made = lk.datasets.build("regimes", "phantoms", regimes.feature_set(regimes.Rules()))
+    assert set(made.audit(features=regimes.feature_set()).features) >= {"efficiency", "volatility_ratio", "regime"}
 
 
 def test_all_features_that_look_ahead_are_named_and_no_other(lk: lake.Lake) -> None:

@@ -23,7 +23,6 @@ from lake.spec import timeframes
 from lake.store.cold.files import Bounds
 
 _FLAGGED = ("high", "low", "close", "volume")
-_KEYS = ("venue", "symbol", "known_at", "__row")
 _AT_ONCE = 8  # columns
 _HISTORY = 2_000  # bars that are read before an event: more than flags look back
 Name = tuple[str, str]
@@ -77,10 +76,12 @@ class Joined:
         rows = events.select("decision_time").with_row_index("__row")
         own = blocks.metrics_of(metrics, name)
         found = [_everywhere(blocks.frame_at(p, name, bars, own, rows), events.height) for p in self.plans]
-        told = pl.DataFrame([column for frame in found for column in frame.drop(_KEYS).get_columns()])
+        names = () if self.feature_set is None else self.feature_set.names
+        regime = found[-1].select(regimes.told_by()).to_series()
+        told = pl.DataFrame([*found[0].select(names).get_columns(), regime])
         decided = runs.micros(events, "decision_time")
         flagged = market_flags.flags_of_series(bars, decided, timeframes.micros(self.timeframe))
-        return told.with_columns(regimes.told_by()).hstack(flagged.get_columns()).select(*self.types)
+        return told.hstack(flagged.get_columns()).select(*self.types)
 
     @cached_property
     def plans(self) -> tuple[Plan, ...]:

@@ -248,10 +248,9 @@ class _Series:
         built = self.built[held["__place"]]
         short = (newest < feature_set.lookback) & (feature_set.missing == float("inf"))
         places = held["__place"].to_numpy()
-        names: tuple[str, ...] = ()
-        if self.joined.feature_set is not None and feature_set is not regimes.feature_set():
-            names = self.joined.feature_set.names
-        if feature_set is not self.joined.feature_set:
+        asked, regime = self.joined.feature_set, regimes.feature_set()
+        names = asked.names if asked is not None and (feature_set == asked or feature_set != regime) else ()
+        if feature_set != asked or asked == regime:
             again, names = again.with_columns(regimes.told_by()), (*names, "regime")
         for name in names:
             where = np.flatnonzero(_differ(built[name], again[name]) & ~short)
