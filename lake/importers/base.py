@@ -88,6 +88,8 @@ class RowMap:
         when: which rows become one of this dataset; all, when left out.
         keep_found: whether the row as found is kept beside; not where that would say the same twice.
         held: the source's columns that one of ours holds as they are found, and ``extra`` need not keep again.
+        apart: given the lake's row of the same key and one of the source, this one under a key of its own where they
+            are not one; None where they are.
         numbered: whether a row with the id of another of its table, which tells it otherwise, gets the id with ``-2``,
             ``-3``, ... and lands, where the id is made of facts that several rows may share; refused, when left out.
     """
@@ -99,6 +101,7 @@ class RowMap:
     keep_found: bool = True
     held: frozenset[str] = frozenset()
     numbered: bool = False
+    apart: Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any] | None] | None = None
 
     def __post_init__(self) -> None:
         ds = registry.get(self.dataset)
@@ -188,21 +191,24 @@ class CandleTable:
 
 @dataclass(frozen=True)
 class Check:
-    """Numbers that a store derived from rows which it holds elsewhere: of them nothing is written, they are compared.
+    """Numbers that a store derived from rows which it holds elsewhere: they are compared, and kept as they are told.
+
+    They become findings of ``data_quality``, which no statistics count.
 
     Attributes:
         name: what the store calls them.
-        against: our view that they are compared with.
+        about: the dataset whose rows they were derived from.
         rows: the rows from the beginning; told things of them in the notes.
-        compare: which of our values differ, given an open lake (None in the plan of a new one), the rows and options.
+        compare: which of our values differ, given an open lake (None in the plan of a new one), the rows and options;
+            when left out, nothing is compared, and there may be as many rows as there are.
         needs_lake: whether there is nothing to compare with in the plan of a new lake.
         needs_rows: whether it is about rows that the same import lands, so that a plan cannot compare it.
     """
 
     name: str
-    against: str
+    about: str
     rows: Callable[[Notes], Iterator[Row | Refused]]
-    compare: Callable[[Any, Sequence[Row], Options], Iterable[Difference]]
+    compare: Callable[[Any, Sequence[Row], Options], Iterable[Difference]] | None = None
     needs_lake: bool = True
     needs_rows: bool = False
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lake.errors import InvalidRowError
@@ -87,7 +87,7 @@ class RecordLanding:
         made = self._mapped(rows)
         for keys in (self._seen, *(total.told for total in self._totals.values())):
             keys.look_up([one.key for one in made])
-        current = self._there(made)
+        made, current = self._apart(made, self._there(made))
         before = {column: self._told_sum(column, current) for column in self._totals}
         known, changed = set(current), dict[Key, Canonical]()
         stories: dict[Key, list[Canonical]] = {}
@@ -106,6 +106,21 @@ class RecordLanding:
             self._plan.add(self._mapper.dataset, changed)
         for total in self._totals.values():
             total.settle()
+
+    def _apart(self, made: list[_Made], current: dict[Key, Canonical]) -> tuple[list[_Made], dict[Key, Canonical]]:
+        """The rows, of which those that are not the lake's of their key have one of their own; and the lake's rows."""
+        tell_apart = self._mapper.map.apart
+        if tell_apart is None:
+            return made, current
+        done, moved = [], []
+        for one in made:
+            other = tell_apart(current[one.key], one.row) if one.key in current else None
+            if other is None:
+                done.append(one)
+                continue
+            moved.append(replace(one, row=other, key=self._mapper.key(other)))
+            done.append(moved[-1])
+        return done, current | self._there(moved)
 
     def _read_back(self, made: Sequence[_Made], before: Mapping[str, float]) -> None:
         """Add what the lake's sums of these rows have become."""

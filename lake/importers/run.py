@@ -14,6 +14,7 @@ from typing import Any
 from lake.importers.addresses import shown
 from lake.importers.base import BATCH_ROWS, CandleTable, Check, Notes, Options, Refused, Row, Table
 from lake.importers.candle_landing import CandleLanding
+from lake.importers.keeping import DATASET, Keeping
 from lake.importers.landing import RecordLanding
 from lake.importers.mapping import Mapper
 from lake.importers.plan import Plan
@@ -82,30 +83,34 @@ class _Run:
     def reports(self, table: Table | CandleTable | Check) -> list[TableReport]:
         """What became of one table."""
         if isinstance(table, Check):
-            return [self.check(table)]
+            done = self.check(table)
+            return [] if table.compare is None and not done.found else [done]
         return self.candles(table) if isinstance(table, CandleTable) else self.records(table)
 
     def check(self, table: Check) -> TableReport:
-        """Compare what a store derived; nothing of it lands, so what can be read counts as unchanged."""
+        """Compare what a store derived, and keep it as it is told."""
         notes = Notes()
         rows: list[Row] = []
         reasons: Counter[str] = Counter()
-        for row in table.rows(notes):
-            if not isinstance(row, Refused):
-                rows.append(row)
-                continue
-            reasons[row.reason] += 1
-            if self.write:
-                self.refusals.add(table.against, row.found, row.reason)
-        if self.lk is None and table.needs_lake:
+        keeping = Keeping(self.lk, table.about, f"{self.kind}:{table.name}", self.options.bot_id)
+        for batch in _batches(table.rows(notes)):
+            proper = [row for row in batch if not isinstance(row, Refused)]
+            for stray in (row for row in batch if isinstance(row, Refused)):
+                reasons[stray.reason] += 1
+                if self.write:
+                    self.refusals.add(table.about, stray.found, stray.reason)
+            keeping.take(proper, is_plan=not self.write)
+            rows += proper if table.compare is not None else []
+        if self.lk is None and table.needs_lake and table.compare is not None:
             notes.tell("there is no lake yet that it could be compared with")
         is_early = table.needs_rows and not self.write
         if is_early:
             notes.tell("it is compared when the rows that it is about are there")
-        differences = () if is_early else tuple(table.compare(self.lk, rows, self.options))
-        refused = reasons.total()
+        compared = () if is_early or table.compare is None else table.compare(self.lk, rows, self.options)
+        differences, refused = tuple(compared), reasons.total()
         return TableReport(
-            table.name, table.against, len(rows) + refused, unchanged=len(rows), refused=refused, reasons=dict(reasons),
+            table.name, DATASET, keeping.landed + keeping.unchanged + refused, keeping.landed,
+            unchanged=keeping.unchanged, refused=refused, reasons=dict(reasons),
             differences=differences, differences_found=len(differences), notes=tuple(notes.texts), failed=notes.failed,
         )  # fmt: skip
 

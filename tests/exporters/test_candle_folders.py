@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+from pyarrow import feather
 
 import lake
 from lake.exporters import Selection, Target, export
@@ -150,3 +151,31 @@ def test_files_that_are_there_stay_unless_they_are_to_be_replaced(lk: lake.Lake,
     assert place.read_text() == "mine"
     export(lk, "candles", Target(tmp_path / "data", "freqtrade", replace=True))
     assert pl.read_ipc(place).height == 4
+
+
+@pytest.mark.parametrize("form", ["freqtrade", "freqtrade-json"])
+def test_funding_rates_of_a_freqtrade_folder_come_out_as_they_went_in(
+    tmp_path: Path, shared_data: Path, form: str
+) -> None:
+    real = shared_data / "ohlcv" / "freqtrade_testdata" / "futures" / "XRP_USDT_USDT-8h-funding_rate.feather"
+    folder, order = tmp_path / "user_data" / "data", ["venue", "symbol", "metric", "time"]
+    with lake.open(tmp_path / "lake") as lk, lake.open(tmp_path / "back") as other:
+        assert not ingest(lk, [real]).failed
+        rates = lk.read("market_metrics").sort(order)
+        assert rates.height == feather.read_table(real).num_rows
+        export(lk, Selection("market_metrics", where="metric = 'funding_rate'"), Target(str(folder), form))
+        [file] = [path for path in folder.rglob("*") if path.is_file()]
+        assert file.name.removesuffix(file.suffix) == real.name.removesuffix(".feather")
+        assert not ingest(other, [folder]).failed
+        assert_frame_equal(other.read("market_metrics").sort(order), rates)
+        if form == "freqtrade":
+            assert feather.read_table(file).equals(feather.read_table(real))
+
+
+def test_metrics_that_freqtrade_does_not_keep_are_refused(tmp_path: Path) -> None:
+    with lake.open(tmp_path / "lake") as lk:
+        at = datetime(2025, 1, 1, tzinfo=UTC)
+        lk.write("market_metrics", {"symbol": "BTCUSDT.P", "metric": "fear_greed_index", "time": at, "value": 40.0})
+        with pytest.raises(lake.LakeError, match="no other metrics"):
+            export(lk, Selection("market_metrics"), Target(str(tmp_path / "out"), "freqtrade"))
+        assert not (tmp_path / "out").exists()

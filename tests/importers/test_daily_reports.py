@@ -82,8 +82,20 @@ def test_what_is_no_report_is_counted(path: Path) -> None:
     file.write_text(json.dumps({"reports": [FULL, {"wins": 1}, 7]}))
     with lake.open(path / "lake") as lk:
         report = imported(lk, "daily-reports", file)
-        assert (report.totals["found"], report.totals["unchanged"], report.totals["refused"]) == (3, 1, 2)
+        assert (report.totals["found"], report.totals["landed"], report.totals["refused"]) == (3, 1, 2)
         assert len(quarantined(lk)) == 2
+
+
+def test_reports_are_kept_as_they_are_told_and_count_nowhere(path: Path) -> None:
+    file = path / "r.json"
+    file.write_text(json.dumps({"reports": [FULL], "weekly_reports": [{"week": 48, "wins": 3}]}))
+    with lake.open(path / "lake") as lk:
+        before = lk.read("daily_report")
+        imported(lk, "daily-reports", file)
+        assert lk.read("daily_report").equals(before)
+        said = [json.loads(text)["said"] for text in rows(lk, "data_quality", "details")]
+    assert FULL in said
+    assert {"name": "weekly_reports", "part": 0, "value": [{"week": 48, "wins": 3}]} in said
 
 
 def test_without_a_lake_there_is_nothing_to_compare_with(tmp_path: Path) -> None:

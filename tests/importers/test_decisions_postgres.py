@@ -140,3 +140,20 @@ def test_ids_that_are_numbers_are_told_apart_by_their_bot(lk: lake.Lake, postgre
     for dataset, own, other in (("trades", "trade_id", "decision_id"), ("positions", "position_id", "trade_id"),
                                 ("decisions", "decision_id", "trade_id")):  # fmt: skip
         assert rows(lk, dataset, own, other) == [("a:1", "a:1"), ("b:1", "b:1")]
+
+
+def test_prompts_of_two_bots_under_one_version_are_both_kept_with_their_decisions(
+    lk: lake.Lake, postgres: Postgres
+) -> None:
+    """Whichever comes first keeps the name."""
+    made = [s for s in SEED.format(**VERSIONS["seed"]).split(";") if "prompt_versions" in s or "decisions" in s]
+    asked = [s for s in DATA.split(";") if "prompt_versions" in s or "into decisions" in s]
+    postgres.run("set local timezone = 'UTC'", *made, *asked)
+    imported(lk, "decisions-postgres", postgres.address, bot_id="one")
+    postgres.run("update prompt_versions set prompt_text = 'Say HOLD.'", "update decisions set id = 'other-' || id")
+    imported(lk, "decisions-postgres", postgres.address, bot_id="two")
+    assert rows(lk, "prompt_versions", "version", "prompt_text") == [
+        ("two:v1", "Say HOLD."), ("v1", "Say LONG or SHORT."),
+    ]  # fmt: skip
+    used = lk.frame("SELECT DISTINCT bot_id, prompt_version FROM decisions ORDER BY ALL").rows()
+    assert used == [("one", "v1"), ("two", "two:v1")]

@@ -35,7 +35,7 @@ def test_a_journal_as_found_becomes_trades_with_conditions_and_outcomes(tmp_path
     ]
     with lake.open(tmp_path / "lake") as lk:
         report = imported(lk, "journal", journal(tmp_path / "trading_journal.json", trades))
-        assert report.totals["landed"] == 3
+        assert report.tables[0].landed == 3
         assert rows(
             lk, "trades", "created_at", "side", "status", "pnl_percent", "take_profit", "stop_loss", "mode"
         ) == [
@@ -97,7 +97,7 @@ def test_signs_that_contradict_the_outcome_are_told_and_kept(tmp_path: Path) -> 
         assert rows(lk, "trades", "pnl_percent") == [-2.0, -1.5, 2.0]
 
 
-def test_what_a_journal_learnt_is_compared_and_told(tmp_path: Path) -> None:
+def test_what_a_journal_learnt_is_compared_told_and_kept(tmp_path: Path) -> None:
     trades = [journal_trade(1, AT, **ended("WIN", 3.25, THEN))]
     patterns = {
         "successful_conditions": {"XRPUSDT_4h_BUY": {"conditions_summary": [{"rsi": 1, "text": '"]}'}] * 50}},
@@ -110,10 +110,18 @@ def test_what_a_journal_learnt_is_compared_and_told(tmp_path: Path) -> None:
     file.write_text(file.read_text().replace('"version": "1.0"', '"total_trades": 95'))
     with lake.open(tmp_path / "lake") as lk:
         told = notes(imported(lk, "journal", file))
+        kept = lk.frame("SELECT details ->> '$.said.name' AS name, details -> '$.said.value' AS said FROM data_quality")
+        said = {name: json.loads(value) for name, value in kept.rows()}
+        findings = lk.frame(
+            "SELECT DISTINCT \"check\", dataset, severity, details ->> 'source' FROM data_quality"
+        ).rows()
+    assert findings == {("imported", "trades", "info", "journal:learnt")}
+    assert {name: said[f"patterns.{name}"] for name in patterns} == patterns
+    assert said["ml_insights.accuracy_by_confidence"] == {"80-90": {"wins": 1}}
+    assert said["metadata.total_trades"] == 95
     assert "its metadata says 95 trades, and there are 1" in told
     assert "its best_symbols tell otherwise than its rows: 4 of XRPUSDT, and there are 1" in told
     assert "best_timeframes" not in told
-    assert "patterns and ml_insights are derived from the trades, and compared, not imported" in told
 
 
 def test_rows_that_do_not_fit_are_refused_with_their_reasons(tmp_path: Path) -> None:
@@ -131,10 +139,9 @@ def test_rows_that_do_not_fit_are_refused_with_their_reasons(tmp_path: Path) -> 
     ]
     with lake.open(tmp_path / "lake") as lk:
         report = imported(lk, "journal", journal(tmp_path / "j.json", trades))
-        assert report.totals | {"differences_found": 0} == {
-            "found": 10, "landed": 1, "changed": 0, "unchanged": 0, "refused": 9, "differences_found": 0,
-        }  # fmt: skip
-        reasons = report.tables[0].reasons
+        table = report.tables[0]
+        assert (table.found, table.landed, table.changed, table.unchanged, table.refused) == (10, 1, 0, 0, 9)
+        reasons = table.reasons
         assert set(reasons) == {
             "not an object", "signal: unknown word", "symbol: no symbol", "timestamp: not a time in ISO-8601",
             "timestamp or entry_timestamp or opened_at: no time", "status: unknown word",
@@ -147,7 +154,7 @@ def test_a_trade_that_is_there_twice_with_other_conditions_is_not_lost(tmp_path:
     trades = [journal_trade(1, AT), journal_trade(1, AT), journal_trade(1, AT, conditions={"rsi": 1.0})]
     with lake.open(tmp_path / "lake") as lk:
         report = imported(lk, "journal", journal(tmp_path / "j.json", trades))
-        assert (report.totals["landed"], report.totals["unchanged"], report.totals["refused"]) == (2, 1, 0)
+        assert (report.tables[0].landed, report.tables[0].unchanged, report.tables[0].refused) == (2, 1, 0)
         (first, _), (second, other) = rows(lk, "trades", "trade_id", "conditions")
         assert (second, json.loads(other)) == (f"{first}-2", {"rsi": 1.0})
 
@@ -168,8 +175,21 @@ def test_a_trade_that_has_ended_meanwhile_is_brought_up_to_date(tmp_path: Path) 
         assert (report.totals["landed"], report.totals["changed"]) == (1, 1)
         assert rows(lk, "trades", "status", "pnl_percent") == [("closed", 3.25)]
         report = imported(lk, "journal", journal(file, [journal_trade(1, AT)]))  # an older copy
-        assert report.totals["unchanged"] == 1
+        assert report.tables[0].unchanged == 1
         assert rows(lk, "trades", "status", "pnl_percent") == [("closed", 3.25)]
+
+
+def test_a_long_list_beside_the_trades_is_kept_in_pieces(tmp_path: Path) -> None:
+    seen = [{"rsi": number} for number in range(2_500)]
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "journal", journal(tmp_path / "j.json", [journal_trade(1, AT)], patterns={"seen": seen}))
+        kept = lk.frame(
+            "SELECT details -> '$.said.value' AS said FROM data_quality "
+            "WHERE details ->> '$.said.name' = 'patterns.seen' ORDER BY (details ->> '$.said.part')::INT"
+        )
+        pieces = [json.loads(value) for value in kept["said"]]
+    assert [len(piece) for piece in pieces] == [1_000, 1_000, 500]
+    assert [entry for piece in pieces for entry in piece] == seen
 
 
 @pytest.mark.parametrize("journal_first", [True, False])

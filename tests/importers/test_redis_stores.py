@@ -134,7 +134,7 @@ def test_phantoms_of_one_moment_are_told_apart_by_their_ids_and_strategies(lk: l
     assert "1 rows have the facts of another row" in notes(report)
 
 
-def test_win_rates_and_blocked_counters_are_compared_and_told(lk: lake.Lake, redis: Redis) -> None:
+def test_win_rates_and_blocked_counters_are_compared_told_and_kept(lk: lake.Lake, redis: Redis) -> None:
     redis.server.set("phantom:completed", json.dumps([ended(1), ended(2, "loss"), ended(3)]))
     redis.server.set("phantom:active", json.dumps({"SOLUSDT": [phantom(4)]}))
     redis.server.rpush("phantom:wr:trend", "1", "0", "1")
@@ -149,7 +149,11 @@ def test_win_rates_and_blocked_counters_are_compared_and_told(lk: lake.Lake, red
     assert report.balanced
     assert differences(report) == [("n", 0, 1), ("wins", 0, 1), ("win_rate", None, 100.0), ("blocked", 0, 7)]
     assert sorted(reason for _, reason, _ in quarantined(lk)) == ["no counter of a day", "no list of 1 and 0"]
-    assert "counters are compared, not kept" in notes(report)
+    kept = [json.loads(text)["said"] for text in rows(lk, "data_quality", "details")]
+    assert {"key": "phantom:wr:trend", "strategy": "trend", "n": 3, "wins": 2, "outcomes": "101"} in kept
+    assert {"key": "phantom:blocked:20250402:trend", "day": "2025-04-02", "strategy": "trend", "blocked": 7} in kept
+    assert len(kept) == 4
+    assert import_from(lk, "phantoms-redis", redis.address).totals["landed"] == 0
 
 
 def test_an_account_that_may_only_read_is_enough(lk: lake.Lake, redis: Redis) -> None:
@@ -162,7 +166,7 @@ def test_an_account_that_may_only_read_is_enough(lk: lake.Lake, redis: Redis) ->
     try:
         address = redis.address.replace("redis://", f"redis://{user}:any@")
         assert import_from(lk, "trades-redis", address).totals["landed"] == 1
-        assert import_from(lk, "phantoms-redis", address).totals["landed"] == 2
+        assert import_from(lk, "phantoms-redis", address).totals["landed"] == 3
     finally:
         redis.server.acl_deluser(user)
     assert 3000 < redis.server.ttl("phantom:completed") <= 3600

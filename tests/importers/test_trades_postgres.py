@@ -128,7 +128,7 @@ def test_right_statistics_are_no_difference(lk: lake.Lake, postgres: Postgres) -
     postgres.run(TRADES, CACHE, *map(insert, MANY), cache("all_time", **whole), cache("last_7d", **week))
     report = imported(lk, "trades-postgres", postgres.address)
     assert differences(report) == []
-    assert [(t.table, t.found, t.unchanged) for t in report.tables][1] == ("trade_stats_cache", 2, 2)
+    assert [(t.table, t.found, t.landed) for t in report.tables][1] == ("trade_stats_cache", 2, 2)
 
 
 def test_wrong_statistics_are_told_and_not_taken(lk: lake.Lake, postgres: Postgres) -> None:
@@ -152,7 +152,7 @@ def test_statistics_under_other_names_are_compared_and_those_not_understood_are_
     postgres.run(TRADES, table, *map(insert, MANY), *cached)
     report = imported(lk, "trades-postgres", postgres.address)
     assert ("wins", 2, 1.0) in differences(report)
-    assert (report.tables[1].unchanged, report.tables[1].refused) == (1, 3)
+    assert (report.tables[1].landed, report.tables[1].refused) == (1, 3)
     assert "not compared: statistics of 'since the moon was full', a period that is not understood" in notes(report)
     assert "not compared: statistics of '7d', days before a time that is not told" in notes(report)
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from lake.errors import SourceError
 from lake.importers.addresses import existing
-from lake.importers.base import Notes, Options, Refused, Row, RowMap, Rule, Table
+from lake.importers.base import Check, Notes, Options, Refused, Row, RowMap, Rule, Table
+from lake.importers.kinds.beside import beside
 from lake.importers.kinds.journal import TRADES
 from lake.importers.kinds.signal_bot import Contradictions, disagreeing, objects, trade_id
 from lake.importers.kinds.signal_cache import SIGNALS
@@ -46,11 +47,13 @@ class BotStats:
     """Reads bot_stats.json."""
 
     name = "bot-stats"
-    summary = "bot_stats.json: a signal bot's signals and their outcomes; its totals are compared"
+    summary = "bot_stats.json: a signal bot's signals and their outcomes; its totals are compared and kept"
 
-    def tables(self, source: str, _options: Options) -> Iterable[Table]:
-        """One table: the signals, of which those that were followed up are trades as well."""
-        return [Table("signals", _MAPS, partial(_rows, existing(source)))]
+    def tables(self, source: str, _options: Options) -> Iterable[Table | Check]:
+        """The signals, of which those that were followed up are trades as well; and the totals."""
+        path = existing(source)
+        yield Table("signals", _MAPS, partial(_rows, path))
+        yield Check("totals", "signals", partial(beside, path, "signals".__eq__))
 
 
 def _rows(path: Path, notes: Notes) -> Iterator[Row | Refused]:

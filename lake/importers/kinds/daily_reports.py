@@ -1,4 +1,4 @@
-"""daily_reports.json: what a bot made of its own trades, day by day; compared with what the lake makes of them."""
+"""daily_reports.json: what a bot made of its own trades, day by day; compared with what the lake makes, and kept."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from lake.errors import SourceError
 from lake.importers.addresses import existing
 from lake.importers.base import Check, Notes, Options, Refused, Row
+from lake.importers.kinds.beside import beside
 from lake.importers.kinds.signal_bot import objects
 from lake.importers.reading.jsons import JsonText, items, names, text_value, told_of_end
 from lake.importers.report import Difference
@@ -36,11 +37,17 @@ class DailyReports:
     """Reads daily_reports.json."""
 
     name = "daily-reports"
-    summary = "daily_reports.json: compared with the lake's own daily report, and not imported"
+    summary = "daily_reports.json: compared with the lake's own daily report, and kept as told"
 
     def tables(self, source: str, _options: Options) -> Iterable[Check]:
-        """One check: the reports."""
-        return [Check("reports", "daily_report", partial(_rows, existing(source)), _differences)]
+        """The reports, compared; those of weeks and months beside them."""
+        path = existing(source)
+        yield Check("reports", "trades", partial(_rows, path), _differences)
+        yield Check("others", "trades", partial(beside, path, _is_of_days))
+
+
+def _is_of_days(name: str) -> bool:
+    return name in _LISTS or _day(name) is not None
 
 
 def _rows(path: Path, notes: Notes) -> Iterator[Row | Refused]:
@@ -70,7 +77,7 @@ def _of_object(text: JsonText, notes: Notes) -> Iterator[Any]:
         elif name not in _OTHERS:
             strangers.append(name)
         elif value:
-            notes.tell(f"{name} are not compared")
+            notes.tell(f"{name} are kept as told, and not compared")
     if strangers and not count:
         raise SourceError("it has no reports", where=str(text.path), value=strangers[:5], todo="Is it of another kind?")
 

@@ -2,17 +2,22 @@
 
 The tables are as Drizzle makes them, with or without zones in their times, in snake or camel case.
 ``max_favorable`` and ``max_adverse`` are profits there, not prices, so they stay beside the row.
-Ids that are only numbers are of one database: those of several are told apart by the bot that the caller names.
+Ids that are only numbers, and versions of prompts, are of one database: those of several are told apart by the bot
+that the caller names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+import orjson
+
 from lake.importers.base import Notes, Options, Row, RowMap, Rule, Table
+from lake.importers.nested import together
 from lake.importers.reading.database import Database, database, require
 from lake.importers.rules import (
     constant,
@@ -202,9 +207,38 @@ PROMPTS = RowMap(
         "prompt_text": text(*_named("prompt_text")),
         "is_active": flag(*_named("is_active")),
         "created_at": _moment("created_at"),
+        "extra": together(bot_id=option("bot_id")),
     },
 )
-_MAPS = {"trades": TRADES, "positions": POSITIONS, "decisions": DECISIONS, "prompt_versions": PROMPTS}
+
+
+class _Prompts:
+    """Which versions another bot has given to another text: here they are named after their own, ``bot:version``."""
+
+    def __init__(self) -> None:
+        self._renamed: dict[str, str] = {}
+
+    def apart(self, there: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The row under a version of its own, if the lake's is another bot's and says something else."""
+        theirs, mine = (orjson.loads(one.get("extra") or "{}").get("bot_id") for one in (there, row))
+        if not theirs or not mine or theirs == mine or there.get("prompt_text") == row.get("prompt_text"):
+            return None
+        version = self._renamed[row["version"]] = f"{mine}:{row['version']}"
+        return {**row, "version": version}
+
+    def maps(self) -> dict[str, RowMap]:
+        """What the tables become, with versions as they are named here."""
+        done = {"positions": POSITIONS, "prompt_versions": replace(PROMPTS, apart=self.apart)}
+        return done | {name: self._following(made) for name, made in (("trades", TRADES), ("decisions", DECISIONS))}
+
+    def _following(self, made: RowMap) -> RowMap:
+        version = made.columns["prompt_version"]
+
+        def read(row: Row, options: Options) -> str | None:
+            said: str | None = version.read(row, options)
+            return None if said is None else self._renamed.get(said, said)
+
+        return replace(made, columns={**made.columns, "prompt_version": Rule(version.names, read)})
 
 
 class DecisionsPostgres:
@@ -215,9 +249,9 @@ class DecisionsPostgres:
 
     def tables(self, source: str, options: Options) -> Iterable[Table]:
         """Those that are there."""
-        db = database(source)
+        db, maps = database(source), _Prompts().maps()
         for name in require(db, _TABLES, kind=self.name):
-            yield Table(name, (_MAPS[name],), partial(_rows, db, name, options), db.count(name))
+            yield Table(name, (maps[name],), partial(_rows, db, name, options), db.count(name))
 
 
 def _rows(db: Database, name: str, options: Options, notes: Notes) -> Iterator[Row]:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from lake.importers.addresses import existing
-from lake.importers.base import Notes, Options, Refused, Row, RowMap, Table
+from lake.importers.base import Check, Notes, Options, Refused, Row, RowMap, Table
+from lake.importers.kinds.beside import beside
 from lake.importers.kinds.signal_bot import (
     CLOSED,
     ENTRY,
@@ -72,9 +73,11 @@ class Journal:
     name = "journal"
     summary = "trading_journal.json: a signal bot's trades, with conditions and outcomes"
 
-    def tables(self, source: str, _options: Options) -> Iterable[Table]:
-        """One table: the trades."""
-        return [Table("trades", (TRADES,), partial(_rows, existing(source)))]
+    def tables(self, source: str, _options: Options) -> Iterable[Table | Check]:
+        """The trades, and what the bot learnt of them."""
+        path = existing(source)
+        yield Table("trades", (TRADES,), partial(_rows, path))
+        yield Check("learnt", "trades", partial(beside, path, "trades".__eq__))
 
 
 def _rows(path: Path, notes: Notes) -> Iterator[Row | Refused]:
@@ -87,7 +90,7 @@ def _rows(path: Path, notes: Notes) -> Iterator[Row | Refused]:
 
 
 class _Learnt:
-    """What a journal says of its own trades, compared with them: it is derived, and so told and not stored."""
+    """What a journal says of its own trades, compared with them."""
 
     def __init__(self, notes: Notes) -> None:
         self._notes, self._contradictions = notes, Contradictions()
@@ -127,6 +130,3 @@ class _Learnt:
             wrong = disagreeing(name, self._said.get(name), self._ended[name], ("total",))
             if wrong:
                 self._notes.tell(wrong)
-        derived = [name for name in ("patterns", "ml_insights") if self._said.get(name)]
-        if derived:
-            self._notes.tell(f"{' and '.join(derived)} are derived from the trades, and compared, not imported")

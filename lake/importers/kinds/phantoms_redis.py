@@ -1,6 +1,6 @@
 """Redis ``phantom:*``, ``mr_phantom:*`` and ``scalp_phantom:*``: phantoms that are followed, and those that have ended.
 
-What the bot counted of them (``phantom:wr:STRATEGY``, ``phantom:blocked:YYYYMMDD``) is compared with our own numbers.
+What the bot counted of them (``phantom:wr:STRATEGY``, ``phantom:blocked:YYYYMMDD``) is compared with ours and kept.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class PhantomsRedis:
     """Reads the phantoms of a bot."""
 
     name = "phantoms-redis"
-    summary = "Redis phantom:active, phantom:completed and those of mr_ and scalp_; win rates and blocked are compared"
+    summary = "Redis phantom:active, phantom:completed and their kin; win rates and blocked are compared and kept"
 
     def tables(self, source: str, _options: Options) -> Iterable[Table | Check]:
         """Those that are followed, those that have ended, and then what was counted of them."""
@@ -110,11 +110,11 @@ def _checks(store: RedisStore, prefix: str) -> Iterator[Check]:
     rates = store.keys(f"{prefix}:wr:*", f"{prefix}:wr")
     if rates:
         rows = partial(_rates, store, prefix, rates)
-        yield Check(f"{prefix}:wr", "phantom_win_rate", rows, _compare_rates, needs_rows=True)
+        yield Check(f"{prefix}:wr", "phantoms", rows, _compare_rates, needs_rows=True)
     blocked = store.keys(f"{prefix}:blocked:*")
     if blocked:
         rows = partial(_blocked, store, prefix, blocked)
-        yield Check(f"{prefix}:blocked", "blocked_signals", rows, _compare_blocked, needs_rows=True)
+        yield Check(f"{prefix}:blocked", "signals", rows, _compare_blocked, needs_rows=True)
 
 
 def _rates(store: RedisStore, prefix: str, keys: Sequence[str], _notes: Notes) -> Iterator[Row | Refused]:
@@ -126,7 +126,8 @@ def _rates(store: RedisStore, prefix: str, keys: Sequence[str], _notes: Notes) -
         if strange or not words:
             yield Refused({"key": key, "found": strange[:5]}, "no list of 1 and 0")
             continue
-        yield {"strategy": strategy, "n": len(words), "wins": sum(_WON[word] for word in words)}
+        told = "".join(str(_WON[word]) for word in words)  # newest first
+        yield {"key": key, "strategy": strategy, "n": len(words), "wins": told.count("1"), "outcomes": told}
 
 
 def _compare_rates(lk: Any, rows: Sequence[Row], _options: Options) -> Iterator[Difference]:
@@ -143,7 +144,7 @@ def _compare_rates(lk: Any, rows: Sequence[Row], _options: Options) -> Iterator[
                 yield Difference("phantom_win_rate", row["strategy"], column, own, value)
 
 
-def _blocked(store: RedisStore, prefix: str, keys: Sequence[str], notes: Notes) -> Iterator[Row | Refused]:
+def _blocked(store: RedisStore, prefix: str, keys: Sequence[str], _notes: Notes) -> Iterator[Row | Refused]:
     """One row for each counter: its day, its strategy where it has one, and how often it was blocked."""
     for key in keys:
         day, _, strategy = key.removeprefix(f"{prefix}:blocked:").partition(":")
@@ -155,7 +156,6 @@ def _blocked(store: RedisStore, prefix: str, keys: Sequence[str], notes: Notes) 
             yield Refused({"key": key}, "no counter")
         for name, raw in counted:
             yield _counter(key, day, name or _STRATEGIES[prefix] or "", raw)
-    notes.tell("counters are compared, not kept: what was blocked is a row of signals or phantoms here")
 
 
 def _counter(key: str, day: str, strategy: str, raw: bytes) -> Row | Refused:
@@ -167,7 +167,7 @@ def _counter(key: str, day: str, strategy: str, raw: bytes) -> Row | Refused:
         at = date(*map(int, digits.groups()))
     except ValueError:
         return Refused({"key": key}, "no such day")
-    return {"day": at, "strategy": strategy, "blocked": int(count)}
+    return {"key": key, "day": at, "strategy": strategy, "blocked": int(count)}
 
 
 def _compare_blocked(lk: Any, rows: Sequence[Row], _options: Options) -> Iterator[Difference]:

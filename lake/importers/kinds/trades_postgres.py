@@ -49,7 +49,7 @@ class TradesPostgres:
             yield Table(_TRADES, (TRADES,), rows, db.count(_TRADES))
         if _CACHE in known:
             compare = partial(_differences, db if _TRADES in known else None)
-            yield Check(_CACHE, "trade_statistics", partial(_cached, db), compare, needs_lake=False)
+            yield Check(_CACHE, "trades", partial(_cached, db), compare, needs_lake=False)
 
 
 @dataclass(frozen=True)
