@@ -149,6 +149,8 @@ class Table:
         count: how many there are, for progress; None when that is not known beforehand.
         label: under which found rows are kept, when not under the name: the name may tell files apart.
         before: called with the lake and rows before they land, for files that belong to them; never in a plan.
+        look: called with the lake (None when there is none yet) and rows before they are mapped, for rules that ask
+            what is there.
     """
 
     name: str
@@ -157,6 +159,7 @@ class Table:
     count: int | None = None
     label: str = ""
     before: Callable[[Any, Sequence[Row]], None] | None = None
+    look: Callable[[Any, Sequence[Row], Options], None] | None = None
 
 
 @dataclass(frozen=True)

@@ -133,6 +133,8 @@ class _Run:
             proper = [row for row in rows if not isinstance(row, Refused)]
             strays = [row for row in proper if not any(mapper.takes(row) for mapper in mappers)]
             landings[0].take([r for r in rows if isinstance(r, Refused)] + [Refused(r, _NOTHING) for r in strays])
+            if table.look is not None:
+                table.look(self.lk, proper, self.options)
             if table.before is not None and self.write:
                 table.before(self.lk, proper)
             for landing in landings:

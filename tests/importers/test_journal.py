@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -115,7 +116,7 @@ def test_what_a_journal_learnt_is_compared_told_and_kept(tmp_path: Path) -> None
         findings = lk.frame(
             "SELECT DISTINCT \"check\", dataset, severity, details ->> 'source' FROM data_quality"
         ).rows()
-    assert findings == {("imported", "trades", "info", "journal:learnt")}
+    assert set(findings) == {("imported", "trades", "info", "journal:learnt")}
     assert {name: said[f"patterns.{name}"] for name in patterns} == patterns
     assert said["ml_insights.accuracy_by_confidence"] == {"80-90": {"wins": 1}}
     assert said["metadata.total_trades"] == 95
@@ -213,6 +214,39 @@ def test_journal_and_positions_tell_of_one_trade_and_what_they_tell_differently_
         assert rows(lk, "trades", *columns) == [("closed", 25.5, kept, 2.5, "tp1", True)]
         extra = json.loads(rows(lk, "trades", "extra")[0])
         assert set(extra["imported"]) == {"journal:trades", "positions-sqlite:position_history"}
+
+
+@pytest.mark.parametrize("journal_first", [True, False])
+def test_a_trade_that_was_written_down_seconds_later_is_the_same_and_the_times_are_reported(
+    tmp_path: Path, journal_first: bool
+) -> None:
+    told = journal(
+        tmp_path / "j.json", [journal_trade(1, AT), journal_trade(2, "2025-11-25T06:57:10"), journal_trade(3, THEN)]
+    )
+    at, then = "2025-11-25 07:00:41", "2025-11-25 15:03:07"
+    there = {"open_positions": [open_position(4, at)], "position_history": [closed_position(4, at, then)]}
+    kinds = [("journal", told), ("positions-sqlite", positions(tmp_path / "positions.db", FOUND, there))]
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, *kinds[not journal_first])
+        report = imported(lk, *kinds[journal_first])
+        assert "created_at" in {column for column, _, _ in differences(report)}
+        imported(lk, *kinds[not journal_first])
+        assert rows(lk, "trades", "status", "pnl") == [("closed", 25.5), ("open", None), ("open", None)]
+        assert lk.frame("SELECT 1 FROM positions JOIN trades USING (trade_id) WHERE pnl = 25.5").height == 1
+        [extra] = lk.frame("SELECT extra FROM trades WHERE pnl = 25.5")["extra"]
+        assert set(json.loads(extra)["imported"]) == {"journal:trades", "positions-sqlite:position_history"}
+
+
+@pytest.mark.parametrize(
+    "more", [{"entry_price": 2.26}, {"signal_type": "SELL"}, {"opened_at": "2025-11-25 07:02:00"}, {"timeframe": "1h"}]
+)
+def test_a_trade_of_other_facts_or_minutes_later_is_another(tmp_path: Path, more: dict[str, Any]) -> None:
+    told = journal(tmp_path / "j.json", [journal_trade(1, AT)])
+    history = [closed_position(4, "2025-11-25 06:59:56", "2025-11-25 15:03:07", **more)]
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "journal", told)
+        imported(lk, "positions-sqlite", positions(tmp_path / "p.db", FOUND, {"position_history": history}))
+        assert len(rows(lk, "trades", "trade_id")) == 2
 
 
 @pytest.mark.parametrize("journal_first", [True, False])

@@ -11,6 +11,7 @@ from typing import Any
 from lake.importers.addresses import existing
 from lake.importers.base import Check, Notes, Options, Refused, Row, RowMap, Table
 from lake.importers.kinds.beside import beside
+from lake.importers.kinds.same_trades import SameTrades
 from lake.importers.kinds.signal_bot import (
     CLOSED,
     ENTRY,
@@ -76,7 +77,8 @@ class Journal:
     def tables(self, source: str, _options: Options) -> Iterable[Table | Check]:
         """The trades, and what the bot learnt of them."""
         path = existing(source)
-        yield Table("trades", (TRADES,), partial(_rows, path))
+        same = SameTrades(self.name, trade_id(), GIVEN)
+        yield Table("trades", (same.map(TRADES),), partial(_rows, path), look=same.look)
         yield Check("learnt", "trades", partial(beside, path, "trades".__eq__))
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from lake.errors import InvalidRowError
 from lake.importers.base import Notes, Options, Row, RowMap, Rule, Table
+from lake.importers.kinds.same_trades import SameTrades
 from lake.importers.kinds.signal_bot import (
     CLOSED,
     ENTRY,
@@ -53,6 +55,7 @@ _OPENED = moment("opened_at", "entry_timestamp")
 _SHARED = shared_id("signal_id")
 _TELLING = (SYMBOL, SIDE, second_of(_OPENED))  # of whether two rows are of one position
 _POSITION = named("position", first_of(_SHARED, text("signal_id")), SYMBOL, TIMEFRAME, SIDE, ENTRY, _OPENED)
+_TRADE = trade_id(_OPENED, "signal_id")
 _SIGNAL = "original_signal_json"
 _STATUS = {"OPEN": "open", "PARTIAL": "open", "ACTIVE": "active", "CLOSED": "closed"}
 _CHECKPOINTS = (25, 50, 75, 85)
@@ -81,7 +84,7 @@ POSITIONS = RowMap(
         "confidence": first_of(fraction("confidence"), within(_SIGNAL, fraction("confidence"))),
         **{f"checkpoint_{level}": flag(f"checkpoint_{level}_triggered") for level in _CHECKPOINTS},
         "status": Rule(("status",), _status),
-        "trade_id": trade_id(_OPENED, "signal_id"),
+        "trade_id": _TRADE,
         "signal_id": _SHARED,
         "opened_at": _OPENED,
         "synced_at": first_of(within(_END, CLOSED), moment("last_checked_at")),
@@ -136,7 +139,7 @@ ALERTS = RowMap(
 TRADES = RowMap(
     "trades",
     {
-        "trade_id": trade_id(_OPENED, "signal_id"),
+        "trade_id": _TRADE,
         "symbol": SYMBOL,
         "side": SIDE,
         "status": constant("closed"),
@@ -172,8 +175,14 @@ class PositionsSqlite:
         """Those of its tables that are there; positions first."""
         db = SqliteFile(source)
         there = require(db, _TABLES, kind=self.name)
-        rows = {name: partial(_bound if name in _BOUND else _held, db, name, options) for name in there}
-        return [Table(name, (_TABLES[name],), rows[name], db.count(name)) for name in there]
+        same = SameTrades(self.name, _TRADE, _OPENED)
+        for name in there:
+            rows, made = partial(_bound if name in _BOUND else _held, db, name, options), _TABLES[name]
+            if made is POSITIONS:
+                made = replace(POSITIONS, columns={**POSITIONS.columns, "trade_id": same.trade_id})
+            elif made is TRADES:
+                made = same.map(TRADES)
+            yield Table(name, (made,), rows, db.count(name), look=None if made is ALERTS else same.look)
 
 
 def _held(db: SqliteFile, table: str, options: Options, notes: Notes) -> Iterator[Row]:

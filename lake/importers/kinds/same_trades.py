@@ -1,0 +1,128 @@
+"""Which trades of a signal bot's stores are one, though they tell other seconds: a bot writes them one after the other.
+
+Two stores mean one trade when its bot, symbol, timeframe, side and entry price are the same, and its entry lies within
+:data:`TOLERANCE`. The later import then uses the id that the lake has, and keeps its own in ``extra`` as
+``known_as_STORE``. Trades of one store are never taken for one so.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+
+from lake.errors import InvalidRowError
+from lake.importers.base import Options, Row, RowMap, Rule
+from lake.importers.kinds.signal_bot import ENTRY, SIDE, SYMBOL, TIMEFRAME
+from lake.importers.mapping import IMPORTED
+from lake.importers.merging import is_same
+
+TOLERANCE = timedelta(minutes=2)
+_MADE = "trade-"  # how ids of facts begin; others are shared by all stores, and meet by themselves
+_FACTS = (SYMBOL, TIMEFRAME, SIDE)
+_SQL = (
+    "SELECT trade_id, symbol, timeframe, side, entry_price, created_at, extra FROM trades "
+    "WHERE created_at BETWEEN ? AND ? AND list_contains(?, symbol) AND bot_id = ? ORDER BY created_at, trade_id"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Trade:
+    """What tells whether two trades are one."""
+
+    name: str
+    facts: tuple[Any, ...]
+    entry: float | None
+    at: datetime
+
+
+class SameTrades:
+    """The ids that trades of one store have in the lake.
+
+    Args:
+        kind: of the store, as importers are called.
+        own: the id that a row has by itself.
+        given: when the trade began.
+    """
+
+    def __init__(self, kind: str, own: Rule, given: Rule) -> None:
+        self._kind, self._own, self._given = kind, own, given
+        self._known_as = f"known_as_{kind.replace('-', '_')}"
+        self._theirs: dict[str, str] = {}  # own id -> the lake's
+
+    @property
+    def trade_id(self) -> Rule:
+        """The id that a row has in the lake."""
+
+        def read(row: Row, options: Options) -> str:
+            own: str = self._own.read(row, options)
+            return self._theirs.get(own, own)
+
+        return Rule(self._own.names, read)
+
+    def map(self, made: RowMap) -> RowMap:
+        """A map of trades, by which they meet those of other stores."""
+        extra = made.columns["extra"]
+
+        def read(row: Row, options: Options) -> Any:
+            own = self._own.read(row, options)
+            kept = extra.read(row, options)
+            return {**(kept or {}), self._known_as: own} if own in self._theirs else kept
+
+        columns = {**made.columns, "trade_id": self.trade_id, "extra": Rule(extra.names, read)}
+        return replace(made, columns=columns)
+
+    def look(self, lk: Any, rows: Sequence[Row], options: Options) -> None:
+        """Find the trades of the lake that some rows are."""
+        told = [trade for row in rows if (trade := self._told(row, options)) is not None]
+        if lk is None or not told:
+            return
+        times, symbols = [trade.at for trade in told], list({trade.facts[0] for trade in told})
+        span = [min(times) - TOLERANCE, max(times) + TOLERANCE, symbols, options.bot_id]
+        there = lk.frame(_SQL, span).rows(named=True)
+        names = self._theirs.keys() | {row["trade_id"] for row in there}
+        lost = {trade.name: trade for trade in told if trade.name not in names}
+        free = self._free(row for row in there if row["extra"]) if lost else {}
+        for trade in lost.values():
+            self._meet(trade, free.get(trade.facts, ()))
+
+    def _told(self, row: Row, options: Options) -> _Trade | None:
+        try:
+            facts = tuple(rule.read(row, options) for rule in _FACTS)
+            name, at = self._own.read(row, options), self._given.read(row, options)
+            is_made = at is not None and str(name).startswith(_MADE)
+            return _Trade(name, facts, ENTRY.read(row, options), at) if is_made else None
+        except InvalidRowError:
+            return None  # it is refused when it is mapped
+
+    def _free(self, there: Iterable[Row]) -> dict[tuple[Any, ...], list[tuple[_Trade, str | None]]]:
+        """The lake's trades that other stores have told of, by their facts, each with its id in this store."""
+        done = defaultdict(list)
+        for row in there:
+            extra = orjson.loads(row["extra"])
+            labels = extra.get(IMPORTED, {}) if isinstance(extra, dict) else {}
+            known_as = extra.get(self._known_as) if labels else None
+            is_mine = any(label.startswith(f"{self._kind}:") for label in labels)
+            if labels and (known_as is not None or not is_mine):
+                facts = (row["symbol"], row["timeframe"], row["side"])
+                trade = _Trade(row["trade_id"], facts, row["entry_price"], row["created_at"])
+                done[facts].append((trade, known_as))
+        return done
+
+    def _meet(self, trade: _Trade, free: Sequence[tuple[_Trade, str | None]]) -> None:
+        """Take the nearest that is nobody else's, or the one that was met before."""
+        taken = set(self._theirs.values())
+        near = [
+            (known_as != trade.name, abs(other.at - trade.at), other.name)
+            for other, known_as in free
+            if known_as in {None, trade.name}
+            and other.name not in taken
+            and is_same(other.entry, trade.entry)
+            and abs(other.at - trade.at) <= TOLERANCE
+        ]
+        if near:
+            self._theirs[trade.name] = min(near)[2]
