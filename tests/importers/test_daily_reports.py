@@ -117,3 +117,16 @@ def test_a_file_of_another_kind_is_one_clear_error(tmp_path: Path, content: str,
         return
     with pytest.raises(SourceError, match=why):
         import_from(None, "daily-reports", str(file), dry_run=True)
+
+
+@pytest.mark.parametrize(("tail", "kept", "failed"), [("[", 1, True), (json.dumps([FULL]), 1, False), ("}", 1, True)])
+def test_reports_before_a_broken_end_are_compared_and_the_end_is_told(
+    path: Path, tail: str, kept: int, failed: bool
+) -> None:
+    file = path / "r.json"
+    file.write_text(json.dumps({"reports": [FULL]}) + tail)
+    with lake.open(path / "lake") as lk:
+        report = imported(lk, "daily-reports", file)
+        sources = rows(lk, "data_quality", "details ->> 'source'")
+        assert (sources.count("daily-reports:reports"), report.failed) == (kept, failed)
+        assert "something follows the end" in notes(report)

@@ -135,20 +135,22 @@ def test_rows_that_do_not_fit_are_refused_with_their_reasons(tmp_path: Path) -> 
         journal_trade(6, AT, status="SOON"),
         journal_trade(7, "2025-11-25T10:00:00", **ended("WIN", 1.0, "2025-11-24T10:00:00")),
         journal_trade(8, AT, entry_price="2,25"),
+        {**journal_trade(9, AT), "signal": None},
         "nothing",
         None,
     ]
     with lake.open(tmp_path / "lake") as lk:
         report = imported(lk, "journal", journal(tmp_path / "j.json", trades))
         table = report.tables[0]
-        assert (table.found, table.landed, table.changed, table.unchanged, table.refused) == (10, 1, 0, 0, 9)
+        assert (table.found, table.landed, table.changed, table.unchanged, table.refused) == (11, 1, 0, 0, 10)
         reasons = table.reasons
         assert set(reasons) == {
-            "not an object", "signal: unknown word", "symbol: no symbol", "timestamp: not a time in ISO-8601",
+            "not an object", "signal: unknown word", "signal or direction or signal_type or type: no side",
+            "symbol: no symbol", "timestamp: not a time in ISO-8601",
             "timestamp or entry_timestamp or opened_at: no time", "status: unknown word",
             "trades.closed_at: it is before opened_at", "entry_price: not a number",
         }  # fmt: skip
-        assert len(quarantined(lk)) == 9
+        assert len(quarantined(lk)) == 10
 
 
 def test_a_trade_that_is_there_twice_with_other_conditions_is_not_lost(tmp_path: Path) -> None:

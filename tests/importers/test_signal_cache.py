@@ -94,3 +94,15 @@ def test_a_cache_that_breaks_off_gives_what_comes_before(tmp_path: Path) -> None
 def test_a_list_is_no_cache(tmp_path: Path) -> None:
     with lake.open(tmp_path / "lake") as lk, pytest.raises(SourceError, match="a JSON object is expected"):
         imported(lk, "signal-cache", cache(tmp_path / "c.json", [GIVEN]))
+
+
+def test_a_cache_with_another_behind_it_gives_the_signals_of_both(tmp_path: Path) -> None:
+    """As when a shorter file is written over a longer one, of which the rest is no whole JSON."""
+    file, other = tmp_path / "c.json", cache(tmp_path / "other.json", {"ETHUSDT_SELL_4h": GIVEN}).read_text()
+    cache(file, {"BTCUSDT_BUY_2h": GIVEN})
+    file.write_text(file.read_text() + other + '"confidence": 50}}')
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "signal-cache", file)
+        assert rows(lk, "signals", "symbol") == ["BTCUSDT", "ETHUSDT"]
+        assert (report.failed, report.totals["refused"]) == (True, 1)
+        assert "something follows the end" in notes(report)

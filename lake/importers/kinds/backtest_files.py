@@ -20,7 +20,7 @@ from lake.errors import SourceError
 from lake.importers.addresses import existing
 from lake.importers.base import Notes, Refused, Row
 from lake.importers.mapping import plain
-from lake.importers.reading.jsons import JsonText, items, names, text_value, told_of_end
+from lake.importers.reading.jsons import JsonText, broken, documents, items, names, text_value, told_of_end
 from lake.importers.rules import found
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -104,13 +104,14 @@ def _identified(row: dict[str, Any], file: BacktestFile) -> Row:
 def _pieces(file: BacktestFile, notes: Notes) -> Iterator[Any]:
     """Runs, and totals under the name that stands for symbol and timeframe, ``SYM_TF``."""
     with JsonText(file.path) as text:
-        first = text.peek()
-        if first == "[":
-            yield from items(text, notes)
-        elif first == "{":
-            yield from _of_object(text, notes)
-        else:
-            notes.tell(f"{file.name} is {'no JSON file' if first else 'empty'}", failed=True)
+        if text.peek() not in {"[", "{"}:
+            notes.tell(f"{file.name} is {'no JSON file' if text.peek() else 'empty'}", failed=True)
+            return
+        for first in documents(text, notes):
+            if first not in {"[", "{"}:
+                yield broken(text, notes)
+                break
+            yield from items(text, notes) if first == "[" else _of_object(text, notes)
         told_of_end(text, notes)
 
 

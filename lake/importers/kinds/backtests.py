@@ -10,7 +10,16 @@ from typing import Any
 from lake.errors import SourceError
 from lake.importers.base import Check, Notes, Options, Refused, Row, RowMap, Rule, Table
 from lake.importers.kinds.backtest_files import UNKNOWN, BacktestFile, backtest_files, listed, runs, totals
-from lake.importers.kinds.signal_bot import CLOSED, ENTRY, EXIT_REASON, OUTCOME, PERCENT, SIDE, SYMBOL, TIMEFRAME
+from lake.importers.kinds.signal_bot import (
+    CLOSED,
+    ENTRY,
+    EXIT_REASON,
+    NEEDED_SIDE,
+    OUTCOME,
+    PERCENT,
+    SYMBOL,
+    TIMEFRAME,
+)
 from lake.importers.nested import item, together
 from lake.importers.report import Difference
 from lake.importers.rules import (
@@ -79,7 +88,7 @@ TRADES = RowMap(
     {
         "trade_id": identity("trade", _of_run(_RUN), number("place")),
         "symbol": Rule(("symbol",), lambda row, options: SYMBOL.read({**row["run"], **row}, options)),
-        "side": SIDE,
+        "side": NEEDED_SIDE,
         "status": constant("closed"),
         "mode": constant("backtest"),
         "strategy": first_of(_of_run(text("strategy", "strategy_name")), option("strategy")),

@@ -13,7 +13,7 @@ from lake.importers.addresses import existing
 from lake.importers.base import Check, Notes, Options, Refused, Row
 from lake.importers.kinds.beside import beside
 from lake.importers.kinds.signal_bot import objects
-from lake.importers.reading.jsons import JsonText, items, names, text_value, told_of_end
+from lake.importers.reading.jsons import JsonText, broken, documents, items, names, text_value, told_of_end
 from lake.importers.report import Difference
 from lake.importers.rules import found
 
@@ -52,12 +52,15 @@ def _is_of_days(name: str) -> bool:
 
 def _rows(path: Path, notes: Notes) -> Iterator[Row | Refused]:
     with JsonText(path) as text:
-        first = text.peek()
-        if first not in {"[", "{"}:
-            raise SourceError("not a JSON file" if first else "the file is empty", where=str(path))
-        for row in objects(items(text, notes) if first == "[" else _of_object(text, notes)):
-            is_dated = isinstance(row, Refused) or _day(row.get("date")) is not None
-            yield row if is_dated else Refused(row, "a report without a date")
+        if text.peek() not in {"[", "{"}:
+            raise SourceError("not a JSON file" if text.peek() else "the file is empty", where=str(path))
+        for first in documents(text, notes):
+            if first not in {"[", "{"}:
+                yield broken(text, notes)
+                break
+            for row in objects(items(text, notes) if first == "[" else _of_object(text, notes)):
+                is_dated = isinstance(row, Refused) or _day(row.get("date")) is not None
+                yield row if is_dated else Refused(row, "a report without a date")
         told_of_end(text, notes)
 
 

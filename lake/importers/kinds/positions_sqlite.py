@@ -20,6 +20,7 @@ from lake.importers.kinds.signal_bot import (
     ENTRY,
     EXIT_REASON,
     GOES_ON,
+    NEEDED_SIDE,
     OUTCOME,
     PERCENT,
     SIDE,
@@ -75,7 +76,7 @@ POSITIONS = RowMap(
     {
         "position_id": _POSITION,
         "symbol": SYMBOL,
-        "side": SIDE,
+        "side": NEEDED_SIDE,
         "entry_price": ENTRY,
         "stop_loss": price("sl_price"),
         "tp1": price("tp1_price"),
@@ -141,7 +142,7 @@ TRADES = RowMap(
     {
         "trade_id": _TRADE,
         "symbol": SYMBOL,
-        "side": SIDE,
+        "side": NEEDED_SIDE,
         "status": constant("closed"),
         "mode": option("mode", "live"),
         "strategy": option("strategy"),

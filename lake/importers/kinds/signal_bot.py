@@ -53,6 +53,17 @@ EXIT_REASON = one_of(dict.fromkeys(_OUTCOME) | _REASONS | _TARGETS, "outcome", "
 OUTCOME = first_of(one_of(_OUTCOME, "outcome", "result"), one_of(dict.fromkeys(_STATUS) | _OUTCOME, "status"))
 
 
+def _side(row: Row, options: Options) -> str:
+    """A trade of a signal bot is one of its signals, which say LONG or SHORT; what says neither is of another kind."""
+    said: str | None = SIDE.read(row, options)
+    if said is None:
+        raise InvalidRowError("no side", where=" or ".join(SIDE.names))
+    return said
+
+
+NEEDED_SIDE = Rule(SIDE.names, _side)
+
+
 def shared_id(*names: str) -> Rule:
     """An id that names its symbol, and so means the same in all stores of the bot; None of any other."""
 

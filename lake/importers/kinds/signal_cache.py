@@ -12,7 +12,7 @@ from lake.importers.addresses import existing
 from lake.importers.base import Notes, Options, Refused, Row, RowMap, Table
 from lake.importers.kinds.signal_bot import DEDUPE_KEY, ENTRY, GIVEN, SIDE, SIGNAL_TYPE, SYMBOL, TIMEFRAME, signal_id
 from lake.importers.nested import item
-from lake.importers.reading.jsons import JsonText, entries, told_of_end
+from lake.importers.reading.jsons import JsonText, broken, documents, entries, told_of_end
 from lake.importers.rules import first_of, fraction, option, price, text
 
 _WORD = r"(?P<signal>(?:STRONG_)?(?:BUY|SELL)|LONG|SHORT)"
@@ -58,8 +58,12 @@ def _rows(path: Path, notes: Notes) -> Iterator[Row | Refused]:
     with JsonText(path) as text:
         if text.peek() != "{":
             raise SourceError("a JSON object is expected" if text.peek() else "the file is empty", where=str(path))
-        for key, value in entries(text, notes):
-            yield value if isinstance(value, Refused) else _row(key, value)
+        for first in documents(text, notes):
+            if first != "{":
+                yield broken(text, notes)
+                break
+            for key, value in entries(text, notes):
+                yield value if isinstance(value, Refused) else _row(key, value)
         told_of_end(text, notes)
 
 

@@ -282,6 +282,16 @@ def _after(text: JsonText, name: str, notes: Notes) -> Iterator[Any]:
             yield value if isinstance(value, Refused) else Refused(value, "it stands behind the end of the JSON")
 
 
+def documents(text: JsonText, notes: Notes) -> Iterator[str]:
+    """The first character of each JSON value of a text: one, or several that were joined; the caller takes them."""
+    count = 0
+    while not text.stuck and (first := text.peek()):
+        if count:
+            notes.tell(_FOLLOWS)
+        count += 1
+        yield first
+
+
 def told_of_end(text: JsonText, notes: Notes) -> None:
     """Tell what of a text was not read, or not as it should be."""
     if not text.stuck and text.peek():

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, cast
 from lake.errors import MissingExtraError, SourceError
 from lake.importers.addresses import shown
 from lake.importers.base import Notes, Refused
-from lake.importers.reading.jsons import JsonText, entries, items, told_of_end
+from lake.importers.reading.jsons import JsonText, documents, entries, items, told_of_end
 
 _PAGE = 1_000  # entries of a list, hash or set that are fetched together
 _CHUNK = 1 << 20  # bytes of a text that are fetched together
@@ -141,10 +141,14 @@ def records(store: RedisStore, key: str, notes: Notes) -> Iterator[Any]:
 
 
 def _of_text(text: JsonText, notes: Notes) -> Iterator[Any]:
-    if text.peek() == "[":
-        yield from items(text, notes)
-    elif text.peek():
-        yield _or_refused(text.value, notes, str(text.path))
+    for first in documents(text, notes):
+        if first == "[":
+            yield from items(text, notes)
+            continue
+        value = _or_refused(text.value, notes, str(text.path))
+        yield value
+        if isinstance(value, Refused):
+            return
     told_of_end(text, notes)
 
 
