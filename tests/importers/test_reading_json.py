@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from lake.errors import SourceError
 from lake.importers.base import Notes, Refused
-from lake.importers.reading.jsons import lines_in, rows_in
+from lake.importers.reading.json_lines import lines_in
+from lake.importers.reading.jsons import rows_in
 
 ROWS: list[dict[str, Any]] = [{"id": 1, "note": 'Цена "]}"\\'}, {"id": 2, "x": [1.5, None, True]}, {"id": 3}]
 DOCUMENT = {"metadata": {"version": "1.0", "text": '"}]{['}, "trades": ROWS, "patterns": {"a": [{"b": "]"}]}}
@@ -161,7 +162,7 @@ def test_lines_that_are_no_json_do_not_stop_the_others(tmp_path: Path) -> None:
 
 
 def test_a_line_without_an_end_does_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lake.importers.reading.jsons._LONGEST", 100)
+    monkeypatch.setattr("lake.importers.reading.json_lines._LONGEST", 100)
     file = tmp_path / "log.jsonl"
     file.write_text(f'{{"a": 1}}\n["{"x" * 1000}"]\n{{"a": 2}}\n')
     found = list(lines_in(file, Notes()))

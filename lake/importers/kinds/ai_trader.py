@@ -13,7 +13,7 @@ from typing import Any
 
 from lake.importers.base import Notes, Options, Refused, Row, RowMap, Rule
 from lake.importers.kinds.nofx import NO_SYMBOL
-from lake.importers.reading.jsons import lines_of
+from lake.importers.reading.json_lines import lines_of
 from lake.importers.reading.members import Member
 from lake.importers.rules import (
     constant,

@@ -20,7 +20,7 @@ from lake.importers.addresses import existing, is_server, shown
 from lake.importers.base import CandleTable, Frames, Notes, Options, Refused, Row, RowMap, Rule, Table
 from lake.importers.reading import columnar
 from lake.importers.reading.database import Database, database
-from lake.importers.reading.jsons import lines_in
+from lake.importers.reading.json_lines import lines_in
 from lake.spec import registry
 from lake.spec.dataset import Dataset, Type
 from lake.spec.frames import check_frame

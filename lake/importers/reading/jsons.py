@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import codecs
 import gzip
-import io
 import json
 import re
 import zlib
@@ -36,7 +35,7 @@ _ENCODINGS = (
 _NO_BRACKET = re.compile(r'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)  # texts are taken whole
 
 
-def _entries(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def entries_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object; of a name that it has twice the last value counts, and the others are kept beside it."""
     made = dict(pairs)
     if len(made) < len(pairs):
@@ -47,7 +46,7 @@ def _entries(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_entries)
+_DECODER = json.JSONDecoder(object_pairs_hook=entries_of)
 
 
 def opened(path: Path) -> BinaryIO:
@@ -326,29 +325,3 @@ def take(text: JsonText, notes: Notes, name: str, taker: Callable[[str, JsonText
 
 def _pass_over(_name: str, text: JsonText) -> None:
     text.pass_over()
-
-
-def lines_in(path: Path, notes: Notes) -> Iterator[Any]:
-    """The values of a file with one JSON value in each line; a line that is none is Refused, and the others go on."""
-    with opened(path) as file:
-        yield from lines_of(file, notes)
-
-
-def lines_of(file: BinaryIO, notes: Notes) -> Iterator[Any]:
-    """The same of an open file."""
-    lines = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace")
-    try:
-        number = 0
-        while line := lines.readline(_LONGEST):
-            number += 1
-            while len(line) == _LONGEST and (rest := lines.readline(_LONGEST)) and not rest.endswith("\n"):
-                pass
-            if line.strip():
-                try:
-                    yield json.loads(line, object_pairs_hook=_entries)
-                except (json.JSONDecodeError, RecursionError) as error:
-                    why = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
-                    notes.tell(f"line {number} is no JSON: {why}")
-                    yield Refused(line[:_KEPT], "no whole JSON value")
-    finally:
-        lines.detach()  # whoever opened the file closes it

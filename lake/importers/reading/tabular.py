@@ -19,7 +19,8 @@ from lake.errors import SourceError
 from lake.importers.addresses import existing, is_server
 from lake.importers.base import Notes, Refused, Row
 from lake.importers.reading.database import database
-from lake.importers.reading.jsons import JsonText, entries, items, lines_in, names, opened, take, text_value
+from lake.importers.reading.json_lines import lines_in
+from lake.importers.reading.jsons import JsonText, entries, items, names, opened, take, text_value
 
 _ROWS = 10_000
 _SHOWN = 10

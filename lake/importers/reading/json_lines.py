@@ -1,0 +1,41 @@
+"""Files with one JSON value in each line."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from lake.importers.base import Notes, Refused
+from lake.importers.reading.jsons import entries_of, opened
+
+_LONGEST = 64 << 20  # characters of one line; one that is longer is no row
+_KEPT = 2_000  # characters of a broken line that are kept
+
+
+def lines_in(path: Path, notes: Notes) -> Iterator[Any]:
+    """The values of a file with one JSON value in each line; a line that is none is Refused, and the others go on."""
+    with opened(path) as file:
+        yield from lines_of(file, notes)
+
+
+def lines_of(file: BinaryIO, notes: Notes) -> Iterator[Any]:
+    """The same of an open file."""
+    lines = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace")
+    try:
+        number = 0
+        while line := lines.readline(_LONGEST):
+            number += 1
+            while len(line) == _LONGEST and (rest := lines.readline(_LONGEST)) and not rest.endswith("\n"):
+                pass
+            if line.strip():
+                try:
+                    yield json.loads(line, object_pairs_hook=entries_of)
+                except (json.JSONDecodeError, RecursionError) as error:
+                    why = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+                    notes.tell(f"line {number} is no JSON: {why}")
+                    yield Refused(line[:_KEPT], "no whole JSON value")
+    finally:
+        lines.detach()  # whoever opened the file closes it
