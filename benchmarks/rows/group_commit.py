@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -20,7 +21,7 @@ Record = dict[str, Any]
 
 
 def run(bench: Bench) -> Result:
-    """Records a second of each, in turns; the median round counts."""
+    """Records a second of each, in turns; the median round counts. Garbage of earlier work is collected before."""
     records = list(islice(signals(), bench.sized(16_000, least=3_200)))
     rates: dict[str, list[float]] = {"one thread": [], "16 threads": [], "200 tasks": []}
     for number in range(_ROUNDS):
@@ -57,6 +58,7 @@ def _with_threads(folder: Path, records: list[Record], threads: int) -> float:
             for record in mine:
                 lk.write("signals", record)
 
+        gc.collect()
         with ThreadPoolExecutor(threads) as pool:
             begun = time.perf_counter()
             list(pool.map(work, [records[i::threads] for i in range(threads)]))
@@ -73,6 +75,7 @@ async def _with_tasks(folder: Path, records: list[Record]) -> float:
             for record in mine:
                 await lk.write("signals", record)
 
+        gc.collect()
         begun = time.perf_counter()
         await asyncio.gather(*(work(records[i::_TASKS]) for i in range(_TASKS)))
         spent = time.perf_counter() - begun

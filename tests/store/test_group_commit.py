@@ -1,0 +1,105 @@
+"""Group commit: who waits for whom, with commits that the tests hold up themselves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from threading import Event, Thread
+
+import pytest
+
+from lake.store.hot import group as group_module
+from lake.store.hot.entry import Entry
+from lake.store.hot.group import Batch, GroupCommit
+
+ENTRIES = [Entry("signals", [{"signal_id": "s"}])]
+
+
+class Disk:
+    """Notes the size of each group, and holds a commit up until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.busy, self.go_on = Event(), Event()
+
+    def commit(self, group: Sequence[Batch]) -> None:
+        self.sizes.append(len(group))
+        for batch in group:
+            batch.sequences.append(len(self.sizes))
+        self.busy.set()
+        self.go_on.wait(10)
+
+
+def waiting(commits: GroupCommit, count: int) -> None:
+    """Return when so many batches wait for their commit."""
+    until = time.monotonic() + 10
+    while len(commits._waiting) < count:
+        assert time.monotonic() < until
+        time.sleep(0.001)
+
+
+def test_writers_that_were_just_served_come_along_when_they_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_module, "_LONGEST_SECONDS", 10.0)
+    disk = Disk()
+    commits = GroupCommit(disk.commit)
+
+    def twice() -> None:
+        commits.run(ENTRIES)
+        commits.run(ENTRIES)
+
+    first = Thread(target=twice)
+    first.start()
+    assert disk.busy.wait(10)
+    others = [Thread(target=commits.run, args=(ENTRIES,)) for _ in range(2)]
+    for thread in others:
+        thread.start()
+    waiting(commits, 2)
+    time.sleep(0.5)  # the commit takes so long: half of it is what others may be waited for
+    disk.go_on.set()
+    for thread in (first, *others):
+        thread.join(10)
+    assert disk.sizes == [1, 3]
+    commits.close()
+
+
+def test_nobody_is_waited_for_longer_than_half_a_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_module, "_LONGEST_SECONDS", 10.0)
+    disk = Disk()
+    commits = GroupCommit(disk.commit)
+    threads = [Thread(target=commits.run, args=(ENTRIES,)) for _ in range(3)]
+    threads[0].start()
+    assert disk.busy.wait(10)
+    for thread in threads[1:]:
+        thread.start()
+    waiting(commits, 2)
+    disk.go_on.set()
+    for thread in threads:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in threads)
+    assert disk.sizes == [1, 2]
+    assert commits.run(ENTRIES) == [3]
+    commits.close()
+
+
+def test_a_lone_writer_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Disk()
+    disk.go_on.set()
+    commits = GroupCommit(disk.commit)
+    monkeypatch.setattr(commits, "_patience", 3600.0)
+    for _ in range(3):
+        commits.run(ENTRIES)
+        monkeypatch.setattr(commits, "_patience", 3600.0)
+    assert disk.sizes == [1, 1, 1]
+
+
+def test_a_leader_that_is_interrupted_while_it_waits_leaves_nobody_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Disk()
+    disk.go_on.set()
+    commits = GroupCommit(disk.commit)
+    with monkeypatch.context() as patched:
+        patched.setattr(commits, "_gather", lambda: (_ for _ in ()).throw(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            commits.run(ENTRIES)
+    assert commits.run(ENTRIES) in ([1], [2])
+    commits.close()
+    assert sum(disk.sizes) == 2
