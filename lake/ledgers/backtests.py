@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
@@ -12,6 +12,7 @@ from lake.errors import LifeCycleError
 from lake.ledgers.base import Ledger, changed, given
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.run_trades import facts, table_of, totals
+from lake.ledgers.same_run import known_trades, other_trades, refuse_others, timed
 from lake.query.read import read
 from lake.spec import registry
 from lake.spec.decode import frame_to_rows
@@ -32,7 +33,9 @@ class Backtests(Ledger):
 
         Totals that are not given are computed from the closed trades with a known result: trades, wins, losses,
         win_rate (%), profit_factor (none without a loss) and total_pnl_percent, the sum of the trades' pnl_percent.
-        Trades without an id are named by run and place, so recording the same run again changes nothing.
+        Trades are named by their run and their id, or their place where they have none: ``run-7/1``. So the ids of a
+        backtester, which are often 1, 2, 3, ... in each run, are not taken for those of real trades or of other runs,
+        and recording the same run again changes nothing. An id that begins so already is kept as it is.
 
         Args:
             run: columns of the dataset; run_id names it, and is in the receipt when left out.
@@ -44,37 +47,42 @@ class Backtests(Ledger):
             The receipt of the run. How its trades fared follows from it: all of them landed with it.
 
         Raises:
-            InvalidRowError: a value of the run or of a trade does not fit; nothing is written.
-            LifeCycleError: a run of this id is recorded with other trades.
+            InvalidRowError: a value of the run or of a trade does not fit, or two trades have one id.
+            LifeCycleError: a run of this id is recorded with other trades, or the id of one of them is that of a trade
+                of another run or a real one. After an error nothing is written.
         """
         row = given(run, fields)
         run_id = str(row.get("run_id") or uuid7())
-        table = table_of(trades, run_id, row, self._writer.bot)
+        before = known_trades(self._writer, self._engine, run_id)
+        table = timed(table_of(trades, run_id, row, self._writer.bot), before)
+        refuse_others(table, before, run_id)
+        is_first = self._writer.current(self._ds, (run_id,)) is None
         whole = {**facts(table), **totals(table), **row, "run_id": run_id}
 
         def fold(known: Row | None) -> Mapping[str, Any]:
             if known is None:
                 return whole
             wanted = row_checker(self._ds)({**whole, "created_at": known["created_at"]})
-            if any(known.get(name) != wanted.get(name) for name in _TOTALS):
+            if is_first:  # its trades were not compared
                 raise LifeCycleError(
-                    "the run is recorded with other trades",
-                    where=f"backtests, {run_id}",
-                    todo="Give this one a run_id of its own.",
+                    "it was recorded by someone else meanwhile", where=f"backtests, {run_id}", todo="Record it again."
                 )
+            if any(known.get(name) != wanted.get(name) for name in _TOTALS):
+                raise other_trades(run_id)
             return {name: value for name, value in whole.items() if name != "created_at"}
 
         with self._writer.transaction():
             receipt = changed((run_id,), *self._writer.change("backtests", (run_id,), fold))
-            self._land(frame_to_rows(_TRADES, table))
+            self._land(table, before)
         return receipt
 
-    def _land(self, trades: Sequence[Row]) -> None:
-        """Add the trades to the transaction; nobody asks which of them were new, so nothing is looked up for that."""
+    def _land(self, trades: pl.DataFrame, before: pl.DataFrame) -> None:
+        """Add the trades to the transaction; what else was told of them since they were first recorded stays."""
         transaction = self._writer.open_transaction()
-        unique = {row["trade_id"]: row for row in trades}
-        if transaction is not None and unique:
-            transaction.write([Entry("trades", list(unique.values()))])
+        known = {row["trade_id"]: row for row in frame_to_rows(_TRADES, before)}
+        rows = [{**known.get(row["trade_id"], {}), **row} for row in frame_to_rows(_TRADES, trades)]
+        if transaction is not None and rows:
+            transaction.write([Entry("trades", rows)])
 
     def trades(self, run_id: str) -> pl.DataFrame:
         """The trades of a run, in order of time."""

@@ -10,15 +10,13 @@ from typing import Any
 
 import polars as pl
 
-from lake.clock import now_micros
 from lake.errors import InvalidRowError, UsageError
 from lake.kernels import pnl
 from lake.spec import registry
 from lake.spec.dataset import Type
 from lake.spec.decode import rows_to_frame
 from lake.spec.frames import check_frame, dicts
-from lake.spec.rows import json_text, row_checker
-from lake.spec.schema import UTC_MICROS
+from lake.spec.rows import converter, json_text, row_checker
 from lake.spec.tables import as_polars
 
 _DS = registry.get("trades")
@@ -29,8 +27,9 @@ _Columns = dict[str, list[Any]]
 def table_of(trades: Any, run_id: str, run: Mapping[str, Any], bot: str) -> pl.DataFrame:
     """Trades of a run as rows of the dataset trades.
 
-    Where they do not say it, their id is the run's and their place, their status is closed, and symbol, venue, strategy
-    and timeframe are the run's. A closed one without pnl gets it from its prices.
+    Their id is the run's with their own, or with their place where they have none. Where they do not say it, their
+    status is closed, and symbol, venue, strategy and timeframe are the run's. A closed one without pnl gets it from its
+    prices; a closed_at that is not given stays unknown.
 
     Args:
         trades: dicts, or a table.
@@ -39,12 +38,14 @@ def table_of(trades: Any, run_id: str, run: Mapping[str, Any], bot: str) -> pl.D
         bot: who writes.
 
     Raises:
-        InvalidRowError: a trade does not fit; its place is named.
+        InvalidRowError: a trade does not fit, or has the id of another one; its place is named.
         UsageError: one trade, where several are wanted.
     """
     given = _columns(trades)
     height = len(next(iter(given.values()), ()))
-    return _with_results(_checked(_filled(given, height, run_id, run, bot), height))
+    checked = _checked(_filled(given, height, run_id, run, bot), height)
+    _refuse_twice(checked["trade_id"])
+    return _with_results(checked)
 
 
 def _columns(trades: Any) -> _Columns:
@@ -74,7 +75,7 @@ def _filled(given: _Columns, height: int, run_id: str, run: Mapping[str, Any], b
 
     opened = filled("opened_at", given.get("closed_at", nothing))
     made = {
-        "trade_id": filled("trade_id", [f"{run_id}/{number}" for number in range(height)]),
+        "trade_id": _ids(given.get("trade_id", nothing), run_id),
         "status": filled("status", ["closed"] * height),
         "created_at": filled("created_at", opened),
         **{name: filled(name, [run[name]] * height) for name in SHARED if run.get(name)},
@@ -83,6 +84,29 @@ def _filled(given: _Columns, height: int, run_id: str, run: Mapping[str, Any], b
         "run_id": [run_id] * height,
     }
     return {**given, **made}
+
+
+def _ids(own: Sequence[Any], run_id: str) -> list[Any]:
+    """The ids of trades, each below its run; what is no id is left to the check of the rows."""
+    prefix, convert = f"{run_id}/", converter(_DS, _DS.column("trade_id"))
+
+    def named(number: int, own_id: Any) -> Any:
+        try:
+            text = str(number if own_id is None else convert(own_id) or number)
+        except InvalidRowError:
+            return own_id
+        return text if text.startswith(prefix) else prefix + text
+
+    return [named(number, own_id) for number, own_id in enumerate(own)]
+
+
+def _refuse_twice(ids: pl.Series) -> None:
+    twice = ids.is_duplicated()
+    if twice.any():
+        number = int(twice.arg_true()[-1])
+        todo = "Leave trade_id out, or give each trade of the run its own."
+        where = f"trade {number}, trades.trade_id"
+        raise InvalidRowError("another trade of the run has this id", where=where, value=ids[number], todo=todo)
 
 
 def _checked(columns: _Columns, height: int) -> pl.DataFrame:
@@ -131,9 +155,7 @@ def _with_results(trades: pl.DataFrame) -> pl.DataFrame:
     amount, percent = pnl.columns()
     is_closed = pl.col("status") == "closed"
     needed = is_closed & pl.col("pnl").is_null()
-    now = pl.lit(now_micros()).cast(UTC_MICROS)
     done = trades.with_columns(
-        pl.when(is_closed & pl.col("closed_at").is_null()).then(now).otherwise("closed_at").alias("closed_at"),
         pl.when(needed).then(amount).otherwise("pnl").alias("pnl"),
         pl.when(needed & pl.col("pnl_percent").is_null()).then(percent).otherwise("pnl_percent").alias("pnl_percent"),
     )

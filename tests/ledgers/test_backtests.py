@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import json
 import random
 from collections.abc import Iterator
@@ -205,3 +206,106 @@ def test_a_trade_that_does_not_fit_is_named_by_its_place_and_nothing_lands(lk: l
             lk.backtests.record(RUN, [*many[:17], {**many[17], **wrong}, *many[18:]])
     assert lk.read("trades").is_empty()
     assert lk.read("backtests").is_empty()
+
+
+def stored(lk: lake.Lake) -> list[tuple[Any, ...]]:
+    return lk.frame("SELECT trade_id, mode, run_id, symbol, status FROM trades ORDER BY trade_id").rows()
+
+
+@pytest.mark.parametrize("settled", [False, True])
+@pytest.mark.parametrize("ids", [(1, 2), ("1", "2")], ids=["numbers", "texts"])
+def test_a_backtesters_ids_touch_neither_real_trades_nor_other_runs(
+    lk: lake.Lake, ids: tuple[Any, ...], settled: bool
+) -> None:
+    lk.trades.open(trade_id="1", symbol="BTCUSDT", side="LONG", quantity=1.0, entry_price=100.0)
+    if settled:
+        lk.drain()
+    for run_id in ("r", "s"):
+        lk.backtests.record(RUN, [trade(30 * n, 110.0, trade_id=i) for n, i in enumerate(ids)], run_id=run_id)
+    assert [row["trade_id"] for row in lk.trades.active()] == ["1"]
+    assert stored(lk) == [
+        ("1", "live", None, "BTCUSDT", "open"),
+        *((f"{run}/{i}", "backtest", run, "BTCUSDT", "closed") for run in "rs" for i in ids),
+    ]
+    lk.trades.close("1", 110.0)
+    before = lk.read("trades").sort("trade_id")
+    assert lk.backtests.record(RUN, lk.backtests.trades("r")).unchanged == 1, "as they are read back"
+    assert lk.read("trades").sort("trade_id").equals(before)
+
+
+def test_two_trades_of_a_run_with_one_id_are_refused(lk: lake.Lake) -> None:
+    with pytest.raises(
+        InvalidRowError, match=r"trade 1, trades\.trade_id: another trade of the run has this id.*'r/7'"
+    ):
+        lk.backtests.record(RUN, [trade(0, 110.0, trade_id="7"), trade(30, 95.0, trade_id=7)])
+    with pytest.raises(InvalidRowError, match=r"trade 2, trades\.trade_id"):
+        lk.backtests.record(RUN, [trade(0, 110.0), trade(30, 95.0), trade(60, 95.0, trade_id="0")])
+    assert lk.read("backtests").is_empty()
+    assert lk.read("trades").is_empty()
+
+
+@pytest.mark.parametrize("where", ["hot", "cold", "one transaction"])
+def test_a_run_is_not_recorded_again_with_other_trades_of_the_same_totals(lk: lake.Lake, where: str) -> None:
+    totals = {"trades": 2, "wins": 1, "losses": 1, "win_rate": 50.0, "profit_factor": 1.0, "total_pnl_percent": 0.0}
+
+    def attempts() -> None:
+        lk.backtests.record(RUN, TRADES[:2], **totals)
+        if where == "cold":
+            lk.drain()
+        for other, message in (
+            ([{**TRADES[0], "side": "SHORT"}, TRADES[1]], "the side of r/0 is LONG, not SHORT"),
+            ([{**TRADES[0], "symbol": "ETHUSDT"}, TRADES[1]], "the symbol of r/0 is BTCUSDT, not ETHUSDT"),
+            ([TRADES[0], {**TRADES[1], "exit_price": 99.0}], r"the exit_price of r/1 is 95\.0, not 99\.0"),
+            ([*TRADES[:2], TRADES[2]], "it has 2, and 3 are given, of which it has 2"),
+            ([{**TRADES[0], "trade_id": "x"}, TRADES[1]], "it has 2, and 2 are given, of which it has 1"),
+        ):
+            with pytest.raises(LifeCycleError, match=f"recorded with other trades: {message}.*a run_id of its own"):
+                lk.backtests.record(RUN, other, **totals)
+        with lake.open(lk.location.uri, bot_id="c") as foreign:
+            if where != "one transaction":
+                with pytest.raises(LifeCycleError, match="the bot_id of r/0 is b, not c"):
+                    foreign.backtests.record(RUN, TRADES[:2], **totals)
+        assert lk.backtests.record(RUN, TRADES[:2], **totals).unchanged == 1
+
+    if where == "one transaction":
+        with lk.transaction():
+            attempts()
+    else:
+        attempts()
+    rows = lk.frame("SELECT trade_id, bot_id, symbol, side, exit_price FROM trades ORDER BY trade_id").rows()
+    assert rows == [("r/0", "b", "BTCUSDT", "LONG", 110.0), ("r/1", "b", "BTCUSDT", "LONG", 95.0)]
+
+
+def test_a_run_does_not_take_the_place_of_a_trade_that_is_none_of_its_own(lk: lake.Lake) -> None:
+    lk.trades.open(trade_id="r/0", symbol="BTCUSDT", side="LONG", quantity=1.0, entry_price=100.0)
+    with pytest.raises(LifeCycleError, match="trade_id, r/0: another trade has this id, of mode live and no run"):
+        lk.backtests.record(RUN, TRADES)
+    assert lk.backtests.get("r") is None
+    assert len(lk.trades.active()) == 1
+
+
+def test_what_nobody_told_of_a_run_stays_as_it_was_first_recorded(lk: lake.Lake) -> None:
+    """Trades without times have those of the first time; what was added to one of them since stays."""
+    timeless = [{"side": "LONG", "quantity": 1.0, "entry_price": 100.0, "exit_price": 101.0}]
+    lk.backtests.record(RUN, timeless)
+    lk.trades.patch("r/0", strategy="s", note="looked at")
+    before = lk.read("trades"), lk.read("backtests")
+    assert lk.backtests.record(RUN, timeless).unchanged == 1
+    assert (lk.read("trades").equals(before[0]), lk.read("backtests").equals(before[1])) == (True, True)
+
+
+def test_two_processes_that_record_one_run_at_once_leave_the_trades_of_one(
+    lk: lake.Lake,
+) -> None:
+    """The second one looks for the run before the first one has landed it, and lands after it."""
+    with lake.open(lk.location.uri, bot_id="c") as other:
+
+        def work() -> None:
+            with lk.transaction():
+                lk.backtests.record(RUN, TRADES)
+                outside = contextvars.Context()
+                outside.run(other.backtests.record, RUN, [{**row, "side": "SHORT"} for row in TRADES])
+
+        with pytest.raises(LifeCycleError, match=r"recorded by someone else meanwhile.*Record it again"):
+            work()
+        assert set(lk.frame("SELECT bot_id, side FROM trades").rows()) == {("c", "SHORT")}
