@@ -15,16 +15,19 @@ from lake.spec.schema import UTC_MICROS
 _DS = registry.get("trades")
 _MONEY = ("quantity", "leverage", "entry_price", "exit_price", "fees", "pnl", "pnl_percent")
 _SAME = ("bot_id", "symbol", "venue", "side", "status", *_MONEY, "opened_at", "closed_at")
-_KNOWN = "SELECT * FROM trades WHERE run_id = ? OR starts_with(trade_id, ?)"
+_KNOWN = """
+SELECT * FROM trades WHERE starts_with(trade_id, $prefix)
+UNION ALL
+SELECT * FROM trades WHERE run_id = $run_id AND NOT starts_with(trade_id, $prefix)"""  # OR would read all of the trades
 
 
 def known_trades(writer: Writer, engine: Engine, run_id: str) -> pl.DataFrame:
     """The trades of a run, and all others whose id begins with the run's, in the columns of the dataset."""
     prefix = f"{run_id}/"
-    found = engine.frame(_KNOWN, [run_id, prefix]).select(*_DS.by_name)
+    found = engine.frame(_KNOWN, {"run_id": run_id, "prefix": prefix}).select(*_DS.by_name)
     transaction = writer.open_transaction()
     entries = [] if transaction is None else transaction.entries  # queries do not see what it has written so far
-    rows = [row for entry in entries if entry.dataset == _DS.name for row in entry.rows]
+    rows = [dict(row) for entry in entries if entry.dataset == _DS.name for row in entry.rows]
     own = [row for row in rows if row.get("run_id") == run_id or row["trade_id"].startswith(prefix)]
     if not own:
         return found
