@@ -7,20 +7,25 @@ from typing import Any
 
 from lake.errors import InvalidRowError, LifeCycleError
 from lake.spec.dataset import Dataset, Type
+from lake.spec.numbers import is_null
 from lake.spec.rows import converter
+
+_SURE = {int, bool}  # what is never NaN
 
 
 def refuse_nan(ds: Dataset, given: Mapping[str, Any]) -> None:
     """Refuse NaN among the numbers that are given to one step: it is a mistake there, and not an unknown value.
 
     Raises:
-        InvalidRowError: a number is NaN.
+        InvalidRowError: a number is NaN, or does not fit its column.
     """
     for name, value in given.items():
-        if not isinstance(value, float) or value == value:  # noqa: PLR0124 - only NaN is not itself
+        if value is None or type(value) in _SURE or (type(value) is float and value - value == 0.0):
             continue
         column = ds.by_name.get(name)
-        if column is not None and column.type in {Type.FLOAT, Type.INT}:
+        if column is None or column.type not in {Type.FLOAT, Type.INT} or is_null(value):
+            continue
+        if converter(ds, column)(value) is None:
             where = f"{ds.name}.{name}"
             raise InvalidRowError(
                 "not a number", where=where, value=value, todo="Leave it out, or give None, when it is not known."

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from lake.errors import InvalidRowError, UsageError
-from lake.kernels import pnl
+from lake.ledgers.trade_tables import with_results
 from lake.spec import registry
 from lake.spec.dataset import Type
 from lake.spec.decode import rows_to_frame
@@ -152,13 +152,7 @@ def _row(row: Mapping[str, Any], number: int) -> dict[str, Any]:
 
 
 def _with_results(trades: pl.DataFrame) -> pl.DataFrame:
-    amount, percent = pnl.columns()
-    is_closed = pl.col("status") == "closed"
-    needed = is_closed & pl.col("pnl").is_null()
-    done = trades.with_columns(
-        pl.when(needed).then(amount).otherwise("pnl").alias("pnl"),
-        pl.when(needed & pl.col("pnl_percent").is_null()).then(percent).otherwise("pnl_percent").alias("pnl_percent"),
-    )
+    done = with_results(trades)
     for name in ("pnl", "pnl_percent"):
         number = done[name].is_finite().fill_null(value=True).arg_min()
         if number is not None and not math.isfinite(done[name][number] or 0.0):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from lake.errors import InvalidRowError, LifeCycleError
@@ -14,30 +14,45 @@ from lake.spec.dataset import Dataset
 from lake.spec.rows import converter
 from lake.store.hot.entry import Row
 
+Refuse = Callable[[Row, Mapping[str, Any]], None]
+
 
 def write_apart(
-    writer: Writer, engine: Engine, ds: Dataset, rows: Sequence[Mapping[str, Any]], names: Iterable[str]
+    writer: Writer,
+    engine: Engine,
+    ds: Dataset,
+    rows: Sequence[Mapping[str, Any]],
+    names: Iterable[str],
+    refuse: Refuse | None = None,
 ) -> Receipt:
     """Write rows, without those that are of another bot or differ in one of ``names`` from a row that has their id.
 
-    These are quarantined and reported. The same id twice among the rows counts too.
+    These are quarantined and reported. The same id twice among the rows counts too. What a row does not say of
+    ``names`` stays as it is known.
 
     Args:
         writer, engine: of the lake.
         ds: their dataset, whose key is an id.
         rows: as given.
         names: of the columns that tell one thing from another.
+        refuse: raises LifeCycleError for what else may not follow on a known row; it has bot_id, ``names`` and those
+            columns that say whether it is open.
     """
     names = tuple(names)
-    known = _known(writer, engine, ds, rows, ("bot_id", *names))
+    columns = ("bot_id", *names, *(ds.open_when or ()))
+    known = _known(writer, engine, ds, rows, columns)
     good, refused = [], []
-    for row in rows:
-        row_id = row.get(ds.key[0])
+    for given in rows:
+        row, row_id = given, given.get(ds.key[0])
         try:
             if row_id is not None and str(row_id) in known:
-                refuse_another(ds, known[str(row_id)], row, names, writer.bot)
-            elif row_id is not None:
-                known[str(row_id)] = _said(ds, row, ("bot_id", *names))
+                before = known[str(row_id)]
+                refuse_another(ds, before, row, names, writer.bot)
+                if refuse is not None:
+                    refuse(before, row)
+                row = kept(before, row, names)
+            if row_id is not None:
+                known[str(row_id)] = _said(ds, row, columns)
         except LifeCycleError as error:
             refused.append(Rejection(row, str(error)))
             continue
@@ -51,6 +66,16 @@ def write_apart(
     return done + Receipt(rejected=len(refused), rejections=refused)
 
 
+def kept(known: Mapping[str, Any], row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """A whole row with what it does not say of ``names``, as it is known."""
+    return {**row, **{n: known[n] for n in names if row.get(n) is None and known.get(n) is not None}}
+
+
+def known_ids(writer: Writer, engine: Engine, ds: Dataset, ids: Sequence[str]) -> list[str]:
+    """Those of the ids that rows have already."""
+    return sorted(_known(writer, engine, ds, [{ds.key[0]: row_id} for row_id in ids], ()))
+
+
 def _known(
     writer: Writer, engine: Engine, ds: Dataset, rows: Sequence[Mapping[str, Any]], names: Sequence[str]
 ) -> dict[str, Row]:
@@ -58,7 +83,7 @@ def _known(
     ids = sorted({str(row[key]) for row in rows if row.get(key) is not None})
     if not ids:
         return {}
-    sql = f"SELECT {key}, {', '.join(names)} FROM {ds.name} WHERE {key} IN (SELECT unnest(?::VARCHAR[]))"
+    sql = f"SELECT {', '.join((key, *names))} FROM {ds.name} WHERE {key} IN (SELECT unnest(?::VARCHAR[]))"
     known: dict[str, Row] = {row[key]: row for row in engine.frame(sql, [ids]).to_dicts()}
     transaction = writer.open_transaction()
     if transaction is not None:  # queries do not see what it has written so far
@@ -68,5 +93,6 @@ def _known(
 
 
 def _said(ds: Dataset, row: Mapping[str, Any], names: Iterable[str]) -> Row:
-    said = {name: row[name] for name in (*ds.key, *names) if row.get(name) is not None}
-    return {name: converter(ds, ds.column(name))(value) for name, value in said.items()}
+    given = {name: row.get(name) for name in (*ds.key, *names)}
+    said = {n: (ds.defaults or {}).get(n) if value is None else value for n, value in given.items()}
+    return {n: converter(ds, ds.column(n))(value) for n, value in said.items() if value is not None}

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from lake.clock import now_micros
-from lake.errors import LifeCycleError, UsageError
+from lake.errors import InvalidRowError, LifeCycleError, UsageError
 from lake.kernels import pnl as kernel
 from lake.spec.dataset import Dataset
 from lake.spec.patch import folder
+from lake.spec.rows import converter, row_checker
 from lake.store.hot.entry import Row
 
 LIQUIDATED = "liquidated"
@@ -120,19 +121,63 @@ def refuse_patch(known: Row, made: Row) -> None:
             )
 
 
-def completed(row: Mapping[str, Any]) -> dict[str, Any]:
+def refuse_back(ds: Dataset, known: Row, row: Mapping[str, Any]) -> None:
+    """Refuse a whole trade that would take back what is known of its life.
+
+    Raises:
+        LifeCycleError: it has ended otherwise than ``row`` says, or is open and not pending any more.
+        InvalidRowError: no status.
+    """
+    said = row.get("status")
+    after = "open" if said is None else converter(ds, ds.column("status"))(said)
+    before = known.get("status", "open")
+    if before in {after, "pending"} or (before == "open" and after != "pending"):
+        return
+    raise LifeCycleError(
+        f"it is {before}, and a record of it as {after} would take that back",
+        where=f"trades, {known['trade_id']}",
+        todo="Correct it with lk.trades.correct(...) if it is wrong.",
+    )
+
+
+def completed(ds: Dataset, row: Mapping[str, Any]) -> dict[str, Any]:
     """A whole trade with its result, planned when it was filled if it does not say when.
 
-    A value that is not fit to compute with is left to the check of the row, which says what is wrong.
+    A trade that does not fit is left as it is: the check of the row, when it is written, says what is wrong.
     """
     made = {**row}
-    if row.get("created_at") is None:
-        made["created_at"] = row.get("opened_at") or row.get("closed_at")
-    fit = all(type(row.get(name)) in {int, float} for name in ("entry_price", "exit_price", "quantity"))
-    if row.get("status") == "closed" and row.get("pnl") is None and fit and row.get("side") in {"LONG", "SHORT"}:
-        found = follows(row)
-        made.update({} if found is None else {**found._asdict(), **_said(row)})
+    try:
+        checked = row_checker(ds)(row)
+    except InvalidRowError:
+        return made
+    if row.get("status") is not None:
+        made["status"] = checked["status"]
+    if row.get(ds.event_time) is None and not any(str(name).lower() in ds.time_aliases for name in row):
+        made[ds.event_time] = checked.get("opened_at", checked.get("closed_at"))
+    if checked["status"] == "closed" and checked.get("pnl") is None:
+        found = follows(checked)
+        made.update({} if found is None else {**found._asdict(), **_said(checked)})
     return made
+
+
+def exit_given(ds: Dataset, price: Any) -> float:
+    """The price of an exit, in whatever form a number is given.
+
+    Raises:
+        InvalidRowError: it is no finite number of at least 0.
+    """
+    try:
+        found: float | None = converter(ds, ds.column("exit_price"))(price)
+    except InvalidRowError:
+        found = None
+    if found is None:
+        raise InvalidRowError(
+            "the price of an exit is a finite number of at least 0",
+            where="trades.exit_price",
+            value=price,
+            todo="Give exit_price, or the pnl that the exchange reports.",
+        )
+    return found
 
 
 def liquidated(ds: Dataset, known: Row, exit_price: float | None, fields: Mapping[str, Any]) -> dict[str, Any]:

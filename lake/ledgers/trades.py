@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
 from lake.clock import now_micros
-from lake.errors import InvalidRowError, LifeCycleError, UsageError
+from lake.errors import LifeCycleError, UsageError
 from lake.ledgers import trade_results as results
 from lake.ledgers.base import Ledger, changed, given
 from lake.ledgers.demands import demand, refuse_another, refuse_nan
 from lake.ledgers.receipt import Receipt
-from lake.ledgers.same_id import write_apart
+from lake.ledgers.same_id import kept, write_apart
+from lake.ledgers.trade_tables import sorted_table
 from lake.ledgers.transaction import Whole
+from lake.spec.frames import dicts
 from lake.spec.patch import folder
 from lake.spec.rows import row_checker
 from lake.store.hot.entry import Row
@@ -23,7 +24,8 @@ from lake.store.hot.entry import Row
 _OPEN = ("pending", "open")
 _MODES = ("live", "paper", "backtest")
 _NAMES = {"symbol": "symbol", "strategy": "strategy", "bot": "bot_id"}  # by what: column of the name
-_IDENTITY = ("symbol", "venue", "side")
+_IDENTITY = ("symbol", "venue", "side", "mode")
+_OPENED = (*_IDENTITY, "entry_price", "quantity", "leverage")
 _STATISTICS = """
 SELECT s.* EXCLUDE (name), q.longest_win_streak, q.longest_loss_streak, q.current_streak, q.exposure
 FROM (SELECT *, {name} AS name FROM {view} WHERE period = 'all') AS s
@@ -52,7 +54,7 @@ class Trades(Ledger):
         Raises:
             InvalidRowError: a value does not fit, or an open trade lacks what it needs.
             LifeCycleError: a trade of this id is closed, cancelled or in error, or it is another one: of another bot,
-                symbol, venue, side or, once it is open, entry_price.
+                symbol, venue, side, mode or, once it is open, entry_price, quantity or leverage.
         """
         row = {**given(trade, fields)}
         row["status"] = row.get("status") or "open"
@@ -80,7 +82,7 @@ class Trades(Ledger):
                 raise _ended(trade_id, known, "opened")
             is_open = known["status"] == "open"
             late = is_open and row["status"] == "pending"  # a retried order does not take the fill back
-            names = _IDENTITY if late or not is_open else (*_IDENTITY, "entry_price")
+            names = _IDENTITY if late or not is_open else _OPENED
             refuse_another(self._ds, known, row, names, self._writer.bot)
             first = known.keys() if late else {"created_at", "opened_at"} & known.keys()
             more = {name: value for name, value in row.items() if name not in first and value is not None}
@@ -137,7 +139,7 @@ class Trades(Ledger):
         """
         _refuse_status(fields, "close")
         if fields.get("pnl") is None or exit_price is not None:
-            _check_exit(exit_price)
+            exit_price = results.exit_given(self._ds, exit_price)
         refuse_nan(self._ds, fields)
         said = {"exit_price": exit_price, **({"exit_reason": exit_reason} if exit_reason else {}), **fields}
 
@@ -232,7 +234,7 @@ class Trades(Ledger):
         """
         _refuse_status(fields, "liquidate")
         if exit_price is not None:
-            _check_exit(exit_price)
+            exit_price = results.exit_given(self._ds, exit_price)
         refuse_nan(self._ds, fields)
 
         def fold(known: Row | None) -> Mapping[str, Any] | None:
@@ -250,26 +252,37 @@ class Trades(Ledger):
         """Write whole trades, as they are known now: one as a dict or keyword arguments, or many in any form.
 
         A closed trade without pnl gets it from its prices; one without created_at, the time of its entry or exit; one
-        without closed_at was closed now, or when it was first recorded as closed.
+        without closed_at was closed now, or when it was first recorded as closed. What a trade is, its symbol, venue,
+        side, bot and mode, stays as it is known where it is not given.
 
         Raises:
             InvalidRowError: the one row given does not fit; of many, those are quarantined and reported.
-            LifeCycleError: the one row given has the id of a trade of another bot, symbol, venue or side; of many,
-                those are quarantined and reported, except in a table.
+            LifeCycleError: the one row given has the id of a trade of another bot, symbol, venue, side or mode, or says
+                that a trade which has ended is open, or ended otherwise; of many, those are quarantined and reported.
         """
         if trades is None or isinstance(trades, Mapping):
             row = self._whole(given(trades, fields))
             known = self._known(row)
             if known is not None:
                 refuse_another(self._ds, known, row, _IDENTITY, self._writer.bot)
+                self._refuse_back(known, row)
+                row = kept(known, row, _IDENTITY)
             return self._insert(row)
-        if isinstance(trades, Sequence) and all(isinstance(row, Mapping) for row in trades):
-            rows = [self._whole(row) for row in trades]
-            return write_apart(self._writer, self._engine, self._ds, rows, _IDENTITY)
-        return self._writer.write("trades", trades)
+        if isinstance(trades, Iterator | Sequence):
+            return self._record_rows(dicts(self._ds, trades))
+        checked, single = sorted_table(self._writer, self._engine, trades)
+        done = self._writer.write_frame(self._ds, checked)
+        return done + self._record_rows(single) if single else done
+
+    def _record_rows(self, trades: Sequence[Mapping[str, Any]]) -> Receipt:
+        rows = [self._whole(row) for row in trades]
+        return write_apart(self._writer, self._engine, self._ds, rows, _IDENTITY, self._refuse_back)
+
+    def _refuse_back(self, known: Row, row: Mapping[str, Any]) -> None:
+        results.refuse_back(self._ds, known, row)
 
     def _whole(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
-        made = results.completed(row)
+        made = results.completed(self._ds, row)
         if made.get("status") == "closed" and made.get("closed_at") is None:
             known = self._known(made)
             first = known.get("closed_at") if known is not None and known["status"] == "closed" else None
@@ -321,16 +334,6 @@ def _refuse_status(fields: Mapping[str, Any], step: str) -> None:
     if "status" in fields:
         todo = "Trades are opened, closed, cancelled or end in error by the methods of these names."
         raise UsageError(f"{step} does not take a status", where="status", value=fields["status"], todo=todo)
-
-
-def _check_exit(price: Any) -> None:
-    if isinstance(price, bool) or not isinstance(price, int | float) or not 0 <= price < math.inf:
-        raise InvalidRowError(
-            "the price of an exit is a finite number of at least 0",
-            where="trades.exit_price",
-            value=price,
-            todo="Give exit_price, or the pnl that the exchange reports.",
-        )
 
 
 def _ended(trade_id: str, known: Row, wanted: str) -> LifeCycleError:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 
 import lake
@@ -356,3 +361,175 @@ def test_a_liquidation_is_worth_the_same_however_it_is_told(lk: lake.Lake) -> No
         assert results(lk, name) == (-40.0, -100.0)
         lk.trades.correct(name, exit_price=90.0)
         assert results(lk, name) == (-21.0, -52.5)
+
+
+CLOSED = {**BASE, "status": "closed", "exit_price": 110.0, "opened_at": NOON, "closed_at": NOON + timedelta(hours=1)}
+SAME_TRADE_OTHERWISE: list[dict[str, Any]] = [
+    {name: kind(CLOSED[name]) for name in ("quantity", "entry_price", "exit_price")}
+    for kind in (np.float32, np.float64, np.int64, Decimal, str, int)
+]
+SAME_TRADE_OTHERWISE += [{"side": "long"}, {"status": "CLOSED"}, {"pnl": float("nan")}, {"opened_at": str(NOON)}]
+FORMS: dict[str, Callable[[list[dict[str, Any]]], Any]] = {
+    "one": lambda rows: rows[0],
+    "rows": list,
+    "a generator": iter,
+    "Polars": lambda rows: pl.DataFrame(rows, strict=False),
+    "pandas": pd.DataFrame,
+    "Arrow": lambda rows: pa.Table.from_pandas(pd.DataFrame(rows)),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("otherwise", SAME_TRADE_OTHERWISE, ids=str)
+def test_a_closed_trade_has_its_result_in_whatever_form_it_is_given(
+    lk: lake.Lake, form: str, otherwise: dict[str, Any]
+) -> None:
+    assert lk.trades.record(FORMS[form]([{**CLOSED, **otherwise, "trade_id": "t"}])).inserted == 1
+    row = lk.trades.get("t")
+    assert row is not None
+    assert (row["pnl"], row["pnl_percent"]) == (10.0, 10.0)
+    assert (row["created_at"], row["closed_at"], row["bot_id"]) == (NOON, NOON + timedelta(hours=1), "tester")
+
+
+@pytest.mark.parametrize("form", ["rows", "Polars", "pandas", "Arrow"])
+def test_many_trades_are_completed_each_by_what_it_says(lk: lake.Lake, form: str) -> None:
+    early, later = NOON - timedelta(days=2), NOON + timedelta(hours=1)
+    many = [
+        {**CLOSED, "trade_id": "said", "created_at": early},
+        {**CLOSED, "trade_id": "silent", "created_at": None},
+        {**CLOSED, "trade_id": "reported", "pnl": 7.0},
+        {**CLOSED, "trade_id": "margin", "exit_price": 10.0, "leverage": 10.0, "exit_reason": "liquidated"},
+        {**CLOSED, "trade_id": "open", "status": "open", "exit_price": None, "closed_at": None},
+        {**CLOSED, "trade_id": "wrong", "side": "UP"},
+        {**CLOSED, "trade_id": "endless", "quantity": 1e300, "exit_price": 1e300},
+    ]
+    names = dict.fromkeys(name for row in many for name in row)
+    receipt = lk.trades.record(FORMS[form]([{name: row.get(name) for name in names} for row in many]))
+    assert (receipt.inserted, receipt.rejected) == (5, 2)
+    assert sorted(rejection.row["trade_id"] for rejection in receipt.rejections) == ["endless", "wrong"]
+    found = lk.frame("SELECT trade_id, created_at, closed_at, pnl, pnl_percent FROM trades ORDER BY trade_id").rows()
+    assert found == [
+        ("margin", NOON, later, -10.0, -100.0),
+        ("open", NOON, None, None, None),
+        ("reported", NOON, later, 7.0, None),
+        ("said", early, later, 10.0, 10.0),
+        ("silent", NOON, later, 10.0, 10.0),
+    ]
+
+
+def test_a_table_of_trades_without_a_time_of_their_closing_were_closed_now_or_when_first_recorded(
+    lk: lake.Lake,
+) -> None:
+    rows = [{**BASE, "status": "closed", "exit_price": 110.0, "trade_id": name} for name in "ab"]
+    table = pl.DataFrame(rows)
+    lk.trades.record(rows[0])
+    first = lk.trades.get("a")
+    before = datetime.now(UTC)
+    receipt = lk.trades.record(table)
+    assert (receipt.inserted, receipt.unchanged) == (1, 1)
+    assert lk.trades.get("a") == first
+    row = lk.trades.get("b")
+    assert row is not None
+    assert before <= row["closed_at"] <= datetime.now(UTC)
+    assert lk.trades.record(table).unchanged == 2
+
+
+def test_more_rows_than_hot_takes_are_completed_too(lk: lake.Lake) -> None:
+    table = pl.DataFrame([CLOSED] * 6000).with_columns(side=pl.lit("short"))
+    assert lk.trades.record(table).inserted == 6000
+    assert lk.frame("SELECT DISTINCT pnl, created_at FROM trades").rows() == [(-10.0, NOON)]
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int64, Decimal, str, int])
+def test_a_price_may_be_any_kind_of_number_at_each_step(lk: lake.Lake, kind: Callable[[Any], Any]) -> None:
+    for name in "abc":
+        lk.trades.open(BASE, trade_id=name, entry_price=kind(100), quantity=kind(1))
+    lk.trades.close("a", kind(110), fees=kind(1))
+    assert lk.trades.close("a", kind(110), fees=kind(1)).unchanged == 1
+    lk.trades.correct("a", fees=kind(2))
+    lk.trades.close("b", kind(110), pnl=kind(7))
+    lk.trades.liquidate("c", kind(90))
+    assert [results(lk, name)[0] for name in "abc"] == [8.0, 7.0, -10.0]
+
+
+@pytest.mark.parametrize("wrong", [np.float32("nan"), Decimal("NaN"), "nan", float("inf"), True, "x", -1, None])
+def test_a_price_that_is_none_is_refused_in_whatever_form(lk: lake.Lake, wrong: Any) -> None:
+    lk.trades.open(BASE, trade_id="t")
+    with pytest.raises(InvalidRowError, match="the price of an exit is a finite number of at least 0"):
+        lk.trades.close("t", wrong)
+    if wrong is not None and wrong != -1:
+        with pytest.raises(InvalidRowError, match=r"trades\.fees"):
+            lk.trades.close("t", 110.0, fees=wrong)
+    assert len(lk.trades.active()) == 1
+
+
+RECORDED = {
+    "one": lambda lk, row: lk.trades.record(row),
+    "rows": lambda lk, row: lk.trades.record([row]),
+    "a table": lambda lk, row: lk.trades.record(pl.DataFrame([row])),
+}
+
+
+@pytest.mark.parametrize("settled", [False, True])
+@pytest.mark.parametrize("form", RECORDED)
+def test_a_record_does_not_take_back_what_is_known_of_a_trade(lk: lake.Lake, form: str, settled: bool) -> None:
+    lk.trades.open(BASE, trade_id="open", strategy="s")
+    lk.trades.open(BASE, trade_id="closed", strategy="s", note="kept")
+    lk.trades.close("closed", 110.0)
+    lk.trades.open(BASE, trade_id="cancelled", status="pending")
+    lk.trades.cancel("cancelled")
+    if settled:
+        lk.drain()
+    before = lk.read("trades").sort("trade_id")
+    for trade_id, more, message in (
+        ("closed", {"status": "open"}, "it is closed, and a record of it as open would take that back"),
+        ("closed", {}, "it is closed, and a record of it as open"),
+        ("closed", {"status": "CANCELLED"}, "it is closed, and a record of it as cancelled"),
+        ("open", {"status": "pending"}, "it is open, and a record of it as pending"),
+        ("cancelled", {"status": "open"}, "it is cancelled, and a record of it as open"),
+        ("closed", {"status": "closed", "exit_price": 40.0, "mode": "paper"}, "its mode is 'live'"),
+        ("open", {"mode": "paper"}, "its mode is 'live'"),
+        ("open", {"symbol": "SOLUSDT"}, "its symbol is 'BTCUSDT'"),
+        ("open", {"bot_id": "other"}, "its bot_id is 'tester'"),
+    ):
+        row = {**BASE, "trade_id": trade_id, **more}
+        if form == "one":
+            with pytest.raises(LifeCycleError, match=message):
+                RECORDED[form](lk, row)
+        else:
+            receipt = RECORDED[form](lk, row)
+            assert (receipt.rejected, receipt.rows) == (1, 1)
+            assert message in receipt.rejections[0].reason
+    assert lk.read("trades").sort("trade_id").equals(before)
+
+
+@pytest.mark.parametrize("form", RECORDED)
+def test_a_record_goes_on_with_a_trade_of_which_it_does_not_say_what_is_known(lk: lake.Lake, form: str) -> None:
+    lk.trades.open(BASE, trade_id="t", mode="paper", venue="x", status="pending")
+    for more in ({"status": "open"}, {"status": "closed", "exit_price": 110.0}):
+        assert RECORDED[form](lk, {**BASE, "trade_id": "t", **more}).updated == 1
+    row = lk.trades.get("t")
+    assert row is not None
+    assert (row["status"], row["mode"], row["venue"], row["pnl"]) == ("closed", "paper", "x", 10.0)
+
+
+def test_a_trade_given_twice_at_once_does_not_go_back_either(lk: lake.Lake) -> None:
+    rows = [
+        {**BASE, "trade_id": "t", "status": "closed", "exit_price": 110.0},
+        {**BASE, "trade_id": "t", "status": "open", "exit_price": None},
+        {**BASE, "trade_id": "t", "status": "closed", "exit_price": 110.0, "mode": "paper"},
+    ]
+    for many in (rows, pl.DataFrame([{"mode": "live", **row} for row in rows])):
+        receipt = lk.trades.record(many)
+        assert (receipt.rejected, [r.row.get("mode", "live") for r in receipt.rejections]) == (2, ["live", "paper"])
+    assert lk.frame("SELECT status, mode, pnl FROM trades").rows() == [("closed", "live", 10.0)]
+
+
+@pytest.mark.parametrize("other", [{"quantity": 5.0}, {"leverage": 3.0}, {"mode": "paper"}], ids=str)
+def test_opening_a_trade_again_does_not_change_what_was_opened(lk: lake.Lake, other: dict[str, Any]) -> None:
+    lk.trades.open(BASE, trade_id="x", leverage=2.0)
+    before = lk.trades.get("x")
+    with pytest.raises(LifeCycleError, match=f"another one has this id, and its {next(iter(other))} is"):
+        lk.trades.open(BASE, trade_id="x", **other)
+    assert lk.trades.get("x") == before
+    assert lk.trades.open(BASE, trade_id="x").unchanged == 1

@@ -1,0 +1,102 @@
+"""Trades given as a table: completed column by column with what a trade given alone is completed with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from lake.clock import now_micros
+from lake.kernels import pnl
+from lake.ledgers.same_id import known_ids
+from lake.ledgers.trade_results import LIQUIDATED
+from lake.ledgers.writer import Writer
+from lake.query.engine import Engine
+from lake.spec import registry
+from lake.spec.convert import is_nan
+from lake.spec.decode import frame_to_rows, with_period
+from lake.spec.frames import Checked, check_frame
+from lake.spec.schema import UTC_MICROS
+from lake.spec.tables import as_polars
+
+_DS = registry.get("trades")
+_IS_CLOSED = pl.col("status") == "closed"
+
+
+def sorted_table(writer: Writer, engine: Engine, data: Any) -> tuple[Checked, list[dict[str, Any]]]:
+    """A table of whole trades, completed; and those of it that are to be looked at one by one.
+
+    The latter have an id that is known or given twice, or a result that is not finite. Of them columns that the table
+    lacks are left out, since they say nothing of a trade that is known.
+
+    Args:
+        writer, engine: of the lake.
+        data: a Polars or pandas frame, or an Arrow table.
+
+    Raises:
+        UsageError: it is no table.
+        InvalidRowError: it lacks a required column.
+    """
+    given = as_polars(data)
+    parts = [(_check(part, writer.bot), says_when) for part, says_when in _by_time(given)]
+    trades = with_results(pl.concat([part.good if says_when else _planned(part.good) for part, says_when in parts]))
+    bad = next((part.bad for part, _ in parts if part.bad.height == sum(p.bad.height for p, _ in parts)), None)
+    if bad is None:
+        bad = pl.concat([part.bad for part, _ in parts], how="diagonal")
+    ids = trades["trade_id"]
+    is_single = ids.is_in(known_ids(writer, engine, _DS, ids.to_list())) | ids.is_duplicated() | ~_is_finite(trades)
+    assumed = (_DS.defaults or {}).keys() - set(given.columns)
+    single = [
+        {name: value for name, value in row.items() if name not in assumed}
+        for row in frame_to_rows(_DS, trades.filter(is_single))
+    ]
+    return Checked(_ended(trades.filter(~is_single)), bad), single
+
+
+def _check(part: pl.DataFrame, bot: str) -> Checked:
+    return check_frame(_DS, part, constants={"bot_id": bot} if bot else None)
+
+
+def _is_finite(trades: pl.DataFrame) -> pl.Series:
+    return trades.select(
+        pl.col("pnl").is_finite().fill_null(value=True) & pl.col("pnl_percent").is_finite().fill_null(value=True)
+    ).to_series()
+
+
+def _ended(trades: pl.DataFrame) -> pl.DataFrame:
+    now = pl.lit(now_micros()).cast(UTC_MICROS)
+    closed_at = pl.when(_IS_CLOSED).then(pl.coalesce("closed_at", now)).otherwise("closed_at")
+    return trades.with_columns(closed_at.alias("closed_at"))
+
+
+def _by_time(given: pl.DataFrame) -> list[tuple[pl.DataFrame, bool]]:
+    """The rows that say when they were planned; and those that do not, without that column."""
+    names = [n for n in given.columns if n == _DS.event_time or n.lower() in _DS.time_aliases]
+    if not names:
+        return [(given, False)]
+    silent = pl.Series([True]).new_from_index(0, given.height)
+    for name in names:
+        silent &= given[name].is_null() | is_nan(given[name])
+    parts = [(given.filter(~silent), True), (given.filter(silent).drop(names), False)]
+    return [part for part in parts if part[0].height] or parts[:1]
+
+
+def _planned(trades: pl.DataFrame) -> pl.DataFrame:
+    planned = trades.with_columns(pl.coalesce("opened_at", "closed_at", "created_at").alias("created_at"))
+    return with_period(_DS, planned)
+
+
+def with_results(trades: pl.DataFrame) -> pl.DataFrame:
+    """Trades in canonical columns; a closed one without pnl has the one that follows from its prices."""
+    amount, percent = pnl.columns()
+    bound = pl.col("entry_price") * pl.col("quantity") / pl.col("leverage").fill_null(1.0)
+    is_capped = (pl.col("exit_reason") == LIQUIDATED).fill_null(value=False) & (amount < -bound)
+    needed = _IS_CLOSED & pl.col("pnl").is_null()
+    amount, percent = (
+        pl.when(is_capped).then(-bound).otherwise(amount),
+        pl.when(is_capped).then(pl.when(bound != 0.0).then(-100.0).otherwise(0.0)).otherwise(percent),
+    )
+    return trades.with_columns(
+        pl.when(needed).then(amount).otherwise("pnl").alias("pnl"),
+        pl.when(needed & pl.col("pnl_percent").is_null()).then(percent).otherwise("pnl_percent").alias("pnl_percent"),
+    )
