@@ -75,9 +75,11 @@ def corrected(ds: Dataset, known: Row, changes: Mapping[str, Any]) -> Mapping[st
 
     Raises:
         InvalidRowError: a value does not fit.
-        LifeCycleError: its pnl was given, and a price, its quantity or its side changes without another pnl.
+        LifeCycleError: its pnl was given, and a price, its quantity or its side changes without another pnl; or it
+            would lose its closed_at.
     """
     row = folder(ds)(known, changes)
+    _refuse_unended(known, row)
     if "pnl" in changes:
         again = {} if row.get("pnl") is not None else {"pnl": None, "pnl_percent": None}
         return {**changes, **again, **result(row, changes)}
@@ -98,6 +100,13 @@ def corrected(ds: Dataset, known: Row, changes: Mapping[str, Any]) -> Mapping[st
     return {"pnl": pnl, **(_percent(row, pnl) if moved else {}), **changes}
 
 
+def _refuse_unended(known: Row, made: Row) -> None:
+    """A closed trade without its closed_at would count in no period's figures."""
+    if known.get("closed_at") is not None and made.get("closed_at") is None:
+        where = f"trades.closed_at, {known['trade_id']}"
+        raise LifeCycleError("a closed trade was closed at some time", where=where, todo="Give another closed_at.")
+
+
 def refuse_patch(known: Row, made: Row) -> None:
     """Refuse a patch that goes round the life of a trade: of its status, or of the result of a closed one.
 
@@ -111,6 +120,7 @@ def refuse_patch(known: Row, made: Row) -> None:
         raise LifeCycleError(f"a patch does not make it {after}, it is {before}", where=where, todo=todo)
     if before != "closed":
         return
+    _refuse_unended(known, made)
     for name in (*MONEY, *RESULT):
         if made.get(name) != known.get(name):
             raise LifeCycleError(

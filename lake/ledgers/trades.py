@@ -174,7 +174,8 @@ class Trades(Ledger):
 
         Raises:
             UnknownRowError: there is no such trade.
-            LifeCycleError: its pnl was given, and prices, quantity or side change without another one.
+            LifeCycleError: its pnl was given, and prices, quantity or side change without another one; or a closed one
+                would lose its closed_at.
             InvalidRowError: a value does not fit.
         """
         _refuse_status(changes, "correct")

@@ -309,3 +309,17 @@ def test_two_processes_that_record_one_run_at_once_leave_the_trades_of_one(
         with pytest.raises(LifeCycleError, match=r"recorded by someone else meanwhile.*Record it again"):
             work()
         assert set(lk.frame("SELECT bot_id, side FROM trades").rows()) == {("c", "SHORT")}
+
+
+def test_divergence_of_candles_of_any_length(lk: lake.Lake) -> None:
+    """A real trade five minutes off matches, whatever one candle is; an hour and a half off only within longer ones."""
+    wanted = {"1m": 1, "15m": 15, "1h": 60, "4h": 240, "1d": 1440, "1w": 10080, "2147483647w": 2147483647 * 10080}
+    for number, timeframe in enumerate(wanted):
+        run = {"symbol": f"S{number}USDT", "strategy": "s", "timeframe": timeframe, "run_id": timeframe}
+        lk.backtests.record(run, [trade(0, 110.0), trade(500, 95.0)])
+        real = {"symbol": f"S{number}USDT", "strategy": "s", "status": "closed"}
+        lk.trades.record([{**real, **trade(minute, 110.0)} for minute in (5, 90)])
+    found = lk.frame("SELECT run_id, tolerance_minutes, matched FROM divergence").rows()
+    matched = {"1m": 0, "15m": 1, "1h": 1}
+    assert sorted(found) == sorted((name, minutes, matched.get(name, 2)) for name, minutes in wanted.items())
+    assert lk.backtests.divergence("1h")["matched"].to_list() == [1]

@@ -533,3 +533,13 @@ def test_opening_a_trade_again_does_not_change_what_was_opened(lk: lake.Lake, ot
         lk.trades.open(BASE, trade_id="x", **other)
     assert lk.trades.get("x") == before
     assert lk.trades.open(BASE, trade_id="x").unchanged == 1
+
+
+def test_a_closed_trade_keeps_the_time_of_its_closing(lk: lake.Lake) -> None:
+    lk.trades.record(CLOSED, trade_id="t")
+    before = lk.trades.get("t")
+    for change in (lk.trades.correct, lk.trades.patch):
+        with pytest.raises(LifeCycleError, match=r"trades\.closed_at, t: a closed trade was closed at some time"):
+            change("t", closed_at=None)
+    assert lk.trades.get("t") == before
+    assert lk.trades.correct("t", closed_at=NOON + timedelta(hours=2)).updated == 1

@@ -13,7 +13,7 @@ WITH run AS (
     SELECT
         run_id, name AS run_name, strategy, symbol, start_time, end_time,
         CASE right(timeframe, 1) WHEN 'm' THEN 1 WHEN 'h' THEN 60 WHEN 'd' THEN 1440 WHEN 'w' THEN 10080 END
-            * try_cast(left(timeframe, -1) AS INTEGER) AS candle_minutes,
+            * try_cast(left(timeframe, -1) AS INTEGER)::BIGINT AS candle_minutes,
         coalesce(candle_minutes, 5) AS tolerance_minutes
     FROM backtests
 ), known AS (
@@ -43,7 +43,7 @@ WITH run AS (
     FROM actual AS a
     JOIN simulated AS s
         ON a.run_id = s.run_id AND a.symbol = s.symbol AND a.side = s.side
-        AND abs(epoch_us(a.began) - epoch_us(s.began)) <= s.tolerance_minutes * 60000000
+        AND abs(epoch_us(a.began) - epoch_us(s.began)) / 60000000 <= s.tolerance_minutes
     QUALIFY row_number() OVER (
         PARTITION BY a.run_id, a.trade_id ORDER BY abs(epoch_us(a.began) - epoch_us(s.began)), s.trade_id) = 1
 ), matches AS (
