@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from lake.clock import MICROS_PER_MINUTE, now_micros
-from lake.errors import InvalidRowError, LifeCycleError
+from lake.errors import InvalidRowError, LifeCycleError, UsageError
 from lake.ledgers.base import Ledger, changed, given, stated
 from lake.ledgers.demands import refuse_another, refuse_nan
 from lake.ledgers.outcomes import OUTCOME, outcome_of, said_of, with_former
@@ -16,6 +16,7 @@ from lake.ledgers.receipt import Receipt
 from lake.ledgers.resolving import Traded, agrees, followed, may_follow, resolve_traded
 from lake.query.read import read
 from lake.spec import symbols
+from lake.spec.numbers import finite
 from lake.spec.times import to_micros
 from lake.store.hot.entry import Row
 
@@ -45,8 +46,8 @@ class Decisions(Ledger):
             LifeCycleError: the outcome is recorded, and this would change it or the recommendation.
         """
         row = given(decision, fields)
-        refuse_nan(self._ds, row)
         _check_confidence(row.get("confidence"))
+        refuse_nan(self._ds, row)
         if [name for name in OUTCOME if row.get(name) is not None]:
             row.setdefault("outcome_source", "given")
             if row.get("outcome_recorded_at") is None:
@@ -153,8 +154,14 @@ class Decisions(Ledger):
 
         Args:
             older_than_minutes: only those made so long ago.
+
+        Raises:
+            UsageError: minutes that are no finite number.
         """
-        latest = now_micros() - (older_than_minutes or 0) * MICROS_PER_MINUTE
+        minutes = finite(older_than_minutes or 0)
+        if minutes is None:
+            raise UsageError("minutes are a finite number", where="older_than_minutes", value=older_than_minutes)
+        latest = now_micros() - minutes * MICROS_PER_MINUTE
         rows = [
             row
             for row in self._writer.open_rows("decisions")
@@ -226,12 +233,13 @@ def _with_traded(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _check_confidence(value: Any) -> None:
-    if isinstance(value, int | float) and not isinstance(value, bool) and 1 < value <= 100:
+    percent = finite(value)
+    if percent is not None and 1 < percent <= 100:
         raise InvalidRowError(
             "a confidence is 0-1, not percent",
             where="decisions.confidence",
             value=value,
-            todo=f"Give {value / 100:g} for {value:g} %.",
+            todo=f"Give {percent / 100:g} for {percent:g} %.",
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,9 @@ import orjson
 from lake.clock import MICROS_PER_MINUTE
 from lake.errors import UsageError
 from lake.kernels.pnl import margin
+from lake.spec import registry
+from lake.spec.numbers import is_null
+from lake.spec.rows import converter
 from lake.store.hot.entry import Row
 
 OUTCOME = (
@@ -22,6 +24,7 @@ OUTCOME = (
     "hold_duration_minutes",
 )
 _DIRECTIONS = ("LONG", "SHORT")
+_DS = registry.get("decisions")
 
 
 def with_former(known: Row) -> list[Row]:
@@ -32,13 +35,22 @@ def with_former(known: Row) -> list[Row]:
 
 
 def said_of(outcome: Mapping[str, Any]) -> dict[str, Any]:
-    """The outcome as far as it is given."""
-    for name in outcome:
+    """The outcome as far as it is given.
+
+    Raises:
+        UsageError: no part of an outcome, or NaN.
+        InvalidRowError: a value does not fit.
+    """
+    said: dict[str, Any] = {}
+    for name, value in outcome.items():
         if name not in OUTCOME:
             raise UsageError("no part of an outcome", value=name, todo=f"It has: {', '.join(OUTCOME)}.")
-        if isinstance(outcome[name], float) and not math.isfinite(outcome[name]):
-            raise UsageError("an outcome that is no number", where=name, value=outcome[name], todo="Leave it out.")
-    return {name: value for name, value in outcome.items() if value is not None}
+        if value is None or is_null(value):
+            continue
+        said[name] = converter(_DS, _DS.column(name))(value)
+        if said[name] is None:
+            raise UsageError("an outcome that is no number", where=name, value=value, todo="Leave it out.")
+    return said
 
 
 def outcome_of(decision: Row, said: Mapping[str, Any], trades: Sequence[Row]) -> dict[str, Any]:
@@ -47,7 +59,7 @@ def outcome_of(decision: Row, said: Mapping[str, Any], trades: Sequence[Row]) ->
     is_over = bool(closed) and not any(row["status"] in {"pending", "open"} for row in trades)
     found = {**_result(closed), **said} if is_over else dict(said)
     direction, pnl = decision.get("recommendation"), found.get("actual_pnl")
-    if "outcome_correct" not in found and direction in _DIRECTIONS and isinstance(pnl, int | float):
+    if "outcome_correct" not in found and direction in _DIRECTIONS and pnl is not None:
         same_side = not is_over or closed[0].get("side") in (None, direction)
         found["outcome_correct"] = pnl > 0 if same_side else pnl < 0
     if is_over:

@@ -14,6 +14,7 @@ from lake.ledgers.writer import Writer
 from lake.query.engine import Engine
 from lake.spec import registry
 from lake.spec.dataset import Dataset
+from lake.spec.numbers import finite
 from lake.spec.times import from_micros
 from lake.store.drain import is_open
 from lake.store.hot.entry import Row
@@ -59,9 +60,11 @@ class Sameness:
     keep_hours: float = 168.0
 
     def __post_init__(self) -> None:
-        values = (self.min_price_difference, self.keep_hours)
-        if any(type(value) not in {int, float} or not value >= 0 for value in values):
-            raise UsageError("a price difference and hours are at least 0", value=self)
+        for name in ("min_price_difference", "keep_hours"):
+            value = finite(getattr(self, name))
+            if value is None or value < 0:
+                raise UsageError("a price difference and hours are at least 0", value=self)
+            object.__setattr__(self, name, value)
 
     def is_near(self, price: float, other: float) -> bool:
         """Whether the prices differ by less than the minimum."""

@@ -57,7 +57,7 @@ class Trades(Ledger):
                 symbol, venue, side, mode or, once it is open, entry_price, quantity or leverage.
         """
         row = {**given(trade, fields)}
-        row["status"] = row.get("status") or "open"
+        row["status"] = str(row.get("status") or "open").strip().lower()
         if row["status"] not in _OPEN:
             raise UsageError("a trade is opened as open or pending", where="status", value=row["status"])
         refuse_nan(self._ds, row)

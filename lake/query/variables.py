@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from lake.errors import UsageError
+from lake.spec.numbers import finite, whole
 from lake.spec.times import from_micros, to_micros
 
 Variables = Mapping[str, Any]
@@ -38,11 +39,12 @@ def _literal(name: str, value: Any) -> str:
 
 
 def _periods(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+    found = finite(value)
+    if found is None or found <= 0:
         raise UsageError(
             "it must be a number above 0", where="periods_per_year", value=value, todo="Such as 365 or 252."
         )
-    return repr(float(value))
+    return repr(found)
 
 
 def _zone(value: Any) -> str:
@@ -57,9 +59,10 @@ def _moment(value: Any) -> str:
 
 
 def _days(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 100_000:
+    found = whole(value)
+    if found is None or not 0 < found < 100_000:
         raise UsageError("days are a whole number above 0 and below 100,000", where="days", value=value)
-    return str(value)
+    return str(found)
 
 
 _LITERALS: Mapping[str, Callable[[Any], str]] = {

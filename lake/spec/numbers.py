@@ -91,6 +91,31 @@ def _whole(value: Any, where: str) -> int | None:
     return int(number)
 
 
+def finite(value: Any) -> float | None:
+    """The float of a number in whatever form (of NumPy, a Decimal, text); None of what is no finite number.
+
+    >>> finite("2.5"), finite(7), finite(True), finite(float("nan"))
+    (2.5, 7.0, None, None)
+    """
+    try:
+        found = _number(value, "")
+    except InvalidRowError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+def whole(value: Any) -> int | None:
+    """The int of a whole number in whatever form; None of what is none.
+
+    >>> whole("7"), whole(7.0), whole(7.5), whole(True)
+    (7, 7, None, None)
+    """
+    try:
+        return _whole(value, "")
+    except InvalidRowError:
+        return None
+
+
 def is_null(value: Any) -> bool:
     """Whether it is a null of pandas, which neither compares nor converts."""
     return type(value).__name__ in ("NAType", "NaTType")

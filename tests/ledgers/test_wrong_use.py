@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import lake
@@ -110,3 +112,39 @@ def test_sums_of_whole_numbers_are_whole_numbers(lk: lake.Lake) -> None:
 def test_an_unknown_side_is_refused_whole(lk: lake.Lake) -> None:
     with pytest.raises((InvalidRowError, UsageError), match="side"):
         lk.positions.sync([{"symbol": "ETHUSDT", "side": "up", "quantity": 1.0}])
+
+
+KINDS = [float, int, np.float32, np.float64, np.int64, Decimal, str]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_span_or_an_outcome_may_be_any_kind_of_number(lk: lake.Lake, kind: Callable[[Any], Any]) -> None:
+    lk.signals.record(symbol="BTCUSDT", timeframe="1h", direction="LONG", entry_price=100.0)
+    asked = ("BTCUSDT", "1h", "LONG")
+    assert lk.signals.is_duplicate(*asked, kind(101), min_price_difference=kind(2), keep_hours=kind(24))
+    assert not lk.signals.is_duplicate(*asked, kind(103), min_price_difference=kind(2))
+    assert lk.trades.statistics(days=kind(7), periods_per_year=kind(365)).height == 1
+    assert lk.decisions.unresolved(older_than_minutes=kind(5)) == []
+    lk.decisions.resolve("d", actual_pnl=kind(-3))
+    row = lk.decisions.get("d")
+    assert row is not None
+    assert (row["actual_pnl"], row["outcome_correct"]) == (-3.0, False)
+
+
+@pytest.mark.parametrize("wrong", [np.float32("nan"), Decimal("NaN"), "inf", True, "x", [1]], ids=str)
+def test_what_is_no_finite_number_is_refused_wherever_one_is_wanted(lk: lake.Lake, wrong: Any) -> None:
+    for step, message in (
+        (lambda: lk.signals.is_duplicate("BTCUSDT", "1h", "LONG", 1.0, keep_hours=wrong), "hours are at least 0"),
+        (lambda: lk.decisions.unresolved(older_than_minutes=wrong), "minutes are a finite number"),
+        (lambda: lk.trades.statistics(days=wrong), "days are a whole number"),
+        (lambda: lk.trades.statistics(periods_per_year=wrong), "it must be a number above 0"),
+        (lambda: lk.decisions.resolve("d", actual_pnl=wrong), "actual_pnl: "),
+    ):
+        with pytest.raises(LakeError, match=message):
+            step()
+
+
+def test_a_confidence_in_percent_is_told_from_one_that_cannot_be(lk: lake.Lake) -> None:
+    for kind in KINDS:
+        with pytest.raises(InvalidRowError, match=r"Give 0\.75 for 75 %"):
+            lk.decisions.record(symbol="BTCUSDT", recommendation="LONG", confidence=kind(75))
