@@ -23,6 +23,7 @@ from lake.ledgers.writer import Writer
 from lake.query.engine import Engine
 from lake.query.read import read
 from lake.spec import symbols, timeframes
+from lake.spec.numbers import finite, whole
 from lake.spec.patch import folder
 from lake.spec.rows import row_checker
 from lake.spec.times import from_micros, to_micros
@@ -137,7 +138,8 @@ class Predictions(Ledger):
             UsageError: a band or gap below 0.
             UnknownTimeframeError: a timeframe that the lake does not know.
         """
-        if not flat_band >= 0 or max_gap_bars < 0:
+        band, gap = finite(flat_band), whole(max_gap_bars)
+        if band is None or gap is None or band < 0 or gap < 0:
             raise UsageError("a band and a gap are at least 0", value=(flat_band, max_gap_bars))
         moment = now_micros() if now is None else to_micros(now, where="now")
         wanted = None if timeframe is None else timeframes.parse(timeframe)
@@ -145,11 +147,11 @@ class Predictions(Ledger):
         if not due:
             return Resolution()
         series = self._series(due, wanted)
-        starts, ends = self._prices(due, series, moment, max_gap_bars)
-        found = _outcomes(due, starts, ends, flat_band)
+        starts, ends = self._prices(due, series, moment, gap)
+        found = _outcomes(due, starts, ends, band)
         resolved = self._write(due, found, moment)
         waiting = sum(
-            number in starts and moment < _due(row) + (max_gap_bars + 1) * timeframes.micros(series[number][2])
+            number in starts and moment < _due(row) + (gap + 1) * timeframes.micros(series[number][2])
             for number, row in enumerate(due)
             if number in series and number not in ends
         )

@@ -8,6 +8,7 @@ from threading import Lock
 from typing import Any
 
 import duckdb
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
@@ -76,7 +77,7 @@ class Engine:
         database.add_macros((sql, *(view.sql for view in (views().values() if is_outlined else needed))))
         has_choice = not needed and any(len(state.files) > 1 for state in snapshot.states.values())
         try:
-            show(cursor, self._location, snapshot, needed, bounds(cursor, sql, params) if has_choice else {})
+            show(cursor, self._location, snapshot, needed, bounds(cursor, sql, values) if has_choice else {})
             if any(_STATISTICS in text for text in (sql, *(view.sql for view in needed))):
                 self._rollups.show(cursor, snapshot, variables or {})
             if is_outlined:
@@ -207,10 +208,15 @@ def _values(params: Any) -> Any:
     if params is None:
         return None
     if isinstance(params, Mapping):
-        return dict(params)
+        return {name: _plain(value) for name, value in params.items()}
     if isinstance(params, str | bytes) or not isinstance(params, Iterable):
         raise UsageError("parameters are a list of values, or {name: value}", value=params, todo="Such as ['BTCUSDT'].")
-    return list(params)
+    return [_plain(value) for value in params]
+
+
+def _plain(value: Any) -> Any:
+    """DuckDB does not take NumPy's numbers as parameters."""
+    return value.item() if isinstance(value, np.number | np.bool_) else value
 
 
 def _query_error(error: duckdb.Error, sql: str) -> QueryError:

@@ -125,6 +125,9 @@ def test_a_span_or_an_outcome_may_be_any_kind_of_number(lk: lake.Lake, kind: Cal
     assert not lk.signals.is_duplicate(*asked, kind(103), min_price_difference=kind(2))
     assert lk.trades.statistics(days=kind(7), periods_per_year=kind(365)).height == 1
     assert lk.decisions.unresolved(older_than_minutes=kind(5)) == []
+    assert lk.decisions.winning_patterns(kind(5)).is_empty()
+    assert lk.predictions.resolve_due(flat_band=kind(0), max_gap_bars=kind(5)).due == 0
+    assert lk.frame("SELECT trade_id FROM trades WHERE quantity < ?", [kind(5)]).item() == "t"
     lk.decisions.resolve("d", actual_pnl=kind(-3))
     row = lk.decisions.get("d")
     assert row is not None
@@ -136,6 +139,8 @@ def test_what_is_no_finite_number_is_refused_wherever_one_is_wanted(lk: lake.Lak
     for step, message in (
         (lambda: lk.signals.is_duplicate("BTCUSDT", "1h", "LONG", 1.0, keep_hours=wrong), "hours are at least 0"),
         (lambda: lk.decisions.unresolved(older_than_minutes=wrong), "minutes are a finite number"),
+        (lambda: lk.predictions.resolve_due(flat_band=wrong), "a band and a gap are at least 0"),
+        (lambda: lk.predictions.resolve_due(max_gap_bars=wrong), "a band and a gap are at least 0"),
         (lambda: lk.trades.statistics(days=wrong), "days are a whole number"),
         (lambda: lk.trades.statistics(periods_per_year=wrong), "it must be a number above 0"),
         (lambda: lk.decisions.resolve("d", actual_pnl=wrong), "actual_pnl: "),
