@@ -71,11 +71,6 @@ def kept(known: Mapping[str, Any], row: Mapping[str, Any], names: Iterable[str])
     return {**row, **{n: known[n] for n in names if row.get(n) is None and known.get(n) is not None}}
 
 
-def known_ids(writer: Writer, engine: Engine, ds: Dataset, ids: Sequence[str]) -> list[str]:
-    """Those of the ids that rows have already."""
-    return sorted(_known(writer, engine, ds, [{ds.key[0]: row_id} for row_id in ids], ()))
-
-
 def _known(
     writer: Writer, engine: Engine, ds: Dataset, rows: Sequence[Mapping[str, Any]], names: Sequence[str]
 ) -> dict[str, Row]:
@@ -83,7 +78,7 @@ def _known(
     ids = sorted({str(row[key]) for row in rows if row.get(key) is not None})
     if not ids:
         return {}
-    sql = f"SELECT {', '.join((key, *names))} FROM {ds.name} WHERE {key} IN (SELECT unnest(?::VARCHAR[]))"
+    sql = f"SELECT {key}, {', '.join(names)} FROM {ds.name} WHERE {key} IN (SELECT unnest(?::VARCHAR[]))"
     known: dict[str, Row] = {row[key]: row for row in engine.frame(sql, [ids]).to_dicts()}
     transaction = writer.open_transaction()
     if transaction is not None:  # queries do not see what it has written so far

@@ -15,6 +15,7 @@ from lake.spec.rows import converter, row_checker
 from lake.store.hot.entry import Row
 
 LIQUIDATED = "liquidated"
+IDENTITY = ("symbol", "venue", "side", "mode")  # what tells one trade from another, beside its bot
 PRICES = ("entry_price", "exit_price", "quantity", "side")
 MONEY = (*PRICES, "leverage", "fees")
 RESULT = ("pnl", "pnl_percent")

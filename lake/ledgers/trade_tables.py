@@ -8,8 +8,7 @@ import polars as pl
 
 from lake.clock import now_micros
 from lake.kernels import pnl
-from lake.ledgers.same_id import known_ids
-from lake.ledgers.trade_results import LIQUIDATED
+from lake.ledgers.trade_results import IDENTITY, LIQUIDATED
 from lake.ledgers.writer import Writer
 from lake.query.engine import Engine
 from lake.spec import registry
@@ -20,14 +19,16 @@ from lake.spec.schema import UTC_MICROS
 from lake.spec.tables import as_polars
 
 _DS = registry.get("trades")
+_SAME = ("bot_id", *IDENTITY, "status", "created_at")
+_KNOWN = f"SELECT trade_id, {', '.join(_SAME)} FROM trades WHERE trade_id IN (SELECT unnest(?::VARCHAR[]))"
 _IS_CLOSED = pl.col("status") == "closed"
 
 
 def sorted_table(writer: Writer, engine: Engine, data: Any) -> tuple[Checked, list[dict[str, Any]]]:
     """A table of whole trades, completed; and those of it that are to be looked at one by one.
 
-    The latter have an id that is known or given twice, or a result that is not finite. Of them columns that the table
-    lacks are left out, since they say nothing of a trade that is known.
+    The latter have the id of a trade that is known otherwise, or one that is given twice, or a result that is not
+    finite. Of them columns that the table lacks are left out, since they say nothing of a trade that is known.
 
     Args:
         writer, engine: of the lake.
@@ -43,8 +44,9 @@ def sorted_table(writer: Writer, engine: Engine, data: Any) -> tuple[Checked, li
     bad = next((part.bad for part, _ in parts if part.bad.height == sum(p.bad.height for p, _ in parts)), None)
     if bad is None:
         bad = pl.concat([part.bad for part, _ in parts], how="diagonal")
-    ids = trades["trade_id"]
-    is_single = ids.is_in(known_ids(writer, engine, _DS, ids.to_list())) | ids.is_duplicated() | ~_is_finite(trades)
+    is_single = ~_is_finite(trades)
+    if "trade_id" in given.columns:
+        is_single |= trades["trade_id"].is_duplicated() | ~_is_sure(writer, engine, trades)
     assumed = (_DS.defaults or {}).keys() - set(given.columns)
     single = [
         {name: value for name, value in row.items() if name not in assumed}
@@ -55,6 +57,19 @@ def sorted_table(writer: Writer, engine: Engine, data: Any) -> tuple[Checked, li
 
 def _check(part: pl.DataFrame, bot: str) -> Checked:
     return check_frame(_DS, part, constants={"bot_id": bot} if bot else None)
+
+
+def _is_sure(writer: Writer, engine: Engine, trades: pl.DataFrame) -> pl.Series:
+    """Whether a trade is new, or goes on as what it is known as."""
+    known = engine.frame(_KNOWN, [trades["trade_id"].to_list()]).with_columns(is_known=True)
+    both = trades.join(known, on="trade_id", how="left", suffix="_known", maintain_order="left")
+    goes_on = [pl.col(name).eq_missing(pl.col(f"{name}_known")) for name in _SAME]
+    says_when = ~_IS_CLOSED | pl.col("closed_at").is_not_null()
+    sure = both.select(pl.col("is_known").is_null() | pl.all_horizontal(*goes_on, says_when)).to_series()
+    transaction = writer.open_transaction()
+    entries = [] if transaction is None else transaction.entries  # queries do not see what it has written so far
+    own = {row["trade_id"] for entry in entries if entry.dataset == _DS.name for row in entry.rows}
+    return sure & ~trades["trade_id"].is_in(sorted(own))
 
 
 def _is_finite(trades: pl.DataFrame) -> pl.Series:

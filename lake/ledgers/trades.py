@@ -24,8 +24,7 @@ from lake.store.hot.entry import Row
 _OPEN = ("pending", "open")
 _MODES = ("live", "paper", "backtest")
 _NAMES = {"symbol": "symbol", "strategy": "strategy", "bot": "bot_id"}  # by what: column of the name
-_IDENTITY = ("symbol", "venue", "side", "mode")
-_OPENED = (*_IDENTITY, "entry_price", "quantity", "leverage")
+_OPENED = (*results.IDENTITY, "entry_price", "quantity", "leverage")
 _STATISTICS = """
 SELECT s.* EXCLUDE (name), q.longest_win_streak, q.longest_loss_streak, q.current_streak, q.exposure
 FROM (SELECT *, {name} AS name FROM {view} WHERE period = 'all') AS s
@@ -82,7 +81,7 @@ class Trades(Ledger):
                 raise _ended(trade_id, known, "opened")
             is_open = known["status"] == "open"
             late = is_open and row["status"] == "pending"  # a retried order does not take the fill back
-            names = _IDENTITY if late or not is_open else _OPENED
+            names = results.IDENTITY if late or not is_open else _OPENED
             refuse_another(self._ds, known, row, names, self._writer.bot)
             first = known.keys() if late else {"created_at", "opened_at"} & known.keys()
             more = {name: value for name, value in row.items() if name not in first and value is not None}
@@ -265,9 +264,9 @@ class Trades(Ledger):
             row = self._whole(given(trades, fields))
             known = self._known(row)
             if known is not None:
-                refuse_another(self._ds, known, row, _IDENTITY, self._writer.bot)
+                refuse_another(self._ds, known, row, results.IDENTITY, self._writer.bot)
                 self._refuse_back(known, row)
-                row = kept(known, row, _IDENTITY)
+                row = kept(known, row, results.IDENTITY)
             return self._insert(row)
         if isinstance(trades, Iterator | Sequence):
             return self._record_rows(dicts(self._ds, trades))
@@ -277,7 +276,7 @@ class Trades(Ledger):
 
     def _record_rows(self, trades: Sequence[Mapping[str, Any]]) -> Receipt:
         rows = [self._whole(row) for row in trades]
-        return write_apart(self._writer, self._engine, self._ds, rows, _IDENTITY, self._refuse_back)
+        return write_apart(self._writer, self._engine, self._ds, rows, results.IDENTITY, self._refuse_back)
 
     def _refuse_back(self, known: Row, row: Mapping[str, Any]) -> None:
         results.refuse_back(self._ds, known, row)

@@ -323,3 +323,8 @@ def test_divergence_of_candles_of_any_length(lk: lake.Lake) -> None:
     matched = {"1m": 0, "15m": 1, "1h": 1}
     assert sorted(found) == sorted((name, minutes, matched.get(name, 2)) for name, minutes in wanted.items())
     assert lk.backtests.divergence("1h")["matched"].to_list() == [1]
+
+
+def test_a_liquidated_trade_of_a_run_loses_no_more_than_its_margin(lk: lake.Lake) -> None:
+    lk.backtests.record(RUN, [trade(0, 70.0, leverage=5.0, exit_reason="liquidated")])
+    assert lk.backtests.trades("r").select("pnl", "pnl_percent").row(0) == (-20.0, -100.0)

@@ -543,3 +543,14 @@ def test_a_closed_trade_keeps_the_time_of_its_closing(lk: lake.Lake) -> None:
             change("t", closed_at=None)
     assert lk.trades.get("t") == before
     assert lk.trades.correct("t", closed_at=NOON + timedelta(hours=2)).updated == 1
+
+
+def test_a_table_is_told_from_what_its_transaction_wrote_before_it(lk: lake.Lake) -> None:
+    table = pl.DataFrame([{**CLOSED, "trade_id": "t", "mode": "live"}])
+    with lk.transaction():
+        lk.trades.open(BASE, trade_id="t")
+        assert lk.trades.record(table.with_columns(side=pl.lit("SHORT"))).rejected == 1
+        assert lk.trades.record(table).updated == 1
+        assert lk.trades.record(table.with_columns(status=pl.lit("open"))).rejected == 1
+        assert lk.trades.record(table).unchanged == 1
+    assert lk.frame("SELECT side, status, pnl FROM trades").rows() == [("LONG", "closed", 10.0)]
