@@ -1,45 +1,55 @@
-"""The active phantoms as arrays, so that a bar of each of many symbols is held against all of them at once.
+"""The active phantoms that are followed, kept true in memory and durable beside their rows.
 
 What is here mirrors the open rows of the dataset: before each look the rows that changed since, by whomever, are taken
 in. A row is written when a phantom reaches a level. Nearly every candle gives many of them another best or worst price:
 these are kept here, and the bars that gave them in a small journal beside the hot log, synced before they count. A
-restart reads it and finds every phantom as it was. When the journal is full, the rows are written and it begins anew.
+restart reads it and finds every phantom as it was; so do the other processes that follow the same phantoms, and all
+that write to one hot log share what is here. When the journal is full, the rows are written and it begins anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
-import orjson
-from numpy.typing import NDArray
 
-from lake.clock import now_micros
-from lake.errors import HotLogError
 from lake.kernels import phantom as kernel
-from lake.kernels.phantom import Bar, Levels, Touched
+from lake.kernels.phantom import Bar
 from lake.ledgers.changes import change_many
 from lake.ledgers.current import Key, Watch, key_of
+from lake.ledgers.phantom_book import PhantomBook
+from lake.ledgers.price_journal import PriceJournal
 from lake.ledgers.transaction import Fold
 from lake.ledgers.writer import Writer
 from lake.spec import registry
 from lake.store.hot.entry import Row
-from lake.store.hot.spool import Spool
+from lake.store.hot.log import HotLog
 
 _DS = registry.get("phantoms")
-_FIELDS = np.dtype(
-    [
-        *((name, "f8") for name in ("sign", "favorable", "adverse", "stop", "target")),
-        ("timeout", "i8"),
-        ("until", "i8"),
-    ]
-)
-_NOBODY = (np.nan, np.nan, np.nan, np.nan, np.nan, kernel.NEVER, kernel.NEVER)
 _JOURNAL_BYTES = 4_000_000  # some hours of minutes of 50 symbols
-_NO_BAR = (-1, -1, np.nan, np.nan, np.nan, np.nan)
+_ANONYMOUS = "anonymous-"  # how the writer ids begin of processes without a bot id, which follow every phantom
+
+
+@dataclass
+class _Shared:
+    """What all lakes of this process that write to one hot log follow together."""
+
+    book: PhantomBook
+    journal: PriceJournal
+    journals: dict[str, PriceJournal] = field(default_factory=dict)  # of other writers that follow the same ones
+    watch: Watch | None = None
+    replayed: bool = False  # whether its own journal was read
+    lock: Lock = field(default_factory=Lock)
+
+
+_shared: WeakKeyDictionary[HotLog, _Shared] = WeakKeyDictionary()
+_sharing = Lock()
 
 
 class Followed:
@@ -47,16 +57,7 @@ class Followed:
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
-        self._lock = Lock()
-        self._watch: Watch | None = None
-        self._slots: dict[Key, int] = {}
-        self._free: list[int] = []
-        self._rows: list[Row | None] = []
-        self._codes: dict[tuple[str, str], int] = {}  # (symbol, venue) -> its number
-        self._levels: dict[str, NDArray[Any]] = {name: np.empty(0, _FIELDS[name]) for name in _FIELDS.names or ()}
-        self._series = np.empty(0, np.int64)
-        self._ahead = np.empty(0, np.bool_)  # whether its best or worst price is not in its row yet
-        self._noted = 0
+        self._loaded = False
 
     def apply(self, bars: Mapping[str, Bar], venue: str | None = None) -> tuple[list[Key], int]:
         """Let bars pass; the phantoms that they changed, and how many they were news to.
@@ -68,38 +69,32 @@ class Followed:
         Raises:
             HotLogError: it could not be made durable.
         """
-        with self._lock:
-            self._refresh()
-            near, found = self._touched(bars, venue)
-            done = self._settle(np.flatnonzero(found.settles).tolist(), bars)
+        with self._renewed() as shared:
+            book = shared.book
+            near, found = book.touched(bars, venue)
+            done = self._settle([row for slot in np.flatnonzero(found.settles) if (row := book.slots[slot])], bars)
             if found.better.any():
-                self._note(bars, venue)
-            self._pass(near, found)
-            done += [key_of(_DS, row) for slot in np.flatnonzero(found.better) if (row := self._rows[slot]) is not None]
-            if self._noted > _JOURNAL_BYTES:
-                self._checkpoint()
+                shared.journal.add(self._writer.bot, venue, bars)
+            book.let_pass(near, found)
+            done += [key_of(_DS, row) for slot in np.flatnonzero(found.better) if (row := book.slots[slot])]
+            if shared.journal.noted > _JOURNAL_BYTES:
+                self._checkpoint(shared)
             return done, int(np.count_nonzero(found.news))
 
     def checkpoint(self) -> int:
         """Write the best and worst prices that the rows lack; how many rows there were."""
-        with self._lock:
-            self._refresh()
-            return self._checkpoint()
+        with self._renewed() as shared:
+            return self._checkpoint(shared)
 
     def rows(self) -> list[Row]:
         """The rows, as they are now."""
-        with self._lock:
-            self._refresh()
-            return [self.merged(row) for row in self._rows if row is not None]
+        with self._renewed() as shared:
+            return shared.book.rows()
 
-    def merged(self, row: Row) -> Row:
-        """A row with the best and worst price that it lacks."""
-        slot = self._slots.get(key_of(_DS, row))
-        if slot is None or not self._ahead[slot] or not kernel.can_be_followed(row):
-            return row
-        levels = self._levels
-        favorable, adverse = float(levels["favorable"][slot]), float(levels["adverse"][slot])
-        return kernel.with_extremes(row, favorable, adverse, int(levels["until"][slot]))
+    def refresh(self) -> None:
+        """Take in what others did; to be called before :meth:`fold` is, outside of any lock."""
+        with self._renewed():
+            pass
 
     def fold(self, change: Callable[[Row], Mapping[str, Any]]) -> Fold:
         """A fold of a known row that makes its changes on top of what it lacks; none where there are none."""
@@ -107,137 +102,71 @@ class Followed:
         def fold(known: Row | None) -> Mapping[str, Any] | None:
             if known is None:
                 return None
-            now = self.merged(known)
+            now = self._known().book.merged(known)
             changes = change(now)
             return {**{n: v for n, v in now.items() if known.get(n) != v}, **changes} if changes else None
 
         return fold
 
-    def _touched(self, bars: Mapping[str, Bar], venue: str | None) -> tuple[NDArray[Any], Touched]:
-        given = np.array([_NO_BAR] * (len(self._codes) or 1), kernel.BARS)
-        for (symbol, place), code in self._codes.items():
-            bar = bars.get(symbol)
-            if bar is not None and venue in {None, place}:
-                given[code] = tuple(bar)
-        near = given[self._series]
-        return near, kernel.touched(Levels(**self._levels), near)
-
-    def _settle(self, slots: list[int], bars: Mapping[str, Bar]) -> list[Key]:
-        folds = {}
-        for slot in slots:
-            row = self._rows[slot]
-            if row is not None:
-                folds[key_of(_DS, row)] = self.fold(partial(kernel.advance, bar=bars[row["symbol"]]))
+    def _settle(self, rows: list[Row], bars: Mapping[str, Bar]) -> list[Key]:
+        folds = {key_of(_DS, row): self.fold(partial(kernel.advance, bar=bars[row["symbol"]])) for row in rows}
         made = change_many(self._writer, _DS.name, folds) if folds else []
         return [key for key, (_, after) in zip(folds, made, strict=True) if after is not None]
 
-    def _pass(self, near: NDArray[Any], found: Touched) -> None:
-        quiet, better = found.news & ~found.settles, found.better
-        levels = self._levels
-        levels["until"][quiet] = near["close_time"][quiet]
-        levels["favorable"][better] = np.maximum(levels["favorable"], found.best)[better]
-        levels["adverse"][better] = np.minimum(levels["adverse"], found.worst)[better]
-        self._ahead[better] = True
-
-    def _note(self, bars: Mapping[str, Bar], venue: str | None) -> None:
-        try:
-            payload = orjson.dumps({"venue": venue, "bars": {symbol: tuple(bar) for symbol, bar in bars.items()}})
-            self._journal().append([(now_micros(), _DS.name, payload)])
-        except OSError as error:
-            raise HotLogError(
-                f"the journal of prices cannot be written: {error.strerror or error}",
-                where=str(self._journal().path),
-                todo="The prices were not accepted: free disk space or fix the folder, then give them again.",
-            ) from error
-        self._noted += len(payload)
-
-    def _journal(self) -> Spool:
-        log = self._writer.hot().log
-        return Spool(log.path.with_name(f"{log.writer}.phantoms.jsonl"))
-
-    def _checkpoint(self) -> int:
-        ahead = [row for slot in np.flatnonzero(self._ahead) if (row := self._rows[slot]) is not None]
-        folds = {key_of(_DS, row): self.fold(_as_it_is) for row in ahead}
+    def _checkpoint(self, shared: _Shared) -> int:
+        folds = {key_of(_DS, row): self.fold(_as_it_is) for row in shared.book.ahead()}
         if folds:
             change_many(self._writer, _DS.name, folds)
-        self._refresh()
-        if self._journal().exists():
-            self._journal().remove()
-        self._noted = 0
+        self._take_rows(shared)
+        shared.journal.begin_anew()
         return len(folds)
 
-    def _refresh(self) -> None:
+    def _known(self) -> _Shared:
+        log = self._writer.hot().log
+        found = _shared.get(log)
+        if found is not None:
+            return found
+        with _sharing:
+            made = _Shared(PhantomBook(self._writer.bot), PriceJournal(log.path.parent, log.writer))
+            return _shared.setdefault(log, made)
+
+    @contextmanager
+    def _renewed(self) -> Iterator[_Shared]:
+        """What is followed, with all that others did; nobody else is in it inside the block."""
+        shared = self._known()
+        with shared.lock:
+            self._take_rows(shared)
+            self._read_journals(shared)
+            yield shared
+
+    def _take_rows(self, shared: _Shared) -> None:
         hot = self._writer.hot()
-        if self._watch is None:
+        if shared.watch is None:
             watch = hot.current.watch(_DS.name)
             for row in hot.latest.open_rows(_DS):
-                self._take(key_of(_DS, row), row)
-            self._watch = watch
-            self._replay()
-            return
-        hot.latest.look(_DS)
-        for key in hot.current.news(self._watch):
-            self._take(key, hot.current.get(_DS, key))
-
-    def _replay(self) -> None:
-        """Let the bars of the journal pass again.
-
-        One that settles a phantom was not journalled for it: it is of a phantom that was recorded afterwards. That one
-        waits there, to be followed from there on.
-        """
-        waiting = np.zeros(len(self._series), np.bool_)
-        for stored in self._journal().read():
-            note: dict[str, Any] = orjson.loads(stored.payload)
-            self._noted += len(stored.payload)
-            near, found = self._touched({symbol: Bar(*bar) for symbol, bar in note["bars"].items()}, note["venue"])
-            waiting |= found.settles
-            self._pass(near, found._replace(news=found.news & ~waiting, better=found.better & ~waiting))
-
-    def _take(self, key: Key, row: Row | None) -> None:
-        slot = self._slots.get(key)
-        if row is None or not kernel.can_be_followed(row) or not self._is_own(row):
-            if slot is not None:
-                del self._slots[key]
-                self._rows[slot] = None
-                self._free.append(slot)
-                self._put(slot, _NOBODY, 0)
-                self._ahead[slot] = False
-            return
-        if slot is not None and self._rows[slot] is row:
-            return
-        level, ahead = kernel.level_of(row), False
-        if slot is None:
-            slot = self._slots[key] = self._free.pop() if self._free else self._grown()
+                shared.book.take(key_of(_DS, row), row)
+            shared.watch = watch
+        elif not self._loaded:
+            hot.latest.open_rows(_DS)
         else:
-            known = {name: float(values[slot]) for name, values in self._levels.items()}
-            until = max(level[-1], int(self._levels["until"][slot]))
-            ahead = known["favorable"] > level[1] or known["adverse"] < level[2]
-            best, worst = max(level[1], known["favorable"]), min(level[2], known["adverse"])
-            level = (level[0], best, worst, *level[3:-1], until)
-        self._rows[slot] = row
-        self._ahead[slot] = ahead
-        self._put(slot, level, self._codes.setdefault((row["symbol"], row["venue"]), len(self._codes)))
+            hot.latest.look(_DS)
+        self._loaded = True
+        for key in hot.current.news(shared.watch):
+            shared.book.take(key, hot.current.get(_DS, key))
 
-    def _is_own(self, row: Row) -> bool:
-        return not self._writer.bot or row.get("bot_id", "") == self._writer.bot
-
-    def _put(self, slot: int, level: tuple[Any, ...], series: int) -> None:
-        for name, value in zip(self._levels, level, strict=True):
-            self._levels[name][slot] = value
-        self._series[slot] = series
-
-    def _grown(self) -> int:
-        """A new slot; there is room for half as many more."""
-        slot = len(self._rows)
-        room = len(self._series)
-        if slot == room:
-            more = max(64, room // 2)
-            for number, (name, values) in enumerate(self._levels.items()):
-                self._levels[name] = np.concatenate([values, np.full(more, _NOBODY[number], values.dtype)])
-            self._series = np.concatenate([self._series, np.zeros(more, np.int64)])
-            self._ahead = np.concatenate([self._ahead, np.zeros(more, np.bool_)])
-        self._rows.append(None)
-        return slot
+    def _read_journals(self, shared: _Shared) -> None:
+        """Take in the prices that other writers noted for the same phantoms, and at the beginning its own."""
+        log, bot = self._writer.hot().log, self._writer.bot
+        notes = [] if shared.replayed else shared.journal.fresh()
+        for writer in self._writer.store.logs.writers():
+            if writer == log.writer or (bot and not writer.startswith(_ANONYMOUS)):
+                continue
+            if writer not in shared.journals:
+                shared.journals[writer] = PriceJournal(log.path.parent, writer)
+            notes += shared.journals[writer].fresh()
+        if notes:
+            shared.book.replay(sorted(notes, key=lambda note: note.at))
+        shared.replayed = True
 
 
 def _as_it_is(row: Row) -> Mapping[str, Any]:

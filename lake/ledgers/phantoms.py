@@ -228,6 +228,7 @@ class Phantoms(Ledger):
             UsageError: a price that cannot be, or a phantom without side or entry_price.
         """
         bar = bars.bar_of(exit_price, at, None)
+        self._followed.refresh()  # its best and worst prices may be in a journal still
 
         def fold(known: Row | None) -> Mapping[str, Any] | Whole | None:
             if known is None:

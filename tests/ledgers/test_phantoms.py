@@ -275,6 +275,83 @@ def test_closing_is_final_and_safe_to_repeat(lk: lake.Lake) -> None:
         lk.phantoms.close("p9", 1.0)
 
 
+_SEEN = """
+import os, sys
+import lake
+from tests.ledgers.test_phantoms import NOON, phantom
+from datetime import timedelta
+lk = lake.open(sys.argv[1], bot_id="a")
+for name in "pqr":
+    phantom(lk, name, tp1=110.0, tp2=120.0, stop_loss=95.0)
+for number, price in enumerate((106.0, 97.0), 1):
+    lk.phantoms.update("BTCUSDT", price, at=NOON + timedelta(minutes=number))
+if sys.argv[2] == "die":
+    os.kill(os.getpid(), 9)
+os.write(1, b"ready\\n")
+sys.stdin.read()
+"""
+
+
+def best_and_worst(lk: lake.Lake, name: str) -> tuple[float, float, bool]:
+    row = lk.phantoms.get(name)
+    assert row is not None
+    assert row["status"] == "completed"
+    return row["max_favorable"], row["max_adverse"], row["one_r_hit"]
+
+
+def test_a_phantom_closed_after_a_kill_has_the_best_and_worst_price_of_its_whole_life(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", _SEEN, str(tmp_path), "die"], check=False)
+    at = NOON + timedelta(minutes=5)
+    with lake.open(tmp_path) as other:
+        other.phantoms.close("p", 101.0, at=at)
+        assert best_and_worst(other, "p") == (106.0, 97.0, True)
+    with lake.open(tmp_path, bot_id="a") as lk:
+        lk.phantoms.close("q", 101.0, at=at)
+        assert best_and_worst(lk, "q") == (106.0, 97.0, True)
+    with lake.open(tmp_path, bot_id="a") as lk, lk.transaction():
+        lk.phantoms.close("r", 101.0, at=at)
+    with lake.open(tmp_path, bot_id="a") as lk:
+        assert best_and_worst(lk, "r") == (106.0, 97.0, True)
+
+
+def test_other_processes_know_the_best_and_worst_price_that_a_living_bot_has_seen(tmp_path: Path) -> None:
+    with lake.open(tmp_path) as other:
+        assert other.phantoms.active() == []
+        command = [sys.executable, "-c", _SEEN, str(tmp_path), "live"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as bot:
+            assert bot.stdout is not None
+            assert bot.stdout.readline() == b"ready\n"
+            seen = {row["phantom_id"]: (row["max_favorable"], row["max_adverse"]) for row in other.phantoms.active()}
+            other.phantoms.close("p", 101.0, at=NOON + timedelta(minutes=5))
+            bot.communicate()
+        assert seen == dict.fromkeys("pqr", (106.0, 97.0))
+        assert best_and_worst(other, "p") == (106.0, 97.0, True)
+
+
+def test_a_bot_knows_what_a_process_without_a_bot_id_has_seen_of_its_phantoms(tmp_path: Path) -> None:
+    with lake.open(tmp_path, bot_id="a") as lk, lake.open(tmp_path) as everyone:
+        phantom(lk)
+        everyone.phantoms.update("BTCUSDT", 101.5, at=NOON + timedelta(minutes=1))
+        assert now(lk)["max_favorable"] == 101.5
+        everyone.phantoms.checkpoint()
+        everyone.phantoms.update("BTCUSDT", 101.7, at=NOON + timedelta(minutes=2))
+        lk.phantoms.update("BTCUSDT", 99.0, at=NOON + timedelta(minutes=3))
+        assert (now(lk)["max_favorable"], now(everyone)["max_favorable"]) == (101.7, 101.7)
+        assert (now(lk)["max_adverse"], now(everyone)["max_adverse"]) == (99.0, 99.0)
+
+
+def test_two_lakes_of_one_bot_show_the_same_best_and_worst_price(tmp_path: Path) -> None:
+    with lake.open(tmp_path, bot_id="a") as one, lake.open(tmp_path, bot_id="a") as two:
+        phantom(one)
+        assert two.phantoms.active()[0]["max_favorable"] == 100.0
+        one.phantoms.update("BTCUSDT", 101.5, at=NOON + timedelta(minutes=1))
+        two.phantoms.update("BTCUSDT", 99.0, at=NOON + timedelta(minutes=2))
+        for lk in (one, two):
+            assert (now(lk)["max_favorable"], now(lk)["max_adverse"]) == (101.5, 99.0)
+        two.phantoms.close("p", 100.5, at=NOON + timedelta(minutes=3))
+        assert best_and_worst(one, "p") == (101.5, 99.0, False)
+
+
 def test_an_update_that_is_rolled_back_did_not_happen(lk: lake.Lake) -> None:
     phantom(lk)
 
