@@ -140,9 +140,9 @@ def with_extremes(row: Row, favorable: float, adverse: float, until: int) -> Row
 
 
 def ending(row: Row, reason: str, price: float, at: int) -> dict[str, Any]:
-    """What changes when it ends at a price for any reason, such as a word of its owner."""
+    """What changes when it ends at a price for any reason, such as a word of its owner: it has reached that price."""
     life = _Life(row)
-    life.see(price)
+    life.reach(price, at)
     life.end(reason, price, at)
     return life.changes()
 
@@ -167,6 +167,12 @@ class _Life:
         self.favorable = max(self.favorable, there)
         self.adverse = min(self.adverse, there)
 
+    def reach(self, price: float, at: int) -> tuple[str, float] | None:
+        """A price that it lived through, and all targets up to it; the last one and its price when it is among them."""
+        last = self._reached(self.sign * price, at)
+        self.see(price)
+        return last
+
     def end(self, reason: str, price: float, at: int) -> None:
         """It ends."""
         self.exit = (reason, price, at)
@@ -178,8 +184,7 @@ class _Life:
             self.see(bar.open)
             self.end(self._stop_reason(), bar.open, bar.open_time)
             return True
-        last = self._reached(self.sign * bar.open, bar.open_time)
-        self.see(bar.open)
+        last = self.reach(bar.open, bar.open_time)
         if last is not None:
             self.end(last[0], bar.open, bar.open_time)
         return last is not None

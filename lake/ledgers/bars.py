@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from lake.clock import now_micros
+from lake.clock import MICROS_PER_MINUTE, now_micros
 from lake.errors import UsageError
 from lake.kernels import phantom as kernel
 from lake.kernels.phantom import Bar
@@ -19,10 +19,11 @@ from lake.ledgers import at_times
 from lake.ledgers.candles import Candles
 from lake.ledgers.writer import Writer
 from lake.spec import symbols, timeframes
-from lake.spec.times import to_micros
+from lake.spec.times import from_micros, to_micros
 from lake.store.hot.entry import Row
 
 _PRICES = ("open", "high", "low", "close")
+_AHEAD = MICROS_PER_MINUTE  # so far the clocks of an exchange and of this host may differ
 
 
 def bar_of(given: Any, at: Any, timeframe: str | None) -> Bar:
@@ -42,6 +43,25 @@ def bar_of(given: Any, at: Any, timeframe: str | None) -> Bar:
     if not low <= min(opened, closed) <= max(opened, closed) <= high:
         raise UsageError("prices that no candle has: open and close lie between low and high", value=dict(given))
     return Bar(start, _close_time(given, start, timeframe), opened, high, low, closed)
+
+
+def news_of(given: Any, at: Any, timeframe: str | None) -> Bar:
+    """:func:`bar_of` something that has happened: what comes after it is news only from its end on.
+
+    Raises:
+        UsageError: it is of the future, or as :func:`bar_of` says.
+        InvalidTimeError: a naive time, or none.
+    """
+    bar, now = bar_of(given, at, timeframe), now_micros()
+    if bar.close_time > now + _AHEAD:
+        closes = isinstance(given, Mapping)
+        raise UsageError(
+            "the candle has not closed yet" if closes else "a price of the future",
+            where="close_time" if closes else "at",
+            value=from_micros(bar.close_time),
+            todo=f"It is {from_micros(now)} by this host's clock: give it when its time has come.",
+        )
+    return bar
 
 
 def _close_time(given: Mapping[str, Any], start: int, timeframe: str | None) -> int:
@@ -72,7 +92,7 @@ def rounds(rows: Sequence[Mapping[str, Any]], timeframe: str | None) -> Iterator
     for row in rows:
         if row.get("symbol") is None:
             raise UsageError("a candle of a frame has a symbol", value=dict(row))
-        by_symbol.setdefault(symbols.canonical(row["symbol"]), []).append(bar_of(row, None, timeframe))
+        by_symbol.setdefault(symbols.canonical(row["symbol"]), []).append(news_of(row, None, timeframe))
     for found in by_symbol.values():
         found.sort()
     for number in range(max(map(len, by_symbol.values()), default=0)):
@@ -80,8 +100,12 @@ def rounds(rows: Sequence[Mapping[str, Any]], timeframe: str | None) -> Iterator
 
 
 def series_of(writer: Writer, rows: Sequence[Row], now: Any) -> Iterator[tuple[Row, NDArray[Any], int]]:
-    """Each phantom with the lake's bars of its symbol since it was looked at, and their length in microseconds."""
+    """Each phantom with the lake's bars of its symbol since it was looked at, and their length in microseconds.
+
+    One that was looked at until ``now``, or begins later, is left out.
+    """
     moment = now_micros() if now is None else to_micros(now, where="now")
+    rows = [row for row in rows if kernel.looked_until(row) < moment]
     held = at_times.finest(writer.store, {row["symbol"] for row in rows})
     venues: dict[str, list[str]] = {}
     for symbol, venue in held:

@@ -141,9 +141,10 @@ class Phantoms(Ledger):
             timeframe: of a candle that does not say it.
 
         Raises:
-            UsageError: a candle without times, or prices that no candle has.
+            UsageError: a candle without times, or prices that no candle has; a price that is dated more than a minute
+                ahead of the clock, or a candle that closes so late: it would keep the phantoms from all until then.
         """
-        return self._apply({symbols.canonical(symbol): bars.bar_of(news, at, timeframe)}, venue)
+        return self._apply({symbols.canonical(symbol): bars.news_of(news, at, timeframe)}, venue)
 
     def update_all(
         self, news: Mapping[str, Any], *, venue: str | None = None, at: Any = None, timeframe: str | None = None
@@ -151,7 +152,7 @@ class Phantoms(Ledger):
         """:meth:`update` of many symbols at once, {symbol: candle or price}; all that changes lands together."""
         if not isinstance(news, Mapping):
             raise UsageError("{symbol: candle or price} is wanted", where="phantoms.update_all", value=news)
-        found = {symbols.canonical(name): bars.bar_of(value, at, timeframe) for name, value in news.items()}
+        found = {symbols.canonical(name): bars.news_of(value, at, timeframe) for name, value in news.items()}
         return self._apply(found, venue)
 
     def update_frame(self, frame: Any, *, venue: str | None = None, timeframe: str | None = None) -> Receipt:

@@ -258,6 +258,46 @@ def test_what_is_no_price_and_no_candle_changes_nothing(lk: lake.Lake, news: Any
     assert now(lk)["status"] == "active"
 
 
+@pytest.mark.parametrize(
+    ("news", "more", "message"),
+    [
+        (105.0, {"at": timedelta(hours=1)}, "a price of the future"),
+        (105.0, {"at": timedelta(days=1500)}, "a price of the future"),
+        ({"open": 100, "high": 105, "low": 100, "close": 105}, {"timeframe": "1h"}, "the candle has not closed yet"),
+    ],
+)
+def test_what_is_dated_ahead_is_refused_and_keeps_no_later_price_away(
+    lk: lake.Lake, news: Any, more: dict[str, Any], message: str
+) -> None:
+    begun = datetime.now(UTC) - timedelta(minutes=5)
+    lk.phantoms.record(LONG, phantom_id="p", signal_time=begun, stop_loss=50.0)
+    at = datetime.now(UTC) + more.get("at", timedelta())
+    if isinstance(news, dict):
+        news = {**news, "open_time": begun}
+    more = {name: value for name, value in more.items() if name != "at"}
+    with pytest.raises(UsageError, match=message):
+        lk.phantoms.update("BTCUSDT", news, at=at, **more)
+    with pytest.raises(UsageError, match=message):
+        lk.phantoms.update_all({"BTCUSDT": news}, at=at, **more)
+    if isinstance(news, dict):
+        with pytest.raises(UsageError, match=message):
+            lk.phantoms.update_frame([{"symbol": "BTCUSDT", **news}], **more)
+    assert lk.phantoms.update("BTCUSDT", 99.0).updated == 1
+    assert lk.phantoms.update("BTCUSDT", 98.0, at=datetime.now(UTC) + timedelta(seconds=30)).updated == 1
+    assert (now(lk)["max_favorable"], now(lk)["max_adverse"]) == (100.0, 98.0)
+
+
+def test_closing_beyond_targets_has_reached_them(lk: lake.Lake) -> None:
+    for name, price in (("both", 104.5), ("first", 102.5), ("none", 101.0)):
+        phantom(lk, name)
+        lk.phantoms.close(name, price, at=NOON + timedelta(minutes=1))
+    rows = {row["phantom_id"]: row for row in lk.read("phantoms").to_dicts()}
+    found = {name: [row[n] for n in ("tp1_hit", "tp2_hit", "time_to_tp1_sec")] for name, row in rows.items()}
+    assert found == {"both": [True, True, 60.0], "first": [True, False, 60.0], "none": [False, False, None]}
+    assert {(row["exit_reason"], row["outcome"]) for row in rows.values()} == {("manual", "win")}
+    assert (rows["both"]["exit_price"], rows["both"]["max_favorable"]) == (104.5, 104.5)
+
+
 def test_closing_is_final_and_safe_to_repeat(lk: lake.Lake) -> None:
     phantom(lk)
     lk.phantoms.update("BTCUSDT", candle(0, 100, 101.5, 99, 101))
@@ -420,6 +460,19 @@ def test_following_the_lakes_candles_is_the_same_as_each_candle_live(tmp_path: P
                 tell(oracles, frame)
             compare(lk, oracles)
             assert lk.phantoms.follow().updated == 0
+
+
+def test_a_phantom_that_begins_later_keeps_no_other_from_being_followed(lk: lake.Lake) -> None:
+    begun = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=30)
+    for name, symbol, at in (("now", "ETHUSDT", begun), ("later", "BTCUSDT", begun + timedelta(hours=1))):
+        lk.phantoms.record({**LONG, "symbol": symbol}, phantom_id=name, signal_time=at)
+        bar = {"open": 100.0, "high": 100.0, "low": 97.0, "close": 98.0, "volume": 1.0}
+        lk.candles.write([{"symbol": symbol, "open_time": begun, **bar}], "1m")
+    assert lk.phantoms.follow(now=begun).updated == 0
+    assert lk.phantoms.follow().updated == 1
+    assert (now(lk, "now")["outcome"], now(lk, "later")["status"]) == ("loss", "active")
+    for _ in range(2):
+        assert lk.phantoms.follow(now=begun + timedelta(minutes=1)).updated == 0
 
 
 def test_a_gap_in_the_candles_is_waited_for_and_then_an_unknown_end(lk: lake.Lake) -> None:
