@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime, timedelta
+from operator import itemgetter
 from threading import RLock
 from typing import Any
 
+import numpy as np
 import orjson
 import polars as pl
 
-from lake.clock import now_micros
-from lake.errors import LifeCycleError, UsageError
+from lake.clock import MICROS_PER_MINUTE, now_micros
+from lake.errors import InvalidRowError, LifeCycleError, UsageError
 from lake.kernels.guards import drawdown
 from lake.ledgers import daily_figures
 from lake.ledgers.base import Ledger, changed, given
@@ -23,11 +26,14 @@ from lake.query.engine import Engine
 from lake.query.read import read
 from lake.spec import registry
 from lake.spec.patch import folder
+from lake.spec.rows import row_checker
 from lake.spec.times import from_micros, to_micros
 from lake.store.hot.entry import Row
 
 _STATES = registry.get("bot_states")
 _RUNNING = ("is_running", "started_at", "stopped_at")  # what it does, not how it is configured
+
+_OF_NOW = MICROS_PER_MINUTE  # a snapshot that is no older than this is one of now
 
 
 class Bots(Ledger):
@@ -107,7 +113,9 @@ class Bots(Ledger):
 
         Peak equity and drawdown follow from the equity and the snapshot before; without an equity they follow from
         the bot's configured capital and ``total_pnl``, else they stay. When the drawdown reaches the configured
-        ``drawdown_guard_pct`` trading is halted, with the reason, and stays so until :meth:`resume`.
+        ``drawdown_guard_pct`` trading is halted, with the reason, and stays so until :meth:`resume`. A snapshot of
+        now (at most a minute old) is the newest also where the one before is dated ahead of the clock, which then was
+        wrong: it is dated right after that one.
 
         Args:
             bot_id: the bot.
@@ -116,17 +124,28 @@ class Bots(Ledger):
             fields: other columns; ``snapshot_time`` is now when left out.
 
         Raises:
-            InvalidRowError: a value does not fit.
+            InvalidRowError: a value does not fit, or a state with NaN or infinity, which JSON cannot hold.
             UsageError: an equity that is no finite number, or no bot id.
         """
         bot = self._bot(bot_id)
-        for name, value in (("equity", equity), ("total_pnl", fields.get("total_pnl"))):
-            if value is not None and (type(value) not in {int, float} or not math.isfinite(value)):
-                raise UsageError("a finite number is wanted", where=name, value=value)
+        equity, total_pnl = _finite("equity", equity), _finite("total_pnl", fields.get("total_pnl"))
+        said = {**fields, "bot_id": bot, "state": state, "total_pnl": total_pnl}
         with self._lock:
-            row = {"snapshot_time": now_micros(), **fields, "bot_id": bot, "state": state}
-            before = self._newest.find(bot) or {}
+            checked = row_checker(_STATES)(said)
+            if "null" in checked.get("state", ""):  # what it writes for NaN too
+                _refuse_nan(state, "bot_states.state")
+            before = self._latest(bot) or {}
+            row = {name: value for name, value in said.items() if str(name).lower() not in _STATES.time_aliases}
+            row["snapshot_time"] = _after(before, checked["snapshot_time"])
             return self._writer.write_rows(_STATES, [{**self._guarded(row, before, equity), **row}], strict=True)
+
+    def _latest(self, bot: str) -> Row | None:
+        """The newest snapshot as stored; inside a transaction as that sees it."""
+        known, transaction = self._newest.find(bot), self._writer.open_transaction()
+        entries = [] if transaction is None else transaction.entries
+        own = [row for entry in entries if entry.dataset == _STATES.name for row in entry.rows if row["bot_id"] == bot]
+        found = [row for row in (*reversed(own), known) if row is not None]
+        return max(found, key=itemgetter("snapshot_time"), default=None)
 
     def _guarded(self, row: Mapping[str, Any], before: Row, equity: float | None) -> dict[str, Any]:
         """Peak, drawdown and halt of a snapshot, on top of the one before it."""
@@ -134,7 +153,7 @@ class Bots(Ledger):
         found = {name: before[name] for name in kept if name in before}
         config = self._config(row["bot_id"]) or {}
         if equity is None and "capital" in config and row.get("total_pnl") is not None:
-            equity = config["capital"] + float(row["total_pnl"])
+            equity = config["capital"] + row["total_pnl"]
         if equity is not None:
             peak, percent = drawdown(equity, before.get("peak_equity"))
             found.update(peak_equity=peak, current_drawdown_pct=percent)
@@ -152,7 +171,7 @@ class Bots(Ledger):
         """
         bot = self._bot(bot_id)
         with self._lock:
-            before = self._newest.find(bot)
+            before = self._latest(bot)
             if before is None:
                 raise self._unknown(bot)
             if not before.get("trading_halted"):
@@ -165,8 +184,11 @@ class Bots(Ledger):
             return self._writer.write_rows(_STATES, [row], strict=True)
 
     def latest_state(self, bot_id: str | None = None) -> dict[str, Any] | None:
-        """The newest snapshot of a bot, its ``state`` as it was given; None when there is none."""
-        found = self._newest.find(self._bot(bot_id))
+        """The newest snapshot of a bot, its ``state`` as it was given; None when there is none.
+
+        Inside a transaction it may be one that was saved in it.
+        """
+        found = self._latest(self._bot(bot_id))
         if found is None:
             return None
         row = {column.name: found.get(column.name) for column in _STATES.columns}
@@ -237,6 +259,42 @@ class Bots(Ledger):
         if not isinstance(bot, str) or not bot:
             raise UsageError("which bot?", where="bot_id", todo="Name it, or open the lake with a bot_id.")
         return bot
+
+
+def _after(before: Row, at: int) -> int:
+    """When a snapshot is dated: one of now follows the one before it, by whatever clock that was dated."""
+    now, last = now_micros(), before.get("snapshot_time", -1)
+    return max(at, last + 1) if last >= now and at >= now - _OF_NOW else at
+
+
+def _finite(name: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    try:
+        found = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        found = math.nan
+    if not math.isfinite(found):
+        raise UsageError("a finite number is wanted", where=name, value=value)
+    return found
+
+
+def _refuse_nan(value: Any, where: str) -> None:
+    """Refuse what JSON would make null of, naming its place."""
+    if is_dataclass(value):
+        value = {column.name: getattr(value, column.name) for column in fields(value)}
+    if isinstance(value, Mapping):
+        for name, found in value.items():
+            _refuse_nan(found, f"{where}.{name}")
+    elif isinstance(value, list | tuple):
+        for number, found in enumerate(value):
+            _refuse_nan(found, f"{where}[{number}]")
+    elif isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        _refuse_nan(value.tolist(), where)
+    elif isinstance(value, float | np.floating) and not math.isfinite(value):
+        raise InvalidRowError(
+            "JSON has no NaN and no infinity", where=where, value=value, todo="Give None for what is not known."
+        )
 
 
 def _moment(at: Any) -> int:

@@ -36,8 +36,8 @@ class NewestStates:
         """The newest snapshot of a bot as stored, None when there is none.
 
         Of the hot logs only what was written since the newest snapshot was taken is read, of the cold files the row
-        groups with the newest times. A snapshot that waits in hot and is dated ahead of its writing gives way to one
-        that was written later, unless that one is dated ahead too.
+        groups with the newest times. That is enough since :meth:`Bots.save_state` dates no snapshot of now before one
+        that it knows; one that was written past it, dated ahead of its writing, may be missed while it waits in hot.
         """
         with self._lock:
             search = self._searches.setdefault(bot, _Search(bot))

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import random
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -100,6 +104,108 @@ def test_a_drawdown_halts_the_bot_until_it_is_resumed(lk: lake.Lake) -> None:
     state = lk.bots.latest_state()
     assert state is not None
     assert not state["trading_halted"]
+
+
+def latest(lk: lake.Lake) -> dict[str, Any]:
+    state = lk.bots.latest_state()
+    assert state is not None
+    return state
+
+
+def test_a_transaction_sees_its_own_states_and_halts_on_top_of_them(lk: lake.Lake) -> None:
+    lk.bots.configure(drawdown_guard_pct=10.0)
+    lk.bots.save_state(equity=100.0)
+    with lk.transaction():
+        lk.bots.save_state(equity=120.0)
+        lk.bots.save_state(equity=110.0, state={"n": 1})
+        state = latest(lk)
+        assert (state["peak_equity"], round(state["current_drawdown_pct"], 3), state["state"]) == (
+            120.0,
+            8.333,
+            {"n": 1},
+        )
+        lk.bots.save_state(equity=50.0)
+        lk.bots.save_state(equity=119.0)
+        assert latest(lk)["trading_halted"]
+    state = latest(lk)
+    assert (state["trading_halted"], state["peak_equity"]) == (True, 120.0)
+    assert "drawdown 58.33 %" in state["halt_reason"]
+    with lk.transaction():
+        lk.bots.resume(reason="looked at it")
+        with pytest.raises(LifeCycleError, match="not halted"):
+            lk.bots.resume()
+        lk.bots.save_state(equity=119.0)
+    assert (latest(lk)["trading_halted"], latest(lk)["peak_equity"]) == (False, 119.0)
+
+
+def test_a_state_of_a_transaction_that_is_rolled_back_is_none(lk: lake.Lake) -> None:
+    lk.bots.save_state(equity=100.0)
+
+    def fail() -> None:
+        with lk.transaction():
+            lk.bots.save_state(equity=500.0)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    lk.bots.save_state(equity=90.0)
+    assert (latest(lk)["peak_equity"], latest(lk)["current_drawdown_pct"]) == (100.0, 10.0)
+
+
+@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize("drained", [False, True])
+def test_a_state_dated_ahead_hides_no_later_one_and_no_halt(tmp_path: Path, *, raw: bool, drained: bool) -> None:
+    ahead = datetime.now(UTC) + timedelta(hours=1)
+    with lake.open(tmp_path, bot_id="b") as lk:
+        lk.bots.configure(drawdown_guard_pct=10.0)
+        if raw:
+            lk.write("bot_states", {"peak_equity": 100.0, "snapshot_time": ahead})
+        else:
+            lk.bots.save_state(equity=100.0, snapshot_time=ahead)
+        lk.bots.save_state(state=1, equity=80.0)
+        lk.bots.save_state(state=2, snapshot_time=datetime.now(UTC) - timedelta(seconds=1))
+        assert (latest(lk)["state"], latest(lk)["trading_halted"]) == (2, True)
+        if drained:
+            lk.drain()
+    with lake.open(tmp_path, bot_id="b") as lk:
+        assert (latest(lk)["state"], latest(lk)["trading_halted"]) == (2, True)
+        assert lk.bots.status()["trading_halted"].to_list() == [True]
+        lk.bots.save_state(state=3, equity=81.0)
+        assert (latest(lk)["state"], latest(lk)["trading_halted"], latest(lk)["peak_equity"]) == (3, True, 100.0)
+        lk.bots.save_state(state="old", snapshot_time=NOON)
+        assert latest(lk)["state"] == 3
+        assert lk.bots.status()["snapshot_time"].to_list() == [latest(lk)["snapshot_time"]]
+
+
+@pytest.mark.parametrize(
+    ("state", "place"),
+    [
+        ({"a": math.nan}, r"bot_states\.state\.a"),
+        ({"a": [1, {"b": -math.inf}]}, r"bot_states\.state\.a\[1\]\.b"),
+        ({"a": np.float32("nan")}, r"bot_states\.state\.a"),
+        ([np.array([1.0, np.nan])], r"bot_states\.state\[0\]\[1\]"),
+    ],
+)
+def test_a_state_that_would_come_back_as_another_is_refused(lk: lake.Lake, state: Any, place: str) -> None:
+    with pytest.raises(InvalidRowError, match=f"{place}: JSON has no NaN"):
+        lk.bots.save_state(state=state)
+    assert lk.bots.latest_state() is None
+    lk.bots.save_state(state={"a": None, "b": "null", "c": [1.5, None]})
+    assert latest(lk)["state"] == {"a": None, "b": "null", "c": [1.5, None]}
+
+
+def test_an_equity_is_any_finite_number(lk: lake.Lake) -> None:
+    for equity in (np.float64(100.0), np.int64(100), Decimal(100), 100, "100"):
+        lk.bots.save_state(equity=equity, total_pnl=equity)  # type: ignore[arg-type]
+        assert (latest(lk)["peak_equity"], latest(lk)["total_pnl"]) == (100.0, 100.0)
+    for equity in (math.inf, np.float32("nan"), "much", True, [1]):
+        with pytest.raises(UsageError, match="finite number"):
+            lk.bots.save_state(equity=equity)  # type: ignore[arg-type]
+
+
+def test_a_snapshot_may_say_its_time_by_another_common_name(lk: lake.Lake) -> None:
+    lk.bots.save_state(state=1, timestamp=NOON)
+    assert (latest(lk)["snapshot_time"], latest(lk)["extra"]) == (NOON, None)
 
 
 def test_equity_follows_from_the_capital_where_it_is_not_given(lk: lake.Lake) -> None:
