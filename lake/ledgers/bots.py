@@ -226,15 +226,17 @@ class Bots(Ledger):
 
     def snapshot_performance(self, day: date | str, bot_id: str | None = None, *, time_zone: str = "UTC") -> Receipt:
         """Write :meth:`performance` of any day to performance_snapshots: one row for a bot and day, however often."""
-        rows = self.performance(day, bot_id, time_zone=time_zone).to_dicts()
+        figures = self.performance(day, bot_id, time_zone=time_zone)
+        stored = read(self._engine, "performance_snapshots", None if bot_id is None else {"bot_id": bot_id})
+        rows = daily_figures.with_dropped(figures, stored, *daily_figures.span(day, day, time_zone)).to_dicts()
         return self._writer.write_rows(registry.get("performance_snapshots"), rows, strict=True)
 
     def refresh_snapshots(self, since: date | str | None = None, *, time_zone: str = "UTC") -> Receipt:
         """Bring performance_snapshots up to date: write the days that are missing, and those whose figures changed.
 
         Each bot has a row for every day from its first closing to yesterday. A day changes when one of its trades, or
-        one before, is corrected, comes in late, or when the bot closes its first live trade. A second run changes
-        nothing.
+        one before, is corrected, comes in late, or when the bot closes its first live trade. A day that is before the
+        first closing by a correction becomes one of zeros. A second run changes nothing.
 
         Args:
             since: only from this day on; at the earliest from the one that the settings retain the dataset from.
@@ -243,11 +245,13 @@ class Bots(Ledger):
         Raises:
             UsageError: no such day or zone.
         """
-        figures = daily_figures.of_days(self._engine, since, None, time_zone)
+        first, last = daily_figures.span(since, None, time_zone)
         kept = self._writer.store.settings.retention_days.get("performance_snapshots")
         if kept is not None:
-            figures = figures.filter(pl.col("date") >= datetime.now(UTC).date() - timedelta(days=kept))
+            first = max(first, datetime.now(UTC).date() - timedelta(days=kept))
         stored = read(self._engine, "performance_snapshots")
+        figures = daily_figures.of_days(self._engine, first, last, time_zone)
+        figures = daily_figures.with_dropped(figures, stored, first, last)
         rows = daily_figures.outdated(figures, stored)
         return self._writer.write("performance_snapshots", rows) + Receipt(unchanged=figures.height - rows.height)
 

@@ -12,6 +12,7 @@ from lake.query.engine import Engine
 
 _KEY = ("bot_id", "date")
 _MONEY = ("daily_pnl", "total_pnl", "sharpe_ratio", "max_drawdown", "win_rate")
+_ZEROS = ("daily_pnl", "total_pnl", "trades", "wins", "losses")  # of a bot that has closed nothing yet
 _SAME = 1e-9  # sums of the same results differ by less, however they are added up
 _SQL = """
 WITH closings AS MATERIALIZED (
@@ -49,10 +50,31 @@ def of_days(engine: Engine, first: date | str | None, last: date | str | None, t
     Raises:
         UsageError: no such day or zone.
     """
+    since, until = span(first, last, time_zone)
+    return engine.frame(_SQL, [since, until], {"time_zone": time_zone})
+
+
+def span(first: date | str | None, last: date | str | None, time_zone: str) -> tuple[date, date]:
+    """The first and the last day that :func:`of_days` is asked for.
+
+    Raises:
+        UsageError: no such day or zone.
+    """
     zone = _zone(time_zone)
     until = datetime.now(UTC).astimezone(zone).date() - timedelta(days=1) if last is None else _day(last)
-    since = date.min if first is None else _day(first)
-    return engine.frame(_SQL, [since, until], {"time_zone": time_zone})
+    return date.min if first is None else _day(first), until
+
+
+def with_dropped(figures: pl.DataFrame, stored: pl.DataFrame, first: date, last: date) -> pl.DataFrame:
+    """The figures, and zeros for stored days between two that have none any more since their trades were corrected.
+
+    A stored day without a mode was not computed here, but imported: it stays as it is.
+    """
+    days = stored.filter(pl.col("date").is_between(first, last) & pl.col("mode").is_not_null())
+    modes = figures.select("bot_id", mode_now="mode").unique()
+    gone = days.join(figures, on=_KEY, how="anti").join(modes, on="bot_id", how="left")
+    rows = gone.select(*_KEY, pl.coalesce("mode_now", "mode").alias("mode"), *map(pl.lit(0).alias, _ZEROS))
+    return pl.concat([figures, rows.cast({n: figures.schema[n] for n in rows.columns})], how="diagonal")
 
 
 def outdated(figures: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:

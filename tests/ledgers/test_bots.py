@@ -353,6 +353,33 @@ def test_a_correction_rewrites_every_stored_day_that_it_changes_and_missing_days
     assert {row[:2] for row in figures(lk)} == {("b", "live"), ("c", "paper")}
 
 
+def test_a_day_that_a_correction_left_without_figures_becomes_one_of_zeros(lk: lake.Lake) -> None:
+    traded(lk, (days_ago(5), 50.0), (days_ago(3), 20.0))
+    traded(lk, (days_ago(4), 7.0), bot="c", mode="paper")
+    lk.write("performance_snapshots", {"bot_id": "b", "date": days_ago(9).date(), "daily_pnl": 4.0})  # imported
+    lk.bots.snapshot_performance(days_ago(0).date())
+    assert performance_snapshot.work(lk)["inserted"] == 5 + 4
+    first, only = (lk.frame(f"SELECT trade_id FROM trades WHERE pnl = {pnl}").item() for pnl in (50, 7))
+    lk.trades.correct(first, closed_at=days_ago(2))
+    lk.trades.correct(only, closed_at=datetime.now(UTC))
+    lk.drain()
+    done = lk.bots.snapshot_performance(days_ago(5).date())
+    assert (done.inserted, done.updated) == (0, 1)
+    assert performance_snapshot.work(lk) == {"inserted": 0, "updated": 8, "unchanged": 1, "rejected": 0}
+    assert performance_snapshot.work(lk) == {"inserted": 0, "updated": 0, "unchanged": 9, "rejected": 0}
+    asked = "SELECT mode, daily_pnl, total_pnl, trades, wins, win_rate FROM performance_snapshots WHERE bot_id = ?"
+    found = lk.frame(f"{asked} AND date < ? ORDER BY date", ["b", days_ago(0).date()]).rows()
+    nothing = ("live", 0.0, 0.0, 0, 0, None)
+    assert found == [
+        (None, 4.0, None, None, None, None), nothing, nothing,
+        ("live", 20.0, 20.0, 1, 1, 100.0), ("live", 50.0, 70.0, 1, 1, 100.0), ("live", 0.0, 70.0, 0, 0, None),
+    ]  # fmt: skip
+    last = lk.frame(f"{asked} AND date = ?", ["b", days_ago(0).date()]).rows()
+    assert last == [("live", 0.0, 70.0, 0, 0, None)]
+    gone = lk.frame(f"{asked} AND date < ?", ["c", days_ago(0).date()]).unique().rows()
+    assert gone == [("paper", 0.0, 0.0, 0, 0, None)]
+
+
 def test_snapshots_follow_one_mode_of_a_bot_on_all_its_days(lk: lake.Lake) -> None:
     traded(lk, (days_ago(4), 50.0), mode="paper")
     lk.bots.snapshot_performance(days_ago(4).date())
