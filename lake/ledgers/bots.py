@@ -227,8 +227,10 @@ class Bots(Ledger):
     def snapshot_performance(self, day: date | str, bot_id: str | None = None, *, time_zone: str = "UTC") -> Receipt:
         """Write :meth:`performance` of any day to performance_snapshots: one row for a bot and day, however often."""
         figures = self.performance(day, bot_id, time_zone=time_zone)
-        stored = read(self._engine, "performance_snapshots", None if bot_id is None else {"bot_id": bot_id})
-        rows = daily_figures.with_dropped(figures, stored, *daily_figures.span(day, day, time_zone)).to_dicts()
+        first, last = daily_figures.span(day, day, time_zone)
+        asked = {"date": first} if bot_id is None else {"date": first, "bot_id": bot_id}
+        stored = read(self._engine, "performance_snapshots", asked)
+        rows = daily_figures.with_dropped(figures, stored, first, last).to_dicts()
         return self._writer.write_rows(registry.get("performance_snapshots"), rows, strict=True)
 
     def refresh_snapshots(self, since: date | str | None = None, *, time_zone: str = "UTC") -> Receipt:
@@ -266,9 +268,12 @@ class Bots(Ledger):
 
 
 def _after(before: Row, at: int) -> int:
-    """When a snapshot is dated: one of now follows the one before it, by whatever clock that was dated."""
+    """When a snapshot is dated: one of now follows the one before it, by whatever clock that was dated.
+
+    Of the very same time it takes its place.
+    """
     now, last = now_micros(), before.get("snapshot_time", -1)
-    return max(at, last + 1) if last >= now and at >= now - _OF_NOW else at
+    return last + 1 if last > now and last > at >= now - _OF_NOW else at
 
 
 def _finite(name: str, value: Any) -> float | None:

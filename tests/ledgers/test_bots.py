@@ -163,7 +163,10 @@ def test_a_state_dated_ahead_hides_no_later_one_and_no_halt(tmp_path: Path, *, r
         else:
             lk.bots.save_state(equity=100.0, snapshot_time=ahead)
         lk.bots.save_state(state=1, equity=80.0)
-        lk.bots.save_state(state=2, snapshot_time=datetime.now(UTC) - timedelta(seconds=1))
+        for _ in range(2):
+            lk.bots.save_state(state=2, snapshot_time=datetime.now(UTC) - timedelta(seconds=1))
+        last = latest(lk)["snapshot_time"]
+        assert (lk.bots.save_state(state=2, snapshot_time=last).unchanged, latest(lk)["snapshot_time"]) == (1, last)
         assert (latest(lk)["state"], latest(lk)["trading_halted"]) == (2, True)
         if drained:
             lk.drain()
