@@ -24,7 +24,7 @@ from lake.kernels.phantom import Bar
 from lake.ledgers.changes import change_many
 from lake.ledgers.current import Key, Watch, key_of
 from lake.ledgers.phantom_book import PhantomBook
-from lake.ledgers.price_journal import PriceJournal
+from lake.ledgers.price_journal import PriceJournal, journalled
 from lake.ledgers.transaction import Fold
 from lake.ledgers.writer import Writer
 from lake.spec import registry
@@ -156,17 +156,23 @@ class Followed:
 
     def _read_journals(self, shared: _Shared) -> None:
         """Take in the prices that other writers noted for the same phantoms, and at the beginning its own."""
-        log, bot = self._writer.hot().log, self._writer.bot
+        log = self._writer.hot().log
         notes = [] if shared.replayed else shared.journal.fresh()
-        for writer in self._writer.store.logs.writers():
-            if writer == log.writer or (bot and not writer.startswith(_ANONYMOUS)):
-                continue
-            if writer not in shared.journals:
+        others = set(self._writer.store.logs.writers())
+        if not shared.replayed:
+            others.update(journalled(log.path.parent))
+        for writer in others - shared.journals.keys() - {log.writer}:
+            if self._may_follow_the_same(writer):
                 shared.journals[writer] = PriceJournal(log.path.parent, writer)
-            notes += shared.journals[writer].fresh()
+        for journal in shared.journals.values():
+            notes += journal.fresh()
         if notes:
             shared.book.replay(sorted(notes, key=lambda note: note.at))
         shared.replayed = True
+
+    def _may_follow_the_same(self, writer: str) -> bool:
+        own = self._writer.hot().log.writer.partition("@")[0]
+        return not self._writer.bot or writer.startswith(_ANONYMOUS) or writer.partition("@")[0] == own
 
 
 def _as_it_is(row: Row) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from lake.errors import CorruptLakeError, HotLogError
 from lake.kernels.phantom import Bar
 from lake.store.hot.spool import Spool
 
+_ENDING = ".phantoms.jsonl"
 _HEAD = 19  # bytes: the number of the first line, by which a journal that began anew is told from the one before
 
 
@@ -33,11 +34,16 @@ class Note(NamedTuple):
     bars: Mapping[str, Bar]
 
 
+def journalled(folder: Path) -> list[str]:
+    """The writers that have a journal there, of this host or one that it was."""
+    return sorted(path.name.removesuffix(_ENDING) for path in folder.glob(f"*{_ENDING}"))
+
+
 class PriceJournal:
     """The notes of one writer; read as they come, also by other processes."""
 
     def __init__(self, folder: Path, writer: str) -> None:
-        self._spool = Spool(folder / f"{writer}.phantoms.jsonl")
+        self._spool = Spool(folder / f"{writer}{_ENDING}")
         self._stamp: tuple[int, int] | None = None
         self._head = b""
         self._read = 0

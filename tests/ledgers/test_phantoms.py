@@ -354,6 +354,18 @@ def test_a_phantom_closed_after_a_kill_has_the_best_and_worst_price_of_its_whole
         assert best_and_worst(lk, "r") == (106.0, 97.0, True)
 
 
+def test_a_host_of_another_name_knows_the_best_and_worst_prices_of_what_was_drained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subprocess.run([sys.executable, "-c", _SEEN, str(tmp_path), "die"], check=False)
+    with lake.open(tmp_path) as other:
+        other.drain(every_writer=True)
+    monkeypatch.setattr("lake.store.hot.claim.host_name", lambda: "renamed")
+    monkeypatch.setattr("lake.store.snapshot.host_name", lambda: "renamed")
+    with lake.open(tmp_path, bot_id="a") as lk:
+        assert {row["max_favorable"] for row in lk.phantoms.active()} == {106.0}
+
+
 def test_other_processes_know_the_best_and_worst_price_that_a_living_bot_has_seen(tmp_path: Path) -> None:
     with lake.open(tmp_path) as other:
         assert other.phantoms.active() == []
