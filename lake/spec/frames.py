@@ -18,7 +18,7 @@ from lake.spec.rows import converter, json_text, merged_extra, row_checker
 from lake.spec.rules import broken
 from lake.spec.schema import PERIOD, polars_schema
 from lake.spec.tables import as_given, as_polars
-from lake.spec.times import from_micros, known_unit, refuse_mixed_units, to_micros
+from lake.spec.times import from_micros, is_slice, known_unit, refuse_mixed_units, to_micros
 
 _NO_REASON = pl.Series("reason", [], dtype=pl.String)
 
@@ -215,7 +215,7 @@ def _with_defaults(ds: Dataset, column: Column, given: pl.Series, done: pl.Serie
 
 def _with_unknown(ds: Dataset, frame: pl.DataFrame) -> pl.DataFrame:
     """Columns that the specification does not know go into ``extra`` as JSON, or are refused."""
-    unknown = [n for n in frame.columns if n not in ds.by_name and n != PERIOD]
+    unknown = [n for n in frame.columns if n not in ds.by_name and not _is_of_slices(ds, frame, n)]
     if not unknown:
         return frame
     if "extra" not in ds.by_name:
@@ -224,7 +224,21 @@ def _with_unknown(ds: Dataset, frame: pl.DataFrame) -> pl.DataFrame:
     where = f"{ds.name}.extra"
     kept = []
     for more, given in zip(frame.select(unknown).to_dicts(), frame.get_column("extra").to_list(), strict=True):
-        found = {name: value for name, value in more.items() if value is not None}
+        found = {name: value for name, value in more.items() if value is not None and not _is_slice(ds, name, value)}
         text = None if given is None else json_text(given, where)
         kept.append(merged_extra(text, found, where) if found else text)
     return frame.with_columns(pl.Series("extra", kept, dtype=pl.String))
+
+
+def _is_of_slices(ds: Dataset, frame: pl.DataFrame, name: str) -> bool:
+    """Whether a column tells nothing but the partition slices of rows that were read from the lake."""
+    if name != PERIOD:
+        return False
+    values = frame.get_column(name).drop_nulls()
+    if values.dtype == pl.String:
+        values = values.unique()
+    return all(_is_slice(ds, name, value) for value in values)
+
+
+def _is_slice(ds: Dataset, name: str, value: Any) -> bool:
+    return name == PERIOD and is_slice(value, ds.partition.period)

@@ -7,7 +7,7 @@ from typing import Any
 
 from lake.errors import InvalidRowError
 from lake.spec.dataset import Dataset
-from lake.spec.rows import Convert, converter, merged_extra
+from lake.spec.rows import Convert, converter, keep_unknown
 
 Folder = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
 _compiled: dict[int, tuple[Dataset, Folder]] = {}
@@ -47,17 +47,10 @@ def _compile(ds: Dataset) -> Folder:
             else:
                 done[name] = found
         if unknown:
-            _keep(ds, done, unknown)
+            keep_unknown(ds, done, unknown)
         for rule in rules:
             if not rule.columns.isdisjoint(changes):
                 rule.check(ds.name, done)
         return done
 
     return fold
-
-
-def _keep(ds: Dataset, done: dict[str, Any], unknown: dict[str, Any]) -> None:
-    if "extra" not in ds.by_name:
-        names = ", ".join(repr(n) for n in unknown)
-        raise InvalidRowError(f"no such column: {names}", where=ds.name, todo=f"It has: {', '.join(ds.by_name)}.")
-    done["extra"] = merged_extra(done.get("extra"), unknown, f"{ds.name}.extra")

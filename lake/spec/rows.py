@@ -20,7 +20,8 @@ from lake.clock import now_micros, uuid7
 from lake.errors import InvalidRowError, UnknownTimeframeError
 from lake.spec import numbers, symbols, timeframes
 from lake.spec.dataset import Column, Dataset, Type
-from lake.spec.times import LATEST, SURE_MICROS, to_micros
+from lake.spec.schema import PERIOD
+from lake.spec.times import LATEST, SURE_MICROS, is_slice, to_micros
 
 Convert = Callable[[Any], Any]
 RowChecker = Callable[[Mapping[str, Any]], dict[str, Any]]
@@ -121,7 +122,7 @@ def _converting(ds: Dataset) -> Callable[[Mapping[str, Any], dict[str, Any]], No
                 done[name] = found
         if unknown:
             _take_time(ds, unknown, done, converters[ds.event_time])
-            _keep_unknown(ds, done, unknown)
+            keep_unknown(ds, done, unknown)
 
     return convert
 
@@ -161,8 +162,14 @@ def _missing(ds: Dataset, name: str, row: Mapping[str, Any]) -> InvalidRowError:
     )
 
 
-def _keep_unknown(ds: Dataset, done: dict[str, Any], unknown: dict[str, Any]) -> None:
-    unknown.pop("period", None)
+def keep_unknown(ds: Dataset, done: dict[str, Any], unknown: dict[str, Any]) -> None:
+    """Fields that the dataset does not know go into ``extra``, except the slice's name that a row read from it has.
+
+    Raises:
+        InvalidRowError: the dataset keeps no other fields, or one cannot be JSON.
+    """
+    if is_slice(unknown.get(PERIOD), ds.partition.period):
+        del unknown[PERIOD]
     if not unknown:
         return
     if "extra" not in ds.by_name:

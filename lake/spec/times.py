@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -21,6 +22,12 @@ SURE_MICROS = 100_000_000 * MICROS_PER_SECOND
 
 #: unit -> how many of it make a second.
 UNITS: dict[str, int] = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+_SLICES = {
+    Period.NONE: re.compile(r"(?!)"),  # no text at all
+    Period.MONTH: re.compile(r"\d{4}-\d{2}"),
+    Period.YEAR: re.compile(r"\d{4}"),
+    Period.BY_TIMEFRAME: re.compile(r"\d{4}(-\d{2})?"),
+}
 _SURE_SECONDS = SURE_MICROS // MICROS_PER_SECOND
 _LATEST_SECONDS = LATEST // MICROS_PER_SECOND
 _AWARE = "Give an aware datetime, ISO-8601 text with Z or an offset, or an epoch number."
@@ -118,6 +125,15 @@ def period(micros: int, kind: Period, timeframe: str | None = None) -> str | Non
         kind = Period.MONTH if timeframes.period_kind(timeframe) == "month" else Period.YEAR
     day = date.fromordinal(EPOCH.toordinal() + micros // MICROS_PER_DAY)
     return f"{day.year:04d}" if kind is Period.YEAR else f"{day.year:04d}-{day.month:02d}"
+
+
+def is_slice(value: Any, kind: Period) -> bool:
+    """Whether a value is the name of such a partition slice, as rows that were read from a lake carry it.
+
+    >>> is_slice("2024-01", Period.MONTH), is_slice("2024", Period.MONTH), is_slice(14, Period.YEAR)
+    (True, False, False)
+    """
+    return isinstance(value, str) and _SLICES[kind].fullmatch(value) is not None
 
 
 def _of_datetime(value: datetime, where: str) -> int:

@@ -207,6 +207,18 @@ def test_unknown_columns_are_kept_in_extra_or_refused() -> None:
         check_frame(CANDLES, bars(mood=pl.lit("good")), constants=NAMED)
 
 
+def test_a_column_of_periods_is_dropped_where_it_names_slices_and_else_kept() -> None:
+    frame = pl.DataFrame({"symbol": ["X", "Y"], "period": ["2024-01", None]})
+    assert check_frame(SIGNALS, frame).good["extra"].to_list() == [None, None]
+    mixed = frame.with_columns(period=pl.Series(["2024-01", "14"]))
+    assert check_frame(SIGNALS, mixed).good["extra"].to_list() == [None, '{"period":"14"}']
+    numbers = frame.with_columns(period=pl.Series([14, 15]))
+    assert check_frame(SIGNALS, numbers).good["extra"].to_list() == ['{"period":14}', '{"period":15}']
+    assert check_frame(CANDLES, bars(period=pl.lit("2024")), constants=NAMED).good.height == 3
+    with pytest.raises(UnknownColumnError, match="candles: no such column: period"):
+        check_frame(CANDLES, bars(period=pl.lit(14)), constants=NAMED)
+
+
 def test_a_missing_required_column_is_refused_whole() -> None:
     with pytest.raises(InvalidRowError, match=r"candles.close: a required column is missing"):
         check_frame(CANDLES, bars().drop("close"), constants=NAMED)

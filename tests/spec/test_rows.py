@@ -15,6 +15,7 @@ import pytest
 
 from lake.errors import InvalidRowError, InvalidTimeError, UnknownTimeframeError
 from lake.spec import registry
+from lake.spec.patch import folder
 from lake.spec.rows import converter, row_checker
 
 MOMENT = 1_704_067_200_000_000
@@ -160,6 +161,21 @@ def test_unknown_fields_are_kept_in_extra_beside_what_is_there() -> None:
     done = signal(extra={"a": 1}, mood="good", at=datetime(2024, 1, 1, tzinfo=UTC), nothing=None, period="2024-01")
     assert orjson.loads(done["extra"]) == {"a": 1, "mood": "good", "at": "2024-01-01T00:00:00+00:00"}
     assert orjson.loads(signal(extra=[1], mood="good")["extra"]) == {"extra": [1], "mood": "good"}
+
+
+@pytest.mark.parametrize("value", [14, "14", "1h", "2024", 2024.01])
+def test_a_period_of_the_callers_own_is_kept_like_any_unknown_field(value: object) -> None:
+    assert orjson.loads(signal(period=value)["extra"]) == {"period": value}
+    folded = folder(registry.get("signals"))(signal(), {"period": value})
+    assert orjson.loads(folded["extra"]) == {"period": value}
+    with pytest.raises(InvalidRowError, match="no such column: 'period'"):
+        candle(period=14)
+
+
+def test_the_slice_that_a_row_was_read_from_is_no_field_of_it() -> None:
+    assert "extra" not in signal(period="2024-01")
+    assert "extra" not in folder(registry.get("signals"))(signal(), {"period": "2024-01"})
+    assert candle(period="2024") == candle(period="2024-01") == candle()
 
 
 @pytest.mark.parametrize(
