@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from operator import itemgetter
@@ -19,6 +19,7 @@ from lake.kernels import pnl as kernel
 from lake.ledgers import alerts
 from lake.ledgers.base import Ledger, changed, given
 from lake.ledgers.demands import demand, refuse_another, refuse_nan
+from lake.ledgers.exchange_positions import Place, by_place, closed_later
 from lake.ledgers.open_rows import open_rows
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.writer import Writer
@@ -31,16 +32,6 @@ from lake.store.hot.entry import Row
 
 _OPEN = ("active", "open")
 _NOTED = MICROS_PER_MINUTE  # that nothing changed is noted so often
-_Place = tuple[str, str]  # symbol, side
-
-_CCXT = {  # ccxt's names of what a position has
-    "contracts": "quantity",
-    "entryPrice": "entry_price",
-    "markPrice": "current_price",
-    "unrealizedPnl": "unrealized_pnl",
-    "stopLossPrice": "stop_loss",
-    "takeProfitPrice": "tp1",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +62,7 @@ class Positions(Ledger):
     def __init__(self, writer: Writer, engine: Engine) -> None:
         super().__init__(writer, engine)
         self._lock = Lock()
+        self._taken: dict[str, int] = {}  # venue -> when the newest snapshot of it that was taken in was made
 
     def open(self, position: Mapping[str, Any] | None = None, /, **fields: Any) -> Receipt:
         """Open a position; its id is in the receipt, and may be given as position_id.
@@ -128,8 +120,12 @@ class Positions(Ledger):
         minute for its ``synced_at``. Of several open ones of a symbol and side the last opened one is that of the
         exchange; the others are closed. Inside a transaction those that it opened are seen too.
 
+        A snapshot that comes late, after a newer one of its venue, changes nothing. After a restart it leaves alone
+        what was opened or compared more than a minute after it, and opens nothing that was closed after it.
+
         Args:
-            snapshot: a dict for each position: symbol, side, quantity, entry_price, current_price, ...
+            snapshot: a dict for each position: symbol, side, quantity, entry_price, current_price, ...; or as ccxt
+                gives it, whose contracts become a quantity by their contractSize.
             venue: the exchange.
             at: when the snapshot was taken; now when left out.
 
@@ -137,38 +133,62 @@ class Positions(Ledger):
             UsageError: one symbol and side is there twice.
             InvalidRowError: a value does not fit; nothing is written.
         """
-        moment, shown = _moment(at), _by_place(snapshot)
-        with self._lock, self._writer.transaction():
-            held = self._held(venue)
-            done = Sync(receipt=Receipt())
-            receipt = done.receipt
-            for place, row in shown.items():
-                if not row.get("quantity", 1):
-                    continue
-                position_id = held[place].pop() if held.get(place) else None
-                wanted = {**row, "symbol": place[0], "side": place[1], "venue": venue}
-                if position_id is None:
-                    made = self._insert(
-                        {"position_id": uuid7(), "bot_id": self._writer.bot, "opened_at": moment, **wanted,
-                         "synced_at": moment}
-                    )  # fmt: skip
-                    done.opened.append(made.id)
-                else:
-                    made = self._seen(position_id, {**wanted, "synced_at": moment})
-                    done.changed.extend([position_id] if made.updated else [])
-                receipt += made
-            for position_id in chain.from_iterable(held.values()):
-                receipt += self.close(position_id, at=moment)
-                done.vanished.append(position_id)
-        return Sync(done.opened, done.changed, done.vanished, receipt)
+        moment, shown = _moment(at), by_place(snapshot)
+        with self._lock:
+            if moment < self._taken.get(venue, 0):
+                return Sync(receipt=Receipt(unchanged=len(shown)))
+            with self._writer.transaction():
+                held, newer = self._held(venue, moment)
+                if at is not None and not shown.keys() <= held.keys() | newer:
+                    newer |= closed_later(self._engine, self._writer.bot, venue, moment)
+                done = self._landed(shown, held, newer, {"venue": venue, "synced_at": moment})
+            if self._writer.open_transaction() is None:
+                self._taken[venue] = min(moment, now_micros())  # none is made later than now, whatever its clock says
+        return done
 
-    def _held(self, venue: str) -> dict[_Place, list[str]]:
-        """Ids of the open positions of this bot and venue, by place in the order of their opening."""
-        found: dict[_Place, list[str]] = {}
+    def _landed(
+        self,
+        shown: Mapping[Place, Mapping[str, Any]],
+        held: Mapping[Place, list[str]],
+        newer: Collection[Place],
+        seen: Mapping[str, Any],
+    ) -> Sync:
+        """Open, change and close what a snapshot says, except at places of which newer things are known."""
+        opened, altered, receipt = [], [], Receipt()
+        for place, row in shown.items():
+            wanted = {**row, "symbol": place[0], "side": place[1], **seen}
+            if place in newer:
+                made = Receipt(unchanged=1)
+            elif held.get(place):
+                position_id = held[place].pop()
+                made = self._seen(position_id, wanted)
+                altered += [position_id] if made.updated else []
+            else:
+                first = {"position_id": uuid7(), "bot_id": self._writer.bot, "opened_at": seen["synced_at"]}
+                made = self._insert({**first, **wanted})
+                opened.append(made.id)
+            receipt += made
+        vanished = list(chain.from_iterable(held.values()))
+        for position_id in vanished:
+            receipt += self.close(position_id, at=seen["synced_at"])
+        return Sync(opened, altered, vanished, receipt)
+
+    def _held(self, venue: str, moment: int) -> tuple[dict[Place, list[str]], set[Place]]:
+        """Ids of the open positions of this bot and venue, by place in the order of their opening.
+
+        Beside them the places, not among those, where one was opened or compared well after the moment. That prices
+        are taken in while a snapshot is on its way makes none of them newer.
+        """
+        found: dict[Place, list[str]] = {}
+        newer: set[Place] = set()
+        now = now_micros()
         for row in sorted(open_rows(self._writer, self._ds), key=itemgetter("opened_at", "position_id")):
             if row.get("bot_id", "") == self._writer.bot and row.get("venue", "") == venue:
-                found.setdefault((row["symbol"], row.get("side", "")), []).append(row["position_id"])
-        return found
+                place = (row["symbol"], row.get("side", ""))
+                found.setdefault(place, []).append(row["position_id"])
+                if min(row.get("synced_at", row["opened_at"]), now) > moment + _NOTED:
+                    newer.add(place)
+        return {place: ids for place, ids in found.items() if place not in newer}, newer
 
     def _seen(self, position_id: str, wanted: Mapping[str, Any]) -> Receipt:
         """Write what differs; that nothing does, only once in a while."""
@@ -302,24 +322,6 @@ def _priced(known: Row | None, price: float, moment: int) -> Mapping[str, Any] |
     target = known.get("tp1") or more.get("take_profit")
     if entry and side and target:
         found.update({_flag(level): True for level in guards.reached(entry, target, price, side)})
-    return found
-
-
-def _by_place(snapshot: Iterable[Any]) -> dict[_Place, Mapping[str, Any]]:
-    found: dict[_Place, Mapping[str, Any]] = {}
-    if isinstance(snapshot, Mapping | str) or not isinstance(snapshot, Iterable):
-        raise UsageError("a snapshot is a list of positions", where="positions.sync", value=snapshot)
-    for given_row in snapshot:
-        if not isinstance(given_row, Mapping) or not given_row.get("symbol"):
-            raise UsageError("a position is a dict with a symbol", where="positions.sync", value=given_row)
-        row: dict[str, Any] = {_CCXT.get(str(name), str(name)): value for name, value in given_row.items()}
-        if row.get("quantity") is None:
-            raise UsageError("a position without its quantity", where="positions.sync", value=given_row)
-        side = "LONG" if kernel.direction(str(row.get("side"))) > 0 else "SHORT"
-        place = (symbols.canonical(row["symbol"]), side)
-        if place in found:
-            raise UsageError("the snapshot has a position twice", where="positions.sync", value=place)
-        found[place] = row
     return found
 
 

@@ -57,6 +57,74 @@ def test_a_position_in_a_snapshot_twice_is_refused_and_nothing_is_written(lk: la
     assert lk.read("positions").is_empty()
 
 
+CCXT = {"symbol": "BTC/USDT:USDT", "side": "long", "contracts": 100.0, "contractSize": 0.01, "entryPrice": 50_000.0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "quantity"),
+    [
+        ({}, 1.0),
+        ({"contractSize": None}, 100.0),
+        ({"contracts": "250", "contractSize": "0.001"}, 0.25),
+        ({"symbol": "BTC/USD:BTC", "contractSize": 100.0}, 0.2),  # an inverse contract is of quote currency
+        ({"quantity": "3"}, 3.0),
+    ],
+)
+def test_contracts_become_a_quantity_of_the_base_currency(
+    lk: lake.Lake, changes: dict[str, Any], quantity: float
+) -> None:
+    lk.positions.sync([{**CCXT, **changes}])
+    assert [row["quantity"] for row in lk.positions.active()] == [quantity]
+
+
+def test_contracts_without_a_size_or_a_price_to_count_them_by_are_refused(lk: lake.Lake) -> None:
+    with pytest.raises(InvalidRowError, match=r"positions\.contractSize"):
+        lk.positions.sync([{**CCXT, "contractSize": 0.0}])
+    with pytest.raises(InvalidRowError, match=r"positions\.entry_price.*Give entryPrice"):
+        lk.positions.sync([{**CCXT, "symbol": "BTC/USD:BTC", "entryPrice": None}])
+
+
+@pytest.mark.parametrize(
+    "flat", [{"quantity": "0"}, {"quantity": "0.000", "side": None}, {"quantity": 0, "side": None}, {"contracts": 0}]
+)
+def test_what_is_flat_vanishes_however_it_is_said(lk: lake.Lake, flat: dict[str, Any]) -> None:
+    held = lk.positions.sync([LONG, {**LONG, "symbol": "ETHUSDT"}]).opened[0]
+    shown = {"symbol": "BTC/USDT", "side": "LONG", **flat}
+    assert lk.positions.sync([shown, {**LONG, "symbol": "ETHUSDT"}]).vanished == [held]
+    assert [row["symbol"] for row in lk.positions.active()] == ["ETHUSDT"]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_snapshot_that_comes_late_changes_nothing(tmp_path: Path, restarted: bool) -> None:
+    lk = lake.open(tmp_path, bot_id="tester")
+    kept, gone = lk.positions.sync([LONG, {**LONG, "symbol": "ETHUSDT"}], venue="x", at=later(600)).opened
+    lk.positions.sync([LONG], venue="x", at=later(1200))
+    if restarted:
+        lk.close()
+        lk = lake.open(tmp_path, bot_id="tester")
+    for late in ([{**LONG, "quantity": 5.0}, {**LONG, "symbol": "ETHUSDT"}], []):
+        done = lk.positions.sync(late, venue="x", at=NOON)
+        assert (done.opened, done.changed, done.vanished, done.receipt.updated) == ([], [], [], 0)
+    [held] = lk.positions.active()
+    assert (held["position_id"], held["quantity"], held["synced_at"]) == (kept, 2.0, later(1200))
+    assert lk.read("positions", {"position_id": gone})["status"].item() == "closed"
+    assert len(lk.positions.sync([LONG], venue="y", at=NOON).opened) == 1, "another venue is not meant"
+    assert lk.positions.sync([], venue="x", at=later(1300)).vanished == [kept]
+    lk.close()
+
+
+def test_a_snapshot_is_not_late_because_a_price_came_while_it_was_on_its_way(lk: lake.Lake) -> None:
+    held = lk.positions.sync([LONG], at=NOON).opened
+    lk.positions.update("BTCUSDT", 101.0, later(10))
+    assert lk.positions.sync([{**LONG, "quantity": 1.0}], at=later(9)).changed == held
+
+
+def test_a_snapshot_that_is_dated_ahead_makes_no_later_one_late(lk: lake.Lake) -> None:
+    held = lk.positions.sync([LONG], at=datetime(2100, 1, 1, tzinfo=UTC)).opened
+    assert lk.positions.sync([{**LONG, "quantity": 1.0}]).changed == held
+    assert lk.positions.sync([]).vanished == held
+
+
 def test_positions_vanish_for_their_bot_and_venue_alone(tmp_path: Path) -> None:
     with lake.open(tmp_path, bot_id="a") as one, lake.open(tmp_path, bot_id="b") as two:
         one.positions.sync([LONG], venue="x")
@@ -197,7 +265,7 @@ def test_every_open_position_that_matches_nothing_vanishes(lk: lake.Lake, settle
 def test_a_sync_in_a_transaction_sees_what_that_has_done(lk: lake.Lake) -> None:
     lk.positions.open(LONG, symbol="ETHUSDT", position_id="e")
     with lk.transaction():
-        lk.positions.open(LONG, position_id="p")
+        lk.positions.open(LONG, position_id="p", opened_at=NOON)
         lk.positions.close("e")
         assert [row["position_id"] for row in lk.positions.active()] == ["p"]
         done = lk.positions.sync([{**LONG, "quantity": 3.0}], at=NOON)
