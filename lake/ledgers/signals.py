@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from threading import Lock
 from typing import Any
 from weakref import ref
@@ -63,6 +64,7 @@ class Signals(Ledger):
         /,
         *,
         unless_duplicate: bool = False,
+        keep_duplicate: bool = False,
         same: Sameness | None = None,
         **fields: Any,
     ) -> Receipt:
@@ -74,9 +76,12 @@ class Signals(Ledger):
         Args:
             signal: columns of the dataset: symbol, timeframe, strategy, signal_type, direction, entry_price, levels,
                 strength, confidence, indicators, action (EXECUTED, IGNORED, REJECTED), rejection_reason, trade_id, ...
-            unless_duplicate: write nothing when it repeats another one (see :meth:`is_duplicate`); the receipt then
-                says unchanged, and has the id of that one. Of threads and tasks that record the same signal at once
-                exactly one does; other processes are seen as soon as their write is acknowledged.
+            unless_duplicate: write nothing when it repeats another one (see :meth:`is_duplicate`), of whichever bot or
+                strategy; the receipt then says unchanged, and has the id of that one. Of the threads, tasks and
+                processes of a host that record the same signal at once exactly one does. In a transaction, signals
+                that other processes record after the call are not seen.
+            keep_duplicate: what repeats another one is written too, as IGNORED with the reason ``duplicate``, so that
+                its bot and strategy have a record of it; the receipt is the same.
             same: when one signal repeats another, ``lake.ledgers.recent.Sameness``.
             fields: columns, as keyword arguments.
 
@@ -99,14 +104,24 @@ class Signals(Ledger):
 
         if not unless_duplicate:
             return changed(key, *self._writer.change("signals", key, fold))
-        with self._lock:
-            if self._writer.current(self._ds, key) is None:
+        with self._lock, self._alone():
+            known = self._writer.current(self._ds, key)
+            if known is None or (keep_duplicate and known.get("rejection_reason") == "duplicate"):
                 repeated = self._repeated(whole, same or Sameness())
                 if repeated is not None:
+                    if keep_duplicate:
+                        for words in (row, whole):
+                            words.update(action="IGNORED", rejection_reason="duplicate")
+                        self._writer.change("signals", key, fold)
                     return Receipt(unchanged=1, keys=((repeated,),))
             receipt = changed(key, *self._writer.change("signals", key, fold))
             self._claim(whole)
         return receipt
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """No other process of the host records between the look and the write; a transaction writes at its end."""
+        within = self._writer.open_transaction() is not None
+        return nullcontext() if within else self._writer.hot().log.turn.held()
 
     def _repeated(self, row: Row, rule: Sameness) -> str | None:
         found = given_of(row)
@@ -126,9 +141,10 @@ class Signals(Ledger):
     ) -> bool:
         """Whether such a signal was given already.
 
-        It repeats another one of its venue, symbol, timeframe and direction, whatever was done about that, when their
-        entry prices differ by less than a minimum and either both are of one UTC day, or a trade or position of the
-        other one is open, however old it is. Signals that were rejected as ``duplicate`` themselves do not count.
+        It repeats another one of its venue, symbol, timeframe and direction, whatever was done about that, and of
+        whichever bot or strategy, when their entry prices differ by less than a minimum and either both are of one
+        UTC day, or a trade or position of the other one is open, however old it is. Signals that were rejected as
+        ``duplicate`` themselves do not count.
 
         Args:
             symbol, timeframe: in any common spelling.

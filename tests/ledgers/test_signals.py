@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 
 import lake
 from lake.errors import InvalidRowError, UnknownRowError, UsageError
+from tests.helpers import finished, spawned
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SIGNAL = {"symbol": "BTC/USDT", "timeframe": "1h", "direction": "LONG", "entry_price": 100.0, "signal_time": NOON}
@@ -166,6 +168,36 @@ def test_of_threads_with_the_same_signal_exactly_one_records_it(lk: lake.Lake) -
         thread.join()
     assert sum(r.inserted for r in receipts) == 3
     assert sorted(lk.read("signals")["entry_price"].to_list()) == [100.0, 110.0, 120.0]
+
+
+def _record_the_same(path: str, bot: str, start: Any, inserted: Any) -> None:
+    with lake.open(path, bot_id=bot) as lk:
+        repeats(lk)
+        for number in range(20):
+            start.wait(60)
+            receipt = lk.signals.record(SIGNAL, symbol=f"S{number}USDT", unless_duplicate=True)
+            with inserted.get_lock():
+                inserted.value += receipt.inserted
+
+
+def test_of_processes_with_the_same_signal_exactly_one_records_it(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    start, inserted = context.Barrier(3), context.Value("i", 0)
+    with lake.open(tmp_path, bot_id="a") as lk:
+        finished(*(spawned(_record_the_same, str(tmp_path), f"b{n}", start, inserted) for n in range(3)))
+        assert inserted.value == 20
+        assert lk.frame("SELECT count(*), count(DISTINCT symbol) FROM signals").row(0) == (20, 20)
+
+
+def test_a_bot_may_keep_its_signal_that_repeats_another_bots(tmp_path: Path) -> None:
+    with lake.open(tmp_path, bot_id="a") as one, lake.open(tmp_path, bot_id="b") as two:
+        first = one.signals.record(SIGNAL, strategy="trend", unless_duplicate=True)
+        for _ in range(2):
+            given = {"signal_id": "own", "strategy": "range", "action": "EXECUTED"}
+            again = two.signals.record(SIGNAL, **given, unless_duplicate=True, keep_duplicate=True)
+            assert (again.inserted, again.unchanged, again.id) == (0, 1, first.id)
+        kept = two.frame("SELECT bot_id, strategy, action, rejection_reason FROM signals WHERE signal_id = 'own'")
+        assert kept.rows() == [("b", "range", "IGNORED", "duplicate")]
 
 
 def test_a_signal_that_is_rolled_back_was_never_given(lk: lake.Lake) -> None:
