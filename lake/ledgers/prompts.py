@@ -14,6 +14,7 @@ from lake.ledgers.receipt import Receipt
 from lake.ledgers.writer import Writer
 from lake.query.engine import Engine
 from lake.query.read import read
+from lake.spec.patch import folder
 from lake.store.hot.entry import Row
 
 
@@ -77,6 +78,29 @@ class Prompts(Ledger):
             receipt, covered = self._put_to_use(version)
         self._outlast(version, covered)
         return receipt
+
+    def patch(self, key: str, /, **changes: Any) -> Receipt:
+        """Change some columns of one version, or put it out of use; unknown fields are kept in extra.
+
+        Raises:
+            UnknownRowError: no such version is registered.
+            LifeCycleError: its text would change, or it would be in use beside another one.
+            InvalidRowError: a value does not fit.
+        """
+        version = str(key)
+
+        def fold(known: Row | None) -> Mapping[str, Any]:
+            if known is None:
+                raise self._unknown(version)
+            made = folder(self._ds)(known, changes)
+            if made["prompt_text"] != known["prompt_text"]:
+                raise _other_text(version)
+            if made.get("is_active") and not known.get("is_active"):
+                where, todo = f"prompt_versions, {version}", f"Call lk.prompts.activate({version!r})."
+                raise LifeCycleError("it takes the place of the one in use", where=where, todo=todo)
+            return changes
+
+        return changed((version,), *self._writer.change(self.dataset, (version,), fold))
 
     def active(self) -> dict[str, Any] | None:
         """The version in use, with its text; None when none is."""

@@ -51,6 +51,25 @@ def test_a_version_never_changes_its_text(lk: lake.Lake) -> None:
     assert (row["description"], row["is_active"]) == ("the first", True)
 
 
+def test_a_patch_neither_puts_a_second_one_to_use_nor_changes_a_text(lk: lake.Lake) -> None:
+    lk.prompts.register("v1", "Look.", activate=True)
+    lk.prompts.register("v2", "Look twice.")
+    with pytest.raises(LifeCycleError, match=r"v2: .*lk\.prompts\.activate\('v2'\)"):
+        lk.prompts.patch("v2", is_active=True)
+    with pytest.raises(LifeCycleError, match=r"v2: it is registered with another text"):
+        lk.prompts.patch("v2", prompt_text="other", description="x")
+    assert lk.prompts.patch("v2", prompt_text="Look twice.", is_active=False).unchanged == 1
+    assert lk.prompts.patch("v1", is_active=True, description="the first", mood="calm").updated == 1
+    assert in_use(lk) == ["v1"]
+    assert lk.read("prompt_versions", {"version": "v1"}).select("description", "extra").rows() == [
+        ("the first", '{"mood":"calm"}')
+    ]
+    assert lk.prompts.patch("v1", is_active=False).updated == 1
+    assert in_use(lk) == []
+    with pytest.raises(UnknownRowError, match="'v9'"):
+        lk.prompts.patch("v9", name="x")
+
+
 def test_what_is_not_registered_is_not_put_to_use(lk: lake.Lake) -> None:
     lk.prompts.register("v1", "Look.", activate=True)
     with pytest.raises(UnknownRowError, match="'v9'"):
