@@ -14,6 +14,7 @@ from lake.clock import now_micros
 from lake.errors import InvalidRowError, UsageError
 from lake.ledgers.bars import day_given
 from lake.ledgers.base import Ledger, changed, given
+from lake.ledgers.current import Key
 from lake.ledgers.demands import refuse_another, refuse_nan
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.recent import Claim, RecentSignals, Sameness, given_of, group_of
@@ -94,6 +95,12 @@ class Signals(Ledger):
         whole = _completed(row_checker(self._ds)(row))
         if not whole["bot_id"] and self._writer.bot:
             whole["bot_id"] = self._writer.bot
+        if unless_duplicate:
+            return self._record_once(row, whole, same or Sameness(), keep_duplicate)
+        return self._record(row, whole)
+
+    def _record(self, row: Row, whole: Row) -> Receipt:
+        """Write a signal as it was given, checked where it is new."""
         key = (whole["signal_id"],)
 
         def fold(known: Row | None) -> Mapping[str, Any]:
@@ -102,21 +109,25 @@ class Signals(Ledger):
             refuse_another(self._ds, known, row, _IDENTITY, self._writer.bot)
             return _completed(folder(self._ds)(known, row))
 
-        if not unless_duplicate:
-            return changed(key, *self._writer.change("signals", key, fold))
+        return changed(key, *self._writer.change("signals", key, fold))
+
+    def _record_once(self, row: Row, whole: Row, rule: Sameness, keep_duplicate: bool) -> Receipt:
         with self._lock, self._alone():
-            known = self._writer.current(self._ds, key)
-            if known is None or (keep_duplicate and known.get("rejection_reason") == "duplicate"):
-                repeated = self._repeated(whole, same or Sameness())
-                if repeated is not None:
-                    if keep_duplicate:
-                        for words in (row, whole):
-                            words.update(action="IGNORED", rejection_reason="duplicate")
-                        self._writer.change("signals", key, fold)
-                    return Receipt(unchanged=1, keys=((repeated,),))
-            receipt = changed(key, *self._writer.change("signals", key, fold))
-            self._claim(whole)
-        return receipt
+            is_new = self._is_new((whole["signal_id"],), keep_duplicate)
+            repeated = self._repeated(whole, rule) if is_new else None
+            if repeated is None:
+                receipt = self._record(row, whole)
+                self._claim(whole)
+                return receipt
+            if keep_duplicate:
+                ignored = {"action": "IGNORED", "rejection_reason": "duplicate"}
+                self._record({**row, **ignored}, {**whole, **ignored})
+            return Receipt(unchanged=1, keys=((repeated,),))
+
+    def _is_new(self, key: Key, or_duplicate: bool) -> bool:
+        """Whether no signal has that id; or one that was kept as a duplicate, and is recorded again."""
+        known = self._writer.current(self._ds, key)
+        return known is None or (or_duplicate and known.get("rejection_reason") == "duplicate")
 
     def _alone(self) -> AbstractContextManager[None]:
         """No other process of the host records between the look and the write; a transaction writes at its end."""
