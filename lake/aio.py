@@ -185,9 +185,9 @@ class AsyncLake:
         """Resolved decisions that resemble a situation; see :class:`lake.learn.lessons.Recall`."""
         return await asyncio.to_thread(self.lake.lessons, symbol, before, k, **situation)
 
-    async def drain(self, *, every_writer: bool = False) -> Drained:
-        """Settle what waits in this process's hot log; with ``every_writer`` in all on this host."""
-        return await asyncio.to_thread(self.lake.drain, every_writer=every_writer)
+    async def drain(self, *, every_writer: bool = False, host: str = "") -> Drained:
+        """Settle what waits in this process's hot log; see :meth:`lake.Lake.drain`."""
+        return await asyncio.to_thread(self.lake.drain, every_writer=every_writer, host=host)
 
     async def compact(self, *datasets: str, dry_run: bool = False) -> Maintained:
         """Rewrite small or loosely packed files."""

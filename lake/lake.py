@@ -228,9 +228,17 @@ class Lake:
         """All tags."""
         return versions.tags(self._store)
 
-    def drain(self, *, every_writer: bool = False, step: Step = ignore) -> Drained:
-        """Settle what waits in this process's hot log; with ``every_writer`` in all on this host."""
-        return self.writer.drain(every_writer=every_writer, step=step)
+    def drain(self, *, every_writer: bool = False, host: str = "", step: Step = ignore) -> Drained:
+        """Settle what waits in this process's hot log; with ``every_writer`` in all on this host.
+
+        With ``host``, what another host name left in this lake's folder is taken over too: of a machine or container
+        that was renamed, or that is gone. Of a row that was written here meanwhile, the version taken over wins.
+
+        Raises:
+            UsageError: that host has left nothing here.
+            WriterBusyError: one of its processes lives.
+        """
+        return self.writer.drain(every_writer=every_writer, host=host, step=step)
 
     def compact(self, *datasets: str, dry_run: bool = False) -> maintain.Maintained:
         """Rewrite small or loosely packed files; all datasets when none is named."""

@@ -20,13 +20,20 @@ from lake.store.versions import delete_tag
 _DRY_RUN = click.option("--dry-run", is_flag=True, help="Tell what would be done, and do nothing.")
 
 
-@command(click.option("--bot", "bot_id", default="", help="Only this bot's hot log; by default all on this host."))
-def drain(ctx: Context, bot_id: str) -> None:
+@command(
+    click.option("--bot", "bot_id", default="", help="Only this bot's hot log; by default all on this host."),
+    click.option(
+        "--host", default="", help="Take over what this other host name left here too: it was renamed, or is gone."
+    ),
+)
+def drain(ctx: Context, bot_id: str, host: str) -> None:
     """Settle what waits in the hot logs of this host."""
+    if bot_id and host:
+        raise UsageError("--bot and --host exclude each other", value=(bot_id, host), todo="Give one of them.")
     with ctx.open(bot_id=bot_id) as lk:
         if bot_id:
             lk.writer.hot()
-        done = lk.drain(every_writer=not bot_id)
+        done = lk.drain(every_writer=not bot_id, host=host)
     ctx.output.result({"entries": done.entries, **asdict(done.landed)})
 
 

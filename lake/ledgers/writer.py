@@ -288,9 +288,9 @@ class Writer:
         found: list[dict[str, Any]] = frame.drop("period", strict=False).to_dicts()
         return found
 
-    def drain(self, *, every_writer: bool = False, step: Step = ignore) -> Drained:
+    def drain(self, *, every_writer: bool = False, host: str = "", step: Step = ignore) -> Drained:
         """Drain hot logs into the cold tables."""
-        done = self.store.drain(every_writer=every_writer, step=step)
+        done = self.store.drain(every_writer=every_writer, host=host, step=step)
         self._classifier.look_again()
         if self._hot is not None:
             self._hot.latest.let_go()

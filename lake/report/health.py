@@ -12,12 +12,15 @@ from pathlib import Path
 import polars as pl
 
 from lake.clock import now_micros
+from lake.errors import LakeError
 from lake.lake import Lake
 from lake.spec import registry
 from lake.spec.times import from_micros
+from lake.store.cold.table_state import TableState
 from lake.store.drain import last_drain
 from lake.store.hot.claim import is_held
 from lake.store.hot.gauge import WriteHealth, read_health
+from lake.store.hot.mirror import SEQUENCE
 from lake.store.quarantine import FOLDER as QUARANTINE
 from lake.store.store import Store
 
@@ -82,12 +85,22 @@ def health(lk: Lake, limits: Limits | None = None) -> Health:
     """Look at a lake: writes, hot logs, spools, disk, files, gaps in recent candles, refused rows.
 
     It reads only, takes no writer id, and costs little: gaps are looked for in the last seven days. What a writer's
-    commits came to is as of its last drain.
+    commits came to is as of its last drain. What cannot be read is a failure of its own, and hides nothing else.
     """
     given = limits or Limits()
-    looks: tuple[Callable[[Lake, Limits], Iterator[Check]], ...] = (_writers, _disk, _files, _gaps, _quarantine)
-    checks = tuple(check for look in looks for check in look(lk, given))
+    looks: dict[str, Callable[[Lake, Limits], Iterator[Check]]]
+    looks = {"hot logs": _writers, "other hosts": _strangers, "disks": _disk, "files": _files, "candles": _gaps}
+    looks["quarantine"] = _quarantine
+    checks = tuple(check for about, look in looks.items() for check in _looked(about, look(lk, given)))
     return Health(lk.location.uri, datetime.now(UTC), checks)
+
+
+def _looked(about: str, checks: Iterator[Check]) -> Iterator[Check]:
+    """The checks, up to one that cannot be made: that is told as a failure."""
+    try:
+        yield from checks
+    except LakeError as error:
+        yield Check("unreadable", about, 1, FAILURE, str(error))
 
 
 def _judge(value: float, limits: tuple[float, float], *, below: bool = False) -> str:
@@ -99,15 +112,17 @@ def _judge(value: float, limits: tuple[float, float], *, below: bool = False) ->
 
 
 def _writers(lk: Lake, limits: Limits) -> Iterator[Check]:
-    store = lk.store
-    views = {view.writer: view for view in store.logs.views(store.snapshot(registry.names()).states)}
-    for writer in store.logs.writers():
-        kept = read_health(store.hot_folder / f"{writer}.health")
+    states = _states(lk.store)
+    for writer in lk.store.logs.writers():
+        kept = read_health(lk.store.hot_folder / f"{writer}.health")
         if kept is not None:
             yield from _writes(writer, kept, limits)
-        waiting = {n: rows.frame for n, rows in views[writer].datasets.items()} if writer in views else {}
-        yield from _backlog(store, writer, waiting, limits)
-        yield _spool(store.hot_folder, writer)
+        yield from _looked(writer, _backlog(lk.store, writer, states, limits))
+        yield _spool(lk.store.hot_folder, writer)
+
+
+def _states(store: Store) -> dict[str, TableState]:
+    return {name: store.table(name).state() for name in registry.names()}
 
 
 def _writes(writer: str, kept: WriteHealth, limits: Limits) -> Iterator[Check]:
@@ -125,10 +140,11 @@ def _writes(writer: str, kept: WriteHealth, limits: Limits) -> Iterator[Check]:
     yield Check("commits_total", writer, kept.commits, OK, f"{kept.rows} entries in {kept.commits} commits")
 
 
-def _backlog(store: Store, writer: str, waiting: Mapping[str, pl.DataFrame], limits: Limits) -> Iterator[Check]:
-    frames = [f for f in waiting.values() if f.height]
+def _backlog(store: Store, writer: str, states: Mapping[str, TableState], limits: Limits) -> Iterator[Check]:
+    waiting = store.logs.view(writer, states).datasets
+    frames = [f for n, rows in waiting.items() if (f := rows.after(states[n].settled(writer))).height]
     rows = sum(f.height for f in frames)
-    oldest = min((int(f["__sequence"][0]) for f in frames), default=None)
+    oldest = min((int(f[SEQUENCE][0]) for f in frames), default=None)
     age = 0.0 if oldest is None else max(0.0, (now_micros() - oldest) / 1e6)
     live = is_held(store.hot_folder, writer)
     todo = "" if live else "; its process has ended: run `lake drain`"
@@ -151,6 +167,16 @@ def _spool(folder: Path, writer: str) -> Check:
     return Check("spool_bytes", writer, size, WARNING if size else OK, text)
 
 
+def _strangers(lk: Lake, limits: Limits) -> Iterator[Check]:
+    for left in lk.store.left_behind():
+        status = OK
+        if left.is_lost:
+            age = 0.0 if left.oldest is None else (now_micros() - left.oldest) / 1e6
+            worst = FAILURE if left.waiting is None else _judge(age, limits.backlog_seconds)
+            status = max(WARNING, worst, key=RANK.__getitem__)
+        yield Check("other_host_rows", left.writer, left.waiting, status, left.told())
+
+
 def _disk(lk: Lake, limits: Limits) -> Iterator[Check]:
     folders = [lk.store.hot_folder, *([Path(lk.location.url(""))] if lk.location.is_local else [])]
     by_disk = {folder.stat().st_dev: folder for folder in folders if folder.exists()}
@@ -165,7 +191,7 @@ def _disk(lk: Lake, limits: Limits) -> Iterator[Check]:
 
 def _files(lk: Lake, limits: Limits) -> Iterator[Check]:
     small = lk.store.settings.target_file_mb * (1 << 20) // 8
-    for name, state in lk.store.snapshot(registry.names()).states.items():
+    for name, state in _states(lk.store).items():
         if state.version < 0:
             continue
         full = (registry.get(name).file_rows or sys.maxsize) // 2

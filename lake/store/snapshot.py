@@ -22,7 +22,7 @@ from lake.spec.dataset import Dataset
 from lake.spec.decode import FOREIGN
 from lake.spec.schema import polars_schema
 from lake.store.cold.table_state import TableState
-from lake.store.hot.claim import host_name
+from lake.store.hot.claim import host_name, host_of
 from lake.store.hot.entry import Stored
 from lake.store.hot.mirror import SEQUENCE, HotMirror, HotRows, HotView
 from lake.store.inputs import newest_versions
@@ -70,28 +70,34 @@ class HotLogs:
             self._writers = known, found
         return found
 
+    def strangers(self) -> list[str]:
+        """Writer ids of other host names that have a hot log here; nobody on this host reads those."""
+        return [] if not self.folder.exists() else [w for w in self._every() if host_of(w) != host_name()]
+
     def _listed(self) -> list[str]:
-        ending, names = f"@{host_name()}", os.listdir(self.folder)  # noqa: PTH208 - Paths take five times as long
+        return [writer for writer in self._every() if host_of(writer) == host_name()]
+
+    def _every(self) -> list[str]:
+        names = os.listdir(self.folder)  # noqa: PTH208 - Paths take five times as long
         found = {n.removesuffix(end) for n in names for end in (".db", ".spool.jsonl") if n.endswith(end)}
-        return sorted(n for n in found if n.endswith(ending))
+        return sorted(n for n in found if "@" in n)
 
     def views(self, states: Mapping[str, TableState], *, without: str = "") -> list[HotView]:
         """Every hot log but one as it is now; rows that ``states`` know to be settled may be left out."""
-        views = []
-        for writer in self.writers():
-            if writer == without:
-                continue
-            with self._lock:
-                mirror = self._mirrors.setdefault(writer, HotMirror(self.folder / f"{writer}.db"))
-            views.append(mirror.view({name: state.settled(writer) for name, state in states.items()}))
-        return views
+        return [self.view(writer, states) for writer in self.writers() if writer != without]
+
+    def view(self, writer: str, states: Mapping[str, TableState]) -> HotView:
+        """One hot log as it is now; as in :meth:`views`."""
+        return self._mirror(writer).view({name: state.settled(writer) for name, state in states.items()})
+
+    def _mirror(self, writer: str) -> HotMirror:
+        with self._lock:
+            return self._mirrors.setdefault(writer, HotMirror(self.folder / f"{writer}.db"))
 
     def walk_back(self, dataset: str, visit: Callable[[str, Stored], bool]) -> None:
         """Show each log's entries of a dataset, newest first, with its writer, until ``visit`` returns False for it."""
         for writer in self.writers():
-            with self._lock:
-                mirror = self._mirrors.setdefault(writer, HotMirror(self.folder / f"{writer}.db"))
-            mirror.walk_back(dataset, partial(visit, writer))
+            self._mirror(writer).walk_back(dataset, partial(visit, writer))
 
     def merge(self, ds: Dataset, views: Sequence[HotView], state: TableState) -> pl.DataFrame:
         """The newest version of each key that is in hot only, in canonical columns."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import RLock
 
-from lake.errors import ClosedError, LakeError, UsageError
+from lake.errors import ClosedError, LakeError, UsageError, WriterBusyError
 from lake.settings import Settings
 from lake.spec import registry
 from lake.store.cold.reader import FileReader
@@ -15,9 +16,10 @@ from lake.store.cold.scan import Scanner
 from lake.store.cold.table import ColdTable
 from lake.store.cold.table_state import TableState
 from lake.store.drain import Drained, HotSource, Step, drain, ignore, note_drain, sole_drainer
-from lake.store.hot.claim import try_claim
+from lake.store.hot.claim import host_name, host_of, try_claim
 from lake.store.hot.database import HotDatabase, as_lake_error
 from lake.store.hot.entry import Stored
+from lake.store.hot.left import Left, look
 from lake.store.hot.log import HotLog
 from lake.store.hot.shared import acquire, release
 from lake.store.hot.spool import Spool
@@ -25,6 +27,8 @@ from lake.store.hot.turn import Turn
 from lake.store.leases import Lease
 from lake.store.location import Location
 from lake.store.snapshot import HotLogs, Snapshot, take
+
+_log = logging.getLogger("lake.store")
 
 
 class Store:
@@ -78,9 +82,15 @@ class Store:
                 self._hot, is_new = acquire(
                     self.hot_folder, self.bot_id, durability=self.settings.durability, busy_timeout_ms=timeout
                 )
+                self._tell_of_lost_rows()
                 if is_new:
                     self._hot.raise_floor(self._settled_before(self._hot.writer))
             return self._hot
+
+    def _tell_of_lost_rows(self) -> None:
+        for left in self.left_behind():
+            if left.is_lost:
+                _log.warning("the hot log of %s: %s", left.writer, left.told())
 
     def _must_be_open(self) -> None:
         if self._closed:
@@ -125,17 +135,26 @@ class Store:
         empty = take(names, {}, HotLogs(self.hot_folder / "none"), lambda name: states[name])
         return Snapshot(states, empty.hot)
 
-    def drain(self, *, every_writer: bool = False, step: Step = ignore) -> Drained:
+    def left_behind(self) -> list[Left]:
+        """The hot logs of other host names in this host's folder: what waits in them is not seen here."""
+        return [look(self.hot_folder, writer) for writer in self.logs.strangers()]
+
+    def drain(self, *, every_writer: bool = False, host: str = "", step: Step = ignore) -> Drained:
         """Settle the datasets that wait in this process's hot log; with ``every_writer`` all, in all logs of this host.
 
         Rows of the same datasets that wait in other logs of this host are settled with them, in the order in
-        which they were acknowledged.
+        which they were acknowledged. With ``host``, those of another host name are settled too.
+
+        Raises:
+            UsageError: no hot log of that host name is in this host's folder.
+            WriterBusyError: a live process of another host writes one of them.
         """
-        writers, names = self._to_drain(every_writer)
+        strangers = self._of_host(host) if host else set()
+        writers, names = self._to_drain(every_writer, strangers)
         while names:
             with self._sources(writers) as sources:
                 with self._turn():
-                    involved, names = self._to_drain(every_writer)
+                    involved, names = self._to_drain(every_writer, strangers)
                     upto = self._last_numbers(sources)
                 if involved <= writers:
                     done = drain(sources, names, upto, self.table, step)
@@ -145,10 +164,19 @@ class Store:
             writers |= involved
         return Drained()
 
-    def _to_drain(self, every_writer: bool) -> tuple[set[str], list[str]]:
+    def _of_host(self, host: str) -> set[str]:
+        strangers = self.logs.strangers()
+        found = {writer for writer in strangers if host_of(writer) == host}
+        if not found and host != host_name():
+            names = ", ".join(sorted({host_of(writer) for writer in strangers})) or "none"
+            todo = f"Other hosts of which there are: {names}."
+            raise UsageError("no hot log of that host is here", where=str(self.hot_folder), value=host, todo=todo)
+        return found
+
+    def _to_drain(self, every_writer: bool, strangers: set[str]) -> tuple[set[str], list[str]]:
         """Writers whose logs have to be drained together, and the datasets that wait in them."""
-        if every_writer:
-            writers = set(self.logs.writers())
+        if every_writer or strangers:
+            writers = strangers | set(self.logs.writers())
             return writers, list(registry.names()) if writers else []
         if self._hot is None or not (names := list(self._hot.waiting())):
             return set(), []
@@ -170,7 +198,8 @@ class Store:
 
         What a spool has in store for SQLite, and all that was made on top of it, waits.
         """
-        spools = (Spool(self.hot_folder / f"{writer}.spool.jsonl") for writer in self.logs.writers())
+        writers = {*self.logs.writers(), *sources}
+        spools = (Spool(self.hot_folder / f"{writer}.spool.jsonl") for writer in writers)
         spooled = [entry.sequence for spool in spools if spool.exists() for entry in spool.read()]
         return {writer: min([source.last(), *(n - 1 for n in spooled)]) for writer, source in sources.items()}
 
@@ -205,6 +234,9 @@ class Store:
             finally:
                 left.close()
             return
+        if host_of(writer) != host_name():
+            todo = "End it there, or let it drain its own rows."
+            raise WriterBusyError("a live process of another host writes it", where=writer, todo=todo)
         with as_lake_error(self.hot_folder):
             database = HotDatabase(self.hot_folder / f"{writer}.db", busy_timeout_ms=self.settings.busy_timeout_ms)
         try:

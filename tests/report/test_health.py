@@ -17,6 +17,7 @@ from lake.clock import MICROS_PER_MINUTE, now_micros
 from lake.errors import HotLogError
 from lake.report.health import Check, Limits
 from lake.report.prometheus import prometheus
+from lake.store.hot.claim import try_claim
 from lake.store.hot.gauge import Gauge, read_health
 from tests.helpers import trade
 
@@ -125,6 +126,50 @@ def test_the_doctor_ends_with_what_a_monitor_acts_on(lk: lake.Lake, monkeypatch:
     gauge.save()
     assert CliRunner().invoke(main, ["doctor", "--lake", uri]).exit_code == 1
     assert CliRunner().invoke(main, ["doctor", "--lake", uri, "--prometheus"]).exit_code == 1
+
+
+def test_what_another_host_name_left_is_a_warning_and_then_a_failure(lk: lake.Lake) -> None:
+    assert checks(lk, "other_host_rows") == {}
+    lk.write("trades", [trade(n) for n in range(3)])
+    folder, writer = lk.store.hot_folder, lk.writer.hot().log.writer
+    lk.close()
+    for file in folder.glob(f"{writer}.*"):
+        file.rename(folder / file.name.replace(writer, "tester@before"))
+    with lake.open(lk.location.uri) as reader:
+        [check] = checks(reader, "other_host_rows").values()
+        assert (check.about, check.value, check.status) == ("tester@before", 1, "warning")
+        assert "1 acknowledged writes of host before are not seen here" in check.message
+        assert "`lake drain --host before`" in check.message
+        [check] = checks(reader, "other_host_rows", Limits(backlog_seconds=(0, 0))).values()
+        assert check.status == "failure"
+        held = try_claim(folder, "tester@before")
+        assert held is not None
+        [check] = checks(reader, "other_host_rows").values()
+        assert (check.status, check.message[:40]) == ("ok", "a live process of host before writes it:")
+        held.release()
+        reader.drain(host="before")
+        [check] = checks(reader, "other_host_rows").values()
+        assert (check.value, check.status) == (0, "ok")
+
+
+def test_a_damaged_hot_log_is_a_failure_and_hides_no_other_figure(lk: lake.Lake) -> None:
+    with lake.open(lk.location.uri, bot_id="other") as other:
+        for number in range(50):
+            other.write("trades", trade(number))
+        file = other.writer.hot().log.path
+    lk.write("trades", trade("whole"))
+    file.write_bytes(file.read_bytes()[:4096] + bytes(file.stat().st_size - 4096))
+    damaged = checks(lk, "unreadable")
+    assert damaged[file.stem].status == "failure"
+    assert str(file) in damaged[file.stem].message
+    assert checks(lk, "hot_backlog_rows")[lk.writer.hot().log.writer].value == 1
+    assert checks(lk, "disk_used_percent")
+    done = CliRunner().invoke(main, ["doctor", "--lake", lk.location.uri, "--prometheus"])
+    assert done.exit_code == 1
+    found = {s.name for family in text_string_to_metric_families(done.stdout) for s in family.samples}
+    assert {"tradelake_unreadable", "tradelake_disk_used_percent", "tradelake_hot_backlog_rows"} <= found
+    written = CliRunner().invoke(main, ["doctor", "--lake", lk.location.uri])
+    assert (written.exit_code, "status: failure" in written.stdout) == (1, True)
 
 
 def test_a_damaged_health_file_is_begun_anew(tmp_path: Path) -> None:

@@ -9,8 +9,12 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+from click.testing import CliRunner
 
 import lake
+from lake.cli import main
+from lake.errors import UsageError, WriterBusyError
+from lake.store.hot.claim import try_claim
 from tests.helpers import closes, finished, spawned, trade, trade_ids, write_candles
 
 STEPS = ["drain:commit", "drain:settle", "drain:done"]
@@ -120,6 +124,56 @@ def test_what_ended_processes_left_is_drained_by_another(tmp_path: Path) -> None
         lk.write("trades", trade("again"))
         lk.drain()
         assert len(trade_ids(lk)) == 21
+
+
+def _left_by(path: Path, bot: str, host: str) -> None:
+    """What the bot would have left if this machine had had another name."""
+    folder = path / "_hot"
+    writer = next(folder.glob(f"{bot}@*.db")).stem
+    for file in folder.glob(f"{writer}.*"):
+        file.rename(folder / file.name.replace(writer, f"{bot}@{host}"))
+
+
+def test_a_bot_takes_over_what_it_left_under_another_host_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with lake.open(tmp_path, bot_id="b1") as lk:
+        lk.trades.open(trade_id="t1", symbol="BTCUSDT", side="LONG", quantity=1.0, entry_price=100.0)
+        lk.trades.open(trade_id="t2", symbol="BTCUSDT", side="LONG", quantity=1.0, entry_price=100.0)
+        lk.drain()
+        lk.trades.close("t2", 101.0)
+        lk.store.writer().spool.append([(lk.store.writer().last() + 1, "trades", b"[]")])
+    _left_by(tmp_path, "b1", "before")
+    assert caplog.messages == []
+    with lake.open(tmp_path, bot_id="b1") as lk:
+        assert [m for m in caplog.messages if "b1@before" in m and "`lake drain --host before`" in m]
+        lk.drain(every_writer=True)
+        assert [row["trade_id"] for row in lk.trades.active()] == ["t1", "t2"], "one was closed, unseen"
+        done = CliRunner().invoke(main, ["drain", "--lake", str(tmp_path), "--host", "before"])
+        assert done.exit_code == 0, done.output
+        assert [row["trade_id"] for row in lk.trades.active()] == ["t1"]
+        assert lk.trades.close("t1", 102.0).updated == 1
+        assert lk.drain(host="before").landed.inserted == 0
+    caplog.clear()
+    with lake.open(tmp_path, bot_id="b1") as lk:
+        assert caplog.messages == []
+        assert lk.trades.active() == []
+
+
+def test_what_a_live_process_of_another_host_writes_is_not_taken_over(tmp_path: Path) -> None:
+    with lake.open(tmp_path, bot_id="b1") as lk:
+        lk.write("trades", trade(1))
+    _left_by(tmp_path, "b1", "before")
+    with lake.open(tmp_path, bot_id="b2") as lk:
+        with pytest.raises(UsageError, match="no hot log of that host is here.*'wm'.*: before"):
+            lk.drain(host="wm")
+        held = try_claim(tmp_path / "_hot", "b1@before")
+        assert held is not None
+        with pytest.raises(WriterBusyError, match=r"b1@before: a live process of another host"):
+            lk.drain(host="before")
+        held.release()
+        assert lk.drain(host="before").landed.inserted == 1
+        assert trade_ids(lk) == ["t1"]
 
 
 def test_a_bot_that_starts_while_its_log_is_drained_waits_for_that(tmp_path: Path) -> None:

@@ -42,6 +42,11 @@ def host_name() -> str:
     return _safe(socket.gethostname()) or "localhost"
 
 
+def host_of(writer: str) -> str:
+    """The name of the host that a writer id is of."""
+    return writer.rpartition("@")[2]
+
+
 def writer_id(bot_id: str) -> str:
     """The writer id of a bot on this host, stable over restarts.
 
