@@ -8,6 +8,7 @@ import inspect
 import re
 import shlex
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from click.testing import CliRunner
 import lake
 from lake.cli import main
 from lake.kernels import market
+from lake.learn import weights
 from tests.helpers import trade
 from tests.learn import models_made
 
@@ -51,6 +53,14 @@ def lk(tmp_path: Path) -> Iterator[lake.Lake]:
         yield opened
 
 
+def examples() -> pl.DataFrame:
+    """Labelled rows with the columns that the frame of a data set has beside its features."""
+    rows = models_made.rows(
+        60, symbol="BTCUSDT", kind=["phantom", "trade"] * 30, flag_flash_crash=[False] * 59 + [True]
+    )
+    return rows.with_columns(weight_recency=pl.Series(weights.recency(rows["decision_time"], timedelta(days=90))))
+
+
 def run_code(code: str, lk: lake.Lake, folder: Path) -> Any:
     """Run one cell: a command, a query, or Python."""
     code = code.replace("{folder}", str(folder))
@@ -68,7 +78,7 @@ def run_code(code: str, lk: lake.Lake, folder: Path) -> Any:
     )  # fmt: skip
     frame = bars.with_columns(times.alias("open_time"))
     names = {"lk": lk, "alk": lake.AsyncLake(lk), "lake": lake, "frame": frame, "frames": {"BTCUSDT": frame}}
-    names |= {"examples": models_made.rows(60, symbol="BTCUSDT"), "history": [trade("old-1", exit_price=101.0)]}
+    names |= {"examples": examples(), "history": [trade("old-1", exit_price=101.0)]}
     compiled = compile(
         code, "coming-from", "exec" if code.startswith("with ") else "eval", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     )
@@ -92,6 +102,29 @@ def test_every_line_of_the_page_runs(lk: lake.Lake, tmp_path: Path, section: str
         except (lake.LakeError, AttributeError, TypeError, KeyError, AssertionError) as error:
             failures.append(f"{there}: {error!r}")
     assert not failures, "\n".join(failures)
+
+
+CAPABILITIES = (  # of the five systems, in their own words
+    "ml:trend:phantom_weight", "ml:trend:nn_enabled", "bot.log", "500 MB", "flash crash", "weighting recent rows",
+    "get_bot_performance_summary()",
+)  # fmt: skip
+
+
+def test_nothing_that_a_system_could_do_is_missing() -> None:
+    told = " ".join(there for lines in rows().values() for there, _ in lines)
+    assert [words for words in CAPABILITIES if words not in told] == []
+
+
+def test_the_summary_of_a_bot_has_its_figures_its_risk_and_its_guard(lk: lake.Lake, tmp_path: Path) -> None:
+    lk.bots.configure("b1", bot_name="one", symbol="BTCUSDT", strategy="RSI", capital=1000.0, drawdown_guard_pct=20.0)
+    lk.bots.save_state("b1", state={}, equity=1000.0)
+    lk.bots.save_state("b1", state={}, equity=750.0)
+    [code] = [
+        here for _, lines in rows().items() for there, here in lines if there.startswith("bot_performance_summary")
+    ]
+    [row] = run_code(code.strip("`"), lk, tmp_path).to_dicts()
+    assert (row["trades"], row["capital"], row["drawdown_guard_pct"]) == (5, 1000.0, 20.0)
+    assert (row["current_drawdown_pct"], row["trading_halted"]) == (25.0, True)
 
 
 def test_no_line_says_no() -> None:

@@ -14,12 +14,13 @@ from lake.report.prometheus import prometheus
 
 @command(
     click.option("--prometheus", "as_metrics", is_flag=True, help="Print Prometheus' text format."),
+    click.option("--log", "logs", multiple=True, help="A log file to warn of when it is larger than 500 MB."),
     click.option("--strict", is_flag=True, help="End with 1 for warnings too."),
 )
-def doctor(ctx: Context, as_metrics: bool, strict: bool) -> None:
+def doctor(ctx: Context, as_metrics: bool, logs: tuple[str, ...], strict: bool) -> None:
     """Check writes, hot logs, spools, disk, files, gaps and refused rows; exit status 1 when something failed."""
     with ctx.open() as lk:
-        found = health(lk)
+        found = health(lk, logs=logs)
     if as_metrics:
         click.echo(prometheus(found), nl=False)
     elif ctx.output.as_json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -41,6 +41,7 @@ class Limits:
     small_files: tuple[float, float] = (500, 5_000)
     gap_bars: tuple[float, float] = (1, float("inf"))
     quarantined_files: tuple[float, float] = (1, float("inf"))
+    log_mb: tuple[float, float] = (500, float("inf"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +82,10 @@ class Health:
         return self.status != FAILURE
 
 
-def health(lk: Lake, limits: Limits | None = None) -> Health:
+def health(lk: Lake, limits: Limits | None = None, *, logs: Iterable[str | Path] = ()) -> Health:
     """Look at a lake: writes, hot logs, spools, disk, files, gaps in recent candles, refused rows.
+
+    With ``logs`` also at the size of log files, such as those of the bots that write to it.
 
     It reads only, takes no writer id, and costs little: gaps are looked for in the last seven days. What a writer's
     commits came to is as of its last drain. What cannot be read is a failure of its own, and hides nothing else.
@@ -91,8 +94,9 @@ def health(lk: Lake, limits: Limits | None = None) -> Health:
     looks: dict[str, Callable[[Lake, Limits], Iterator[Check]]]
     looks = {"hot logs": _writers, "other hosts": _strangers, "disks": _disk, "files": _files, "candles": _gaps}
     looks["quarantine"] = _quarantine
-    checks = tuple(check for about, look in looks.items() for check in _looked(about, look(lk, given)))
-    return Health(lk.location.uri, datetime.now(UTC), checks)
+    checks = [check for about, look in looks.items() for check in _looked(about, look(lk, given))]
+    checks += [_log_size(Path(log), given) for log in logs]
+    return Health(lk.location.uri, datetime.now(UTC), tuple(checks))
 
 
 def _looked(about: str, checks: Iterator[Check]) -> Iterator[Check]:
@@ -200,6 +204,14 @@ def _files(lk: Lake, limits: Limits) -> Iterator[Check]:
         todo = "" if status == OK else "; run `lake compact`"
         text = f"{count} of {len(state.files)} files are small, {state.size} bytes in all{todo}"
         yield Check("small_files", name, count, status, text)
+
+
+def _log_size(path: Path, limits: Limits) -> Check:
+    if not path.is_file():
+        return Check("log_mb", str(path), None, WARNING, "there is no such file")
+    size = path.stat().st_size / 1e6
+    status = _judge(size, limits.log_mb)
+    return Check("log_mb", str(path), size, status, f"{size:.0f} MB{'' if status == OK else '; rotate it'}")
 
 
 def _gaps(lk: Lake, limits: Limits) -> Iterator[Check]:

@@ -103,6 +103,18 @@ def test_a_disk_that_fills_up_is_a_warning_and_then_a_failure(lk: lake.Lake) -> 
     assert check.status == "failure"
 
 
+def test_a_log_file_that_grows_too_large_is_warned_of(lk: lake.Lake, tmp_path: Path) -> None:
+    small, large = tmp_path / "small.log", tmp_path / "bot.log"
+    small.write_text("started")
+    with large.open("wb") as file:
+        file.truncate(501_000_000)
+    found = {c.about: c for c in lake.health(lk, logs=[small, large, "none.log"]).checks if c.name == "log_mb"}
+    assert [found[str(path)].status for path in (small, large, "none.log")] == ["ok", "warning", "warning"]
+    assert (found[str(large)].value, found[str(large)].message) == (501.0, "501 MB; rotate it")
+    done = CliRunner().invoke(main, ["doctor", "--lake", lk.location.uri, "--log", str(large), "--strict"])
+    assert (done.exit_code, "501 MB" in done.stdout) == (1, True)
+
+
 def test_monitors_read_the_same_figures(lk: lake.Lake) -> None:
     lk.write("trades", [trade(n) for n in range(3)])
     found = lake.health(lk)
