@@ -13,7 +13,7 @@ def work(lk: Lake) -> dict[str, Any]:
     return dict(lk.bots.refresh_snapshots().as_dict())
 
 
-main = job("performance-snapshot", work)
+main = job("performance-snapshots", work)
 
 if __name__ == "__main__":
     main()

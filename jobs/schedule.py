@@ -24,7 +24,7 @@ from jobs import (
     drain,
     health,
     label,
-    performance_snapshot,
+    performance_snapshots,
     resolve_decisions,
     resolve_predictions,
     retain,
@@ -57,7 +57,7 @@ DEFAULTS = (
     Scheduled("health", health.work, "5m"),
     Scheduled("compact", compact.work, "17 * * * *"),
     Scheduled("daily-report", daily_report.work, "5 0 * * *"),
-    Scheduled("performance-snapshot", performance_snapshot.work, "10 0 * * *"),
+    Scheduled("performance-snapshots", performance_snapshots.work, "10 0 * * *"),
     Scheduled("retain", retain.work, "30 3 * * *"),
     Scheduled("retrain", retrain.work, "45 * * * *"),
 )

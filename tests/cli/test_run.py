@@ -158,3 +158,8 @@ def test_the_jobs_can_be_listed(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["run", "--list", "--json", "--lake", str(tmp_path)])
     assert [row["job"] for row in json.loads(done.stdout)] == [job.name for job in DEFAULTS]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_job_is_called_after_the_dataset_that_it_keeps() -> None:
+    [job] = [s for s in chosen({"performance-snapshots": "1h"}) if s.when == "1h" and "performance" in s.name]
+    assert job.name == "performance-snapshots"

@@ -20,7 +20,7 @@ import pytest
 from click.testing import CliRunner
 
 import lake
-from jobs import performance_snapshot
+from jobs import performance_snapshots
 from lake.errors import InvalidRowError, LifeCycleError, UnknownRowError, UsageError
 from lake.ledgers.newest_state import _Search
 from lake.spec.times import from_micros
@@ -335,7 +335,7 @@ def test_the_job_writes_every_day_up_to_yesterday_and_logs_one_line(tmp_path: Pa
     with lake.open(tmp_path, bot_id="b") as lk:
         traded(lk, (days_ago(3), 3.0))
     for expected in ("inserted", "unchanged"):
-        done = CliRunner().invoke(performance_snapshot.main, ["--lake", str(tmp_path)])
+        done = CliRunner().invoke(performance_snapshots.main, ["--lake", str(tmp_path)])
         line = json.loads(done.output)
         assert (done.exit_code, line["ok"], line[expected]) == (0, True, 3)
 
@@ -344,12 +344,12 @@ def test_a_correction_rewrites_every_stored_day_that_it_changes_and_missing_days
     traded(lk, (days_ago(5), 10.0), (days_ago(3), 20.0), (days_ago(3), 1.0))
     traded(lk, (days_ago(4), 7.0), bot="c", mode="paper")
     lk.bots.snapshot_performance(days_ago(5).date())  # and then nothing ran for days
-    assert performance_snapshot.work(lk)["inserted"] == 4 + 4
-    assert performance_snapshot.work(lk) == {"inserted": 0, "updated": 0, "unchanged": 9, "rejected": 0}
+    assert performance_snapshots.work(lk)["inserted"] == 4 + 4
+    assert performance_snapshots.work(lk) == {"inserted": 0, "updated": 0, "unchanged": 9, "rejected": 0}
     lk.drain()
     lk.trades.correct(lk.frame("SELECT trade_id FROM trades WHERE pnl = 20").item(), pnl=-2.0)
-    assert performance_snapshot.work(lk) == {"inserted": 0, "updated": 3, "unchanged": 6, "rejected": 0}
-    assert performance_snapshot.work(lk)["unchanged"] == 9
+    assert performance_snapshots.work(lk) == {"inserted": 0, "updated": 3, "unchanged": 6, "rejected": 0}
+    assert performance_snapshots.work(lk)["unchanged"] == 9
     assert [row[2:] for row in figures(lk) if row[0] == "b"] == [
         (10.0, 10.0, 1), (0.0, 10.0, 0), (-1.0, 9.0, 2), (0.0, 9.0, 0), (0.0, 9.0, 0),
     ]  # fmt: skip
@@ -389,7 +389,7 @@ def test_snapshots_follow_one_mode_of_a_bot_on_all_its_days(lk: lake.Lake) -> No
     assert figures(lk) == [("b", "paper", 50.0, 50.0, 1)]
     traded(lk, (days_ago(2), 40.0), mode="paper")
     traded(lk, (days_ago(2), -5.0))
-    performance_snapshot.work(lk)
+    performance_snapshots.work(lk)
     assert figures(lk) == [
         ("b", "live", *rest) for rest in ((0.0, 0.0, 0), (0.0, 0.0, 0), (-5.0, -5.0, 1), (0.0, -5.0, 0))
     ]
@@ -402,7 +402,7 @@ def test_days_that_the_settings_no_longer_retain_are_not_written_again(
     monkeypatch.setenv("LAKE_RETENTION_DAYS", "performance_snapshots=3")
     with lake.open(tmp_path, bot_id="b") as lk:
         traded(lk, (days_ago(9), 1.0))
-        assert performance_snapshot.work(lk)["inserted"] == 3
+        assert performance_snapshots.work(lk)["inserted"] == 3
 
 
 def test_every_row_of_a_refresh_is_what_its_day_alone_comes_to(lk: lake.Lake) -> None:
@@ -410,7 +410,7 @@ def test_every_row_of_a_refresh_is_what_its_day_alone_comes_to(lk: lake.Lake) ->
     for bot, mode in (("b", "live"), ("c", "paper"), ("c", "backtest"), ("d", "paper"), ("d", "live")):
         traded(lk, *((days_ago(random_.randint(1, 25)), random_.gauss(0, 9)) for _ in range(12)), bot=bot, mode=mode)
     lk.bots.configure(capital=100.0)
-    performance_snapshot.work(lk)
+    performance_snapshots.work(lk)
     stored = lk.read("performance_snapshots").drop("extra")
     for (day,), rows in stored.group_by("date"):
         end = days_ago(0).replace(
