@@ -15,7 +15,7 @@ from lake.errors import InvalidRowError, UsageError
 from lake.ledgers.bars import day_given
 from lake.ledgers.base import Ledger, changed, given
 from lake.ledgers.current import Key
-from lake.ledgers.demands import refuse_another, refuse_nan
+from lake.ledgers.demands import demand, refuse_another, refuse_nan
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.recent import Claim, RecentSignals, Sameness, given_of, group_of
 from lake.ledgers.writer import Writer
@@ -147,6 +147,25 @@ class Signals(Ledger):
         if transaction is not None and found is not None:
             self._recent.claims.append(Claim(ref(transaction), group_of(row), found))
 
+    def patch(self, key: str, /, **changes: Any) -> Receipt:
+        """Change some columns of one signal; None takes a value away, unknown fields are kept in extra.
+
+        Raises:
+            UnknownRowError: there is no such signal.
+            InvalidRowError: a value does not fit, or direction, signal_type, action and reason would contradict each
+                other.
+        """
+        signal_id = str(key)
+
+        def fold(known: Row | None) -> Mapping[str, Any]:
+            if known is None:
+                raise self._unknown(signal_id)
+            made = folder(self._ds)(known, changes)
+            whole = _completed(dict(made))
+            return {**changes, **{name: value for name, value in whole.items() if made.get(name) != value}}
+
+        return changed((signal_id,), *self._writer.change("signals", (signal_id,), fold))
+
     def is_duplicate(
         self, symbol: str, timeframe: str, direction: str, entry_price: float, *, venue: str = "", **options: Any
     ) -> bool:
@@ -168,22 +187,23 @@ class Signals(Ledger):
 
         Raises:
             UsageError: another option, or one that is below 0.
-            InvalidRowError: a value that no signal can have.
+            InvalidRowError: a value that no signal can have, or one of these that is missing or 0.
         """
         unknown = options.keys() - {"at", "min_price_difference", "keep_hours"}
         if unknown:
             raise UsageError("no such option", where="is_duplicate", value=min(unknown))
         moment = options.pop("at", None)
-        row = row_checker(self._ds)(
-            {
-                "venue": venue,
-                "symbol": symbol,
-                "timeframe": timeframe,
-                "direction": _DIRECTIONS.get(str(direction).upper(), direction),
-                "entry_price": entry_price,
-                "signal_time": now_micros() if moment is None else to_micros(moment, where="at"),
-            }
-        )
+        asked = {
+            "venue": venue,
+            "symbol": symbol,
+            "timeframe": timeframe,
+            "direction": _DIRECTIONS.get(str(direction).upper(), direction),
+            "entry_price": entry_price,
+            "signal_time": now_micros() if moment is None else to_micros(moment, where="at"),
+        }
+        refuse_nan(self._ds, asked)
+        row = row_checker(self._ds)(asked)
+        demand(self._ds, row, "a signal that may repeat another", ("timeframe", "direction", "entry_price"))
         with self._lock:
             return self._repeated(row, Sameness(**options)) is not None
 
@@ -221,9 +241,9 @@ def _completed(row: dict[str, Any]) -> dict[str, Any]:
     if derived is not None and direction not in {None, derived}:
         raise InvalidRowError(f"a {kind} signal is {derived}", where="signals.direction", value=direction)
     if row.get("action") == "EXECUTED" and reason is not None:
-        raise InvalidRowError(
-            "an executed signal has no reason not to be", where="signals.rejection_reason", value=reason
-        )
+        todo = "Leave the reason out; a known one is taken away by patch(..., rejection_reason=None)."
+        where = "signals.rejection_reason"
+        raise InvalidRowError("an executed signal has no reason not to be", where=where, value=reason, todo=todo)
     if kind is None and direction is not None:
         row["signal_type"] = _TYPES[direction]
     if derived is not None:

@@ -256,6 +256,40 @@ def test_options_that_make_no_sense_are_refused(lk: lake.Lake) -> None:
         lk.signals.not_traded(day="yesterday")
 
 
+@pytest.mark.parametrize(
+    ("asked", "where"),
+    [
+        (("BTCUSDT", "1h", None, 100.0), "direction"),
+        (("BTCUSDT", None, "LONG", 100.0), "timeframe"),
+        (("BTCUSDT", "1h", "LONG", float("nan")), "entry_price"),
+        (("BTCUSDT", "1h", "LONG", None), "entry_price"),
+        (("BTCUSDT", "1h", "LONG", 0.0), "entry_price"),
+    ],
+)
+def test_whether_half_a_signal_was_given_is_no_question(lk: lake.Lake, asked: tuple[Any, ...], where: str) -> None:
+    lk.signals.record(SIGNAL)
+    with pytest.raises(InvalidRowError, match=rf"signals\.{where}"):
+        lk.signals.is_duplicate(*asked, at=NOON)
+
+
+def test_a_patch_leaves_no_signal_that_contradicts_itself(lk: lake.Lake) -> None:
+    lk.signals.record(SIGNAL, signal_id="s", rejection_reason="spread")
+    for changes in ({"action": "EXECUTED"}, {"direction": "SHORT"}, {"signal_type": "SELL"}):
+        with pytest.raises(InvalidRowError, match=r"executed signal has no reason.*reason=None|a (BUY|SELL) signal is"):
+            lk.signals.patch("s", **changes)
+    assert lk.signals.patch("s", action="EXECUTED", rejection_reason=None, mood="calm").updated == 1
+    row = lk.signals.get("s")
+    assert row is not None
+    assert (row["action"], row["rejection_reason"], row["extra"]) == ("EXECUTED", None, '{"mood":"calm"}')
+    lk.signals.patch("s", direction="SHORT", signal_type="SELL")
+    row = lk.signals.get("s")
+    assert row is not None
+    assert row["dedupe_key"] == "|BTCUSDT|1h|SHORT|2026-03-01"
+    assert lk.signals.patch("s", action="EXECUTED").unchanged == 1
+    with pytest.raises(UnknownRowError, match="'s9'"):
+        lk.signals.patch("s9", action="EXECUTED")
+
+
 def test_recording_a_signal_again_adds_what_is_new(lk: lake.Lake) -> None:
     lk.signals.record(SIGNAL, signal_id="s")
     assert lk.signals.record(SIGNAL, signal_id="s").unchanged == 1
