@@ -361,15 +361,15 @@ def test_a_day_that_a_correction_left_without_figures_becomes_one_of_zeros(lk: l
     traded(lk, (days_ago(4), 7.0), bot="c", mode="paper")
     lk.write("performance_snapshots", {"bot_id": "b", "date": days_ago(9).date(), "daily_pnl": 4.0})  # imported
     lk.bots.snapshot_performance(days_ago(0).date())
-    assert performance_snapshot.work(lk)["inserted"] == 5 + 4
+    assert performance_snapshots.work(lk)["inserted"] == 5 + 4
     first, only = (lk.frame(f"SELECT trade_id FROM trades WHERE pnl = {pnl}").item() for pnl in (50, 7))
     lk.trades.correct(first, closed_at=days_ago(2))
     lk.trades.correct(only, closed_at=datetime.now(UTC))
     lk.drain()
     done = lk.bots.snapshot_performance(days_ago(5).date())
     assert (done.inserted, done.updated) == (0, 1)
-    assert performance_snapshot.work(lk) == {"inserted": 0, "updated": 8, "unchanged": 1, "rejected": 0}
-    assert performance_snapshot.work(lk) == {"inserted": 0, "updated": 0, "unchanged": 9, "rejected": 0}
+    assert performance_snapshots.work(lk) == {"inserted": 0, "updated": 8, "unchanged": 1, "rejected": 0}
+    assert performance_snapshots.work(lk) == {"inserted": 0, "updated": 0, "unchanged": 9, "rejected": 0}
     asked = "SELECT mode, daily_pnl, total_pnl, trades, wins, win_rate FROM performance_snapshots WHERE bot_id = ?"
     found = lk.frame(f"{asked} AND date < ? ORDER BY date", ["b", days_ago(0).date()]).rows()
     nothing = ("live", 0.0, 0.0, 0, 0, None)
