@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
@@ -19,6 +18,7 @@ from lake.ledgers import at_times
 from lake.ledgers.candles import Candles
 from lake.ledgers.writer import Writer
 from lake.spec import symbols, timeframes
+from lake.spec.numbers import finite
 from lake.spec.times import from_micros, to_micros
 from lake.store.hot.entry import Row
 
@@ -77,9 +77,10 @@ def _close_time(given: Mapping[str, Any], start: int, timeframe: str | None) -> 
 
 
 def _price(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < float(value) < math.inf:
+    found = finite(value)
+    if found is None or found <= 0:
         raise UsageError("a price is a finite number above 0", where=name, value=value)
-    return float(value)
+    return found
 
 
 def rounds(rows: Sequence[Mapping[str, Any]], timeframe: str | None) -> Iterator[dict[str, Bar]]:

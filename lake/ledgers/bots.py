@@ -25,6 +25,7 @@ from lake.ledgers.writer import Writer
 from lake.query.engine import Engine
 from lake.query.read import read
 from lake.spec import registry
+from lake.spec.numbers import finite
 from lake.spec.patch import folder
 from lake.spec.rows import row_checker
 from lake.spec.times import from_micros, to_micros
@@ -277,13 +278,8 @@ def _after(before: Row, at: int) -> int:
 
 
 def _finite(name: str, value: Any) -> float | None:
-    if value is None:
-        return None
-    try:
-        found = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        found = math.nan
-    if not math.isfinite(found):
+    found = None if value is None else finite(value)
+    if found is None and value is not None:
         raise UsageError("a finite number is wanted", where=name, value=value)
     return found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +24,7 @@ from lake.ledgers.transaction import Fold, Whole
 from lake.ledgers.writer import Writer
 from lake.query.engine import Engine
 from lake.query.read import read
-from lake.spec import registry, symbols
+from lake.spec import numbers, registry, symbols
 from lake.spec.patch import folder
 from lake.spec.rows import row_checker
 from lake.spec.tables import as_polars
@@ -95,7 +94,8 @@ class Phantoms(Ledger):
         """
         row = given(phantom, fields)
         refuse_nan(self._ds, row)
-        if timeout_hours is not None and (type(timeout_hours) not in {int, float} or not 0 < timeout_hours < math.inf):
+        hours = None if timeout_hours is None else numbers.finite(timeout_hours) or 0.0
+        if hours is not None and hours <= 0:
             raise UsageError("hours above 0 are wanted", where="timeout_hours", value=timeout_hours)
         signal_id = row.get("signal_id")
         taken = phantom_rows.of_signal(None if signal_id is None else self._writer.current(_SIGNALS, (str(signal_id),)))
@@ -103,8 +103,8 @@ class Phantoms(Ledger):
         if whole["status"] == "active":
             demand(self._ds, whole, "an active phantom", ("side", "entry_price"))
             begun = dict(kernel.begun(whole))
-            if timeout_hours is not None and "timeout_at" not in whole:
-                begun["timeout_at"] = whole["signal_time"] + int(timeout_hours * MICROS_PER_HOUR)
+            if hours is not None and "timeout_at" not in whole:
+                begun["timeout_at"] = whole["signal_time"] + int(hours * MICROS_PER_HOUR)
             whole = folder(self._ds)(whole, begun)
         key = (whole["phantom_id"],)
 
@@ -280,9 +280,10 @@ class Phantoms(Ledger):
         Raises:
             UsageError: a window that is not a whole number above 0.
         """
-        if type(window) is not int or window <= 0:
+        last = numbers.whole(window)
+        if last is None or last <= 0:
             raise UsageError("a window is a whole number above 0", where="window", value=window)
-        value, n, low, high = self._engine.frame(_RATE, [strategy, window]).row(0)
+        value, n, low, high = self._engine.frame(_RATE, [strategy, last]).row(0)
         return WinRate(value, n, low, high)
 
     def blocked(self, day: Any = None, **variables: Any) -> pl.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -25,6 +24,7 @@ from lake.ledgers.receipt import Receipt
 from lake.ledgers.writer import Writer
 from lake.query.engine import Engine
 from lake.spec import symbols
+from lake.spec.numbers import finite
 from lake.spec.patch import folder
 from lake.spec.rows import row_checker
 from lake.spec.times import to_micros
@@ -217,7 +217,7 @@ class Positions(Ledger):
         Returns:
             Each checkpoint that a position reached for the first time, so that the bot can look at it again.
         """
-        _positive("price", price)
+        price = _positive("price", price)
         name, moment = symbols.canonical(symbol), _moment(at)
         events = []
         with self._lock, self._writer.transaction():
@@ -256,7 +256,7 @@ class Positions(Ledger):
         if isinstance(level, bool) or level not in guards.LEVELS:
             raise UsageError("a checkpoint is 25, 50, 75 or 85", where="level", value=level)
         level = int(level)
-        _positive("price", price)
+        price = _positive("price", price)
         moment = _moment(fields.pop("at", fields.pop("alerted_at", None)))
         words = {"price": price, "recommendation": recommendation, **fields}
 
@@ -292,8 +292,8 @@ class Positions(Ledger):
             LifeCycleError: it is closed.
             UsageError: a price that is not above 0, a distance that is not between 0 and 100, or no known side.
         """
-        _positive("price", price)
-        _positive("distance_pct", distance_pct)
+        price = _positive("price", price)
+        distance_pct = _positive("distance_pct", distance_pct)
         if distance_pct >= 100:
             raise UsageError("a distance lies between 0 and 100 %", where="distance_pct", value=distance_pct)
 
@@ -330,9 +330,11 @@ def _refuse_closed(known: Row, step: str) -> None:
         raise LifeCycleError(f"the position is closed and cannot be {step}", where=f"positions, {known['position_id']}")
 
 
-def _positive(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+def _positive(name: str, value: Any) -> float:
+    found = finite(value)
+    if found is None or found <= 0:
         raise UsageError("a number above 0 is wanted", where=name, value=value)
+    return found
 
 
 def _flag(level: int) -> str:

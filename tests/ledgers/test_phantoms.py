@@ -248,7 +248,7 @@ def test_a_phantom_that_cannot_be_followed_is_refused(lk: lake.Lake, fields: dic
         (candle(0, 100, 101, float("nan"), 99), "low: a price is a finite number above 0"),
         (float("inf"), "a price is a finite number"),
         (0, "a price is a finite number"),
-        ("100", "a price is a finite number"),
+        ("a hundred", "a price is a finite number"),
     ],
 )
 def test_what_is_no_price_and_no_candle_changes_nothing(lk: lake.Lake, news: Any, message: str) -> None:

@@ -153,3 +153,48 @@ def test_a_confidence_in_percent_is_told_from_one_that_cannot_be(lk: lake.Lake) 
     for kind in KINDS:
         with pytest.raises(InvalidRowError, match=r"Give 0\.75 for 75 %"):
             lk.decisions.record(symbol="BTCUSDT", recommendation="LONG", confidence=kind(75))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_price_of_a_position_or_phantom_or_an_equity_may_be_any_kind_of_number(
+    lk: lake.Lake, kind: Callable[[Any], Any]
+) -> None:
+    lk.positions.update("BTCUSDT", kind(110))
+    lk.positions.checkpoint("p", 50, kind(110), "HOLD")
+    lk.positions.trail("p", kind(110), kind(2))
+    lk.phantoms.record(T, phantom_id="f", signal_time="2026-01-01T00:00Z", timeout_hours=kind(3))
+    lk.phantoms.update("BTCUSDT", kind(104), at="2026-01-01T01:00Z")
+    candle = dict.fromkeys(("open", "high", "low", "close"), kind(105))
+    lk.phantoms.update("BTCUSDT", {**candle, "open_time": "2025-12-01T00:00Z"}, timeframe="1h")
+    lk.phantoms.close("f", kind(103))
+    lk.bots.save_state(equity=kind(90))
+    lk.bots.save_state(equity=kind(81), total_pnl=kind(-9))
+    assert lk.phantoms.win_rate(window=kind(5)).n == 1
+    position, phantom, state = lk.positions.get("p"), lk.phantoms.get("f"), lk.bots.latest_state()
+    assert position is not None
+    assert phantom is not None
+    assert state is not None
+    assert (position["current_price"], position["trailing_stop"]) == (110.0, pytest.approx(107.8))
+    assert (phantom["exit_price"], phantom["max_favorable"]) == (103.0, 104.0)
+    assert phantom["timeout_at"].hour == 3
+    assert (state["peak_equity"], state["current_drawdown_pct"], state["total_pnl"]) == (
+        90.0,
+        pytest.approx(10.0),
+        -9.0,
+    )
+
+
+@pytest.mark.parametrize("wrong", [np.float32("nan"), Decimal("NaN"), "inf", True, "x", [1], -1, 0], ids=str)
+def test_a_price_that_is_no_number_above_0_is_refused(lk: lake.Lake, wrong: Any) -> None:
+    for step, message in (
+        (lambda: lk.positions.update("BTCUSDT", wrong), "price: a number above 0"),
+        (lambda: lk.positions.trail("p", 1.0, wrong), "distance_pct: a number above 0"),
+        (lambda: lk.phantoms.record(T, timeout_hours=wrong), "timeout_hours: hours above 0"),
+        (lambda: lk.phantoms.update("BTCUSDT", wrong), "price: a price is a finite number above 0"),
+        (lambda: lk.phantoms.win_rate(window=wrong), "window: a window is a whole number above 0"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            step()
+    if wrong not in (-1, 0):
+        with pytest.raises(UsageError, match="equity: a finite number is wanted"):
+            lk.bots.save_state(equity=wrong)
