@@ -27,6 +27,7 @@ class Footer:
         self.metadata = metadata
         self.names = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
         self._bounds: dict[str, list[Bounds | None]] = {}
+        self._empty: dict[tuple[str, int], bool] = {}
 
     def groups(self, wanted: Mapping[str, Bounds]) -> list[int]:
         """Row groups that may hold a row between all the bounds of ``wanted``."""
@@ -48,6 +49,22 @@ class Footer:
         index = self.names.index(name)
         nulls = (self.metadata.row_group(g).column(index).statistics.null_count for g in groups)
         return None if any(nulls) else first[0]
+
+    def is_empty(self, name: str, groups: Sequence[int]) -> bool:
+        """Whether a column is null in all rows of the groups, and its statistics say so."""
+        return all(self._is_empty(name, group) for group in groups)
+
+    def _is_empty(self, name: str, group: int) -> bool:
+        if (name, group) not in self._empty:
+            found = self.metadata.row_group(group)
+            statistics = found.column(self.names.index(name)).statistics
+            nulls = statistics.null_count if statistics is not None and statistics.has_null_count else -1
+            self._empty[name, group] = nulls == found.num_rows
+        return self._empty[name, group]
+
+    def may_hold(self, name: str, group: int, bounds: Bounds) -> bool:
+        """False when no row of the group can have a value of the column between the bounds."""
+        return _overlaps(self.bounds(name)[group], *bounds)
 
     def bounds(self, name: str) -> list[Bounds | None]:
         """Smallest and largest value of the column in each row group; None where unknown."""

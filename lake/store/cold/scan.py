@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from threading import local
 from typing import Any
@@ -29,7 +29,8 @@ _OPEN_FILES = 64  # per thread
 class Part:
     """Row groups of one file that are next to each other and have the same symbol and venue throughout, or several.
 
-    ``constants`` holds the columns that are the same in every row; they are not read.
+    ``constants`` holds the columns that are the same in every row; they are not read. Nor is a column without any
+    value: it is not among ``columns``.
     """
 
     path: str
@@ -71,8 +72,21 @@ class Scanner:
         for series, groups in groupby(footer.groups(wanted), key=lambda g: _series(footer, g)):
             constants = {**partition, **dict(series)}
             open_bounds = {n: b for n, b in wanted.items() if n in footer.names and n not in constants}
-            stored = tuple(n for n in footer.names if n not in constants and (n in columns or n in open_bounds))
-            yield Part(path, list(groups), constants, open_bounds, stored)
+            kept = list(groups)
+            stored = [n for n in footer.names if n not in constants and (n in columns or n in open_bounds)]
+            filled = [n for n in stored if n in open_bounds or not footer.is_empty(n, kept)]
+            yield Part(path, kept, constants, open_bounds, tuple(filled or stored))  # a table has rows by its columns
+
+    def within(self, part: Part, name: str, bounds: Bounds) -> Part | None:
+        """A part with only the rows that have a value of the column between the bounds; None when it has none."""
+        footer = self._reader.footer(part.path)
+        groups = [group for group in part.groups if footer.may_hold(name, group, bounds)]
+        if not groups:
+            return None
+        both = [part.wanted.get(name, (None, None)), bounds]
+        low = max((low for low, _ in both if low is not None), default=None)
+        high = min((high for _, high in both if high is not None), default=None)
+        return replace(part, groups=groups, wanted={**part.wanted, name: (low, high)})
 
     def read(self, part: Part, *, threads: bool = True, keep: bool = True) -> pl.DataFrame:
         """The rows of a part between its bounds, without its constants; ``keep`` what was decoded in memory."""
