@@ -91,6 +91,10 @@ class AsyncView:
         """The whole result of a read-only statement, as a Polars frame."""
         return await asyncio.to_thread(self.view.frame, sql, params, variables=variables)
 
+    async def frame(self, sql: str, params: Params = None, *, variables: Variables | None = None) -> pl.DataFrame:
+        """The same as :meth:`sql`, under the name that the other lake has for it."""
+        return await self.sql(sql, params, variables=variables)
+
     async def read(
         self, name: str, where: str | Mapping[str, Any] | None = None, *, variables: Variables | None = None
     ) -> pl.DataFrame:
@@ -151,6 +155,12 @@ class AsyncLake:
     ) -> pl.DataFrame:
         """The whole result of a read-only statement, as a Polars frame."""
         return await asyncio.to_thread(self.lake.frame, sql, params, allow_external=allow_external, variables=variables)
+
+    async def frame(
+        self, sql: str, params: Params = None, *, allow_external: bool = False, variables: Variables | None = None
+    ) -> pl.DataFrame:
+        """The same as :meth:`sql`, under the name that :class:`lake.lake.Lake` has for it."""
+        return await self.sql(sql, params, allow_external=allow_external, variables=variables)
 
     async def read(
         self,

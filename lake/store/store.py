@@ -148,7 +148,9 @@ class Store:
         Raises:
             UsageError: no hot log of that host name is in this host's folder.
             WriterBusyError: a live process of another host writes one of them.
+            ClosedError: the lake was closed.
         """
+        self._must_be_open()
         strangers = self._of_host(host) if host else set()
         writers, names = self._to_drain(every_writer, strangers)
         while names:

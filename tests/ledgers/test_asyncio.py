@@ -18,7 +18,7 @@ def public(kind: type) -> set[str]:
 
 
 def test_what_a_lake_can_do_an_async_lake_can_too() -> None:
-    only_there = {"frame", "location", "store"}  # alk.sql gives the frame
+    only_there = {"location", "store"}
     assert public(lake.Lake) - public(lake.AsyncLake) == only_there
 
 
@@ -34,6 +34,8 @@ def test_every_method_works_from_a_task(tmp_path: Path) -> None:
             then = await alk.at(tag="now")
             assert (await then.read("trades")).height == 203
             assert (await then.sql("SELECT pnl FROM trades WHERE trade_id = 't1'")).item() == 5.0
+            assert (await then.frame("SELECT pnl FROM trades WHERE trade_id = $id", {"id": "t1"})).item() == 5.0
+            assert (await alk.frame("SELECT count(*) FROM trades WHERE status = ?", ["closed"])).item() == 204
             assert (await alk.read("trades")).height == 204
             assert (await alk.tags())["now"].number == tagged.number <= await alk.version()
             await alk.drain()

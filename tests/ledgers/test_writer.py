@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import polars as pl
@@ -125,7 +125,11 @@ def test_rows_of_any_dataset_go_in_as_a_table(lk: lake.Lake) -> None:
 def test_a_closed_lake_says_so(tmp_path: Path) -> None:
     lk = lake.open(tmp_path / "lake")
     lk.close()
-    for call in (lambda: lk.write("trades", TRADE), lambda: lk.read("trades"), lambda: lk.sql("SELECT * FROM trades")):
+    calls: tuple[Callable[[], object], ...] = (
+        lambda: lk.write("trades", TRADE), lambda: lk.read("trades"), lambda: lk.sql("SELECT * FROM trades"),
+        lk.drain, lambda: lk.drain(every_writer=True),
+    )  # fmt: skip
+    for call in calls:
         with pytest.raises(ClosedError, match="the lake was closed"):
             call()
 
