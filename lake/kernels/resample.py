@@ -20,7 +20,8 @@ from lake.kernels import runs
 from lake.spec import timeframes
 
 _PRICES = ("open", "high", "low", "close")
-_SUMS = ("volume", "quote_volume", "trade_count", "taker_buy_volume", "taker_buy_quote_volume")
+SUMS = ("volume", "quote_volume", "trade_count", "taker_buy_volume", "taker_buy_quote_volume")
+_COUNT = "trade_count"
 Name = tuple[str, str]  # symbol and venue
 
 
@@ -46,11 +47,16 @@ class Buckets:
     @property
     def expected(self) -> int:
         """How many candles make a full bucket."""
-        return timeframes.micros(self.target) // timeframes.micros(self.source)
+        return self.length // timeframes.micros(self.source)
+
+    @property
+    def length(self) -> int:
+        """Of one bucket, microseconds."""
+        return timeframes.micros(self.target)
 
     def begins(self, times: runs.Integers) -> runs.Integers:
         """The open time of the bucket that each time is in, microseconds."""
-        step, offset = timeframes.micros(self.target), timeframes.offset(self.target)
+        step, offset = self.length, timeframes.offset(self.target)
         begins: runs.Integers = (times - offset) // step * step + offset
         return begins
 
@@ -62,14 +68,26 @@ class Reduced:
     Attributes:
         times: open times of the buckets, microseconds.
         bars: how many rows each has.
-        values: by column, one value a bucket.
+        expected: how many rows each has when it is full.
+        values: by column that the rows had, one value a bucket.
         absent: by column with nulls, where all of a bucket's are.
     """
 
     times: runs.Integers
     bars: runs.Integers
+    expected: runs.Integers
     values: dict[str, npt.NDArray[Any]]
     absent: dict[str, npt.NDArray[np.bool_]]
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """One value a bucket; zeros for a column that the rows did not have."""
+        found = self.values.get(name)
+        return np.zeros(len(self.times), dtype=np.int64) if found is None else found
+
+    def without(self, name: str) -> npt.NDArray[np.bool_]:
+        """Where a bucket has no value in the column."""
+        found = self.absent.get(name)
+        return np.full(len(self.times), name not in self.values) if found is None else found
 
 
 def reduced(rows: pl.DataFrame, buckets: Buckets) -> Reduced:
@@ -96,32 +114,34 @@ def reduced(rows: pl.DataFrame, buckets: Buckets) -> Reduced:
         "close": prices["close"][ends - 1],
     }
     absent = {}
-    for amounts in (rows.get_column(name) for name in _SUMS if name in rows.columns):
+    for amounts in (rows.get_column(name) for name in SUMS if name in rows.columns):
         values[amounts.name] = _sum(amounts, cuts)
         if amounts.null_count():
             absent[amounts.name] = _reduce(np.logical_and, amounts.is_null().to_numpy(), cuts)
-    return Reduced(begins[cuts], ends - cuts, values, absent)
+    return Reduced(begins[cuts], ends - cuts, np.full(len(cuts), buckets.expected), values, absent)
 
 
-def together(series: Sequence[tuple[Name, Reduced]], buckets: Buckets) -> pl.DataFrame:
-    """Coarser candles of several series, by their (symbol, venue), in that order; all reduced from the same columns.
+def together(series: Sequence[tuple[Name, Reduced]], timeframe: str) -> pl.DataFrame:
+    """Candles of ``timeframe`` of several series, by their (symbol, venue), in that order.
 
     Returns:
         venue, symbol, timeframe, open_time, first open, highest high, lowest low, last close, the sums of the
-        volumes and counts that the rows had (null where all were), ``bars`` (how many rows there were),
+        volumes and counts (null where none was known), ``bars`` (how many rows there were),
         ``expected`` (how many a full bucket has) and ``partial`` (fewer than expected).
     """
     found = [one for _, one in series]
-    bars = np.concatenate([one.bars for one in found])
+    bars, expected = (
+        np.concatenate(counts) for counts in zip(*((one.bars, one.expected) for one in found), strict=True)
+    )
     owners = pl.Series(np.repeat(np.arange(len(series)), [len(one.bars) for one in found]))
     symbols, venues = (pl.Series([name[part] for name, _ in series], dtype=pl.String) for part in (0, 1))
     columns = [venues.gather(owners).alias("venue"), symbols.gather(owners).alias("symbol")]
-    columns.append(pl.Series("timeframe", [buckets.target]).new_from_index(0, len(bars)))
+    columns.append(pl.Series("timeframe", [timeframe]).new_from_index(0, len(bars)))
     columns.append(runs.column_of("open_time", np.concatenate([one.times for one in found])))
-    columns += [_column(name, found) for name in found[0].values]
+    columns += [_column(name, found) for name in (*_PRICES, *SUMS)]
     columns.append(pl.Series("bars", bars, dtype=pl.Int64))
-    columns.append(pl.Series("expected", [buckets.expected], dtype=pl.Int64).new_from_index(0, len(bars)))
-    columns.append(pl.Series("partial", bars < buckets.expected, dtype=pl.Boolean))
+    columns.append(pl.Series("expected", expected, dtype=pl.Int64))
+    columns.append(pl.Series("partial", bars < expected, dtype=pl.Boolean))
     return pl.DataFrame(columns)
 
 
@@ -152,9 +172,11 @@ def _reduce(operation: np.ufunc, values: npt.NDArray[Any], cuts: runs.Integers) 
 
 
 def _column(name: str, found: Sequence[Reduced]) -> pl.Series:
-    values = np.concatenate([piece.values[name] for piece in found])
+    if not any(name in one.values for one in found):
+        kind = pl.Int64() if name == _COUNT else pl.Float64()
+        return pl.Series(name, [None], dtype=kind).new_from_index(0, sum(len(one.times) for one in found))
+    values = np.concatenate([one.column(name) for one in found])
     column = pl.Series(name, values, dtype=pl.Int64 if values.dtype.kind == "i" else pl.Float64)
-    if not any(name in piece.absent for piece in found):
+    if all(name in one.values and name not in one.absent for one in found):
         return column
-    absent = np.concatenate([piece.absent.get(name, np.zeros(len(piece.bars), dtype=bool)) for piece in found])
-    return column.set(pl.Series(absent), None)
+    return column.set(pl.Series(np.concatenate([one.without(name) for one in found])), None)

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import polars as pl
 
 from lake.clock import now_micros
-from lake.errors import InvalidRowError, LakeError, UnknownSymbolError, UsageError
+from lake.errors import InvalidRowError, LakeError, UsageError
 from lake.kernels import ohlcv
-from lake.kernels.resample import Buckets, Reduced, reduced, together
+from lake.kernels.resample import Buckets, reduced, together
+from lake.ledgers.coarser import coarser, finer, sources
+from lake.ledgers.given_candles import checked, stacked_candles, unmarked
+from lake.ledgers.held_candles import Asked, HeldCandles, names_asked, span_asked, timeframes_of
 from lake.ledgers.receipt import Receipt
-from lake.ledgers.series import Name, Series, load_all, named, split
+from lake.ledgers.series import each, load_all, named
 from lake.ledgers.writer import Writer
 from lake.spec import registry, symbols, timeframes
 from lake.spec.decode import rows_to_frame, with_period
 from lake.spec.frames import Checked, check_frame, dicts
 from lake.spec.rows import row_checker
 from lake.spec.schema import polars_schema
-from lake.spec.tables import stacked
-from lake.spec.times import to_micros
-from lake.store.cold.files import Bounds
 
 _DS = registry.get("candles")
 _CONSTANT = ("venue", "symbol", "timeframe", "period")
-_RESAMPLED = ("open_time", "open", "high", "low", "close", "volume")
 _OHLCV = ("open_time", "open", "high", "low", "close", "volume")
 
 
@@ -37,6 +34,7 @@ class Candles:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
         self._store = writer.store
+        self._held = HeldCandles(writer.store)
 
     def write_rows(self, data: Any) -> Receipt:
         """Upsert candles of mixed symbols and timeframes, given in any form.
@@ -45,26 +43,28 @@ class Candles:
             InvalidRowError: the only row, given as a dict, is no candle.
         """
         if isinstance(data, Mapping):
-            row = row_checker(_DS)(data)
-            reason = ohlcv.violations(rows_to_frame(_DS, [row]))[0]
+            plain, partial = unmarked(data)
+            row = row_checker(_DS)(plain)
+            reason = partial or ohlcv.violations(rows_to_frame(_DS, [row]))[0]
             if reason is not None:
                 raise InvalidRowError(str(reason), where="candles", value=dict(data))
             return self._writer.write_checked_rows(_DS, [row])
         rows = dicts(_DS, data) if isinstance(data, Iterator | Sequence) else data
-        return self.write_checked(check_frame(_DS, rows))
+        return self.write_checked(checked(rows))
 
     def write(self, frame: Any, timeframe: str, symbol: str | None = None, venue: str = "") -> Receipt:
         """Upsert candles by (venue, symbol, timeframe, open_time).
 
         Args:
             frame: a table or rows with open_time (or ``date``/``timestamp`` as index), open, high, low,
-                close and volume; with a ``symbol`` column unless ``symbol`` is given.
+                close and volume; with a ``symbol`` column unless ``symbol`` is given. What :meth:`resample` gives
+                is taken as it is.
             timeframe: such as "15m".
             symbol: in any common spelling.
             venue: the exchange, "" where unknown.
 
         Rows that break the rules of a candle (high below the close, a negative price, off the
-        timeframe's grid, ...) go to the quarantine with their reasons, the others land.
+        timeframe's grid, partial, ...) go to the quarantine with their reasons, the others land.
 
         Raises:
             UnknownTimeframeError: a timeframe that the lake does not hold.
@@ -74,38 +74,38 @@ class Candles:
         constants: dict[str, Any] = {"timeframe": timeframes.parse(timeframe), "venue": venue}
         if symbol is not None:
             constants["symbol"] = symbols.canonical(symbol)
-        return self.write_checked(check_frame(_DS, frame, constants=constants))
+        return self.write_checked(checked(frame, constants))
 
     def write_frames(self, frames: Mapping[str, Any], timeframe: str, venue: str = "") -> Receipt:
         """Upsert the candles of many symbols at once: {symbol: frame}, one timeframe."""
         if not frames:
             return Receipt()
         constants = {"timeframe": timeframes.parse(timeframe), "venue": venue}
-        together = stacked(frames, "symbol")
+        together = stacked_candles(frames)
         if together is not None:
             try:
-                return self.write_checked(check_frame(_DS, together, constants=constants))
+                return self.write_checked(checked(together, constants))
             except LakeError:
                 pass  # one of them is wrong, or in another unit of time: each by itself tells which
-        checked = [check_frame(_DS, f, constants={**constants, "symbol": s}) for s, f in frames.items()]
-        good = pl.concat([c.good for c in checked])
-        return self.write_checked(Checked(good, pl.concat([c.bad for c in checked], how="diagonal_relaxed")))
+        found = [checked(f, {**constants, "symbol": s}) for s, f in frames.items()]
+        good = pl.concat([c.good for c in found])
+        return self.write_checked(Checked(good, pl.concat([c.bad for c in found], how="diagonal_relaxed")))
 
-    def write_checked(self, checked: Checked | pl.DataFrame, *, unique: bool = False) -> Receipt:
+    def write_checked(self, candles: Checked | pl.DataFrame, *, unique: bool = False) -> Receipt:
         """Upsert candles of mixed symbols and timeframes that are in canonical columns.
 
         Args:
-            checked: the candles.
+            candles: the candles.
             unique: whether no two of them are known to have one key, which then is not looked for.
         """
-        if isinstance(checked, pl.DataFrame):
-            checked = check_frame(_DS, checked)
-        reasons = ohlcv.violations(checked.good)
-        if reasons.null_count() == checked.good.height:
-            return self._writer.write_frame(_DS, checked, unique=unique)
-        wrong = checked.good.with_columns(reasons.alias("reason")).filter(reasons.is_not_null())
-        bad = wrong if checked.bad.is_empty() else pl.concat([checked.bad, wrong], how="diagonal_relaxed")
-        return self._writer.write_frame(_DS, Checked(checked.good.filter(reasons.is_null()), bad), unique=unique)
+        if isinstance(candles, pl.DataFrame):
+            candles = check_frame(_DS, candles)
+        reasons = ohlcv.violations(candles.good)
+        if reasons.null_count() == candles.good.height:
+            return self._writer.write_frame(_DS, candles, unique=unique)
+        wrong = candles.good.with_columns(reasons.alias("reason")).filter(reasons.is_not_null())
+        bad = wrong if candles.bad.is_empty() else pl.concat([candles.bad, wrong], how="diagonal_relaxed")
+        return self._writer.write_frame(_DS, Checked(candles.good.filter(reasons.is_null()), bad), unique=unique)
 
     def read(
         self,
@@ -113,7 +113,7 @@ class Candles:
         timeframe: str = "",
         start: Any = None,
         end: Any = None,
-        columns: Sequence[str] | None = None,
+        columns: str | Sequence[str] | None = None,
         *,
         venue: str | None = None,
     ) -> pl.DataFrame:
@@ -123,7 +123,7 @@ class Candles:
             symbols_: one symbol, several, or None for all.
             timeframe: such as "1m".
             start, end: aware times, epoch numbers or ISO texts with offset; start is inside, end is not.
-            columns: which columns; venue, symbol and the OHLCV columns when left out.
+            columns: one column, or several; venue, symbol and the OHLCV columns when left out.
             venue: only of this venue.
 
         A symbol that is held, but not in this timeframe or time, gives no rows; so does a lake without candles.
@@ -131,11 +131,12 @@ class Candles:
         Raises:
             UnknownSymbolError: the lake holds candles, but none of a symbol that is named.
             UnknownTimeframeError: a timeframe that the lake does not know.
+            UsageError: no columns.
         """
         held = timeframes.parse(timeframe) if timeframe else ""
         chosen = _chosen(columns)
         stored = [n for n in dict.fromkeys([*chosen, "open_time"]) if n not in _CONSTANT]
-        found = self._series(_Asked(_names(symbols_), held, _span(start, end), venue), stored)
+        found = self._held.series(Asked(names_asked(symbols_), held, span_asked(start, end), venue), stored)
         frames = load_all(self._store.scanner, found, stored, named)
         rows = pl.concat([f for f in frames if f.height] or frames) if frames else _nothing()
         constants = [pl.lit(held).alias("timeframe")] if "timeframe" in chosen else []
@@ -156,32 +157,29 @@ class Candles:
         """Candles of ``timeframe`` made from finer ones, each with bars, expected and a ``partial`` flag.
 
         Args:
-            source: the finer timeframe; the coarsest one held that fits when left out.
+            source: the finer timeframe. When left out, each series (symbol and venue) is made from all finer
+                timeframes that it is held in: each candle from the one that covers most of it, of several the coarsest.
+
+        Returns:
+            venue, symbol, timeframe, open_time, open, high, low, close, the sums of volumes and trade counts (null
+            where none is known), ``bars`` (finer candles there were), ``expected`` (those of a whole candle) and
+            ``partial`` (fewer than expected), in order of symbol, venue and time. :meth:`write` takes it as it is.
+
+        A symbol that is held, but not in ``source`` or in this time, gives no rows.
+
+        Raises:
+            UsageError: ``timeframe`` is no multiple of ``source``, or no finer candles of a symbol are held.
+            UnknownSymbolError: the lake holds candles, but none of a symbol that is named.
+            UnknownTimeframeError: a timeframe that the lake does not know.
         """
         target = timeframes.parse(timeframe)
-        buckets = Buckets(timeframes.parse(source) if source else self._finer(target), target)
-        found = self._series(_Asked(_names(symbols_), buckets.source, _span(start, end), venue), _RESAMPLED)
-
-        def coarser(series: Series, rows: pl.DataFrame) -> tuple[Name, Reduced]:
-            return series.name, reduced(rows, buckets)
-
-        bars = load_all(self._store.scanner, found, _RESAMPLED, coarser)
-        nothing = [(("", ""), reduced(_nothing().select(_RESAMPLED), buckets))]
-        return together(bars or nothing, buckets)
-
-    def _series(self, asked: _Asked, columns: Sequence[str]) -> list[Series]:
-        """The series that hold what is asked for, not read yet."""
-        snapshot = self._store.snapshot(["candles"])
-        wanted = asked.bounds()
-        parts = self._store.scanner.parts(
-            _DS.name, snapshot.states["candles"].files.values(), wanted, [*columns, "symbol", "venue"]
+        asked = Asked(
+            names_asked(symbols_), timeframes.parse(source) if source else target, span_asked(start, end), venue
         )
-        hot = snapshot.hot["candles"]
-        found = split(self._store.scanner, parts, hot.filter(asked.match()) if hot.height else hot, asked.symbols)
-        missing = set(asked.symbols or ()) - {series.name[0] for series in found}
-        if missing and (held := self.symbols()) and not missing <= held:
-            raise _unknown_symbol(sorted(missing - held), held)
-        return found
+        found = sources(self._held, asked, target) if source else finer(self._held, asked)
+        scanner = self._store.scanner
+        bars = each(found, lambda of, threads: (of[0].series.name, coarser(scanner, of, threads=threads)))
+        return together(bars or [(("", ""), reduced(_nothing(), Buckets(target, target)))], target)
 
     def gaps(self, symbol: str | Sequence[str] | None, timeframe: str, *, venue: str | None = None) -> pl.DataFrame:
         """Runs of missing candles between the first and the last one held: gap_start, gap_end, missing."""
@@ -200,7 +198,6 @@ class Candles:
         snapshot = self._store.snapshot(["candles"])
         state, hot = snapshot.states["candles"], snapshot.hot["candles"]
         rows = state.rows + hot.height
-        held = {f.partition["timeframe"] for f in state.files.values()} | set(hot["timeframe"].to_list())
         times = [found for f in state.files.values() if (found := f.bounds("open_time"))]
         if hot.height:
             micros = hot["open_time"].dt.timestamp("us")
@@ -208,7 +205,7 @@ class Candles:
         return {
             "candles": rows,
             "symbols": len(self.symbols()),
-            "timeframes": [t for t in timeframes.ALL if t in held],
+            "timeframes": timeframes_of(snapshot),
             "first": min((t[0] for t in times), default=None),
             "last": max(
                 (t[1] // 1000 * 1000 for t in times), default=None
@@ -221,91 +218,16 @@ class Candles:
         }
 
     def symbols(self) -> set[str]:
-        """The symbols of which candles are held: told by the statistics of row groups that have one symbol only."""
-        snapshot = self._store.snapshot(["candles"])
-        parts = self._store.scanner.parts(_DS.name, snapshot.states["candles"].files.values(), {}, ["symbol", "venue"])
-        held = {part.constants["symbol"] for part in parts if "symbol" in part.constants}
-        for part in parts:
-            if "symbol" not in part.constants:
-                held |= set(self._store.scanner.read(part)["symbol"].unique().to_list())
-        return held | set(snapshot.hot["candles"]["symbol"].unique().to_list())
-
-    def _finer(self, target: str) -> str:
-        length = timeframes.micros(target)
-        state = self._store.snapshot(["candles"])
-        held = {f.partition["timeframe"] or "" for f in state.states["candles"].files.values()}
-        held |= set(state.hot["candles"]["timeframe"].to_list())
-        fits = [
-            t
-            for t in timeframes.ALL
-            if t in held and timeframes.micros(t) < length and length % timeframes.micros(t) == 0
-        ]
-        if not fits:
-            raise UsageError(f"no candles finer than {target} are held", value=sorted(held), todo="Ingest them first.")
-        return fits[-1]
+        """The symbols of which candles are held."""
+        return self._held.symbols()
 
 
-def _unknown_symbol(unknown: list[str], held: set[str]) -> UnknownSymbolError:
-    near = [match for symbol in unknown for match in get_close_matches(symbol, held, 3)]
-    todo = f"Did you mean {', '.join(dict.fromkeys(near))}?" if near else "lk.candles.symbols() tells which are held."
-    return UnknownSymbolError("no candles of it are held", where="symbol", value=", ".join(unknown), todo=todo)
-
-
-def _names(given: str | Sequence[str] | None) -> list[str] | None:
-    if given is None:
-        return None
-    return [symbols.canonical(s) for s in ([given] if isinstance(given, str) else given)]
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What a read asks for; times in microseconds, both inclusive."""
-
-    symbols: list[str] | None
-    timeframe: str
-    span: Bounds
-    venue: str | None
-
-    def __post_init__(self) -> None:
-        if not self.timeframe:
-            raise UsageError("which timeframe?", todo=f"One of {', '.join(timeframes.ALL)}.")
-
-    def bounds(self) -> dict[str, Bounds]:
-        """As file statistics understand it."""
-        wanted: dict[str, Bounds] = {"timeframe": (self.timeframe, self.timeframe)}
-        if self.symbols:
-            wanted["symbol"] = (min(self.symbols), max(self.symbols))
-        if self.venue is not None:
-            wanted["venue"] = (self.venue, self.venue)
-        if self.span != (None, None):
-            wanted["open_time"] = self.span
-        return wanted
-
-    def match(self) -> pl.Expr:
-        """As a condition on rows."""
-        match: pl.Expr = pl.col("timeframe") == self.timeframe
-        if self.symbols is not None:
-            match = match & pl.col("symbol").is_in(self.symbols)
-        if self.venue is not None:
-            match = match & (pl.col("venue") == self.venue)
-        low, high = self.span
-        time = pl.col("open_time").dt.timestamp("us")
-        if low is not None:
-            match = match & (time >= low)
-        return match if high is None else match & (time <= high)
-
-
-def _span(start: Any, end: Any) -> Bounds:
-    low = None if start is None else to_micros(start, where="start")
-    high = None if end is None else to_micros(end, where="end") - 1
-    if low is not None and high is not None and low > high:
-        raise UsageError("start is not before end", value=(start, end), todo="Give an end after the start.")
-    return low, high
-
-
-def _chosen(columns: Sequence[str] | None) -> list[str]:
+def _chosen(columns: str | Sequence[str] | None) -> list[str]:
     if columns is None:
         return ["venue", "symbol", "timeframe", *_OHLCV]
+    columns = [columns] if isinstance(columns, str) else columns
+    if not columns:
+        raise UsageError("which columns?", where="candles", value=columns, todo=f"Some of {', '.join(_DS.by_name)}.")
     for name in columns:
         if name != "period":
             _DS.column(name)

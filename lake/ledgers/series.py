@@ -18,9 +18,11 @@ import polars as pl
 
 from lake.spec import registry
 from lake.spec.schema import polars_schema
-from lake.store.cold.scan import Part, Scanner
+from lake.store.cold.files import Bounds
+from lake.store.cold.scan import Part, Scanner, between
 
 Name = tuple[str, str]
+Given = TypeVar("Given")
 Made = TypeVar("Made")
 _NAMES = ["symbol", "venue"]
 _TYPES = polars_schema(registry.get("candles"))
@@ -41,7 +43,23 @@ class Series:
         pieces = [_only(p, columns) for p in (*pieces, *self.loose) if p.height]
         if self.hot is not None:
             pieces = [*(_without(p, self.hot) for p in pieces), _only(self.hot, columns)]
-        return _joined(pieces)
+        return _joined(pieces) if pieces else pl.DataFrame(schema={name: _TYPES[name] for name in columns})
+
+    def holds(self, column: str) -> bool:
+        """Whether any of its rows may have a value in the column."""
+        frames = self.loose if self.hot is None else [*self.loose, self.hot]
+        return any(column in part.columns for part in self.parts) or any(
+            column in frame.columns and frame.get_column(column).null_count() < frame.height for frame in frames
+        )
+
+    def within(self, scanner: Scanner, span: Bounds) -> Series | None:
+        """Its rows that open in the span (microseconds, both inclusive); None where it is sure that there are none."""
+        parts = [kept for part in self.parts if (kept := scanner.within(part, "open_time", span)) is not None]
+        wanted = {} if span == (None, None) else {"open_time": span}
+        loose = [rows for frame in self.loose if (rows := between(frame, wanted)).height]
+        hot = None if self.hot is None else between(self.hot, wanted)
+        found = Series(self.name, parts, loose, hot if hot is not None and hot.height else None)
+        return found if parts or loose or found.hot is not None else None
 
 
 def split(
@@ -76,9 +94,14 @@ def load_all(
     Who reads all of a lake once does not ``keep`` what was decoded: it would push out what is read again, and touch new
     memory all the time, which takes longer than decoding.
     """
-    if len(series) == 1:
-        return [then(series[0], series[0].load(scanner, columns, threads=True, keep=keep))]
-    return list(_pool().map(lambda s: then(s, s.load(scanner, columns, threads=False, keep=keep)), series))
+    return each(series, lambda s, threads: then(s, s.load(scanner, columns, threads=threads, keep=keep)))
+
+
+def each(given: Sequence[Given], work: Callable[[Given, bool], Made]) -> list[Made]:
+    """What ``work`` makes of each, in their order, several at once; it is told whether to read with several threads."""
+    if len(given) == 1:
+        return [work(given[0], True)]
+    return list(_pool().map(lambda one: work(one, False), given))
 
 
 def named(series: Series, rows: pl.DataFrame) -> pl.DataFrame:

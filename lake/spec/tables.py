@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
@@ -14,8 +15,12 @@ _FEW = 500  # rows that are converted faster than threads begin
 _NAMELESS_INDEX = "date"  # a common name of the event time, see Dataset.time_aliases
 
 
-def as_polars(data: Any) -> pl.DataFrame:
+def as_polars(data: Any, *, exact: Collection[str] = ()) -> pl.DataFrame:
     """A Polars frame of a Polars or pandas frame (its times may be the index), an Arrow table or batch, or columns.
+
+    Args:
+        data: holds the table.
+        exact: columns in which NaN of pandas is kept; in others it stands for an unknown value.
 
     Raises:
         UsageError: it holds no table.
@@ -26,21 +31,22 @@ def as_polars(data: Any) -> pl.DataFrame:
     if isinstance(data, pl.LazyFrame):
         return data.collect()
     try:
-        return _converted(data)
+        return _converted(data, exact)
     except (pa.ArrowException, pl.exceptions.PolarsError, TypeError) as error:
         raise InvalidRowError(f"a column mixes kinds of values: {error}", todo="Give each column one type.") from error
 
 
-def stacked(tables: Mapping[str, Any], name: str) -> pl.DataFrame | None:
+def stacked(tables: Mapping[str, Any], name: str, *, exact: Collection[str] = ()) -> pl.DataFrame | None:
     """Tables of the same columns as one, with the key of each in the column ``name`` unless they have it; else None.
 
-    Checking one table of fifty rows costs a fiftieth of checking fifty tables of one.
+    Checking one table of fifty rows costs a fiftieth of checking fifty tables of one. ``exact`` is that of
+    :func:`as_polars`.
     """
     values = list(tables.values())
     if all(isinstance(t, pl.DataFrame) for t in values):
         return _stacked_polars(values, list(tables), name)
     if all(type(t).__module__.startswith("pandas") and hasattr(t, "columns") for t in values):
-        return _stacked_pandas(values, list(tables), name)
+        return _stacked_pandas(values, list(tables), name, exact)
     return None
 
 
@@ -59,7 +65,9 @@ def _stacked_polars(values: Sequence[pl.DataFrame], keys: Sequence[str], name: s
     return together.hstack([repeated.alias(name)])
 
 
-def _stacked_pandas(values: Sequence[Any], keys: Sequence[str], name: str) -> pl.DataFrame | None:
+def _stacked_pandas(
+    values: Sequence[Any], keys: Sequence[str], name: str, exact: Collection[str]
+) -> pl.DataFrame | None:
     import pandas as pd
 
     given = [_without_index(t) for t in values]
@@ -69,31 +77,44 @@ def _stacked_pandas(values: Sequence[Any], keys: Sequence[str], name: str) -> pl
         return None
     if any(t.shape[1] != together.shape[1] for t in given):
         return None  # what one of them lacks would be filled in
-    joined = as_polars(together)
+    joined = as_polars(together, exact=exact)
     if name in joined.columns:
         return joined
     owners = [key for key, t in zip(keys, given, strict=True) for _ in range(t.shape[0])]
     return joined.hstack([pl.Series(name, owners, dtype=pl.String)])
 
 
-def _converted(data: Any) -> pl.DataFrame:
+def _converted(data: Any, exact: Collection[str]) -> pl.DataFrame:
     if isinstance(data, (pa.Table, pa.RecordBatch)):
         frame = pl.from_arrow(data, rechunk=False)
         return frame if isinstance(frame, pl.DataFrame) else frame.to_frame()
     if isinstance(data, Mapping):
         return pl.DataFrame(data)
     if type(data).__module__.startswith("pandas") and hasattr(data, "reset_index"):
-        return _of_pandas(_without_index(data))
+        return _of_pandas(_without_index(data), exact)
     raise UsageError(
         "no table", value=type(data).__name__, todo="Give a Polars or pandas frame, an Arrow table, or rows."
     )
 
 
-def _of_pandas(data: Any) -> pl.DataFrame:
+def _of_pandas(data: Any, exact: Collection[str]) -> pl.DataFrame:
     """Column by column when it is short: Polars would begin threads for a frame, which takes longer."""
     if not 0 < len(data) <= _FEW or not data.shape[1]:
-        return pl.from_pandas(data)
-    return pl.DataFrame([pl.Series(str(name), column, nan_to_null=True) for name, column in data.items()])
+        found = pl.from_pandas(data)
+        lost = [name for name in found.columns if name in exact and found.get_column(name).null_count()]
+        return found.with_columns(_with_nan(name, data[name]) for name in lost)
+    columns = ((str(name), column) for name, column in data.items())
+    return pl.DataFrame([
+        _with_nan(name, column) if name in exact else pl.Series(name, column, nan_to_null=True)
+        for name, column in columns
+    ])  # fmt: skip
+
+
+def _with_nan(name: str, column: Any) -> pl.Series:
+    """A column of pandas; NaN stays what it is where it is no other word for null."""
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind == "f":
+        return pl.Series(name, column.to_numpy())
+    return pl.Series(name, column, nan_to_null=True)
 
 
 def _without_index(data: Any) -> Any:

@@ -36,7 +36,11 @@ def resample(rows: pl.DataFrame, timeframe: str, source: str = "1m") -> pl.DataF
     """Each series reduced by itself, put together."""
     buckets = Buckets(source, timeframe)
     series = rows.partition_by("symbol", "venue", as_dict=True, maintain_order=True) or {("A", "v"): rows}
-    return together([((str(s), str(v)), reduced(part, buckets)) for (s, v), part in series.items()], buckets)
+    found = together([((str(s), str(v)), reduced(part, buckets)) for (s, v), part in series.items()], timeframe)
+    assert found.select("quote_volume", "taker_buy_volume", "taker_buy_quote_volume").null_count().row(0) == (
+        (found.height,) * 3
+    )  # what no row has
+    return found.drop("quote_volume", "taker_buy_volume", "taker_buy_quote_volume")
 
 
 def naive(rows: list[Row], minutes: int) -> list[tuple[Any, ...]]:
@@ -83,12 +87,13 @@ def test_times_before_1970_fall_into_the_bucket_below_them() -> None:
     assert resample(early, "1h")["open_time"].to_list() == [datetime(1969, 12, 31, 23, tzinfo=UTC)]
 
 
-def test_columns_that_are_absent_stay_absent_and_no_rows_give_no_rows() -> None:
+def test_columns_that_are_absent_are_null_and_no_rows_give_no_rows() -> None:
     rows: list[Row] = [("A", 0, 1, 1, 1, 1, 1, 1)]
-    assert "trade_count" not in resample(frame(rows).drop("trade_count"), "5m").columns
+    without = resample(frame(rows).drop("trade_count"), "5m")
+    assert without["trade_count"].to_list() == [None]
     empty = resample(frame([]), "5m")
     assert empty.is_empty()
-    assert empty.schema == resample(frame(rows), "5m").schema
+    assert empty.schema == without.schema == resample(frame(rows), "5m").schema
 
 
 @pytest.mark.parametrize(("source", "target"), [("3m", "5m"), ("1h", "1m"), ("8h", "12h")])

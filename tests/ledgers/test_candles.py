@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -125,6 +125,8 @@ def test_an_unknown_timeframe_is_refused_by_name(lk: lake.Lake, timeframe: str) 
         ({"close": -1.0}, "close"),
         ({"open": float("nan")}, "open"),
         ({"volume": float("inf")}, "volume"),
+        ({"volume": float("nan")}, "volume"),
+        ({"taker_buy_volume": float("nan")}, "taker_buy_volume"),
         ({"open_time": START + 7_000_000}, "grid"),
     ],
 )
@@ -137,6 +139,34 @@ def test_a_row_that_is_no_candle_is_quarantined_with_its_reason_and_the_others_l
     kept = list(lk.writer.quarantine.read("candles"))
     assert len(kept) == 1
     assert reason in kept[0]["reason"]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        pl.DataFrame, lambda rows: pl.DataFrame(rows).to_arrow(), list, pd.DataFrame,
+        lambda rows: pd.DataFrame(rows).set_index("open_time"),
+        lambda rows: pd.DataFrame(rows * 600),
+    ],
+    ids=["polars", "arrow", "rows", "pandas", "pandas by its index", "long pandas"],
+)  # fmt: skip
+def test_a_volume_that_is_no_number_is_refused_in_any_form_and_one_that_is_not_known_is_null(
+    lk: lake.Lake, form: Callable[[list[dict[str, Any]]], Any]
+) -> None:
+    rows = [bar(0), bar(1, volume=float("nan"))]
+    times = len(form(rows)) // 2
+    receipt = lk.candles.write(form(rows), "1m", symbol="A")
+    assert (receipt.inserted, receipt.unchanged, receipt.rejected) == (1, times - 1, times)
+    assert "volume: a finite number" in receipt.rejections[0].reason or "not a number" in receipt.rejections[0].reason
+    assert lk.candles.write_frames({"A": form(rows)}, "1m").rejected == times
+    lk.candles.write([bar(2, volume=None)], "1m", symbol="A")
+    lk.candles.write(pd.DataFrame([bar(3)]).astype({"volume": "Float64"}).assign(volume=pd.NA), "1m", symbol="A")
+    assert lk.candles.read("A", "1m")["volume"].to_list() == [5.0, None, None]
+
+
+def test_one_row_with_a_volume_that_is_no_number_is_one_error(lk: lake.Lake) -> None:
+    with pytest.raises(InvalidRowError, match=r"candles\.volume: not a number"):
+        lk.write("candles", {**bar(0), "symbol": "A", "timeframe": "1m", "volume": float("nan")})
 
 
 def test_columns_that_candles_do_not_have_are_refused_by_name(lk: lake.Lake) -> None:
@@ -223,6 +253,32 @@ def test_read_takes_a_half_open_range_and_any_columns(lk: lake.Lake) -> None:
         lk.candles.read("A", "1m", start=datetime(2026, 1, 1))  # noqa: DTZ001 - that is the point
 
 
+def test_read_takes_one_column_by_its_name_and_refuses_none(lk: lake.Lake) -> None:
+    lk.candles.write([bar(0)], "1m", symbol="A")
+    assert lk.candles.read("A", "1m", columns="close").rows() == [(11.0,)]
+    with pytest.raises(UsageError, match=r"candles: which columns\? \(got \[\]\)"):
+        lk.candles.read("A", "1m", columns=[])
+
+
+def test_read_gives_nulls_for_a_column_that_no_row_has_and_reads_it_from_no_file(lk: lake.Lake) -> None:
+    lk.candles.write([bar(0), bar(1)], "1m", symbol="A")
+    lk.candles.write([bar(0, quote_volume=7.0)], "1m", symbol="B")
+    lk.drain()
+    found = lk.candles.read(None, "1m", columns=["symbol", "quote_volume", "trade_count"])
+    assert found.rows() == [("A", None, None), ("A", None, None), ("B", 7.0, None)]
+    files = lk.store.snapshot(["candles"]).states["candles"].files.values()
+    parts = lk.store.scanner.parts("candles", files, {}, ["close", "quote_volume", "trade_count"])
+    assert {name for part in parts for name in part.columns} == {"close", "quote_volume"}
+
+
+def test_a_time_at_which_a_series_has_nothing_gives_no_rows(lk: lake.Lake) -> None:
+    lk.candles.write([bar(0), bar(600)], "1m", symbol="A")
+    lk.drain()
+    hour = {"start": FIRST + timedelta(hours=2), "end": FIRST + timedelta(hours=3)}
+    assert lk.candles.read("A", "1m", **hour).is_empty()
+    assert lk.candles.resample("A", "1h", **hour).is_empty()
+
+
 def test_read_keeps_venues_apart(lk: lake.Lake) -> None:
     lk.candles.write([bar(0)], "1m", symbol="A", venue="x")
     lk.candles.write([bar(0, close=10.0)], "1m", symbol="A", venue="y")
@@ -274,6 +330,96 @@ def test_resample_picks_the_coarsest_finer_timeframe_held(lk: lake.Lake) -> None
     assert lk.candles.resample("A", "1h")["bars"].max() == 4
     with pytest.raises(UsageError, match="no candles finer than 1m"):
         lk.candles.resample("A", "1m")
+
+
+def flat(minutes: range, **changed: Any) -> list[dict[str, Any]]:
+    return [bar(minute, open=10.0, high=10.0, low=10.0, close=10.0, volume=1.0) | changed for minute in minutes]
+
+
+@pytest.mark.parametrize("settled", [False, True], ids=["hot", "cold"])
+def test_resample_chooses_the_source_of_each_series_and_never_gives_less_than_the_finest(
+    lk: lake.Lake, settled: bool
+) -> None:
+    day = range(1440)
+    lk.candles.write(flat(day), "1m", symbol="FINE")
+    lk.candles.write(flat(range(0, 1440, 30)), "30m", symbol="COARSE")
+    lk.candles.write(flat(day), "1m", symbol="BOTH", venue="x")
+    lk.candles.write(flat(range(0, 60, 30), volume=30.0), "30m", symbol="BOTH", venue="x")
+    lk.candles.write(flat(range(0, 60, 30), volume=30.0), "30m", symbol="BOTH", venue="y")
+    if settled:
+        lk.drain()
+    found = lk.candles.resample(None, "1h")
+    told = found.group_by("symbol", "venue", maintain_order=True).agg(
+        pl.len(), pl.sum("volume"), pl.col("partial").any()
+    )
+    assert told.rows() == [
+        ("BOTH", "x", 24, 1440.0, False),
+        ("BOTH", "y", 1, 60.0, False),
+        ("COARSE", "", 24, 48.0, False),
+        ("FINE", "", 24, 1440.0, False),
+    ]
+    assert found.filter(symbol="BOTH", venue="x")["expected"].to_list() == [2, *([60] * 23)]
+    assert lk.candles.resample(["FINE", "COARSE"], "1h").height == 48
+    assert lk.candles.resample("BOTH", "1h", venue="x").height == 24
+
+
+def test_resample_fills_what_the_coarser_candles_lack_with_finer_ones(lk: lake.Lake) -> None:
+    hours = [hour for hour in range(10) if hour != 3]
+    lk.candles.write([candle for hour in hours for candle in flat(range(hour * 60, hour * 60 + 1))], "1h", symbol="A")
+    lk.drain()
+    lk.candles.write(flat(range(60, 690)), "1m", symbol="A")
+    found = lk.candles.resample("A", "2h")
+    assert found.select("bars", "expected", "partial").rows() == [
+        (2, 2, False), (120, 120, False), (2, 2, False), (2, 2, False), (2, 2, False), (90, 120, True),
+    ]  # fmt: skip
+
+
+def test_resample_refuses_a_source_that_does_not_divide_and_symbols_without_finer_candles(lk: lake.Lake) -> None:
+    with pytest.raises(UsageError, match="no candles finer than 1h are held"):
+        lk.candles.resample("A", "1h")
+    lk.candles.write([bar(0)], "1m", symbol="FINE")
+    lk.candles.write([bar(0)], "1h", symbol="HOURS")
+    for target, source in (("1h", "1d"), ("3m", "1h"), ("8h", "3h"), ("12h", "8h")):
+        with pytest.raises((UsageError, UnknownTimeframeError), match=f"{target} is not a multiple of {source}|3h"):
+            lk.candles.resample("FINE", target, source=source)
+    with pytest.raises(UsageError, match=r"HOURS: no candles finer than 15m are held \(got \['1h'\]\)"):
+        lk.candles.resample(["FINE", "HOURS"], "15m")
+    with pytest.raises(UsageError, match="no candles finer than 1h are held"):
+        lk.candles.resample("HOURS", "1h", start=FIRST)
+    with pytest.raises(UnknownSymbolError, match="FINE"):
+        lk.candles.resample("FIN", "1h")
+    with pytest.raises(UnknownSymbolError, match="FINE"):
+        lk.candles.resample("FIN", "1h", source="1m")
+    assert lk.candles.resample("FINE", "1h", start=FIRST + timedelta(days=1)).is_empty()
+    assert lk.candles.resample(None, "15m")["symbol"].to_list() == ["FINE"]
+
+
+@pytest.mark.parametrize("form", [lambda f: f, lambda f: f.to_pandas(), lambda f: f.to_dicts(), lambda f: f.to_arrow()])
+def test_what_resample_gives_can_be_written_and_has_every_sum(
+    lk: lake.Lake, form: Callable[[pl.DataFrame], Any]
+) -> None:
+    sums = ["volume", "quote_volume", "trade_count", "taker_buy_volume", "taker_buy_quote_volume"]
+    made = market.candles("A", START, 150, price=50.0, seed=1)
+    lk.candles.write(made, "1m")
+    hours = lk.candles.resample("A", "1h")
+    assert np.allclose(hours.select(pl.col(sums).sum()).row(0), made.select(pl.col(sums).sum()).row(0))
+    receipt = lk.candles.write(form(hours), "1h")
+    assert (receipt.inserted, receipt.rejected) == (2, 1)
+    assert "partial" in receipt.rejections[0].reason
+    kept = lk.candles.read("A", "1h", columns=hours.columns[:13])
+    assert kept.equals(hours.head(2).select(kept.columns))
+    assert lk.write("candles", form(hours)).rejected == 1
+    unmarked = hours.drop("bars", "expected", "partial")
+    assert lk.candles.write(form(unmarked), "1h").inserted == 1  # who says nothing of it means it
+
+
+def test_one_partial_candle_is_one_error_and_counts_alone_tell_it(lk: lake.Lake) -> None:
+    row = {**bar(0), "symbol": "A", "timeframe": "1h", "bars": 59, "expected": 60}
+    with pytest.raises(InvalidRowError, match="partial"):
+        lk.write("candles", row)
+    assert lk.candles.write(pl.DataFrame([row]), "1h").rejected == 1
+    lk.write("candles", {**row, "bars": 60, "partial": False})
+    assert lk.candles.read("A", "1h").height == 1
 
 
 def test_gaps_are_found_across_hot_and_cold(lk: lake.Lake) -> None:

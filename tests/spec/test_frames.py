@@ -135,9 +135,12 @@ def test_rows_that_do_not_fit_are_given_back_with_every_reason() -> None:
 
 
 def test_nan_is_null_where_null_is_allowed_and_infinity_nowhere() -> None:
-    checked = check_frame(CANDLES, bars(2, volume=pl.Series([float("nan"), float("inf")])), constants=NAMED)
-    assert checked.good["volume"].to_list() == [None]
-    assert checked.bad["reason"].to_list() == ["volume: a finite number of at least 0 is wanted, got inf"]
+    given = pl.DataFrame({"symbol": "A", "direction": "LONG", "confidence": [float("nan"), float("inf")]})
+    checked = check_frame(SIGNALS, given)
+    assert checked.good["confidence"].to_list() == [None]
+    reason = "confidence: a finite number of at least 0 and at most 1 is wanted, got inf"
+    assert checked.bad["reason"].to_list() == [reason]
+    assert check_frame(CANDLES, bars(1, volume=float("nan")), constants=NAMED).good.is_empty()
 
 
 @pytest.mark.parametrize("dtype", [pl.Datetime("us"), pl.Datetime("ns"), pl.Date])

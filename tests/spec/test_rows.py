@@ -114,10 +114,22 @@ def test_a_naive_time_is_refused_with_its_value() -> None:
 
 @pytest.mark.parametrize("nothing", [math.nan, np.float64("nan"), pd.NA, pd.NaT, None])
 def test_the_nulls_of_numpy_and_pandas_are_nulls(nothing: object) -> None:
-    assert "volume" not in candle(volume=nothing)
+    check = row_checker(registry.get("signals"))
+    assert "confidence" not in check({"symbol": "A", "direction": "LONG", "confidence": nothing})
     assert "trade_count" not in candle(trade_count=nothing)
     with pytest.raises(InvalidRowError, match="open_time: a required value is missing"):
         candle(open_time=nothing)
+
+
+@pytest.mark.parametrize("nothing", [pd.NA, pd.NaT, None])
+def test_an_exact_number_may_be_null(nothing: object) -> None:
+    assert "volume" not in candle(volume=nothing)
+
+
+@pytest.mark.parametrize("nan", [math.nan, np.float64("nan")])
+def test_an_exact_number_is_not_nan(nan: float) -> None:
+    with pytest.raises(InvalidRowError, match=r"candles\.volume: not a number \(got .*nan"):
+        candle(volume=nan)
 
 
 @pytest.mark.parametrize("given", [2**60 + 1, np.int64(2**60 + 1), str(2**60 + 1)])

@@ -1,9 +1,13 @@
 """OHLCV bars."""
 
+from functools import partial
+
 from lake.spec.columns import SYMBOL, VENUE, moment, number, price, text, whole
 from lake.spec.dataset import Dataset, Partition, Period
 from lake.spec.known_at import CANDLE_CLOSE
 from lake.spec.timeframes import ALL
+
+_amount = partial(number, minimum=0, exact=True)
 
 DATASET = Dataset(
     name="candles",
@@ -17,13 +21,11 @@ DATASET = Dataset(
         price("high", "highest price", required=True, minimum=0),
         price("low", "lowest price", required=True, minimum=0),
         price("close", "last price", required=True, minimum=0),
-        number(
-            "volume", "traded amount; null where the source has none, as for a mark price", "base currency", minimum=0
-        ),
-        number("quote_volume", "traded value", "quote currency", minimum=0),
+        _amount("volume", "traded amount; null where the source has none, as for a mark price", "base currency"),
+        _amount("quote_volume", "traded value", "quote currency"),
         whole("trade_count", "number of trades", minimum=0),
-        number("taker_buy_volume", "amount bought by takers", "base currency", minimum=0),
-        number("taker_buy_quote_volume", "value bought by takers", "quote currency", minimum=0),
+        _amount("taker_buy_volume", "amount bought by takers", "base currency"),
+        _amount("taker_buy_quote_volume", "value bought by takers", "quote currency"),
     ),
     key=("venue", "symbol", "timeframe", "open_time"),
     event_time="open_time",

@@ -1,0 +1,145 @@
+"""Which series of candles a lake holds, by symbol, venue, timeframe and time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import polars as pl
+
+from lake.errors import UnknownSymbolError, UsageError
+from lake.ledgers.series import Series, split
+from lake.spec import symbols, timeframes
+from lake.spec.times import to_micros
+from lake.store.cold.files import Bounds
+from lake.store.snapshot import Snapshot
+from lake.store.store import Store
+
+_DATASET = "candles"
+_NAMES = ("symbol", "venue")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a read asks for; times in microseconds, both inclusive."""
+
+    symbols: list[str] | None
+    timeframe: str
+    span: Bounds
+    venue: str | None
+
+    def __post_init__(self) -> None:
+        if not self.timeframe:
+            raise UsageError("which timeframe?", todo=f"One of {', '.join(timeframes.ALL)}.")
+
+    def bounds(self) -> dict[str, Bounds]:
+        """As file statistics understand it."""
+        wanted: dict[str, Bounds] = {"timeframe": (self.timeframe, self.timeframe)}
+        if self.symbols:
+            wanted["symbol"] = (min(self.symbols), max(self.symbols))
+        if self.venue is not None:
+            wanted["venue"] = (self.venue, self.venue)
+        if self.span != (None, None):
+            wanted["open_time"] = self.span
+        return wanted
+
+    def match(self) -> pl.Expr:
+        """As a condition on rows."""
+        match: pl.Expr = pl.col("timeframe") == self.timeframe
+        if self.symbols is not None:
+            match = match & pl.col("symbol").is_in(self.symbols)
+        if self.venue is not None:
+            match = match & (pl.col("venue") == self.venue)
+        low, high = self.span
+        time = pl.col("open_time").dt.timestamp("us")
+        if low is not None:
+            match = match & (time >= low)
+        return match if high is None else match & (time <= high)
+
+
+class HeldCandles:
+    """Finds series; their rows are read by whoever asked.
+
+    Args:
+        store: of the lake.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def snapshot(self) -> Snapshot:
+        """The candles at this moment."""
+        return self.store.snapshot([_DATASET])
+
+    def series(self, asked: Asked, columns: Sequence[str]) -> list[Series]:
+        """The series that hold what is asked for, in order of symbol and venue.
+
+        Raises:
+            UnknownSymbolError: the lake holds candles, but none of a symbol that is asked for.
+        """
+        found = self.found(self.snapshot(), asked, columns)
+        self.missing(asked, found)
+        return found
+
+    def found(self, snapshot: Snapshot, asked: Asked, columns: Sequence[str]) -> list[Series]:
+        """Of the series that are asked for those that the snapshot holds."""
+        files, scanner = snapshot.states[_DATASET].files.values(), self.store.scanner
+        parts = scanner.parts(_DATASET, files, asked.bounds(), [*columns, *_NAMES])
+        hot = snapshot.hot[_DATASET]
+        return split(scanner, parts, hot.filter(asked.match()) if hot.height else hot, asked.symbols)
+
+    def missing(self, asked: Asked, found: Iterable[Series]) -> set[str]:
+        """Symbols that are asked for and not among those found; the lake knows them all, or it is empty.
+
+        Raises:
+            UnknownSymbolError: the lake holds candles, but none of one of them.
+        """
+        missing = set(asked.symbols or ()) - {series.name[0] for series in found}
+        if missing and (held := self.symbols()) and not missing <= held:
+            raise _unknown_symbol(sorted(missing - held), held)
+        return missing
+
+    def symbols(self) -> set[str]:
+        """The symbols of which candles are held: told by the statistics of row groups that have one symbol only."""
+        snapshot, scanner = self.snapshot(), self.store.scanner
+        parts = scanner.parts(_DATASET, snapshot.states[_DATASET].files.values(), {}, _NAMES)
+        held = {part.constants["symbol"] for part in parts if "symbol" in part.constants}
+        for part in parts:
+            if "symbol" not in part.constants:
+                held |= set(scanner.read(part)["symbol"].unique().to_list())
+        return held | set(snapshot.hot[_DATASET]["symbol"].unique().to_list())
+
+
+def timeframes_of(snapshot: Snapshot) -> list[str]:
+    """Those that candles are held in, shortest first."""
+    held = {file.partition["timeframe"] for file in snapshot.states[_DATASET].files.values()}
+    held |= set(snapshot.hot[_DATASET].get_column("timeframe").to_list())
+    return [timeframe for timeframe in timeframes.ALL if timeframe in held]
+
+
+def names_asked(given: str | Sequence[str] | None) -> list[str] | None:
+    """Canonical symbols; None asks for all."""
+    if given is None:
+        return None
+    return [symbols.canonical(s) for s in ([given] if isinstance(given, str) else given)]
+
+
+def span_asked(start: Any, end: Any) -> Bounds:
+    """From ``start`` to before ``end`` as microseconds, both inclusive.
+
+    Raises:
+        UsageError: there is no time between them.
+    """
+    low = None if start is None else to_micros(start, where="start")
+    high = None if end is None else to_micros(end, where="end") - 1
+    if low is not None and high is not None and low > high:
+        raise UsageError("start is not before end", value=(start, end), todo="Give an end after the start.")
+    return low, high
+
+
+def _unknown_symbol(unknown: list[str], held: set[str]) -> UnknownSymbolError:
+    near = [match for symbol in unknown for match in get_close_matches(symbol, held, 3)]
+    todo = f"Did you mean {', '.join(dict.fromkeys(near))}?" if near else "lk.candles.symbols() tells which are held."
+    return UnknownSymbolError("no candles of it are held", where="symbol", value=", ".join(unknown), todo=todo)
