@@ -26,7 +26,7 @@ class LateLake:
 
     @property
     def location(self) -> LateLake:
-        """Where notes of finished files go: here, see :meth:`list`, :meth:`read` and :meth:`write`."""
+        """Where notes of finished files go: here, see :meth:`list`, :meth:`read`, :meth:`write` and :meth:`delete`."""
         return self
 
     @property
@@ -55,6 +55,10 @@ class LateLake:
     def read(self, path: str) -> bytes:
         """One note."""
         return self._lake().location.read(path)
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Remove notes."""
+        self._when_made(lambda lk: lk.location.delete(paths))
 
     def drain(self) -> None:
         """Settle what was written, when anything was."""

@@ -16,14 +16,23 @@ def opening(timeframe: str) -> pl.Expr:
 
 
 def unrepeated(trades: pl.DataFrame) -> pl.DataFrame:
-    """Every trade once, by venue, symbol and ``trade_id``; trades without an id are all kept, equal or not.
+    """Every trade once, by venue, symbol and ``trade_id``.
+
+    Trades without an id are all kept, equal or not, unless a column ``file`` says where they stand: then there are as
+    many equal ones as in the file that has most of them, since files that overlap hold the same trades.
 
     >>> unrepeated(pl.DataFrame({"venue": "", "symbol": "B", "trade_id": ["7", "7", None, None]})).height
     3
     """
     known = pl.col("trade_id").is_not_null()
     first = pl.struct(*MARKET, "trade_id").is_first_distinct()
-    return trades.filter(~known | first)
+    if "file" not in trades.columns or not trades["trade_id"].null_count():
+        return trades.filter(~known | first)
+    what = [*MARKET, "trade_id", "time", "price", "quantity", "taker_buys"]
+    counted = trades.with_columns(_nth=pl.int_range(pl.len()).over(*what, "file"))
+    return counted.filter(pl.when(known).then(first).otherwise(pl.struct(*what, "_nth").is_first_distinct())).drop(
+        "_nth"
+    )
 
 
 def fold(trades: pl.DataFrame, timeframe: str) -> pl.DataFrame:

@@ -47,7 +47,8 @@ TICKS: dict[str, pl.DataType | type[pl.DataType]] = {
     "taker_buys": pl.Boolean,
     "trades": pl.Int64,
 }
-SCHEMAS = {"candles": CANDLES, "market_metrics": METRICS, "ticks": TICKS}
+HELD_TICKS: dict[str, pl.DataType | type[pl.DataType]] = {**TICKS, "before": pl.Boolean, "after": pl.Boolean}
+SCHEMAS = {"candles": CANDLES, "market_metrics": METRICS, "ticks": TICKS, "held_ticks": HELD_TICKS}
 KEYS = {
     "candles": ("venue", "symbol", "timeframe", "open_time"),
     "market_metrics": ("venue", "symbol", "metric", "time"),
@@ -99,7 +100,8 @@ class Batch:
     """Some rows of one file, sorted out.
 
     Attributes:
-        dataset: ``candles``, ``market_metrics``, or ``ticks`` (trades still to be folded into candles).
+        dataset: ``candles``, ``market_metrics``, ``ticks`` (trades still to be folded into candles), or ``held_ticks``
+            (such trades that an earlier run kept).
         frame: rows that fit, in the columns of ``SCHEMAS[dataset]``.
         rejected: rows that do not: ``reason`` and ``row`` (the row as JSON text).
         rows_in: rows read; always ``frame + rejected + duplicate``.

@@ -18,6 +18,7 @@ from lake.errors import LakeError, SourceError
 from lake.sources.base import Options
 from lake.sources.done import Done
 from lake.sources.folding import fold_files
+from lake.sources.held_trades import HeldTrades
 from lake.sources.landing import GATHER_ROWS, Landing
 from lake.sources.pieces import Piece
 from lake.sources.plan import Job, Plan, Planned, Request, plan
@@ -70,18 +71,27 @@ def ingest(
         timeframes.parse(options.timeframe)
     at_once = workers or os.cpu_count() or 1
     planned = plan(Request(tuple(given), options, format, at_once), done)
-    run = _Run(lk, planned, done, progress or (lambda _: None))
-    for job, pieces in _read_ahead(planned.jobs, options, at_once):
+    held = HeldTrades(lk.location)
+    run = _Run(lk, planned, _Notes(done, held), progress or (lambda _: None))
+    for job, pieces in _read_ahead(planned.jobs, partial(_pieces, options=options, held=held), at_once):
         run.take(job, pieces)
     return run.finish()
+
+
+@dataclass(frozen=True, slots=True)
+class _Notes:
+    """What later runs are told: files that are finished, and trades that they may need again."""
+
+    done: Done
+    held: HeldTrades
 
 
 class _Run:
     """The writing side of one ingest."""
 
-    def __init__(self, lk: Any, planned: Plan, done: Done, progress: Callable[[Progress], None]) -> None:
+    def __init__(self, lk: Any, planned: Plan, notes: _Notes, progress: Callable[[Progress], None]) -> None:
         files = [file for job in planned.jobs for file in job.files]
-        self._plan, self._done, self._progress = planned, done, progress
+        self._plan, self._notes, self._progress = planned, notes, progress
         self._landing = Landing(lk, {file.number: str(file.path) for file in files})
         self._finished: list[Planned] = []
         self._reports = dict(planned.settled)
@@ -95,28 +105,31 @@ class _Run:
         try:
             for piece in pieces:
                 held.append(piece)
-                if sum(p.frame.height for p in held) >= GATHER_ROWS:
-                    self._add(held)
+                if sum(p.frame.height + p.held.height for p in held) >= GATHER_ROWS:
+                    self._add(job, held)
                     self._flush()
         except LakeError as error:
             self._errors |= {file.number: str(error) for file in job.files}
         else:
-            self._add(held)
+            self._add(job, held)
             self._finished += job.files
-        if self._landing.full:
+        if self._landing.full or self._notes.held.rows >= GATHER_ROWS:
             self._flush()
         self._taken += len(job.files)
         self._tell()
 
-    def _add(self, pieces: list[Piece]) -> None:
+    def _add(self, job: Job, pieces: list[Piece]) -> None:
         for piece in pieces:
             self._landing.add(piece)
+            self._notes.held.add(job.market, piece.held, piece.used)
         pieces.clear()
 
     def _flush(self) -> None:
         finished, self._finished = self._finished, []
         self._landing.flush()
-        self._done.add(file.identity for file in finished)
+        self._notes.held.write()
+        self._notes.done.add(file.identity for file in finished)
+        self._notes.held.drop_used()
 
     def _tell(self) -> None:
         rows = sum(counts.rows_in for counts in self._landing.counts.values())
@@ -133,12 +146,12 @@ class _Run:
         return IngestReport(reports, self._landing.candles_made)
 
 
-def _pieces(job: Job, options: Options) -> Iterator[Piece]:
+def _pieces(job: Job, options: Options, held: HeldTrades) -> Iterator[Piece]:
     """All pieces of a job; what a reader could not foresee in a file is the file's fault, and said so."""
     try:
         if job.folds:
             readers = {file.number: partial(file.source.read, file.path, options) for file in job.files}
-            yield from fold_files(readers, timeframes.parse(options.timeframe or "1m"))
+            yield from fold_files(readers, job.timeframe, held.of(job.market))
             return
         for file in job.files:
             for batch in file.source.read(file.path, options):
@@ -149,7 +162,9 @@ def _pieces(job: Job, options: Options) -> Iterator[Piece]:
         raise SourceError(f"the content does not have the shape of its kind: {why}", where=where) from error
 
 
-def _read_ahead(jobs: Sequence[Job], options: Options, workers: int) -> Iterator[tuple[Job, Iterator[Piece]]]:
+def _read_ahead(
+    jobs: Sequence[Job], read: Callable[[Job], Iterator[Piece]], workers: int
+) -> Iterator[tuple[Job, Iterator[Piece]]]:
     """Jobs in order, the next ones being read meanwhile by threads; each is at most ``_AHEAD`` pieces ahead."""
     stop = threading.Event()
     lanes: dict[int, _Lane] = {}
@@ -158,7 +173,7 @@ def _read_ahead(jobs: Sequence[Job], options: Options, workers: int) -> Iterator
             for place, job in enumerate(jobs):
                 for ahead in range(place, min(place + workers, len(jobs))):
                     if ahead not in lanes:
-                        lanes[ahead] = _Lane(pool, _pieces(jobs[ahead], options), stop)
+                        lanes[ahead] = _Lane(pool, read(jobs[ahead]), stop)
                 yield job, iter(lanes.pop(place))
         finally:
             stop.set()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from lake.sources.base import Batch, no_rejects
+from lake.sources.base import HELD_TICKS, Batch, no_rejects
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,8 @@ class Piece:
         tallies: of the files they were made from.
         folded: whether the candles are made of trades, so that one may be made of fewer than the lake's.
         shares: ``row`` (place in the frame), ``file``, ``rows`` (how many rows of that file are in it).
+        held: trades to keep, since a later run may add to their candles.
+        used: what earlier runs kept and this one has read.
     """
 
     dataset: str
@@ -40,6 +42,8 @@ class Piece:
     shares: pl.DataFrame = field(
         default_factory=lambda: pl.DataFrame(schema={"row": pl.Int64, "file": pl.Int64, "rows": pl.Int64})
     )
+    held: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=HELD_TICKS))
+    used: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, file: int, batch: Batch) -> Piece:

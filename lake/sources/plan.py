@@ -13,6 +13,7 @@ from lake.sources.done import Done, Identity
 from lake.sources.opening import check
 from lake.sources.registry import UnknownKindError, by_name, sniff
 from lake.sources.report import FileReport
+from lake.spec import timeframes
 
 _IGNORED = (
     ".md",
@@ -57,7 +58,17 @@ class Job:
     """Files that one reader takes: one file of candles, or all files of trades of one market."""
 
     files: tuple[Planned, ...]
-    folds: bool
+    timeframe: str = ""  # of the candles that trades are folded into
+
+    @property
+    def folds(self) -> bool:
+        """Whether the files hold trades."""
+        return bool(self.timeframe)
+
+    @property
+    def market(self) -> str:
+        """Whose candles of which timeframe are made of trades; ``""`` for files of candles."""
+        return f"{self.files[0].market} {self.timeframe}" if self.folds else ""
 
 
 @dataclass(slots=True)
@@ -96,10 +107,11 @@ def plan(request: Request, done: Done) -> Plan:
         if isinstance(what, FileReport):
             result.settled[file.number] = what
         elif what.market is None:
-            result.jobs.append(Job((what,), folds=False))
+            result.jobs.append(Job((what,)))
         else:
             markets.setdefault(what.market, []).append(what)
-    result.jobs += [Job(tuple(files), folds=True) for files in markets.values()]
+    timeframe = timeframes.parse(request.options.timeframe or "1m")
+    result.jobs += [Job(tuple(files), timeframe) for files in markets.values()]
     return result
 
 

@@ -38,6 +38,10 @@ class FolderLocation:
         (self._root / path).parent.mkdir(parents=True, exist_ok=True)
         (self._root / path).write_bytes(data)
 
+    def delete(self, paths: Sequence[str]) -> None:
+        for path in paths:
+            (self._root / path).unlink(missing_ok=True)
+
 
 @dataclass(frozen=True)
 class Entry:
