@@ -39,15 +39,15 @@ def fold(trades: pl.DataFrame, timeframe: str) -> pl.DataFrame:
     """Candles from trades, ordered by time, then by numeric id, then as given.
 
     Args:
-        trades: venue, symbol, time (UTC µs), trade_id (text or null), price, quantity, quote_quantity (null for
-            price x quantity), taker_buys (true where the buyer took, null unknown), trades (how many a row stands for).
+        trades: venue, symbol, time (UTC µs), trade_id (text or null), price, quantity, quote_quantity (null or
+            NaN for price x quantity), taker_buys (true where the buyer took, null unknown), trades (how many a row stands for).
         timeframe: of the candles.
 
     Returns:
         One row per venue, symbol and candle that has trades, by venue, symbol and open time, in the lake's candle
         columns, and ``rows``: how many of ``trades`` it is made of. Taker columns are null where a side is unknown.
     """
-    product, given = pl.col("price") * pl.col("quantity"), pl.col("quote_quantity")
+    product, given = pl.col("price") * pl.col("quantity"), pl.col("quote_quantity").fill_nan(None)
     # A given value that is the product but for its last digits would make equal trades of two files unequal.
     quote = pl.when((given - product).abs() > 1e-6 * product.abs()).then(given).otherwise(product)
     ordered = (

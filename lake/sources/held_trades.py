@@ -1,7 +1,8 @@
 """Trades of candles that a file of a later run may still add to, kept beside the lake until they are settled.
 
-A candle made of the trades of two files is whole only when both were read. So that runs one after the other end where one
-run over all files ends, the trades of unsettled candles are kept as they were read.
+A candle made of the trades of two files is whole only when both were read. So that runs one after the other end where
+one run over all files ends, the trades of unsettled candles are kept as they were read. Of trades of one moment in two
+files, only ids that are numbers tell the order.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from lake.sources.pieces import Piece
 from lake.sources.report import COUNTS, FileReport
 
 GATHER_ROWS = 1_000_000
+REPLACED = "took the place of other values that stood there at the same time"
 _RANGES = {"candles": "open_time", "market_metrics": "time"}
 
 
@@ -75,11 +76,15 @@ class Landing:
         write = self._lk.candles.write_checked if dataset == "candles" else lambda rows: self._lk.write(dataset, rows)
         receipt = write(_last_of_each(frame.filter(~poorer), dataset))
         fate = fates(dataset, held, frame).zip_with(~poorer, pl.repeat("duplicate", frame.height, eager=True))
-        if receipt.rejected:
-            fate = _refused(fate, frame, dataset, receipt)
-        told = shares.join(pl.DataFrame({"row": pl.int_range(frame.height, eager=True), "fate": fate}), on="row")
-        for number, what, rows in told.group_by("file", "fate").agg(pl.col("rows").sum()).iter_rows():
+        reason = _reasons(frame, dataset, receipt)
+        fate = fate.zip_with(reason.is_null(), pl.repeat("quarantined", frame.height, eager=True))
+        reason = reason.zip_with((fate != "updated") | _folded(pieces), pl.repeat(REPLACED, frame.height, eager=True))
+        told = pl.DataFrame({"row": pl.int_range(frame.height, eager=True), "fate": fate, "reason": reason})
+        sums = shares.join(told, on="row").group_by("file", "fate", "reason").agg(pl.col("rows").sum())
+        for number, what, why, rows in sums.sort("file", "fate", "reason").iter_rows():
             setattr(self.counts[number], what, getattr(self.counts[number], what) + rows)
+            if why is not None:
+                self.counts[number].reasons[why] += rows
 
     def _tally(self, piece: Piece) -> None:
         for tally in piece.tallies:
@@ -121,7 +126,7 @@ def _held(lk: Any, dataset: str, frame: pl.DataFrame) -> pl.DataFrame:
 
 def _poorer(pieces: list[Piece], held: pl.DataFrame, frame: pl.DataFrame) -> pl.Series:
     """Candles folded from fewer trades than the lake's candle: their file starts or ends inside of it."""
-    folded = pl.concat([pl.repeat(p.folded, p.frame.height, eager=True) for p in pieces])
+    folded = _folded(pieces)
     if not held.height or not folded.any():
         return pl.repeat(False, frame.height, eager=True)
     key = list(KEYS["candles"])
@@ -151,10 +156,17 @@ def fates(dataset: str, held: pl.DataFrame, frame: pl.DataFrame) -> pl.Series:
     return ordered.select("_n", fate=fate).filter(pl.col("_n") >= 0).sort("_n")["fate"]
 
 
-def _refused(fate: pl.Series, frame: pl.DataFrame, dataset: str, receipt: Any) -> pl.Series:
-    """Rows that the writer refused after all count as quarantined; it has kept them with its reasons."""
+def _reasons(frame: pl.DataFrame, dataset: str, receipt: Any) -> pl.Series:
+    """Why the writer refused a row after all, which it has kept with that reason; null for the others."""
+    if not receipt.rejected:
+        return pl.Series([None], dtype=pl.String).new_from_index(0, frame.height)
     key = list(KEYS[dataset])
-    rows = [[rejection.row.get(name) for name in key] for rejection in receipt.rejections]
-    bad = pl.DataFrame(rows, schema={name: SCHEMAS[dataset][name] for name in key}, orient="row").with_columns(bad=True)
-    marked = frame.select(key).join(bad.unique(), on=key, how="left", maintain_order="left")["bad"].fill_null(False)
-    return fate.zip_with(~marked, pl.repeat("quarantined", len(fate), eager=True))
+    rows = [[*(r.row.get(name) for name in key), r.reason] for r in receipt.rejections]
+    schema = {name: SCHEMAS[dataset][name] for name in key} | {"reason": pl.String}
+    bad = pl.DataFrame(rows, schema=schema, orient="row").unique(key, keep="last")
+    return frame.select(key).join(bad, on=key, how="left", maintain_order="left")["reason"]
+
+
+def _folded(pieces: list[Piece]) -> pl.Series:
+    """Whether each row is a candle made of trades."""
+    return pl.concat([pl.repeat(p.folded, p.frame.height, eager=True) for p in pieces])

@@ -23,7 +23,7 @@ class FileReport:
         updated: rows that replaced other values of their key.
         duplicate: rows that the lake, or a row of these files, holds already.
         quarantined: rows refused, kept with their reasons.
-        reasons: reason -> rows, for the quarantined and the left out.
+        reasons: reason -> rows, for the quarantined, the left out, and those that replaced rows of other files.
         error: one sentence, or ``""``.
         trades: how many of the rows read are trades, folded into candles; 0 for a file of candles.
     """

@@ -65,12 +65,21 @@ def tick_batch(raw: pl.DataFrame, about: About) -> Batch:
     if "trades" not in raw.columns:
         frame = frame.with_columns(trades=pl.lit(1, dtype=pl.Int64))
     frame, numbers = _numbers(frame, TICKS)
-    wrong = [
-        pl.when(pl.col(c).is_null()).then(pl.lit(f"{c} is missing"))
-        .when(~(pl.col(c) >= 0) | pl.col(c).is_infinite()).then(pl.format(f"{c} is not a size: {{}}", c))
-        for c in ("price", "quantity")
+    return _settled(frame, [_no_symbol(), pl.col("why_time"), *numbers, *_no_trade()], raw, "ticks")
+
+
+def _no_trade() -> list[pl.Expr]:
+    """Why a row is no trade: it would spoil its candle, and with it the good trades there. NaN is above all numbers."""
+    infinity = float("inf")
+    price, quantity, quote, count = (pl.col(name) for name in ("price", "quantity", "quote_quantity", "trades"))
+    return [
+        pl.when(price.is_null()).then(pl.lit("price is missing"))
+        .when(~((price > 0) & (price < infinity))).then(pl.format("price is not a price: {}", price)),
+        pl.when(quantity.is_null()).then(pl.lit("quantity is missing"))
+        .when(~((quantity >= 0) & (quantity < infinity))).then(pl.format("quantity is not a size: {}", quantity)),
+        pl.when((quote < 0) | (quote == infinity)).then(pl.format("quote_quantity is not a size: {}", quote)),
+        pl.when(~(count >= 1)).then(pl.format("a row stands for at least one trade, not {}", count)),
     ]  # fmt: skip
-    return _settled(frame, [_no_symbol(), pl.col("why_time"), *numbers, *wrong], raw, "ticks")
 
 
 def _timed(raw: pl.DataFrame, about: About) -> pl.DataFrame:

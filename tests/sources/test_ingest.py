@@ -12,7 +12,7 @@ import pytest
 from lake.sources import landing
 from lake.sources.base import CANDLES, Options
 from lake.sources.ingest import Progress, ingest
-from lake.sources.landing import fates
+from lake.sources.landing import REPLACED, fates
 from lake.sources.report import COUNTS
 from tests.sources.made import START, csv_text, kline_rows, written
 from tests.sources.recorder import RecordingLake
@@ -168,6 +168,51 @@ def test_trades_that_come_after_their_candle_was_closed_are_quarantined(
     (file,) = ingest(lk, path).files
     assert _counts(file) == (60, 59, 0, 0, 1)
     assert next(iter(file.reasons)).startswith("the trade comes after its candle was closed")
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "reason"),
+    [
+        (1, "nan", "price is not a price: NaN"), (1, "0", "price is not a price: 0.0"),
+        (1, "-5", "price is not a price: -5.0"), (1, "inf", "price is not a price: inf"), (1, "", "price is missing"),
+        (1, "abc", "price is not a number: abc"), (2, "nan", "quantity is not a size: NaN"),
+        (2, "-1", "quantity is not a size: -1.0"), (3, "inf", "quote_quantity is not a size: inf"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("place", range(3))
+def test_a_bad_trade_is_refused_alone_and_the_good_ones_of_its_minute_make_the_candle(
+    lk: RecordingLake, tmp_path: Path, column: int, text: str, reason: str, place: int
+) -> None:
+    rows: list[list[object]] = [[n, 100 + n, 1, 100 + n, START + n, "true", "true"] for n in range(3)]
+    rows[place][column] = text
+    (file,) = ingest(lk, written(tmp_path, "BTCUSDT-trades-2024-01-01.csv", csv_text(rows))).files
+    assert (_counts(file), file.reasons) == ((3, 2, 0, 0, 1), {reason: 1})
+    good = [100.0 + n for n in range(3) if n != place]
+    columns = ("open", "close", "volume", "quote_volume", "trade_count")
+    assert lk.rows["candles"].select(columns).rows() == [(good[0], good[1], 2.0, sum(good), 2)]
+    assert [q["source"] for q in lk.quarantined] == [file.path]
+
+
+def test_an_aggregate_that_stands_for_no_trade_is_refused_alone(lk: RecordingLake, tmp_path: Path) -> None:
+    rows: list[list[object]] = [[n, 100, 1, 2 * n, 2 * n + 1, START + n, "true", "true"] for n in range(3)]
+    rows[1][4] = -9
+    (file,) = ingest(lk, written(tmp_path, "BTCUSDT-aggTrades-2024-01-01.csv", csv_text(rows))).files
+    assert _counts(file) == (3, 2, 0, 0, 1)
+    assert lk.rows["candles"]["trade_count"].to_list() == [4]
+
+
+def test_a_cost_that_is_not_given_is_price_times_quantity(lk: RecordingLake, tmp_path: Path) -> None:
+    rows: list[list[object]] = [[n, 100, 2, "nan", START + n, "true", "true"] for n in range(2)]
+    ingest(lk, written(tmp_path, "BTCUSDT-trades-2024-01-01.csv", csv_text(rows)))
+    assert lk.rows["candles"]["quote_volume"].to_list() == [400.0]
+
+
+def test_rows_that_replace_those_of_another_file_are_said_to(lk: RecordingLake, tmp_path: Path) -> None:
+    first = written(tmp_path, "a/BTCUSDT-1m-2024-01.csv", csv_text(kline_rows(10)))
+    second = written(tmp_path, "b/BTCUSDT-1m-2024-01.csv", csv_text([[*r[:5], 7, *r[6:]] for r in kline_rows(4)]))
+    files = ingest(lk, [first, second]).files
+    assert [dict(file.reasons) for file in files] == [{}, {REPLACED: 4}]
+    assert f"4 x {REPLACED}" in ingest(lk, first, Options(time_unit="ms")).text()
 
 
 def test_trades_and_aggtrades_of_one_market_are_not_added_up(lk: RecordingLake, tmp_path: Path) -> None:

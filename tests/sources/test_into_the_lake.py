@@ -60,6 +60,16 @@ def test_small_files_go_through_hot_and_count_the_same(tmp_path: Path) -> None:
         assert _all(lk, "candles").height == 15
 
 
+def test_rows_that_the_lake_refuses_after_all_are_told_with_its_reason(tmp_path: Path) -> None:
+    rows: list[list[object]] = [[n, "1e200", "1e200", "", START + n, "true", "true"] for n in range(2)]
+    path = written(tmp_path, "BTCUSDT-trades-2024-01-01.csv", csv_text(rows))
+    with lake.open(str(tmp_path / "lake")) as lk:
+        (file,) = ingest(lk, path).files
+        assert (file.rows_in, file.quarantined, file.balanced) == (2, 2, True)
+        assert sum(file.reasons.values()) == 2
+        assert "quote_volume" in next(iter(file.reasons))
+
+
 def test_a_killed_ingest_loses_and_doubles_nothing_once_it_is_run_again(tmp_path: Path) -> None:
     rng = random.Random(3)
     folder, address = tmp_path / "in", str(tmp_path / "lake")

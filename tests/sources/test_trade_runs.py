@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
@@ -50,7 +51,7 @@ def _kraken(folder: Path, place: int, trades: Sequence[Trade]) -> Path:
 def _spans(rng: random.Random, trades: list[Trade], overlap: int) -> list[list[Trade]]:
     """The trades cut into runs of neighbours, which may overlap."""
     cuts = [0, *sorted(rng.sample(range(1, len(trades)), 6)), len(trades)]
-    return [trades[max(0, a - rng.randint(0, overlap)) : b] for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [trades[max(0, a - rng.randint(0, overlap)) : b] for a, b in pairwise(cuts)]
 
 
 def _dealt(rng: random.Random, trades: list[Trade]) -> list[list[Trade]]:
