@@ -40,7 +40,8 @@ def fold(trades: pl.DataFrame, timeframe: str) -> pl.DataFrame:
 
     Args:
         trades: venue, symbol, time (UTC µs), trade_id (text or null), price, quantity, quote_quantity (null or
-            NaN for price x quantity), taker_buys (true where the buyer took, null unknown), trades (how many a row stands for).
+            NaN for price x quantity), taker_buys (true where the buyer took, null unknown), trades (how many a row
+            stands for).
         timeframe: of the candles.
 
     Returns:

@@ -26,15 +26,34 @@ def kind_of(head: bytes) -> str | None:
 
 def columns(path: Path, head: bytes) -> list[str]:
     """Column names without reading rows; an empty list for a damaged file."""
-    kind = kind_of(head)
     try:
-        if kind == "feather":
-            return list(pl.read_ipc_schema(path))
-        if kind == "parquet":
-            return list(pl.read_parquet_schema(path))
+        return _columns(path, kind_of(head))
     except (pl.exceptions.PolarsError, OSError):
         return []
-    return []
+
+
+def check(path: Path, head: bytes) -> None:
+    """Refuse a feather or Parquet file whose columns cannot be read.
+
+    Raises:
+        SourceError: it is damaged or cut off.
+    """
+    kind = kind_of(head)
+    try:
+        _columns(path, kind)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise _damaged(path, kind, error) from error
+
+
+def _columns(path: Path, kind: str | None) -> list[str]:
+    if kind == "feather":
+        return list(pl.read_ipc_schema(path))
+    return list(pl.read_parquet_schema(path)) if kind == "parquet" else []
+
+
+def _damaged(path: Path, kind: str | None, error: Exception) -> SourceError:
+    text = str(error).splitlines()[0]
+    return SourceError(f"the {kind} file is damaged or cut off: {text}", where=str(path), todo=_AGAIN)
 
 
 def slices(path: Path, head: bytes) -> Iterator[pl.DataFrame]:
@@ -54,8 +73,7 @@ def slices(path: Path, head: bytes) -> Iterator[pl.DataFrame]:
         for start in range(0, max(height, 1), BATCH_ROWS):
             yield lazy.slice(start, BATCH_ROWS).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
-        text = str(error).splitlines()[0]
-        raise SourceError(f"the {kind} file is damaged or cut off: {text}", where=str(path), todo=_AGAIN) from error
+        raise _damaged(path, kind, error) from error
 
 
 def _hdf5(path: Path) -> Iterator[pl.DataFrame]:

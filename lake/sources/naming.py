@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -93,6 +94,7 @@ class About:
         time_unit: of epoch numbers, or None.
         where: the file, for messages.
         volume: ``base`` or ``quote``: what the volume column counts.
+        collected: when the rows were fetched, where the file says it: a bar that closes later is half-built.
     """
 
     symbol: str
@@ -102,6 +104,7 @@ class About:
     time_unit: str | None
     where: str
     volume: str = "base"
+    collected: datetime | None = None
 
 
 def about(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
@@ -39,6 +41,7 @@ class OctoBot(CandleFiles):
         known = about(path, options, symbol="", timeframe="", tz="UTC")
         try:
             with closing(_connected(path)) as connection:
+                known = replace(known, collected=_collected(connection))
                 cursor = connection.execute(_ROWS)
                 while rows := cursor.fetchmany(BATCH_ROWS):
                     yield candle_batch(_frame(rows, path, options), known)
@@ -50,6 +53,14 @@ def _connected(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True)
 
 
+def _collected(connection: sqlite3.Connection) -> datetime | None:
+    """When the collector wrote the file; None where it does not say."""
+    if connection.execute("select 1 from sqlite_master where name = 'description'").fetchone() is None:
+        return None
+    (seconds,) = connection.execute("select max(timestamp) from description").fetchone()
+    return datetime.fromtimestamp(seconds, UTC) if isinstance(seconds, (int, float)) else None
+
+
 def _schema(path: Path) -> bytes:
     try:
         with closing(_connected(path)) as connection:
@@ -57,6 +68,21 @@ def _schema(path: Path) -> bytes:
     except sqlite3.DatabaseError:
         return b""
     return str(found[0]).encode() if found else b""
+
+
+def check(path: Path, head: bytes) -> None:
+    """Refuse a ``*.data`` file of SQLite that cannot be opened.
+
+    Raises:
+        SourceError: it is damaged or cut off.
+    """
+    if path.suffix != ".data" or not head.startswith(_MAGIC):
+        return
+    try:
+        with closing(_connected(path)) as connection:
+            connection.execute("select count(*) from sqlite_master").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise SourceError(f"the OctoBot file is damaged or of another shape: {error}", where=str(path)) from error
 
 
 def _frame(rows: list[tuple[str, str, str, str]], path: Path, options: Options) -> pl.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lake.errors import SourceError, UsageError
+from lake.sources import claims
 from lake.sources.base import Source
 from lake.sources.binance_dump import BinanceDump
 from lake.sources.cryptodatadownload import CryptoDataDownload, WideCsv
@@ -62,13 +63,14 @@ def sniff(path: Path) -> Source:
     """The source that recognises the file, by its content and its name.
 
     Raises:
-        SourceError: the file is missing, empty or damaged.
+        SourceError: the file is missing, empty or damaged, or not what its name says.
         UnknownKindError: it is of no known kind.
     """
     first = head(path)
     for source in SOURCES:
         if source.matches(path, first):
             return source
+    claims.check(path, first)
     names = ", ".join(source.name for source in SOURCES)
     raise UnknownKindError(
         "no known kind of candles or trades", where=str(path), todo=f"Give --format, one of: {names}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
 import polars as pl
 
@@ -10,9 +11,10 @@ from lake.kernels import ohlcv
 from lake.sources.base import CANDLES, KEYS, METRICS, REJECTED, SCHEMAS, TICKS, Batch, no_rejects
 from lake.sources.moments import read_times
 from lake.sources.naming import About, held_timeframe
-from lake.spec import symbols
+from lake.spec import symbols, timeframes
 
 SAME = "the same row stands in the file again"
+HALF_BUILT = "the bar had not closed when the file was collected"
 SUPERSEDED = "superseded by a later row of the file at the same time"
 
 
@@ -40,9 +42,18 @@ def candle_batch(raw: pl.DataFrame, about: About) -> Batch:
         frame = frame.with_columns(quote_volume=pl.col("volume"), volume=pl.lit(None, dtype=pl.Float64))
     frame, numbers = _numbers(frame, CANDLES)
     broken = ohlcv.violations(frame.select(pl.col("timeframe").fill_null(""), pl.exclude("timeframe")))
-    return _settled(
-        frame, [_no_symbol(), _unknown_timeframe(), pl.col("why_time"), *numbers, pl.lit(broken)], raw, "candles"
-    )
+    reasons = [_no_symbol(), _unknown_timeframe(), pl.col("why_time"), *numbers, pl.lit(broken)]
+    if about.collected is not None:
+        reasons.append(_half_built(frame, about.collected))
+    return _settled(frame, reasons, raw, "candles")
+
+
+def _half_built(frame: pl.DataFrame, collected: datetime) -> pl.Expr:
+    """A reason against bars that had not closed when they were fetched: their values are not those of the bar."""
+    lengths = {name: timeframes.micros(name) for name in frame["timeframe"].drop_nulls().unique()}
+    length = pl.col("timeframe").replace_strict(lengths, default=None, return_dtype=pl.Int64)
+    closed = pl.col("open_time") + pl.duration(microseconds=length) <= collected
+    return pl.when(~closed).then(pl.lit(HALF_BUILT))
 
 
 def metric_batch(raw: pl.DataFrame, about: About, metric: str) -> Batch:

@@ -67,9 +67,19 @@ BROKEN = {
         "damaged or cut off",
     ),
     "half a gzip": ("BTC_USDT-1m.json.gz", gzip.compress(json.dumps(FREQTRADE).encode())[:-900], "damaged or cut off"),
-    "half a feather": ("BTC_USDT-1m.feather", _feather()[:4_000], "damaged|no known kind"),
+    "half a feather": ("BTC_USDT-1m.feather", _feather()[:4_000], "the feather file is damaged or cut off"),
+    "a feather of a name that nobody gives": ("x.feather", _feather()[:4_000], "the feather file is damaged"),
+    "garbage in a feather": ("BTC_USDT-1m.feather", b"garbage" * 99, "the feather file is damaged"),
+    "garbage in a parquet": ("x.parquet", b"garbage" * 99, "the parquet file is damaged"),
+    "a parquet of two columns under the name of candles": (
+        "BTC_USDT-1h.parquet", _parquet(pl.DataFrame({"a": [1], "b": [2]})), "no known kind.*named like one",
+    ),
+    "rows too short": ("ETH_USDT-1h.json", json.dumps([[START, 1, 2, 0.5]]).encode(), "no known kind.*named like one"),
+    "null": ("ETH_USDT-1h.json", b"null", "no known kind.*named like one"),
+    "an object": ("BTCUSDT-1m-2024-01.json", b'{"a":1}', "no known kind.*named like one"),
+    "the head of an OctoBot file": ("x.data", b"SQLite format 3\0" + b"\1" * 900, "the OctoBot file is damaged"),
     "half a json": ("BTC_USDT-1m.json", json.dumps(FREQTRADE)[:-700].encode(), "the JSON is damaged or cut off"),
-    "half a parquet": ("BTC_USDT-1m.parquet", _parquet(pl.DataFrame({"date": [1]}))[:60], "damaged|no known kind"),
+    "half a parquet": ("BTC_USDT-1m.parquet", _parquet(pl.DataFrame({"date": [1]}))[:60], "parquet file is damaged"),
     "no bytes": ("BTC_USDT-1m.feather", b"", r"the file is empty \(0 bytes\)"),
     "a missing column": (
         "BTCUSDT_1m.csv",
@@ -94,6 +104,31 @@ def test_a_broken_file_fails_with_one_sentence_and_lands_nothing(lk: RecordingLa
     assert pytest.importorskip("re").search(sentence, file.error), file.error
     assert "\n" not in file.error
     assert lk.rows["candles"].is_empty()
+
+
+FOREIGN = {
+    "README.md": b"# read me",
+    "picture.png": b"\x89PNG" * 9,
+    "my_notes-2d.json": b'{"a": 1}',
+    "report-2024-1d.json": b'{"a": 1}',
+    "settings.json": b'{"a": 1}',
+    "users.parquet": _parquet(pl.DataFrame({"name": ["a"]})),
+    "list.csv": b"name,age\na,3\n",
+}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in BROKEN if kind != "a parquet of another kind"])
+def test_a_broken_file_in_a_folder_fails_by_name_and_what_is_no_candles_is_skipped(
+    lk: RecordingLake, tmp_path: Path, kind: str
+) -> None:
+    name, content, sentence = BROKEN[kind]
+    for foreign, data in FOREIGN.items():
+        written(tmp_path / "in", foreign, data)
+    written(tmp_path / "in", name, content)
+    report = ingest(lk, tmp_path / "in")
+    assert [(Path(f.path).name, name in f.error) for f in report.failed] == [(name, True)]
+    assert pytest.importorskip("re").search(sentence, report.failed[0].error)
+    assert {Path(f.path).name for f in report.files if f.status == "skipped"} == set(FOREIGN)
 
 
 def test_a_broken_file_does_not_keep_the_others_out(lk: RecordingLake, tmp_path: Path) -> None:

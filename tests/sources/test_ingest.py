@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import polars as pl
@@ -14,6 +16,7 @@ from lake.sources.base import CANDLES, Options
 from lake.sources.ingest import Progress, ingest
 from lake.sources.landing import REPLACED, fates
 from lake.sources.report import COUNTS
+from lake.sources.shape import HALF_BUILT
 from tests.sources.made import START, csv_text, kline_rows, written
 from tests.sources.recorder import RecordingLake
 
@@ -250,6 +253,28 @@ def test_a_bybit_cache_is_strings_newest_first(lk: RecordingLake, tmp_path: Path
     assert ours.select("venue", "symbol", "timeframe").unique().rows() == [("bybit", "BTCUSDT", "5m")]
     assert ours["open_time"].dt.epoch("ms").to_list() == [row[0] for row in kline_rows(5, 300_000)]
     assert ours["quote_volume"].to_list() == [777.0] * 5
+
+
+@pytest.mark.parametrize("description", [True, False])
+def test_an_octobot_file_lands_the_bars_that_had_closed_when_it_was_collected(
+    lk: RecordingLake, tmp_path: Path, description: bool
+) -> None:
+    opened = START // 1000
+    path = tmp_path / "collected.data"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("create table ohlcv (timestamp, exchange_name, symbol, time_frame, candle)")
+        for number in range(3):
+            candle = json.dumps([opened + number * 60, 1.0, 2.0, 0.5, 1.5, 7.0])
+            row = (opened + number * 60 + 60, "binance", "BTC/USDT", "1m", candle)
+            connection.execute("insert into ohlcv values (?, ?, ?, ?, ?)", row)
+        if description:
+            connection.execute("create table description (timestamp, version)")
+            connection.execute("insert into description values (?, '1.1')", (opened + 120.5,))
+        connection.commit()
+    (file,) = ingest(lk, path).files
+    late = {HALF_BUILT: 1} if description else {}
+    assert (_counts(file), file.reasons) == ((3, 3 - len(late), 0, 0, len(late)), late)
+    assert [json.loads(q["row"])["open_time"] for q in lk.quarantined] == [opened + 120] * len(late)
 
 
 def test_a_wrapped_ccxt_file_says_its_symbol_and_timeframe(lk: RecordingLake, tmp_path: Path) -> None:

@@ -17,9 +17,13 @@ import pytest
 
 from lake.sources.base import Options
 from lake.sources.ingest import ingest
+from lake.sources.landing import REPLACED
 from lake.sources.report import IngestReport
+from lake.sources.shape import HALF_BUILT
 from tests.sources.counting import rows_of
 from tests.sources.recorder import RecordingLake
+
+COLLECTED = 1711122002.68174  # when binance_4sym_4h_2024.data was written, as it says itself
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +79,12 @@ def test_what_the_lake_does_not_hold_is_quarantined_with_its_reason(ingested) ->
     files = _by_name(report)
     assert files["UNITTEST_BTC-8m.json.gz"].reasons == {"unknown timeframe '8m'": 13_681}
     assert files["BTC_USDT-1Mo.feather"].reasons == {"unknown timeframe '1Mo'": 8}
-    assert files["binance_ETHUSDT_2018.data"].reasons == {"unknown timeframe '1M'": 12, "unknown timeframe '3d'": 112}
+    # collected inside a bar of every timeframe: 12 that the lake holds, and of four symbols in the other file
+    assert files["binance_ETHUSDT_2018.data"].reasons == {
+        "unknown timeframe '1M'": 12, "unknown timeframe '3d'": 112, HALF_BUILT: 12,
+    }  # fmt: skip
+    octobot = files["binance_4sym_4h_2024.data"]
+    assert (octobot.rows_in, octobot.quarantined, octobot.reasons[HALF_BUILT]) == (2000, 4, 4)
     mangled = files["spot_BTCUSDT-1h-2023-11-18.csv"]
     assert (mangled.rows_in, mangled.quarantined, list(mangled.reasons)) == (25, 25, [
         "the time is in scientific notation (a spreadsheet saved it): the exact time is lost"
@@ -143,7 +152,26 @@ def test_octobot_candles_open_at_their_own_time_not_at_the_row_s(ingested, share
     for close_time, text in rows:
         candle = json.loads(text)
         assert candle[0] == close_time - 14400
-        assert held[candle[0]] == pytest.approx(candle[4])
+        if close_time < COLLECTED:
+            assert held[candle[0]] == pytest.approx(candle[4])
+
+
+def test_a_bar_that_was_collected_half_built_does_not_replace_the_whole_one(ingested, shared_data: Path) -> None:
+    lk, _ = ingested
+    for coin in ("BTC", "ETH", "SOL"):
+        whole = pl.read_ipc(shared_data / f"ohlcv/genetrader_2024_binance/{coin}_USDT-4h.feather")
+        opened = datetime(2024, 3, 22, 12, tzinfo=UTC)
+        theirs = whole.filter(pl.col("date") == opened).select("open", "high", "low", "close", "volume").row(0)
+        ours = _candles(lk, f"{coin}USDT", "4h", "binance").filter(open_time=opened)
+        assert ours.select("open", "high", "low", "close", "volume").row(0) == theirs
+    assert _candles(lk, "BNBUSDT", "4h", "binance")["open_time"].max() == datetime(2024, 3, 22, 8, tzinfo=UTC)
+
+
+def test_rows_that_took_the_place_of_another_file_s_are_said_to(ingested) -> None:
+    _, report = ingested
+    lean = _by_name(report)["coinbase_daily_btcusd_trade.zip"]
+    assert lean.updated == lean.reasons[REPLACED] > 1_000
+    assert all(f.reasons.get(REPLACED, 0) == f.updated for f in report.files if not f.trades)
 
 
 def test_lean_minutes_take_their_date_from_the_file_name(ingested, shared_data: Path) -> None:
