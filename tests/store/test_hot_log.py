@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Barrier
 from time import sleep
@@ -19,6 +19,7 @@ import pytest
 
 import lake
 from lake.errors import ClosedError, CorruptLakeError, HotLogError, InvalidRowError, StorageError, WriterBusyError
+from lake.store.hot.claim import writer_id
 from lake.store.hot.database import HotDatabase
 from tests.helpers import finished, spawned, trade, trade_ids, write_candles
 
@@ -351,8 +352,8 @@ def test_a_full_disk_refuses_the_row_and_takes_it_when_there_is_room(small_disk:
         assert trade_ids(lk) == sorted([*kept, "tafter"])
 
 
-def _hold(path: str, ready: object, done: object) -> None:
-    with lake.open(path, bot_id="b1") as lk:
+def _hold(path: str, ready: object, done: object, bot: str = "b1") -> None:
+    with lake.open(path, bot_id=bot) as lk:
         lk.write("trades", trade("theirs"))
         ready.set()  # type: ignore[attr-defined]
         done.wait(60)  # type: ignore[attr-defined]
@@ -384,6 +385,47 @@ def test_a_writer_id_is_stable_and_anonymous_writers_do_not_collide(tmp_path: Pa
         assert trade_ids(first) == trade_ids(second) == ["t1", "t2", "t3"]
     names = sorted(p.name.split("@")[0] for p in (tmp_path / "_hot").glob("*.db"))
     assert names == ["anonymous-0", "anonymous-1", "b1"]
+
+
+ALIKE = [
+    "desk-btc", "desk/btc", "desk btc", "desk@btc", "x", "../x", "x.", "бот", "机器人", "ü", "é",
+    *("a" * n for n in (80, 81, 82)),
+]  # fmt: skip
+
+
+def test_bots_whose_ids_are_alike_write_side_by_side_and_keep_apart(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        for number, bot in enumerate(ALIKE):
+            stack.enter_context(lake.open(tmp_path, bot_id=bot)).write("trades", trade(number))
+        with lake.open(tmp_path) as reader:
+            assert trade_ids(reader) == sorted(f"t{n}" for n in range(len(ALIKE)))
+    files = sorted(p.name for p in (tmp_path / "_hot").glob("*.db"))
+    assert len(files) == len(ALIKE)
+    assert all(name.isascii() and len(name) < 200 for name in files)
+
+
+@pytest.mark.parametrize("bot", ["b1", "bot-7", "Bot_7.live", "a" * 80])
+def test_an_id_that_is_a_safe_file_name_is_the_name_of_its_log(bot: str) -> None:
+    assert writer_id(bot).split("@")[0] == bot
+
+
+@pytest.mark.parametrize("bot", ["...", " ", "/", "🙂"])
+def test_an_id_without_letters_and_digits_is_refused(bot: str) -> None:
+    with pytest.raises(lake.errors.UsageError, match="a bot id needs letters or digits"):
+        writer_id(bot)
+
+
+def test_the_other_process_is_told_with_the_id_that_both_gave(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    ready, done = context.Event(), context.Event()
+    process = spawned(_hold, str(tmp_path), ready, done, "desk/btc")
+    assert ready.wait(60)
+    with pytest.raises(WriterBusyError, match=rf"bot id 'desk/btc' is in use by process {process.pid} "):
+        lake.open(tmp_path, bot_id="desk/btc")
+    with lake.open(tmp_path, bot_id="desk btc") as lk:
+        lk.write("trades", trade("ours"))
+    done.set()
+    finished(process)
 
 
 def test_a_lost_hot_file_begins_above_what_was_settled(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -19,6 +20,8 @@ from typing import IO, Any
 from lake.errors import UsageError, WriterBusyError
 
 _SLOTS = 1000
+_DIGEST = 12  # hexadecimal digits: 48 bits
+_READABLE = 40  # characters of a changed id that are kept before its hash
 _WRITER, _CARETAKER = "writer", "caretaker"
 _PATIENCE_SECONDS = 30.0
 
@@ -48,14 +51,20 @@ def host_of(writer: str) -> str:
 
 
 def writer_id(bot_id: str) -> str:
-    """The writer id of a bot on this host, stable over restarts.
+    """The writer id of a bot on this host, stable over restarts; two bot ids have never the same one.
+
+    An id that is no safe file name gets one that ends in ``~`` and its hash: ``desk/btc`` and ``desk btc`` stay apart.
 
     Raises:
-        UsageError: the bot id has no letter or digit.
+        UsageError: the bot id has no letter or digit, of any script.
     """
-    if not _safe(bot_id):
+    if not any(character.isalnum() for character in bot_id):
         raise UsageError("a bot id needs letters or digits", value=bot_id)
-    return f"{_safe(bot_id)}@{host_name()}"
+    safe = _safe(bot_id)
+    if safe != bot_id:
+        digest = hashlib.sha256(bot_id.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST]
+        safe = f"{safe[:_READABLE].rstrip('-.') or 'bot'}~{digest}"
+    return f"{safe}@{host_name()}"
 
 
 def claim(folder: Path, bot_id: str) -> Claim:
