@@ -88,7 +88,7 @@ def _is_epoch(cell: str) -> bool:
 
 
 class BinanceDump:
-    """``BTCUSDT-1m-2024-01.zip`` and its kin; UTC, ms until 2024 and µs from 2025 on (told by magnitude)."""
+    """``BTCUSDT-1m-2024-01.zip`` and its kin; UTC, ms until 2024, µs from 2025 on, told by magnitude."""
 
     name = "binance"
 

@@ -11,7 +11,6 @@ from lake.errors import SourceError
 from lake.sources import csvs, frames
 from lake.sources.base import Batch, CandleFiles, Options
 from lake.sources.columns import CANDLE_NAMES, NEEDED, require, translate
-from lake.sources.moments import epoch_span, epoch_unit
 from lake.sources.naming import About, about, guess, held_timeframe, need, venue_of
 from lake.sources.opening import head
 from lake.sources.shape import candle_batch
@@ -38,7 +37,6 @@ class Generic(CandleFiles):
             SourceError: a needed column is missing, times carry no zone, or symbol or timeframe are nowhere said.
         """
         known: About | None = None
-        seen: float | None = None
         for rows in _tables(path):
             names = translate(rows.columns, CANDLE_NAMES, options.columns)
             absent = [theirs for theirs in options.columns.values() if theirs not in rows.columns]
@@ -47,26 +45,12 @@ class Generic(CandleFiles):
             require(names.values(), NEEDED, path, rows.columns)
             known = known or _known(path, options, set(names.values()))
             raw = rows.select(list(names)).rename(names)
-            seen = _spanned(seen, raw["open_time"], path) if options.time_unit is None else None
             said = {"symbol": options.symbol, "timeframe": options.timeframe, "venue": options.venue}
             yield candle_batch(raw.drop([c for c, v in said.items() if v is not None], strict=False), known)
 
 
 def _found(columns: list[str]) -> set[str]:
     return set(translate(columns, CANDLE_NAMES).values()) & set(NEEDED)
-
-
-def _spanned(seen: float | None, times: pl.Series, path: Path) -> float | None:
-    """One of the file's epoch numbers, after a look at more of them: all must be in one unit."""
-    span = epoch_span(times)
-    if span is None:
-        return seen
-    values = span if seen is None else (*span, seen)
-    if len({epoch_unit(value) for value in values}) > 1:
-        shown = (int(min(values)), int(max(values)))
-        todo = "Split the file, or name the unit with --time-unit if some rows are wrong."
-        raise SourceError("epoch times in mixed units", where=str(path), value=shown, todo=todo)
-    return span[0]
 
 
 def _known(path: Path, options: Options, present: set[str]) -> About:

@@ -69,19 +69,40 @@ def read_times(values: pl.Series, *, unit: str | None = None, tz: str | None = N
     return _judged(moments, values)
 
 
-def epoch_span(values: pl.Series) -> tuple[float, float] | None:
+class Units:
+    """The unit of a file's epoch numbers, told by magnitude batch by batch: it is one."""
+
+    def __init__(self) -> None:
+        self._seen: float | None = None
+
+    def check(self, times: pl.Series, where: str) -> None:
+        """Look at more of the file's times.
+
+        Raises:
+            SourceError: they are in another unit than those before, or in several.
+        """
+        span = _span(times)
+        if span is None:
+            return
+        values = span if self._seen is None else (*span, self._seen)
+        if len({_unit(value) for value in values}) > 1:
+            shown = (int(min(values)), int(max(values)))
+            todo = "Split the file, or name the unit with --time-unit if some rows are wrong."
+            raise SourceError("epoch times in mixed units", where=where, value=shown, todo=todo)
+        self._seen = span[0]
+
+
+def _span(values: pl.Series) -> tuple[float, float] | None:
     """The smallest and largest epoch number of a column that can be a time since 1973; None where there is none."""
     if not (values.dtype.is_numeric() or values.dtype == pl.String):
         return None
-    if values.dtype == pl.String:
-        values = values.filter(~values.str.contains(_DAY).fill_null(value=True))
-    numbers = values.cast(pl.Float64, strict=False)
+    numbers = values.cast(pl.Float64, strict=False)  # days such as 20240301 are below the bound
     numbers = numbers.filter(numbers.is_finite() & (numbers >= _SURE)).drop_nulls()
     low, high = numbers.min(), numbers.max()
     return None if not isinstance(low, float) or not isinstance(high, float) else (low, high)
 
 
-def epoch_unit(value: float) -> str:
+def _unit(value: float) -> str:
     """The unit that its magnitude says."""
     return next((name for name, bound in _BOUNDS if value < bound), "ns")
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
 from lake.errors import SourceError, UnknownTimeframeError
 from lake.sources.base import Options
+from lake.sources.moments import Units
 from lake.sources.opening import stem
 from lake.spec import symbols, timeframes
 
@@ -95,6 +96,7 @@ class About:
         where: the file, for messages.
         volume: ``base`` or ``quote``: what the volume column counts.
         collected: when the rows were fetched, where the file says it: a bar that closes later is half-built.
+        units: what was seen of its epoch numbers.
     """
 
     symbol: str
@@ -105,6 +107,7 @@ class About:
     where: str
     volume: str = "base"
     collected: datetime | None = None
+    units: Units = field(default_factory=Units, compare=False)
 
 
 def about(

@@ -26,9 +26,9 @@ def candle_batch(raw: pl.DataFrame, about: About) -> Batch:
         about: what is known of the file; fills the columns that ``raw`` lacks.
 
     Raises:
-        SourceError: times carry no zone and none is known.
+        SourceError: times carry no zone and none is known, or epoch times are in mixed units.
     """
-    times = read_times(raw["open_time"], unit=about.time_unit, tz=about.tz, where=about.where)
+    times = _times(raw["open_time"], about)
     given = pl.col("timeframe") if "timeframe" in raw.columns else pl.lit(about.timeframe)
     frame = raw.with_columns(
         _venue(raw, about),
@@ -95,8 +95,14 @@ def _no_trade() -> list[pl.Expr]:
 
 def _timed(raw: pl.DataFrame, about: About) -> pl.DataFrame:
     """Rows that happen at a ``time``, with venue and symbol."""
-    times = read_times(raw["time"], unit=about.time_unit, tz=about.tz, where=about.where)
+    times = _times(raw["time"], about)
     return raw.with_columns(_venue(raw, about), _symbol(raw, about), time=times["time"], why_time=times["reason"])
+
+
+def _times(values: pl.Series, about: About) -> pl.DataFrame:
+    if about.time_unit is None:
+        about.units.check(values, about.where)
+    return read_times(values, unit=about.time_unit, tz=about.tz, where=about.where)
 
 
 def _venue(raw: pl.DataFrame, about: About) -> pl.Expr:

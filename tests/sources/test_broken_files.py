@@ -173,9 +173,32 @@ def test_a_dump_written_otherwise_reads_the_same(lk: RecordingLake, tmp_path: Pa
     assert lk.rows["candles"]["open_time"].dt.epoch("ms").to_list() == [row[0] for row in kline_rows(20)]
 
 
-def test_a_file_that_changes_from_milliseconds_to_microseconds_reads_right(lk: RecordingLake, tmp_path: Path) -> None:
-    rows = kline_rows(5) + kline_rows(5, scale=1000, start=START + 300_000)
-    _one(lk, written(tmp_path, "BTCUSDT-1m-2024-12.csv", csv_text(rows)))
+MIXED = kline_rows(5) + kline_rows(5, scale=1000, start=START + 300_000)
+UNITS = {
+    "BTCUSDT-1m-2024-12.csv": csv_text(MIXED),
+    "x/BTCUSDT-1m-2024-12.csv": csv_text(MIXED, HEADER),
+    "BTCUSDT-trades-2024-12.csv": csv_text([[i, 100, 1, 100, r[0], "true", "true"] for i, r in enumerate(MIXED)]),
+    "BTC_USDT-1m.json": json.dumps([row[:6] for row in MIXED]),
+    "BTC_USDT-trades.json": json.dumps([[row[0], "7", None, "buy", 1.0, 1.0, 1.0] for row in MIXED]),
+}
+
+
+@pytest.mark.parametrize("batch", [3, 500_000])
+@pytest.mark.parametrize("name", UNITS)
+def test_a_file_that_changes_from_milliseconds_to_microseconds_is_refused_whole(
+    monkeypatch: pytest.MonkeyPatch, lk: RecordingLake, tmp_path: Path, name: str, batch: int
+) -> None:
+    for module in ("csvs", "jsons"):
+        monkeypatch.setattr(f"lake.sources.{module}.BATCH_ROWS", batch)
+    file = _one(lk, written(tmp_path, name, UNITS[name]))
+    assert (file.status, "epoch times in mixed units" in file.error) == ("failed", True)
+    assert lk.rows["candles"].is_empty()
+
+
+def test_files_of_one_market_may_be_in_different_units(lk: RecordingLake, tmp_path: Path) -> None:
+    written(tmp_path / "in", "BTCUSDT-1m-2024-12.csv", csv_text(MIXED[:5]))
+    written(tmp_path / "in", "BTCUSDT-1m-2025-01.csv", csv_text(MIXED[5:]))
+    assert ingest(lk, tmp_path / "in").totals["landed"] == 10
     assert lk.rows["candles"]["open_time"].dt.epoch("ms").to_list() == [row[0] for row in kline_rows(10)]
 
 
