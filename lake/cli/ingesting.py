@@ -18,6 +18,7 @@ from lake.sources.base import Options
 from lake.sources.ccxt_source import ingest_ccxt
 from lake.sources.mapping import OPTIONS, map_file
 from lake.sources.registry import by_name
+from lake.sources.report import IngestReport
 from lake.spec import timeframes
 from lake.spec.times import to_micros
 from lake.store.location import resolve
@@ -46,6 +47,8 @@ from lake.store.opening import FORMAT_FILE
 def ingest(ctx: Context, paths: tuple[str, ...], **options: Any) -> None:
     """Read files or folders of candles, trades and metrics.
 
+    Ends with 1 when a file is damaged, or when not one row of it could be taken; the other files land all the same.
+
     `lake ingest ccxt --exchange NAME --symbol ...` asks an exchange instead.
     """
     if paths == ("ccxt",):
@@ -58,8 +61,13 @@ def ingest(ctx: Context, paths: tuple[str, ...], **options: Any) -> None:
             lk, [Path(p) for p in paths], read, ctx.output.interactive, form=options["form"], workers=options["workers"]
         )
         lk.drain()
-    ctx.output.result(report.as_dict(), report.text(every_file=options["all_files"]))
-    if report.failed:
+    _told(ctx, report, report.text(every_file=options["all_files"]))
+
+
+def _told(ctx: Context, report: IngestReport, text: str) -> None:
+    """Print the report; a file that brought nothing but refusals is no success."""
+    ctx.output.result(report.as_dict(), text)
+    if report.failed or report.refused:
         sys.exit(1)
 
 
@@ -86,6 +94,8 @@ def _options(options: dict[str, Any]) -> Options:
 
 def _must_exist(paths: tuple[str, ...]) -> None:
     for path in paths:
+        if not path:
+            raise UsageError("an empty path names no file or folder", value=path, todo="The current folder is '.'.")
         if not Path(path).exists():
             raise UsageError("there is no such file or folder", where=path, todo="Check the path.")
 
@@ -110,4 +120,4 @@ def _ingest_exchange(ctx: Context, options: dict[str, Any]) -> None:
         report = ingest_ccxt(
             lk, options["exchange"], options["symbol"].split(","), options["timeframe"], options["since"]
         )
-    ctx.output.result(report.as_dict(), report.text())
+    _told(ctx, report, report.text())

@@ -61,7 +61,7 @@ def ingest(
 
     Raises:
         SourceError: a path does not exist.
-        UsageError: an unknown format.
+        UsageError: an unknown format, or an empty path.
         UnknownTimeframeError: trades to be folded into candles that the lake does not hold.
     """
     options = options or Options()

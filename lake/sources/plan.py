@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lake.errors import SourceError
+from lake.errors import SourceError, UsageError
 from lake.sources.base import Options, Source
 from lake.sources.done import Done, Identity
 from lake.sources.opening import check
@@ -95,7 +95,7 @@ def plan(request: Request, done: Done) -> Plan:
 
     Raises:
         SourceError: a path does not exist.
-        UsageError: no source of that name.
+        UsageError: no source of that name, or an empty path.
     """
     chosen = by_name(request.format) if request.format else None
     found = [_Found(number, path, given) for number, (path, given) in enumerate(_walk(request.paths))]
@@ -133,6 +133,8 @@ def _examined(file: _Found, options: Options, done: Done, chosen: Source | None)
 def _walk(paths: Iterable[str | Path]) -> Iterator[tuple[Path, bool]]:
     """Files in order of name, and whether the caller named them one by one."""
     for text in paths:
+        if text == "":
+            raise UsageError("an empty path names no file or folder", value=text, todo="The current folder is '.'.")
         path = Path(text).expanduser()
         if path.is_dir():
             inside = (

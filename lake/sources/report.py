@@ -45,6 +45,11 @@ class FileReport:
         """Whether every row read is accounted for."""
         return self.rows_in == self.landed + self.updated + self.duplicate + self.quarantined
 
+    @property
+    def refused(self) -> bool:
+        """Whether it has rows, and all were refused."""
+        return self.rows_in > 0 and self.rows_in == self.quarantined
+
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
@@ -70,6 +75,11 @@ class IngestReport:
         return tuple(f for f in self.files if f.status == "failed")
 
     @property
+    def refused(self) -> tuple[FileReport, ...]:
+        """Files that were read, and of which no row could be taken: the timeframe or the unit of time is another."""
+        return tuple(f for f in self.files if f.refused)
+
+    @property
     def balanced(self) -> bool:
         """Whether every row of every file is accounted for."""
         return all(f.balanced for f in self.files)
@@ -91,6 +101,8 @@ class IngestReport:
             lines.append(f"{totals['trades']:,} of the rows are trades, which made {self.candles_made:,} candles")
         states = {f.status for f in self.files} - {"done"}
         lines += [f"{state}: {sum(f.status == state for f in self.files)} files" for state in sorted(states)]
+        if self.refused:
+            lines.append(f"refused whole: {len(self.refused)} files")
         for file in self.files:
             if every_file or file.status == "failed" or file.reasons:
                 lines.append(_line(file))
@@ -102,4 +114,5 @@ def _line(file: FileReport) -> str:
         return f"  failed  {file.error}"
     counts = ", ".join(f"{getattr(file, name):,} {name}" for name in COUNTS if getattr(file, name))
     reasons = "; ".join(f"{count:,} x {reason}" for reason, count in file.reasons.items())
-    return f"  {file.status}  {file.path}: {counts or '0 rows'}" + (f" ({reasons})" if reasons else "")
+    state = "refused" if file.refused else file.status
+    return f"  {state}  {file.path}: {counts or '0 rows'}" + (f" ({reasons})" if reasons else "")

@@ -137,6 +137,38 @@ def test_a_table_with_times_in_mixed_units_is_refused_whole(tmp_path: Path) -> N
     assert not Path(uri).exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "extra", "reason"),
+    [
+        ("BTCUSDT-7m-2024-01-01.csv", (), "2 x unknown timeframe '7m'"),
+        ("BTCUSDT-1m-2024-01-01.csv", ("--time-unit", "s"), "the time cannot be read"),
+    ],
+)
+def test_a_file_of_which_no_row_could_be_taken_is_no_success(
+    tmp_path: Path, name: str, extra: tuple[str, ...], reason: str
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / name).write_text(rows(T0, T0 + 60_000).replace("when,o,h,l,c,v", "open_time,o,h,l,c,v"))
+    uri = str(tmp_path / "lake")
+    done = run("ingest", "--lake", uri, str(tmp_path / "in" / name), *extra)
+    assert (done.exit_code, "refused whole: 1 files" in done.stdout, reason in done.stdout) == (1, True, True)
+    assert not Path(uri).exists()
+    (tmp_path / "in" / "ETHUSDT-1m.csv").write_text(rows(T0).replace("when", "open_time"))
+    done = run("ingest", "--lake", uri, str(tmp_path / "in"), "--json")
+    assert (done.exit_code, json.loads(done.stdout)["totals"]["landed"] > 0) == (0 if extra else 1, True)
+
+
+@pytest.mark.parametrize("paths", [("",), (".", "")])
+def test_an_empty_path_is_not_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paths: tuple[str, ...]
+) -> None:
+    (tmp_path / "BTCUSDT-1m.csv").write_text(rows(T0).replace("when", "open_time"))
+    monkeypatch.chdir(tmp_path)
+    done = run("ingest", "--lake", str(tmp_path / "lake"), *paths)
+    assert (done.exit_code, "an empty path names no file or folder" in done.stderr) == (2, True), done.output
+    assert not (tmp_path / "lake").exists()
+
+
 def test_trades_that_become_candles_are_told_as_such(tmp_path: Path) -> None:
     ticks = "".join(f"{n},{100 + n},1.0,{100 + n},{T0 + n * 20_000},false,true\n" for n in range(9))
     (tmp_path / "BTCUSDT-trades-2024-01-01.csv").write_text(

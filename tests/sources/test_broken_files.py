@@ -145,6 +145,12 @@ def test_a_path_that_is_not_there_is_refused(lk: RecordingLake, tmp_path: Path) 
         ingest(lk, tmp_path / "nothing")
 
 
+def test_an_empty_path_is_refused(lk: RecordingLake) -> None:
+    for paths in ("", [""]):
+        with pytest.raises(UsageError, match="an empty path names no file or folder"):
+            ingest(lk, paths)
+
+
 def test_an_unknown_format_names_the_known_ones(lk: RecordingLake, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"unknown format.*octobot"):
         ingest(lk, written(tmp_path, "a.csv", "x"), format="excel")

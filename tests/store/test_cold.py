@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +149,38 @@ def test_a_commit_that_loses_a_race_is_planned_again(tmp_path: Path, monkeypatch
         lk.drain()
         assert plans == 2
         assert closes(lk) == {n: 1.5 if n < 5 else 2.0 if n < 10 else 3.0 for n in range(20)}
+
+
+OVERTAKEN = """
+import sys
+import lake
+from tests.helpers import write_candles
+from tests.store.test_cold import upsert
+
+with lake.open(sys.argv[1], bot_id="b1") as lk, lake.open(sys.argv[1], bot_id="b2") as other:
+    write_candles(lk, range(10))
+    lk.drain()
+    table, plans = lk.store.table("candles"), []
+    plan_upsert = table._plan_upsert
+
+    def overtaken(state, frame, **how):
+        plans.append(state)
+        edit = plan_upsert(state, frame, **how)
+        if len(plans) == 1:
+            upsert(other, range(5, 15), close=2.0)
+        return edit
+
+    table._plan_upsert = overtaken
+    write_candles(lk, range(10, 20), close=3.0)
+    lk.drain()
+    print(len(plans))
+"""
+
+
+def test_losing_a_race_prints_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", OVERTAKEN, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    assert (done.stdout, done.stderr) == ("2\n", "")
 
 
 def test_two_datasets_or_partitions_never_wait_for_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
