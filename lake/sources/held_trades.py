@@ -60,13 +60,16 @@ class HeldFile:
         """The trades; ``before`` and ``after`` say whether the one next to each was seen.
 
         Raises:
-            SourceError: another ingest has just taken them over.
+            SourceError: another ingest has just taken them over, or they are damaged.
         """
         try:
             frame = pl.read_parquet(self.location.read(self.path))
         except FileNotFoundError as error:
             todo = "Run this ingest again when the other has ended."
             raise SourceError("another ingest reads trades of the same market", where=self.path, todo=todo) from error
+        except pl.exceptions.PolarsError as error:
+            todo = "Remove it; the candles at the edges of the files read before may then lack trades."
+            raise SourceError("trades that an earlier run kept are damaged", where=self.path, todo=todo) from error
         yield Batch("held_ticks", frame.select(list(HELD_TICKS)), no_rejects(), frame.height)
 
 

@@ -32,16 +32,16 @@ class Unsettled:
         """
         together = trades if self._last is None else pl.concat([self._last, trades])
         judged = _judged(together.with_columns(ticks.opening(self._timeframe)))
-        last = pl.col("open_time") == pl.col("open_time").max().over(*ticks.MARKET)
+        last = judged.select(pl.col("open_time") == pl.col("open_time").max().over(*ticks.MARKET)).to_series()
         self._last = judged.filter(last).select(trades.columns)
-        return _loose(judged.filter(~last))
+        return _loose(judged.with_columns(decided=~last))
 
     def rest(self) -> pl.DataFrame:
         """The last trades to keep."""
         last, self._last = self._last, None
         if last is None:
             return pl.DataFrame(schema=HELD_TICKS)
-        return _loose(last.with_columns(ticks.opening(self._timeframe)))
+        return _loose(last.with_columns(ticks.opening(self._timeframe), decided=pl.lit(True)))
 
 
 def _judged(trades: pl.DataFrame) -> pl.DataFrame:
@@ -62,8 +62,8 @@ def _judged(trades: pl.DataFrame) -> pl.DataFrame:
 
 
 def _loose(trades: pl.DataFrame) -> pl.DataFrame:
-    """Trades of candles that are not settled."""
-    open_end = ~(pl.col("before") & pl.col("after"))
+    """Trades of candles that are ``decided`` and not settled."""
+    open_end = ~(pl.col("before") & pl.col("after")) & pl.col("decided")
     if not trades.select(open_end.any()).item():
         return pl.DataFrame(schema=HELD_TICKS)
     return trades.filter(open_end.any().over(_KEY)).select(list(HELD_TICKS))

@@ -157,3 +157,21 @@ def test_a_damaged_file_leaves_no_trade_behind(tmp_path: Path) -> None:
     path = written(tmp_path, "BTC_USDT-trades.json", json.dumps([[START, "t", None, "buy", 1.0, 1.0, 1.0]] * 3)[:-20])
     assert ingest(lk, path).files[0].status == "failed"
     assert not (tmp_path / "lake" / FOLDER).exists()
+
+
+@pytest.mark.parametrize(("damage", "sentence"), [("cut", "are damaged"), ("gone", "another ingest reads trades")])
+def test_kept_trades_that_cannot_be_read_are_one_sentence(tmp_path: Path, damage: str, sentence: str) -> None:
+    trades = _made(random.Random(8), 40)
+    lk = RecordingLake(tmp_path / "lake")
+    ingest(lk, _binance(tmp_path, 1, trades[:20]))
+    (kept,) = (tmp_path / "lake" / FOLDER).rglob("*.parquet")
+    if damage == "cut":
+        kept.write_bytes(kept.read_bytes()[:50])
+    else:
+        listed = lk.location.list(str(kept.parent.relative_to(tmp_path / "lake")))
+        lk.location.list = lambda prefix: listed if FOLDER in prefix else []  # type: ignore[method-assign]
+        kept.unlink()
+    before = _candles(lk)
+    (file,) = ingest(lk, _binance(tmp_path, 2, trades[20:])).files
+    assert (file.status, sentence in file.error) == ("failed", True)
+    assert _candles(lk).equals(before)
