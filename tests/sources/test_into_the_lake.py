@@ -60,6 +60,21 @@ def test_small_files_go_through_hot_and_count_the_same(tmp_path: Path) -> None:
         assert _all(lk, "candles").height == 15
 
 
+def test_days_of_trades_read_one_after_the_other_make_the_candles_of_one_run(tmp_path: Path) -> None:
+    paths = []
+    for day in range(4):
+        numbers = range(day * 100, day * 100 + 100)
+        rows: list[list[object]] = [[n, 100 + n % 7, 1, 100, START + n * 7_000, "true", "true"] for n in numbers]
+        paths.append(written(tmp_path / "in", f"BTCUSDT-trades-2024-01-0{day + 1}.csv", csv_text(rows)))
+    with lake.open(str(tmp_path / "whole")) as whole, lake.open(str(tmp_path / "parts")) as parts:
+        ingest(whole, paths)
+        for path in (paths[3], paths[0], paths[2], paths[1]):
+            assert ingest(parts, path).balanced
+        assert _all(parts, "candles").equals(_all(whole, "candles"))
+    kept = [pl.read_parquet(path).height for path in (tmp_path / "parts" / "_ingest_trades").rglob("*.parquet")]
+    assert sum(kept) < 20
+
+
 def test_rows_that_the_lake_refuses_after_all_are_told_with_its_reason(tmp_path: Path) -> None:
     rows: list[list[object]] = [[n, "1e200", "1e200", "", START + n, "true", "true"] for n in range(2)]
     path = written(tmp_path, "BTCUSDT-trades-2024-01-01.csv", csv_text(rows))
