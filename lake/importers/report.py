@@ -64,9 +64,16 @@ class Sum:
     @property
     def equal(self) -> bool:
         """Whether it holds that: money to the cent, all else to a millionth, or to the last bits of a large total."""
-        if self.in_lake is None:
-            return True
-        return abs(self.expected - self.in_lake) <= max(_CENT if self.is_money else _TINY, 1e-12 * abs(self.found))
+        return self.in_lake is None or abs(self.expected - self.in_lake) <= self._least
+
+    @property
+    def is_otherwise(self) -> bool:
+        """Whether the lake is meant to hold another total: a rule changed values, or another source's are kept."""
+        return abs(self.differing) > self._least
+
+    @property
+    def _least(self) -> float:
+        return max(_CENT if self.is_money else _TINY, 1e-12 * abs(self.found))
 
     @property
     def is_money(self) -> bool:
@@ -152,7 +159,7 @@ class ImportReport:
             {
                 **asdict(table),
                 "balanced": table.balanced,
-                "sums": [{**asdict(s), "expected": s.expected, "equal": s.equal} for s in table.sums],
+                "sums": [_as_dict(s) for s in table.sums],
             }
             for table in self.tables
         ]
@@ -178,6 +185,10 @@ class ImportReport:
         return "\n".join(lines)
 
 
+def _as_dict(total: Sum) -> dict[str, Any]:
+    return {**asdict(total), "expected": total.expected, "equal": total.equal, "is_otherwise": total.is_otherwise}
+
+
 def _lines(table: TableReport) -> Iterable[str]:
     counts = [f"{getattr(table, n):,} {n}" for n in ("found", "landed", "unchanged", "refused") if getattr(table, n)]
     yield f"  {table.table} -> {table.dataset}: {', '.join(counts) or 'empty'}"
@@ -198,5 +209,12 @@ def _sum_line(total: Sum) -> str:
     others = [(name, getattr(total, name)) for name in ("refused", "repeated", "differing")]
     parts += [f"{total.shown(value)} {name}" for name, value in others if value]
     if total.in_lake is not None:
-        parts.append(f"{total.shown(total.in_lake)} in the lake, {'equal' if total.equal else 'NOT EQUAL'}")
+        parts.append(f"{total.shown(total.in_lake)} in the lake, {_verdict(total)}")
     return f"sum of {total.column}: {', '.join(parts)}"
+
+
+def _verdict(total: Sum) -> str:
+    """Of a sum that was read back: a total that was meant to become another is not called equal."""
+    if not total.equal:
+        return "NOT EQUAL"
+    return "as the rules of the column and the differences below have it" if total.is_otherwise else "equal"

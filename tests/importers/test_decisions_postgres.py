@@ -101,6 +101,28 @@ def test_an_outcome_is_known_when_it_was_recorded_or_not_taken(lk: lake.Lake, po
     ]  # fmt: skip
 
 
+def test_an_outcome_without_a_time_was_known_when_its_trade_closed(lk: lake.Lake, postgres: Postgres) -> None:
+    """One of which nothing tells the time is counted, and its total is not called equal."""
+    postgres.run(
+        "create table trades (id text, symbol text, side text, created_at timestamptz, closed_at timestamptz)",
+        """create table decisions (id text, symbol text, recommendation text, trade_id text, analyzed_at timestamptz,
+           outcome_correct boolean, actual_pnl real, outcome_recorded_at timestamptz, hold_duration_minutes real)""",
+        """insert into trades values ('t1', 'BTCUSDT', 'LONG', '2024-01-15 10:00Z', '2024-01-15 12:00Z'),
+           ('t2', 'BTCUSDT', 'LONG', '2024-01-15 10:00Z', null)""",
+        """insert into decisions values
+           ('d1', 'BTCUSDT', 'LONG', 't1', '2024-01-15 10:00Z', false, -5, null, null),
+           ('d2', 'BTCUSDT', 'LONG', 't2', '2024-01-15 10:00Z', true, 3, null, null)""",
+    )
+    report = imported(lk, "decisions-postgres", postgres.address)
+    known = rows(lk, "decisions", "decision_id", "outcome_correct", "actual_pnl", "outcome_source",
+                 "strftime(outcome_recorded_at, '%d %H:%M')")  # fmt: skip
+    assert known == [("d1", False, -5.0, "given", "15 12:00"), ("d2", None, None, None, None)]
+    assert "1 outcome is not taken, as nothing tells when it was known" in notes(report)
+    line = next(line for line in report.text().splitlines() if "decisions.actual_pnl" in line)
+    assert line.endswith("-2.00 found, 3.00 differing, -5.00 in the lake, "
+                         "as the rules of the column and the differences below have it")  # fmt: skip
+
+
 def test_columns_in_camel_case_are_the_same(lk: lake.Lake, postgres: Postgres) -> None:
     postgres.run(
         """create table trades (id text, symbol text, side text, quantity real, "entryPrice" real, "pnlPercent" real,

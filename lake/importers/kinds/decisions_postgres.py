@@ -1,7 +1,8 @@
 """Decisions of a language model with what came of them: trades, positions, decisions and prompt_versions.
 
 The tables are as Drizzle makes them, with or without zones in their times, in snake or camel case.
-``max_favorable`` and ``max_adverse`` are profits there, not prices, so they stay beside the row.
+``max_favorable`` and ``max_adverse`` are profits there, not prices, so they stay beside the row. An outcome without a
+time was known when its trade was closed; one of which nothing tells the time is not taken, and counted.
 Ids that are only numbers, and versions of prompts, are of one database: those of several are told apart by the bot
 that the caller names.
 """
@@ -16,6 +17,7 @@ from typing import Any
 
 import orjson
 
+from lake.errors import InvalidRowError
 from lake.importers.base import Notes, Options, Row, RowMap, Rule, Table
 from lake.importers.nested import together
 from lake.importers.reading.database import Database, database, require
@@ -39,6 +41,7 @@ from lake.importers.rules import (
     whole,
     within,
 )
+from lake.importers.wording import counted
 
 _TABLES = ("prompt_versions", "decisions", "trades", "positions")
 _STATUS = {word.upper(): word for word in ("pending", "open", "closed", "cancelled", "error")} | {
@@ -137,12 +140,17 @@ POSITIONS = RowMap(
 _ANALYZED, _HELD_FOR = _moment("analyzed_at", "created_at"), number(*_named("hold_duration_minutes", "hold_duration"))
 
 
+_CLOSED_WITH_TRADE = within("trade", _CLOSED)
+
+
 def _recorded(row: Row, options: Options) -> datetime | None:
     """When the outcome was known: as told, or at the end of the trade; None where nothing tells."""
-    said = _moment("outcome_recorded_at").read(row, options)
+    said: datetime | None = _moment("outcome_recorded_at").read(row, options)
+    if said is not None or not _has_outcome(row):
+        return said
     begun, minutes = _ANALYZED.read(row, options), _HELD_FOR.read(row, options)
-    if said is not None or begun is None or minutes is None or not _has_outcome(row):
-        return said  # type: ignore[no-any-return]
+    if begun is None or minutes is None:
+        return _CLOSED_WITH_TRADE.read(row, options)  # type: ignore[no-any-return]
     return begun + timedelta(minutes=minutes)  # type: ignore[no-any-return]
 
 
@@ -196,6 +204,7 @@ DECISIONS = RowMap(
         "outcome_source": Rule(_named("outcome_correct"), _source),
     },
     sums={"actual_pnl": _named("actual_pnl")},
+    held=frozenset({"trade"}),
 )
 
 PROMPTS = RowMap(
@@ -257,6 +266,8 @@ class DecisionsPostgres:
 def _rows(db: Database, name: str, options: Options, notes: Notes) -> Iterator[Row]:
     if db.columns(name).get("id", "").startswith("int") and name != "prompt_versions" and not options.bot_id:
         notes.tell("its ids are numbers, which another database has as well: name the bot with --bot-id")
+    if name == "decisions":
+        return _decisions(db, options, notes)
     return _positions(db, notes) if name == "positions" else db.rows(name, notes, order_by=("id",))
 
 
@@ -264,6 +275,35 @@ def _positions(db: Database, notes: Notes) -> Iterator[Row]:
     """Positions, each with its trade, which knows when it was opened. There is one for each symbol, so they are few."""
     held = list(db.rows("positions", notes, ("id",)))
     wanted = {found(row, _named("trade_id"))[1] for row in held}
-    trades = db.rows("trades", notes) if "trades" in db.tables() else iter(())
-    known = {trade["id"]: trade for trade in trades if trade["id"] in wanted}
+    known = {trade["id"]: trade for trade in _trades(db, notes) if trade["id"] in wanted}
     yield from ({**row, "trade": known.get(found(row, _named("trade_id"))[1])} for row in held)
+
+
+def _decisions(db: Database, options: Options, notes: Notes) -> Iterator[Row]:
+    """Decisions; one whose outcome has no time with the end of its trade."""
+    ends: dict[Any, Row] | None = None
+    untimed = 0
+    for row in db.rows("decisions", notes, ("id",)):
+        if not _is_untimed(row, options):
+            yield row
+            continue
+        if ends is None:
+            ends = {t["id"]: {n: t[n] for n in _CLOSED.names if n in t} for t in _trades(db, notes)}
+        with_trade = {**row, "trade": ends.get(found(row, _named("trade_id"))[1])}
+        untimed += _is_untimed(with_trade, options)
+        yield with_trade
+    if untimed:
+        some = counted(untimed, "outcome is not taken", "outcomes are not taken")
+        notes.tell(f"{some}, as nothing tells when it was known: it stays beside its decision, in extra")
+
+
+def _is_untimed(row: Row, options: Options) -> bool:
+    """Whether there is an outcome, and nothing tells when it was known."""
+    try:
+        return _has_outcome(row) and _recorded(row, options) is None
+    except InvalidRowError:
+        return False  # it is refused when it is mapped
+
+
+def _trades(db: Database, notes: Notes) -> Iterator[Row]:
+    return db.rows("trades", notes) if "trades" in db.tables() else iter(())
