@@ -92,6 +92,14 @@ def test_predictions_are_in_the_zone_that_is_given_and_due_an_hour_later(tmp_pat
         ]
 
 
+def test_a_prediction_whose_later_price_is_0_is_not_resolved(tmp_path: Path) -> None:
+    """0 is no price, so nothing is known yet: it is left to be resolved."""
+    path = store(tmp_path / "t.db", predictions=[prediction(1, price_at_prediction=100.0, price_after_1h=0.0)])
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "trades-db", path, tz="UTC")
+        assert rows(lk, "predictions", "actual_price", "resolved_at") == [(None, None)]
+
+
 def test_local_times_ask_for_their_zone(tmp_path: Path) -> None:
     path = store(tmp_path / "t.db", predictions=[prediction(1)])
     with lake.open(tmp_path / "lake") as lk, pytest.raises(UsageError, match="Say which with --tz"):

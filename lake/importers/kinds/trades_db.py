@@ -91,8 +91,10 @@ def _due(row: Row, options: Options) -> Any:
     return made and made + timedelta(minutes=_HORIZON)
 
 
-def _is_known(row: Row) -> bool:
-    return any(row.get(name) is not None for name in ("actual_outcome", "correct", "price_after_1h"))
+def _is_known(row: Row, options: Options) -> bool:
+    return _AFTER.read(row, options) is not None or any(
+        found(row, (name,))[1] is not None for name in ("actual_outcome", "correct")
+    )
 
 
 def _return(row: Row, options: Options) -> float | None:
@@ -120,7 +122,7 @@ PREDICTIONS = RowMap(
         "correct": flag("correct"),
         "resolved_at": first_of(
             moment("validated_at", "resolved_at", "updated_at", zone=None),
-            Rule(_PREDICTED.names, lambda row, options: _due(row, options) if _is_known(row) else None),
+            Rule(_PREDICTED.names, lambda row, options: _due(row, options) if _is_known(row, options) else None),
         ),
     },
 )
