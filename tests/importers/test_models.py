@@ -79,6 +79,14 @@ def test_a_folder_of_models_is_catalogued_with_hashes_and_metrics(lk: lake.Lake,
     assert lk.verify().ok
 
 
+def test_a_metric_that_python_wrote_as_nan_is_null_and_the_others_are_kept(lk: lake.Lake, folder: Path) -> None:
+    (folder / "ml_performance.json").write_text(json.dumps({"accuracy": 0.66, "f1": float("nan")}))
+    report = imported(lk, "models", folder)
+    assert not report.failed
+    metrics = json.loads(lk.read("model_versions", {"name": "ml_model"})["metrics"].item())
+    assert {name: metrics[name] for name in ("accuracy", "f1")} == {"accuracy": 0.66, "f1": None}
+
+
 def test_nothing_in_a_pickle_runs_unless_it_is_asked_for(lk: lake.Lake, tmp_path: Path) -> None:
     mark = tmp_path / "it ran"
     (tmp_path / "models").mkdir()

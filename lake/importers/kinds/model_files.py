@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import orjson
 
 from lake.importers.base import Notes
 from lake.spec.symbols import QUOTES, canonical
@@ -73,9 +72,10 @@ def beside(path: Path, notes: Notes) -> dict[str, Any]:
 
 
 def _json(file: Path, notes: Notes) -> Any:
+    """What a file holds; a number that is none, which Python writes as NaN, is null."""
     try:
-        return orjson.loads(file.read_bytes().removeprefix(b"\xef\xbb\xbf"))
-    except orjson.JSONDecodeError as error:
+        return json.loads(file.read_bytes().decode("utf-8-sig"), parse_constant=lambda _: None)
+    except (ValueError, RecursionError) as error:
         notes.tell(f"{file.name} is no JSON, or not whole ({error}): it is left out", failed=True)
         return None
 
