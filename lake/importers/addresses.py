@@ -7,7 +7,7 @@ from pathlib import Path
 from lake.errors import SourceError
 from lake.spec.addresses import is_server, shown
 
-__all__ = ["existing", "is_server", "shown"]
+__all__ = ["existing", "existing_file", "is_server", "shown"]
 
 
 def existing(source: str) -> Path:
@@ -19,4 +19,16 @@ def existing(source: str) -> Path:
     path = Path(source)
     if not path.exists():
         raise SourceError("there is no such file or folder", where=source, todo="Check the path.")
+    return path
+
+
+def existing_file(source: str) -> Path:
+    """The file that a source names.
+
+    Raises:
+        SourceError: there is nothing, or a folder.
+    """
+    path = existing(source)
+    if path.is_dir():
+        raise SourceError("it is a folder, and a file is expected", where=source, todo="Give a file that is in it.")
     return path

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import lake
 from lake.cli import main
-from lake.errors import UsageError
+from lake.errors import SourceError, UsageError
 from lake.importers import run as running
 from lake.importers.base import Notes, Options, Refused, Row, RowMap, Table
 from lake.importers.report import Difference, ImportReport, Sum, TableReport
@@ -81,6 +81,12 @@ def test_a_number_that_no_float_holds_is_refused(tmp_path: Path) -> None:
     with lake.open(tmp_path / "lake") as lk:
         report = imported(lk, KIND, history(tmp_path / "t.json", [trade(1, pnl_usd=10**400), trade(2)]))
         assert (report.totals["landed"], dict(report.tables[0].reasons)) == (1, {"pnl_usd: not a number": 1})
+
+
+@pytest.mark.parametrize("kind", ["bot-stats", "daily-reports", "journal", "signal-cache", "trades-json"])
+def test_a_folder_where_a_file_is_expected_is_one_clear_error(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(SourceError, match="it is a folder, and a file is expected"):
+        import_from(None, kind, str(tmp_path), dry_run=True)
 
 
 def test_a_sum_that_does_not_come_out_is_told() -> None:
@@ -391,7 +397,7 @@ def test_the_command_imports_and_reports_as_text_and_json(tmp_path: Path) -> Non
     assert (again["balanced"], again["failed"], again["totals"]["unchanged"]) == (True, False, 2)
     assert again["tables"][0]["sums"][0] | {"expected": 0.5} == {
         "column": "trades.pnl", "found": 0.5, "refused": 0.0, "repeated": 0.0, "differing": 0.0, "in_lake": 0.5,
-        "expected": 0.5, "equal": True,
+        "expected": 0.5, "equal": True, "is_otherwise": False,
     }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lake.errors import SourceError
-from lake.importers.addresses import existing
+from lake.importers.addresses import existing_file
 from lake.importers.base import Check, Notes, Options, Refused, Row, RowMap, Rule, Table
 from lake.importers.kinds.beside import beside
 from lake.importers.kinds.journal import TRADES
@@ -51,7 +51,7 @@ class BotStats:
 
     def tables(self, source: str, _options: Options) -> Iterable[Table | Check]:
         """The signals, of which those that were followed up are trades as well; and the totals."""
-        path = existing(source)
+        path = existing_file(source)
         yield Table("signals", _MAPS, partial(_rows, path))
         yield Check("totals", "signals", partial(beside, path, "signals".__eq__))
 

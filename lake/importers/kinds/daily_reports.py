@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lake.errors import SourceError
-from lake.importers.addresses import existing
+from lake.importers.addresses import existing_file
 from lake.importers.base import Check, Notes, Options, Refused, Row
 from lake.importers.kinds.beside import beside
 from lake.importers.kinds.signal_bot import objects
@@ -41,7 +41,7 @@ class DailyReports:
 
     def tables(self, source: str, _options: Options) -> Iterable[Check]:
         """The reports, compared; those of weeks and months beside them."""
-        path = existing(source)
+        path = existing_file(source)
         yield Check("reports", "trades", partial(_rows, path), _differences)
         yield Check("others", "trades", partial(beside, path, _is_of_days))
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lake.importers.addresses import existing
+from lake.importers.addresses import existing_file
 from lake.importers.base import Check, Notes, Options, Refused, Row, RowMap, Table
 from lake.importers.kinds.beside import beside
 from lake.importers.kinds.same_trades import SameTrades
@@ -76,7 +76,7 @@ class Journal:
 
     def tables(self, source: str, _options: Options) -> Iterable[Table | Check]:
         """The trades, and what the bot learnt of them."""
-        path = existing(source)
+        path = existing_file(source)
         same = SameTrades(self.name, trade_id(), GIVEN)
         yield Table("trades", (same.map(TRADES),), partial(_rows, path), look=same.look)
         yield Check("learnt", "trades", partial(beside, path, "trades".__eq__))

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from lake.errors import SourceError
-from lake.importers.addresses import existing
+from lake.importers.addresses import existing_file
 from lake.importers.base import Notes, Options, Refused, Row, RowMap, Table
 from lake.importers.kinds.signal_bot import DEDUPE_KEY, ENTRY, GIVEN, SIDE, SIGNAL_TYPE, SYMBOL, TIMEFRAME, signal_id
 from lake.importers.nested import item
@@ -51,7 +51,7 @@ class SignalCache:
 
     def tables(self, source: str, _options: Options) -> Iterable[Table]:
         """One table: the signals."""
-        return [Table("signals", (SIGNALS,), partial(_rows, existing(source)))]
+        return [Table("signals", (SIGNALS,), partial(_rows, existing_file(source)))]
 
 
 def _rows(path: Path, notes: Notes) -> Iterator[Row | Refused]:

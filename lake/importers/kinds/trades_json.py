@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-from lake.importers.addresses import existing
+from lake.importers.addresses import existing_file
 from lake.importers.base import Notes, Options, Refused, Row, Table
 from lake.importers.kinds import exchange_fills
 from lake.importers.kinds.executed_trades import TRADES
@@ -21,7 +21,7 @@ class TradesJson:
 
     def tables(self, source: str, options: Options) -> Iterable[Table]:
         """The trades; or executions and what was matched of them."""
-        path = existing(source)
+        path = existing_file(source)
         if exchange_fills.is_of_exchange(next(rows_in(path, "trades", Notes()), None)):
             return exchange_fills.tables(path, options)
         return [Table("trades", (TRADES,), partial(_rows, path))]
