@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -72,6 +73,7 @@ def ask(source: Any, selection: Selection) -> Asked:
     Raises:
         UnknownDatasetError: there is no such dataset or view.
         UnknownColumnError: a column that it does not have.
+        UsageError: a column that it has, or that is chosen, more than once.
         QueryError: the condition or statement cannot be run.
     """
     if selection.sql:
@@ -93,7 +95,12 @@ def _chosen(name: str, there: list[str], selection: Selection, dataset: Dataset 
     strange = [column for column in selection.columns if column not in there]
     if strange:
         raise UnknownColumnError(f"no column {strange[0]!r}", where=name, todo=f"It has: {', '.join(there)}.")
-    return selection.columns or tuple(n for n in there if dataset is None or n != PERIOD)
+    chosen = selection.columns or tuple(n for n in there if dataset is None or n != PERIOD)
+    repeated = [name for name, count in Counter(column.lower() for column in chosen).items() if count > 1]
+    if repeated:
+        todo = "Choose each once, or give them names of their own (`AS`)."
+        raise UsageError("several columns have one name", where=name, value=repeated[0], todo=todo)
+    return chosen
 
 
 def _conditions(selection: Selection, dataset: Dataset | None) -> tuple[list[str], list[Any]]:

@@ -72,6 +72,22 @@ def test_a_view_and_a_query_are_exported_as_they_answer(lk: lake.Lake, tmp_path:
         assert db.execute("SELECT symbol, s FROM found ORDER BY 1").fetchall() == [("BTCUSDT", 7140), ("ETHUSDT", 1225)]
 
 
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet", "db"])
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        Selection(sql="SELECT 1 AS a, 2 AS a"),
+        Selection(sql="SELECT 1 AS a, 2 AS A"),
+        Selection(sql="SELECT c.symbol, d.symbol FROM candles c JOIN candles d USING (open_time)"),
+        Selection("trades", columns=("trade_id", "trade_id")),
+    ],
+)
+def test_columns_of_one_name_are_refused(lk: lake.Lake, tmp_path: Path, wanted: Selection, ending: str) -> None:
+    with pytest.raises(lake.UsageError, match=r"several columns have one name \(got '(a|symbol|trade_id)'\)"):
+        export(lk, wanted, Target(tmp_path / f"x.{ending}", table="found" if ending == "db" else ""))
+    assert not list(tmp_path.glob("x.*"))
+
+
 def test_the_lake_is_exported_as_it_was_under_a_tag(lk: lake.Lake, tmp_path: Path) -> None:
     lk.tag("before")
     lk.trades.close("t1", exit_price=110.0)
