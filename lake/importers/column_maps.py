@@ -22,7 +22,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,11 +48,13 @@ class TableMap:
         asked: which rows are meant.
         map: what they become.
         nested: names with dots, of values inside objects.
+        looked_for: our column, and the names in the source of which it needs one, as often as it needs one.
     """
 
     asked: Asked
     map: RowMap
     nested: tuple[str, ...]
+    looked_for: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 def read_maps(path: Path) -> list[TableMap]:
@@ -88,7 +90,20 @@ def _table_map(given: Mapping[str, Any], where: str) -> TableMap:
     asked = Asked(str(given.get("table", "")), str(given.get("query", "")), header, skip)
     used = {n for rule in columns.values() for n in rule.names} | {n for names in sums.values() for n in names}
     nested = tuple(sorted(n for n in used if "." in n))
-    return TableMap(asked, RowMap(ds.name, columns, sums, held=frozenset(nested)), nested)
+    looked_for = tuple(_looked_for(given, columns))
+    return TableMap(asked, RowMap(ds.name, columns, sums, held=frozenset(nested)), nested, looked_for)
+
+
+def _looked_for(given: Mapping[str, Any], made: Mapping[str, Rule]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Any of the names of a rule will do; but all parts of an id and of what is gathered are wanted."""
+    for name, said in dict(given.get("columns", {})).items():
+        if isinstance(said, dict) and "id" in said:
+            yield from ((name, (part,)) for part in _names(said["id"]) if part not in made)
+        elif isinstance(said, dict) and "gathered" in said:
+            yield from ((name, (part,)) for part in _names(said["gathered"]))
+        elif made[name].names:
+            yield name, made[name].names
+    yield from ((column, tuple(_names(names))) for column, names in dict(given.get("sums", {})).items())
 
 
 def _columns(ds: Dataset, given: Mapping[str, Any], where: str) -> dict[str, Rule]:

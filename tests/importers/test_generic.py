@@ -353,3 +353,39 @@ def test_a_json_file_that_breaks_off_gives_what_comes_before(tmp_path: Path) -> 
         report = import_from(lk, "generic", str(path), options)
         assert (report.balanced, report.failed, lk.read("trades").height) == (True, True, 1)
         assert "breaks off or is damaged" in notes(report)
+
+
+@pytest.mark.parametrize("make", ["sqlite", "csv", "parquet", "feather"])
+@pytest.mark.parametrize(
+    ("right", "mistyped", "column"),
+    [
+        ('price = "exit"', 'price = "exitt"', "exit_price"),
+        ('[sums]\npnl = "profit"', '[sums]\npnl = "proft"', "pnl"),
+        ('"side", "opened_at"]', '"side", "opened_att"]', "trade_id"),
+        ('exit_reason = "why"', 'exit_reason = "why.text"', None),
+        ('exit_reason = "why"', 'exit_reason = "whi.text"', "exit_reason"),
+        ('exit_reason = "why"', 'exit_reason = ["reason", "why"]', None),
+    ],
+)
+def test_a_column_that_the_source_does_not_have_is_one_clear_error(
+    tmp_path: Path, make: str, right: str, mistyped: str, column: str | None
+) -> None:
+    path, frame = tmp_path / f"deals.{make}", pl.DataFrame(DEALS)
+    writers = {"sqlite": as_sqlite, "csv": as_csv, "parquet": frame.write_parquet, "feather": frame.write_ipc}
+    writers[make](path)
+    said = Options(map_file=a_map(tmp_path, MAP.format(where="").replace(right, mistyped)))
+    if column is None:
+        assert import_from(None, "generic", str(path), said, dry_run=True).totals["landed"] == 2
+        return
+    with pytest.raises(SourceError, match=f"there is no column .* of which the map makes {column}.*There are: deal, "):
+        import_from(None, "generic", str(path), said, dry_run=True)
+
+
+def test_a_name_that_no_row_of_a_json_file_has_is_told_and_is_no_success(tmp_path: Path) -> None:
+    path = tmp_path / "deals.json"
+    path.write_text(json.dumps([{**DEALS[0], "why": {"text": "tp"}}, {**DEALS[1], "why": {"text": None}}]))
+    for written, is_there in (("why.text", True), ("why.txet", False), ("whi", False)):
+        text = MAP.format(where="").replace('exit_reason = "why"', f'exit_reason = "{written}"')
+        report = import_from(None, "generic", str(path), Options(map_file=a_map(tmp_path, text)), dry_run=True)
+        assert report.failed is not is_there
+        assert (f"no row has {written}, of which the map makes exit_reason" in notes(report)) is not is_there

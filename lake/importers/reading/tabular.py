@@ -6,6 +6,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -55,11 +56,13 @@ class Tabular:
         name: what its rows are called.
         rows: from the beginning, at each call anew.
         count: how many there are, where that is known.
+        columns: that every row has; None where each row has its own.
     """
 
     name: str
     rows: Callable[[Notes], Iterator[Row | Refused]]
     count: int | None = None
+    columns: tuple[str, ...] | None = None
 
 
 def tabular(source: str, asked: Asked) -> Tabular:
@@ -82,7 +85,9 @@ def tabular(source: str, asked: Asked) -> Tabular:
         "csv": partial(_csv, path, asked),
     }
     name = path.name.removesuffix(".gz").rpartition(".")[0] or path.name
-    return Tabular(asked.table if asked.table not in {"", "*"} else name, reading[form])
+    columns = {"parquet": _parquet_columns, "feather": _feather_columns, "csv": partial(_header, asked=asked)}.get(form)
+    shown = asked.table if asked.table not in {"", "*"} else name
+    return Tabular(shown, reading[form], columns=columns and tuple(columns(path)))
 
 
 def tables_in(source: str) -> list[str]:
@@ -130,7 +135,7 @@ def _of_database(source: str, asked: Asked) -> Tabular:
     if asked.table not in there:
         what = "no such table" if asked.table else "it is not said which table is meant"
         raise SourceError(what, where=db.where, value=asked.table or None, todo=f"It has: {', '.join(there)}.")
-    return Tabular(asked.table, partial(db.rows, asked.table), db.count(asked.table))
+    return Tabular(asked.table, partial(db.rows, asked.table), db.count(asked.table), tuple(db.columns(asked.table)))
 
 
 def _objects(found: Iterator[Any]) -> Iterator[Row | Refused]:
@@ -201,28 +206,51 @@ def _has_rows(text: JsonText, notes: Notes, first: str) -> bool:
     return bool(kinds & {dict, list}) if first == "[" else kinds == {dict}
 
 
-def _parquet(path: Path, _notes: Notes) -> Iterator[Row]:
+@contextmanager
+def _readable(what: str, path: Path) -> Iterator[None]:
     try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(_ROWS):
-                yield from batch.to_pylist()
+        yield
     except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"the Parquet file cannot be read: {error}", where=str(path)) from error
+        raise SourceError(f"the {what} file cannot be read: {error}", where=str(path)) from error
+
+
+def _parquet_columns(path: Path) -> list[str]:
+    with _readable("Parquet", path):
+        return list(pq.read_schema(path).names)
+
+
+def _parquet(path: Path, _notes: Notes) -> Iterator[Row]:
+    with _readable("Parquet", path), pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(_ROWS):
+            yield from batch.to_pylist()
+
+
+def _feather_columns(path: Path) -> list[str]:
+    with _readable("feather", path), pa.memory_map(str(path)) as mapped, ipc.open_file(mapped) as file:
+        return list(file.schema.names)
 
 
 def _feather(path: Path, _notes: Notes) -> Iterator[Row]:
-    try:
-        with pa.memory_map(str(path)) as mapped, ipc.open_file(mapped) as file:
-            for number in range(file.num_record_batches):
-                yield from file.get_batch(number).to_pylist()
-    except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"the feather file cannot be read: {error}", where=str(path)) from error
+    with _readable("feather", path), pa.memory_map(str(path)) as mapped, ipc.open_file(mapped) as file:
+        for number in range(file.num_record_batches):
+            yield from file.get_batch(number).to_pylist()
+
+
+def _header(path: Path, asked: Asked) -> list[str]:
+    with _lines_of_csv(path) as lines:
+        return _cells(lines, asked)[0]
+
+
+@contextmanager
+def _lines_of_csv(path: Path) -> Iterator[TextIO]:
+    with opened(path) as file, io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="") as lines:
+        yield lines
 
 
 def _csv(path: Path, asked: Asked, notes: Notes) -> Iterator[Row | Refused]:
     """Lines with more cells than the header are refused; cells that are empty or not there are nothing."""
     csv.field_size_limit(_LONGEST_CELL)
-    with opened(path) as file, io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="") as lines:
+    with _lines_of_csv(path) as lines:
         columns, rows = _cells(lines, asked)
         repeated = [name for name, count in Counter(columns).items() if count > 1]
         if repeated:
