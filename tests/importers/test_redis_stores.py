@@ -108,6 +108,25 @@ def test_active_phantoms_are_lists_or_one_of_each_symbol(lk: lake.Lake, redis: R
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("side", "levels"), [("long", (95.0, 100.1, 110.0)), ("short", (105.0, 99.9, 90.0))])
+def test_a_phantom_whose_stop_trailed_past_the_entry_is_still_followed(
+    lk: lake.Lake, redis: Redis, side: str, levels: tuple[float, ...]
+) -> None:
+    """The stop that it was given is lost, and the trailed one is none; without be_moved it is a mistake."""
+    given, trailed, target = levels
+    common = {"side": side, "entry_price": 100.0, "take_profit": target}
+    told = [
+        phantom(1, **common, stop_loss=given, be_moved=False),
+        phantom(2, **common, stop_loss=trailed, be_moved=True),
+        phantom(3, **common, stop_loss=trailed, be_moved=False),
+    ]
+    redis.server.set("phantom:active", json.dumps({"SOLUSDT": told}))
+    report = imported(lk, "phantoms-redis", redis.address)
+    assert (report.totals["landed"], report.totals["refused"]) == (2, 1)
+    columns = ("signal_time", "stop_loss", "be_moved", "status")
+    assert [row[1:] for row in rows(lk, "phantoms", *columns)] == [(given, False, "active"), (None, True, "active")]
+
+
 def test_a_phantom_that_ended_meanwhile_ends_here_and_stays_so(lk: lake.Lake, redis: Redis) -> None:
     redis.server.set("phantom:active", json.dumps({"SOLUSDT": [phantom(1)]}))
     import_from(lk, "phantoms-redis", redis.address)

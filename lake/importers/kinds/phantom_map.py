@@ -1,7 +1,8 @@
 """Phantoms, which one bot kept in Redis and in a table: one map, so that they merge by key.
 
 The table has no ``phantom_id``, so what tells phantoms apart is symbol, side, entry and the time of the signal.
-A phantom whose stop was moved to the entry has lost the stop that it was given; a stop at the entry says only that.
+A phantom whose stop was moved to the entry, or trailed past it, has lost the stop that it was given; a stop that lies
+there says only that.
 One that timed out is a timeout here, whatever its sign was; what the store called it stays beside it.
 """
 
@@ -42,8 +43,17 @@ def _is_moved(row: Row, options: Options) -> bool:
     return stop is not None and stop == _ENTRY.read(row, options)
 
 
+def _is_trailed(row: Row, options: Options) -> bool:
+    """Whether a stop that was moved lies where the price makes a profit."""
+    stop, entry = _STOP.read(row, options), _ENTRY.read(row, options)
+    if stop is None or entry is None or not flag("be_moved").read(row, options):
+        return False
+    return bool(stop < entry if _SIDE.read(row, options) == "SHORT" else stop > entry)
+
+
 def _stop(row: Row, options: Options) -> float | None:
-    return None if _is_moved(row, options) else _STOP.read(row, options)
+    is_lost = _is_moved(row, options) or _is_trailed(row, options)
+    return None if is_lost else _STOP.read(row, options)
 
 
 def _is_over(row: Row, options: Options) -> bool:
