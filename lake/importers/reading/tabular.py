@@ -85,9 +85,13 @@ def tabular(source: str, asked: Asked) -> Tabular:
         "csv": partial(_csv, path, asked),
     }
     name = path.name.removesuffix(".gz").rpartition(".")[0] or path.name
-    columns = {"parquet": _parquet_columns, "feather": _feather_columns, "csv": partial(_header, asked=asked)}.get(form)
-    shown = asked.table if asked.table not in {"", "*"} else name
-    return Tabular(shown, reading[form], columns=columns and tuple(columns(path)))
+    columns: dict[str, Callable[[Path], list[str]]] = {
+        "parquet": _parquet_columns,
+        "feather": _feather_columns,
+        "csv": partial(_header, asked=asked),
+    }
+    there = tuple(columns[form](path)) if form in columns else None
+    return Tabular(asked.table if asked.table not in {"", "*"} else name, reading[form], columns=there)
 
 
 def tables_in(source: str) -> list[str]:
