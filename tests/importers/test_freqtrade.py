@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import json
 import sqlite3
+import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -229,6 +230,16 @@ def test_an_archive_is_read_without_its_code_and_without_what_opens_an_account(t
             "binance"
         }
         assert "SECRET" not in str(rows(lk, "backtests", "parameters", "extra"))
+
+
+@pytest.mark.parametrize("others", [{"notes.json": [1]}, {"a.json": {"params": {}}, "b.json": {"strategy": "Bounce"}}])
+def test_the_result_in_an_archive_of_another_name_is_what_begins_like_one(tmp_path: Path, others: Any) -> None:
+    path = tmp_path / "mine.zip"
+    with zipfile.ZipFile(path, "w") as packed:
+        for name, document in {**others, "backtest-result-2024.json": result()}.items():
+            packed.writestr(name, json.dumps(document))
+    with lake.open(tmp_path / "lake") as lk:
+        assert imported(lk, "freqtrade", path).totals["landed"] == 4
 
 
 def test_the_same_result_packed_and_unpacked_is_one_run(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections import Counter
 from pathlib import Path
 from typing import Any, cast
@@ -41,6 +42,10 @@ def looks_like_result(path: Path) -> bool:
             head = file.read(_LOOKED_AT).decode("utf-8-sig", "replace")
     except (SourceError, OSError, EOFError):
         return False
+    return _begins_like_result(head)
+
+
+def _begins_like_result(head: str) -> bool:
     text = "".join(head.split())
     return text.startswith(("[[", "[]")) or (text.startswith("{") and _STRATEGIES in text)
 
@@ -66,7 +71,7 @@ def meant(path: Path) -> Path:
 
 
 def member_of(path: Path) -> str:
-    """The result in an archive: named like it, or the only one that may be one.
+    """The result in an archive: named like it, or what begins like one, or else the only one that may be one.
 
     Raises:
         SourceError: it cannot be read, or holds none.
@@ -74,13 +79,19 @@ def member_of(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             every = archive.namelist()
-    except (zipfile.BadZipFile, OSError) as error:
+            own = [n for n in every if Path(n).name == f"{path.stem}.json"]
+            rest = [n for n in every if n.endswith(".json") and not n.endswith(_NOT_RESULTS)]
+            alike = [] if own or len(rest) < 2 else [n for n in rest if _begins_like_result(_head(archive, n))]
+    except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError) as error:  # RuntimeError of one with a password
         raise SourceError(f"the archive cannot be read: {error}", where=str(path)) from error
-    own = [n for n in every if Path(n).name == f"{path.stem}.json"]
-    rest = [n for n in every if n.endswith(".json") and not n.endswith(_NOT_RESULTS)]
     if not own and not rest:
         raise SourceError("no result of a backtest in the archive", where=str(path), value=every[:5])
-    return min(own or rest, key=len)
+    return min(own or alike or rest, key=len)
+
+
+def _head(archive: zipfile.ZipFile, name: str) -> str:
+    with archive.open(name) as file:
+        return file.read(_LOOKED_AT).decode("utf-8-sig", "replace")
 
 
 def config_in(path: Path, notes: Notes) -> dict[str, Any] | None:
