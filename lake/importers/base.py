@@ -31,6 +31,7 @@ class Options:
         tz: zone of times without one (``UTC``, ``Europe/Berlin``); the kind says which it takes else, or asks for one.
         mode: ``live``, ``paper`` or ``backtest``, where the store does not say.
         strategy: of rows that name none.
+        percent: ``fraction`` where results in percent are stored as shares, 0.02 for 2 %; ``percent``, when left out.
         dataset: in which rows belong, where the store does not say.
         map_file: the TOML column map of a generic import.
         allow_pickle: whether a pickled model may be loaded, which runs whatever code is in it.
@@ -48,6 +49,7 @@ class Options:
     tz: str = ""
     mode: str = ""
     strategy: str = ""
+    percent: str = ""
     dataset: str = ""
     map_file: Path | None = None
     allow_pickle: bool = False
@@ -55,6 +57,9 @@ class Options:
     def __post_init__(self) -> None:
         if self.mode not in {"", "live", "paper", "backtest"}:
             raise UsageError("unknown mode", where="mode", value=self.mode, todo="One of live, paper, backtest.")
+        if self.percent not in {"", "percent", "fraction"}:
+            todo = "One of percent, fraction."
+            raise UsageError("unknown way to store percent", where="percent", value=self.percent, todo=todo)
         if self.timeframe:
             timeframes.parse(self.timeframe)
         if self.dataset:

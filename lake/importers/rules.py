@@ -136,6 +136,12 @@ def percent(*names: str) -> Rule:
     return number(*names, scale=100.0)
 
 
+def result(*names: str) -> Rule:
+    """A result in percent, which is stored as a fraction where the caller says so."""
+    in_percent, as_fraction = number(*names).read, percent(*names).read
+    return Rule(names, lambda row, o: (as_fraction if o.percent == "fraction" else in_percent)(row, o))
+
+
 def whole(*names: str) -> Rule:
     """A whole number; 3.0 is one, 3.5 is refused."""
 

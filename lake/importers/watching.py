@@ -68,7 +68,8 @@ class Shares:
         if 2 * self._shares > self._judged:
             notes.tell(
                 f"pnl_percent of {self._shares:,} of {self._judged:,} trades contradicts their prices: it looks like a "
-                "fraction (0.02 for 2 %), and is kept as it is"
+                "fraction (0.02 for 2 %), and is kept as it is; if it is one, say so: --percent fraction, or in a map "
+                '{ percent = "NAME" }'
             )
 
 

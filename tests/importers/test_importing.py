@@ -89,6 +89,19 @@ def test_a_folder_where_a_file_is_expected_is_one_clear_error(tmp_path: Path, ki
         import_from(None, kind, str(tmp_path), dry_run=True)
 
 
+@pytest.mark.parametrize(("said", "kept"), [("", 0.1), ("percent", 0.1), ("fraction", 10.0)])
+def test_results_are_percent_unless_the_caller_says_that_they_are_fractions(
+    tmp_path: Path, said: str, kept: float
+) -> None:
+    file = history(tmp_path / "t.json", [trade(1, entry_price=100.0, exit_price=110.0, pnl_percent=0.1)])
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, KIND, file, percent=said)
+        assert rows(lk, "trades", "pnl_percent") == [kept]
+        assert ("if it is one, say so: --percent fraction" in notes(report)) is (kept < 1)
+    with pytest.raises(UsageError, match="unknown way to store percent"):
+        Options(percent="ratio")
+
+
 def test_a_sum_that_does_not_come_out_is_told() -> None:
     wrong = Sum("trades.pnl", 10.0, 0.0, 0.0, 0.0, 9.99)
     assert not wrong.equal

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lake.importers.base import RowMap
-from lake.importers.rules import constant, first_of, identity, moment, number, option, price, side, symbol, text
+from lake.importers.rules import constant, first_of, identity, moment, number, option, price, result, side, symbol, text
 
 _SYMBOL, _SIDE = symbol("symbol"), side("side")
 _OPENED, _CLOSED = moment("entry_time"), moment("exit_time")
@@ -23,7 +23,7 @@ TRADES = RowMap(
         "entry_price": price("entry_price"),
         "exit_price": number("exit_price"),
         "pnl": number(*_PNL),
-        "pnl_percent": number("pnl_percent", "pnl_pct"),
+        "pnl_percent": result("pnl_percent", "pnl_pct"),
         "exit_reason": text("exit_reason"),
         "created_at": _OPENED,
         "opened_at": _OPENED,

@@ -31,7 +31,7 @@ from lake.importers.kinds.signal_bot import (
 )
 from lake.importers.nested import item, together
 from lake.importers.reading.jsons import JsonText, names, rows_in, text_value
-from lake.importers.rules import document, first_of, fraction, number, option, price, text
+from lake.importers.rules import document, first_of, fraction, number, option, price, result, text
 from lake.importers.wording import counted
 
 TRADES = RowMap(
@@ -51,7 +51,7 @@ TRADES = RowMap(
         "stop_loss": price("sl_price", "stop_loss"),
         "take_profit": first_of(price("tp_price"), item(0, "tp_prices")),
         "pnl": number("profit_loss_usd", "pnl_usd"),
-        "pnl_percent": number(*PERCENT),
+        "pnl_percent": result(*PERCENT),
         "exit_reason": EXIT_REASON,
         "signal_id": shared_id("id"),
         "conditions": document("conditions", "ict_analysis"),

@@ -20,6 +20,7 @@ from lake.importers.rules import (
     option,
     price,
     renamed,
+    result,
     side,
     symbol,
     text,
@@ -85,7 +86,7 @@ def _known_ratio(row: Row, options: Options) -> float | None:
 
 def _known_result(row: Row, options: Options) -> float | None:
     """The result, where 0.0 is true only if the stop lay at the entry."""
-    value = number("pnl_percent").read(row, options)
+    value = result("pnl_percent").read(row, options)
     return value if value or _is_moved(row, options) else None
 
 
@@ -108,7 +109,7 @@ _COLUMNS = {
     "exit_reason": _REASON,
     "exit_price": price("exit_price"),
     "exit_time": _ENDED,
-    "pnl_percent": number("pnl_percent"),
+    "pnl_percent": result("pnl_percent"),
     "realized_rr": Rule(("realized_rr",), _ratio),
     "tp1_hit": flag("tp1_hit"),
     "be_moved": Rule(("be_moved",), _be_moved),
