@@ -34,6 +34,7 @@ class Options:
         percent: ``fraction`` where results in percent are stored as shares, 0.02 for 2 %; ``percent``, when left out.
         dataset: in which rows belong, where the store does not say.
         map_file: the TOML column map of a generic import.
+        second_hour: whether a local time in an hour that the clock has twice means the second; rules are asked so.
         allow_pickle: whether a pickled model may be loaded, which runs whatever code is in it.
 
     >>> Options(mode="real")
@@ -52,6 +53,7 @@ class Options:
     percent: str = ""
     dataset: str = ""
     map_file: Path | None = None
+    second_hour: bool = False
     allow_pickle: bool = False
 
     def __post_init__(self) -> None:
@@ -97,6 +99,7 @@ class RowMap:
             are not one; None where they are.
         numbered: whether a row with the id of another of its table, which tells it otherwise, gets the id with ``-2``,
             ``-3``, ... and lands, where the id is made of facts that several rows may share; refused, when left out.
+        is_local: whether its own rules say that times are local, without the caller.
     """
 
     dataset: str
@@ -106,6 +109,7 @@ class RowMap:
     keep_found: bool = True
     held: frozenset[str] = frozenset()
     numbered: bool = False
+    is_local: bool = False
     apart: Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any] | None] | None = None
 
     def __post_init__(self) -> None:

@@ -91,7 +91,9 @@ def _table_map(given: Mapping[str, Any], where: str) -> TableMap:
     used = {n for rule in columns.values() for n in rule.names} | {n for names in sums.values() for n in names}
     nested = tuple(sorted(n for n in used if "." in n))
     looked_for = tuple(_looked_for(given, columns))
-    return TableMap(asked, RowMap(ds.name, columns, sums, held=frozenset(nested)), nested, looked_for)
+    is_local = any(isinstance(said, dict) and "zone" in said for said in dict(given.get("columns", {})).values())
+    made = RowMap(ds.name, columns, sums, held=frozenset(nested), is_local=is_local)
+    return TableMap(asked, made, nested, looked_for)
 
 
 def _looked_for(given: Mapping[str, Any], made: Mapping[str, Rule]) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -179,9 +181,9 @@ def _moment(*names: str, unit: str | None = None, zone: str | None = None) -> Ru
     if zone is None:
         return rules.moment(*names, unit=unit, zone=None)
 
-    def read(row: Row, _options: Options) -> Any:
+    def read(row: Row, options: Options) -> Any:
         name, value = rules.found(row, names)
-        return None if value is None else as_moment(name, value, unit=unit, zone=zone)
+        return None if value is None else as_moment(name, value, unit=unit, zone=zone, second=options.second_hour)
 
     return Rule(names, read, lambda values, _options: moments(values, unit, zone))
 

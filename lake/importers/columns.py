@@ -7,6 +7,7 @@ asks the rule for one value then, so that both ways mean the same.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -99,7 +100,8 @@ def _placed(naive: pl.Series, zone: str | None) -> pl.Series:
     known = naive.drop_nulls()
     if known.is_empty() or zone == "UTC":
         return naive
-    as_moment("", known[0], zone=zone)  # raises where there is no such zone, or none
+    with suppress(InvalidRowError):
+        as_moment("", known[0], zone=zone)  # raises where there is no such zone, or none
     there = naive.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
     return there.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
 

@@ -11,18 +11,20 @@ from lake.errors import InvalidRowError, InvalidTimeError, UsageError
 from lake.spec.times import from_micros, to_micros
 
 
-def as_moment(name: str, value: Any, *, unit: str | None = None, zone: str | None = "UTC") -> datetime:
-    """An aware time in UTC.
+def as_moment(
+    name: str, value: Any, *, unit: str | None = None, zone: str | None = "UTC", second: bool = False
+) -> datetime:
+    """An aware time in UTC; of an hour that a zone has twice the first, or the ``second``.
 
     Raises:
-        InvalidRowError: it is none.
+        InvalidRowError: it is none, or one that the clocks of its zone skip.
         UsageError: it has no zone, and none was given.
     """
     read = _of_text if type(value) is str else _moment
-    return read(name, value, unit, zone)
+    return read(name, value, unit, zone, second)
 
 
-def _moment(name: str, value: Any, unit: str | None, zone: str | None) -> datetime:
+def _moment(name: str, value: Any, unit: str | None, zone: str | None, second: bool) -> datetime:
     try:
         naive = _naive(value)
         if naive is None:
@@ -31,10 +33,18 @@ def _moment(name: str, value: Any, unit: str | None, zone: str | None) -> dateti
         raise InvalidRowError(error.what, where=name, value=value) from error
     if zone is None:
         raise UsageError("times without a zone", where=name, value=value, todo="Say which with --tz.")
-    return naive.replace(tzinfo=UTC) if zone == "UTC" else naive.replace(tzinfo=_zone(zone)).astimezone(UTC)
+    return naive.replace(tzinfo=UTC) if zone == "UTC" else _placed(name, naive, zone, second)
 
 
 _of_text = lru_cache(1_000)(_moment)  # of one row the same time is asked for in its id, and for several columns
+
+
+def _placed(name: str, naive: datetime, zone: str, second: bool) -> datetime:
+    there = naive.replace(tzinfo=_zone(zone), fold=second or naive.fold)
+    done = there.astimezone(UTC)
+    if done.astimezone(there.tzinfo).replace(tzinfo=None) != naive:
+        raise InvalidRowError(f"a time that the clocks of {zone} skip", where=name, value=naive.isoformat(sep=" "))
+    return done
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -250,7 +250,9 @@ def moment(*names: str, unit: str | None = None, zone: str | None = "UTC") -> Ru
 
     def read(row: Row, options: Options) -> Any:
         name, value = found(row, names)
-        return None if value is None else as_moment(name, value, unit=unit, zone=options.tz or zone)
+        if value is None:
+            return None
+        return as_moment(name, value, unit=unit, zone=options.tz or zone, second=options.second_hour)
 
     return Rule(names, read, lambda values, options: columns.moments(values, unit, options.tz or zone))
 

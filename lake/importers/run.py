@@ -14,6 +14,7 @@ from typing import Any
 from lake.importers.addresses import shown
 from lake.importers.base import BATCH_ROWS, CandleTable, Check, Notes, Options, Refused, Row, Table
 from lake.importers.candle_landing import CandleLanding
+from lake.importers.clock_changes import ClockChanges
 from lake.importers.keeping import DATASET, Keeping
 from lake.importers.landing import RecordLanding
 from lake.importers.mapping import Mapper
@@ -126,8 +127,9 @@ class _Run:
 
     def records(self, table: Table) -> list[TableReport]:
         """Land a table of records: a report for each dataset that its rows go to."""
-        notes, done = Notes(), 0
-        mappers = [Mapper(m, self.options, f"{self.kind}:{table.label or table.name}") for m in table.maps]
+        notes, done, clocks = Notes(), 0, ClockChanges(self.options)
+        label = f"{self.kind}:{table.label or table.name}"
+        mappers = [Mapper(clocks.mapped(m), self.options, label) for m in table.maps]
         landings = [RecordLanding(self.lk, m, self.refusals, self.plan) for m in mappers]
         for rows in _batches(table.rows(notes)):
             proper = [row for row in rows if not isinstance(row, Refused)]
@@ -141,6 +143,7 @@ class _Run:
                 landing.take(proper)
             done += len(rows)
             self._tell(table, done)
+        clocks.tell(notes)
         return [landing.report(table.name, notes if n == 0 else Notes()) for n, landing in enumerate(landings)]
 
     def _tell(self, table: Table | CandleTable, rows: int) -> None:

@@ -389,3 +389,12 @@ def test_a_name_that_no_row_of_a_json_file_has_is_told_and_is_no_success(tmp_pat
         report = import_from(None, "generic", str(path), Options(map_file=a_map(tmp_path, text)), dry_run=True)
         assert report.failed is not is_there
         assert (f"no row has {written}, of which the map makes exit_reason" in notes(report)) is not is_there
+
+
+def test_a_zone_of_the_map_knows_the_hours_that_come_twice(tmp_path: Path) -> None:
+    path = tmp_path / "deals.json"
+    path.write_text(json.dumps([{**DEALS[0], "opened": "2025-10-26 02:50:00", "closed": "2025-10-26 02:10:00"}]))
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "generic", path, map_file=a_map(tmp_path))
+        assert rows(lk, "trades", "date_diff('minute', opened_at, closed_at)") == [20]
+        assert "2 local times lie in an hour that the clock has twice" in notes(report)

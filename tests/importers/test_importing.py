@@ -102,6 +102,30 @@ def test_results_are_percent_unless_the_caller_says_that_they_are_fractions(
         Options(percent="ratio")
 
 
+def test_local_times_around_a_clock_change_are_told_or_refused(tmp_path: Path) -> None:
+    """In Berlin 02:00 to 03:00 came twice on 26 October 2025, and not at all on 30 March."""
+    times = {
+        1: ("2025-10-26T02:50:00", "2025-10-26T02:10:00"),
+        2: ("2025-10-26T02:20:00", "2025-10-26T04:00:00"),
+        3: ("2025-10-26T02:20:00+02:00", "2025-10-26T05:00:00"),
+        4: ("2025-03-30T02:30:00", "2025-03-30T03:10:00"),
+        5: ("2025-03-30T03:10:00", "2025-03-30T02:59:59"),
+        6: ("2025-07-01T12:00:00", "2025-07-01T11:00:00"),
+    }
+    made = [trade(n, symbol=f"A{n}USDT", entry_time=begun, exit_time=done) for n, (begun, done) in times.items()]
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, KIND, history(tmp_path / "t.json", made), tz="Europe/Berlin")
+        assert rows(lk, "trades", "symbol", "strftime(opened_at, '%H:%M')", "strftime(closed_at, '%H:%M')") == [
+            ("A1USDT", "00:50", "01:10"), ("A2USDT", "00:20", "03:00"), ("A3USDT", "00:20", "04:00"),
+        ]  # fmt: skip
+        assert "3 local times lie in an hour that the clock has twice" in notes(report)
+        assert dict(report.tables[0].reasons) == {
+            "entry_time: a time that the clocks of Europe/Berlin skip": 1,
+            "exit_time: a time that the clocks of Europe/Berlin skip": 1,
+            "trades.closed_at: it is before opened_at": 1,
+        }
+
+
 def test_a_sum_that_does_not_come_out_is_told() -> None:
     wrong = Sum("trades.pnl", 10.0, 0.0, 0.0, 0.0, 9.99)
     assert not wrong.equal

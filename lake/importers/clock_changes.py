@@ -1,0 +1,70 @@
+"""Times without a zone in the hour that comes twice, when clocks are set back.
+
+The first is meant; of the end of what would end before it began the second. How many such times there are is told.
+A time in the hour that clocks skip is none, and its row is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from lake.importers.base import Notes, Options, Row, RowMap, Rule
+from lake.importers.wording import counted
+from lake.spec import registry
+from lake.spec.dataset import Type
+from lake.spec.rules import InOrder
+
+
+class ClockChanges:
+    """What the times of one table mean, where they may be local.
+
+    Args:
+        options: what the caller said.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._options, self._second = options, replace(options, second_hour=True)
+        self._twice: set[datetime] = set()
+
+    def mapped(self, made: RowMap) -> RowMap:
+        """The map, with an eye on its times; itself, where none is local."""
+        if not made.is_local and self._options.tz in {"", "UTC"}:
+            return made
+        ds, columns = registry.get(made.dataset), dict(made.columns)
+        for name, rule in made.columns.items():
+            if ds.by_name[name].type is Type.TIMESTAMP:
+                columns[name] = self._noticed(rule)
+        for order in ds.rules:
+            if isinstance(order, InOrder) and {order.first, order.then} <= columns.keys():
+                columns[order.then] = self._after(made.columns[order.first], columns[order.then])
+        return replace(made, columns=columns)
+
+    def tell(self, notes: Notes) -> None:
+        """Tell of times that may mean two moments."""
+        if self._twice:
+            some = counted(len(self._twice), "local time lies", "local times lie")
+            notes.tell(
+                f"{some} in an hour that the clock has twice: the first is taken, and of an end that would come before "
+                "its beginning the second"
+            )
+
+    def _noticed(self, rule: Rule) -> Rule:
+        def read(row: Row, options: Options) -> Any:
+            value = rule.read(row, options)
+            if value is not None and rule.read(row, self._second) != value:
+                self._twice.add(value)
+            return value
+
+        return Rule(rule.names, read)
+
+    def _after(self, begin: Rule, end: Rule) -> Rule:
+        def read(row: Row, options: Options) -> Any:
+            done, begun = end.read(row, options), begin.read(row, options)
+            if done is None or begun is None or done >= begun:
+                return done
+            later = end.read(row, self._second)
+            return later if later >= begun else done
+
+        return Rule(end.names, read)
