@@ -70,6 +70,28 @@ def quarantined(lk: lake.Lake) -> list[dict[str, Any]]:
     return list(lk.writer.quarantine.read())
 
 
+@pytest.mark.parametrize(
+    ("bars", "timeframe", "told"),
+    [
+        (24 * [4 * QUARTER], "", "they land as 15m, and are mostly 1:00:00 apart; if they are of another timeframe"),
+        (24 * [4 * QUARTER], "1h", None),
+        (24 * [QUARTER], "", None),
+        (14 * [QUARTER] + 10 * [4 * QUARTER], "", None),
+        (4 * [4 * QUARTER], "", None),
+    ],
+)
+def test_candles_that_are_another_time_apart_than_their_table_says_are_told(
+    lk: lake.Lake, tmp_path: Path, bars: list[int], timeframe: str, told: str | None
+) -> None:
+    places = [sum(bars[:n]) // QUARTER for n in range(len(bars) + 1)]
+    made = [bar(n, symbol=symbol) for n in places for symbol in ("BTCUSDT", "ETHUSDT")]
+    report = run(lk, database(tmp_path / "candles.db", made), timeframe=timeframe)
+    assert report.totals["landed"] == len(made)
+    said = [note for table in report.tables for note in table.notes]
+    assert len(said) == (told is not None)
+    assert told is None or said[0].startswith(told)
+
+
 @pytest.mark.usefixtures("driver")
 def test_the_table_is_the_timeframe(lk: lake.Lake, tmp_path: Path) -> None:
     path = database(tmp_path / "candles.db", [bar(0), bar(1)])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import orjson
 import polars as pl
@@ -23,6 +23,7 @@ from lake.spec import timeframes
 from lake.spec.times import LATEST, SURE_MICROS, UNITS, to_micros
 
 _PAGE = 1_000_000
+_LOOKED_AT, _FEW_STEPS = 100_000, 10  # candles whose distances are looked at, and of so many distances none is usual
 _DEFAULT = "15m"
 _NAME = re.compile(r"candles?(?:_(\w+))?", re.IGNORECASE)
 _COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -77,13 +78,32 @@ class _Source:
         # of several rows of one time the newest counts; those of a damaged table are read up to the damage
         newest_first = not self.db.is_unique(self.name, key) and self.count is not None
         self._tell(notes)
-        for page in self.db.pages(self.name, types, notes, _PAGE, newest_first=newest_first):
-            yield self._sorted_out(page[::-1] if newest_first else page)
+        pages = self.db.pages(self.name, types, notes, _PAGE, newest_first=newest_first)
+        for place, page in enumerate(pages):
+            frames = self._sorted_out(page[::-1] if newest_first else page)
+            if place == 0 and "timeframe" not in self.columns:
+                self._tell_step(frames.good, notes)
+            yield frames
 
     def _tell(self, notes: Notes) -> None:
         rest = set(self.db.columns(self.name)) - set(self.columns.values()) - _IGNORED
         if rest:
             notes.tell(f"candles have no such columns, they are not taken: {', '.join(sorted(rest))}")
+
+    def _tell_step(self, good: pl.DataFrame, notes: Notes) -> None:
+        """Tell of candles that are mostly another time apart than the table says; a still market has gaps."""
+        per_symbol = pl.col("open_time").sort().diff().over("venue", "symbol", mapping_strategy="explode")
+        steps = good.head(_LOOKED_AT).select(per_symbol.dt.total_microseconds().alias("step")).to_series()
+        steps = steps.filter(steps > 0)
+        usual = steps.mode().to_list()
+        if len(usual) != 1 or usual[0] == timeframes.micros(self.timeframe):
+            return
+        if 2 * (steps == usual[0]).sum() > len(steps) >= _FEW_STEPS:
+            apart = timedelta(microseconds=usual[0])
+            todo = (
+                "" if _NAME.fullmatch(self.name)[1] else "; if they are of another timeframe, say so with --timeframe"
+            )
+            notes.tell(f"they land as {self.timeframe}, and are mostly {apart} apart{todo}")
 
     def _sorted_out(self, page: Page) -> Frames:
         if isinstance(page, pl.DataFrame):
