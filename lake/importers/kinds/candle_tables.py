@@ -100,10 +100,9 @@ class _Source:
             return
         if 2 * (steps == usual[0]).sum() > len(steps) >= _FEW_STEPS:
             apart = timedelta(microseconds=usual[0])
-            todo = (
-                "" if _NAME.fullmatch(self.name)[1] else "; if they are of another timeframe, say so with --timeframe"
-            )
-            notes.tell(f"they land as {self.timeframe}, and are mostly {apart} apart{todo}")
+            what = f"they land as {self.timeframe}, and are mostly {apart} apart"
+            is_default = "_" not in self.name
+            notes.tell(f"{what}; if they are of another timeframe, give --timeframe" if is_default else what)
 
     def _sorted_out(self, page: Page) -> Frames:
         if isinstance(page, pl.DataFrame):
