@@ -87,7 +87,7 @@ def _is_missing(ctx: Context) -> bool:
 
 def _finish(ctx: Context, report: ImportReport) -> None:
     ctx.output.result(report.as_dict(), report.text())
-    if report.failed or not report.balanced:
+    if report.failed or report.fits_nothing or not report.balanced:
         sys.exit(1)
 
 

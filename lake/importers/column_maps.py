@@ -61,12 +61,15 @@ def read_maps(path: Path) -> list[TableMap]:
     """The maps in a file: one, or those of its ``[[tables]]``.
 
     Raises:
-        SourceError: it cannot be read as TOML.
+        SourceError: it cannot be read, or not as TOML.
         UsageError: it names a dataset, column or rule that there is not, or no key.
     """
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        what = f"the column map cannot be read: {error.strerror or error}"
+        raise SourceError(what, where=str(path), todo="Check the path of --map-file.") from error
+    except ValueError as error:
         raise SourceError(f"not a TOML file: {error}", where=str(path), todo="Mend it.") from error
     tables = found.get("tables", [found])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):

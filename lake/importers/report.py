@@ -153,6 +153,12 @@ class ImportReport:
         """Whether something could not be read to its end."""
         return any(table.failed for table in self.tables)
 
+    @property
+    def fits_nothing(self) -> bool:
+        """Whether there are rows, and all of them were refused: it may be a store of another kind."""
+        totals = self.totals
+        return 0 < totals["found"] == totals["refused"]
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         tables = [
@@ -164,7 +170,8 @@ class ImportReport:
             for table in self.tables
         ]
         told = {"kind": self.kind, "source": self.source, "dry_run": self.dry_run, "balanced": self.balanced}
-        return {**told, "failed": self.failed, "totals": self.totals, "tables": tables}
+        told |= {"failed": self.failed, "fits_nothing": self.fits_nothing}
+        return {**told, "totals": self.totals, "tables": tables}
 
     def text(self) -> str:
         """For people.
@@ -182,6 +189,8 @@ class ImportReport:
             lines += _lines(table)
         if not self.balanced:
             lines.append("It does not balance: see the sums and counts above.")
+        if self.fits_nothing:
+            lines.append("All of it was refused: is it of another kind?")
         return "\n".join(lines)
 
 

@@ -204,6 +204,8 @@ def symbol(*names: str) -> Rule:
             value = options.symbol
         if not value:
             raise InvalidRowError("no symbol", where=name, todo="Give --symbol.")
+        if isinstance(value, bool | float | list | dict):
+            raise InvalidRowError("not a symbol", where=name, value=value)
         done = canonical(str(value))
         if options.quote and (done in QUOTES or (done.isalnum() and not split(done)[1])):
             done = canonical(f"{done}/{options.quote}")
@@ -219,6 +221,8 @@ def base(*names: str) -> Rule:
         name, value = found(row, names)
         if value is None:
             raise InvalidRowError("no symbol", where=name)
+        if isinstance(value, bool | float | list | dict):
+            raise InvalidRowError("not a symbol", where=name, value=value)
         given = str(value)
         is_pair = any(separator in given for separator in "/-_:")
         return canonical(given if is_pair or not options.quote else f"{given}/{options.quote}")

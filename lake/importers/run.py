@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -23,6 +23,7 @@ from lake.importers.reading.ahead import ahead
 from lake.importers.refusals import Refusals
 from lake.importers.registry import by_name
 from lake.importers.report import ImportReport, TableReport
+from lake.importers.watching import Nans
 
 _NOTHING = "no dataset takes such a row"
 
@@ -61,7 +62,9 @@ def import_from(
     """
     importer = by_name(kind)
     refusals, plan = Refusals(lk, f"{kind} {shown(source)}"), Plan() if dry_run else None
-    run = _Run(lk, kind, options or Options(), refusals, not dry_run, progress, plan)
+    said = options or Options()
+    said = replace(said, allow_pickle=False) if dry_run else said  # a plan runs no code that it finds
+    run = _Run(lk, kind, said, refusals, not dry_run, progress, plan)
     reports: list[TableReport] = []
     for table in importer.tables(source, run.options):
         reports += run.reports(table)
@@ -127,12 +130,14 @@ class _Run:
 
     def records(self, table: Table) -> list[TableReport]:
         """Land a table of records: a report for each dataset that its rows go to."""
-        notes, done, clocks = Notes(), 0, ClockChanges(self.options)
+        notes, done, clocks, nans = Notes(), 0, ClockChanges(self.options), Nans()
         label = f"{self.kind}:{table.label or table.name}"
         mappers = [Mapper(clocks.mapped(m), self.options, label) for m in table.maps]
         landings = [RecordLanding(self.lk, m, self.refusals, self.plan) for m in mappers]
         for rows in _batches(table.rows(notes)):
             proper = [row for row in rows if not isinstance(row, Refused)]
+            for row in proper:
+                nans.look(row)
             strays = [row for row in proper if not any(mapper.takes(row) for mapper in mappers)]
             landings[0].take([r for r in rows if isinstance(r, Refused)] + [Refused(r, _NOTHING) for r in strays])
             if table.look is not None:
@@ -144,6 +149,7 @@ class _Run:
             done += len(rows)
             self._tell(table, done)
         clocks.tell(notes)
+        nans.tell(notes)
         return [landing.report(table.name, notes if n == 0 else Notes()) for n, landing in enumerate(landings)]
 
     def _tell(self, table: Table | CandleTable, rows: int) -> None:

@@ -164,6 +164,23 @@ def test_ids_that_are_numbers_are_told_apart_by_their_bot(lk: lake.Lake, postgre
         assert rows(lk, dataset, own, other) == [("a:1", "a:1"), ("b:1", "b:1")]
 
 
+def test_one_version_of_a_prompt_is_in_use(lk: lake.Lake, postgres: Postgres) -> None:
+    """Of several that are said to be it is the newest, and that is told."""
+    postgres.run(
+        "create table prompt_versions (id serial, version text, prompt_text text, is_active bool, created_at date)",
+        """insert into prompt_versions (version, prompt_text, is_active, created_at) values
+           ('v1', 'a', true, '2025-01-01'), ('v3', 'c', true, '2025-01-03'), ('v2', 'b', true, '2025-01-02'),
+           ('v4', 'd', false, '2025-01-04')""",
+    )
+    report = imported(lk, "decisions-postgres", postgres.address)
+    assert rows(lk, "prompt_versions", "version", "is_active") == [
+        ("v1", False), ("v2", False), ("v3", True), ("v4", False),
+    ]  # fmt: skip
+    assert "3 versions are said to be in use: the newest is taken for it, v3" in notes(report)
+    told = json.loads(rows(lk, "prompt_versions", "extra")[0])["imported"]["decisions-postgres:prompt_versions"]
+    assert (told["is_active"], "superseded" in told) == (True, False)
+
+
 def test_prompts_of_two_bots_under_one_version_are_both_kept_with_their_decisions(
     lk: lake.Lake, postgres: Postgres
 ) -> None:

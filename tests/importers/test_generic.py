@@ -398,3 +398,10 @@ def test_a_zone_of_the_map_knows_the_hours_that_come_twice(tmp_path: Path) -> No
         report = imported(lk, "generic", path, map_file=a_map(tmp_path))
         assert rows(lk, "trades", "date_diff('minute', opened_at, closed_at)") == [20]
         assert "2 local times lie in an hour that the clock has twice" in notes(report)
+
+
+def test_a_map_file_that_is_not_there_is_told_as_that(tmp_path: Path) -> None:
+    said = Options(map_file=tmp_path / "nope.toml")
+    with pytest.raises(SourceError, match="the column map cannot be read: No such file or directory") as told:
+        import_from(None, "generic", str(as_csv(tmp_path / "deals.csv")), said, dry_run=True)
+    assert "TOML" not in str(told.value)

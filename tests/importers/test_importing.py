@@ -126,6 +126,40 @@ def test_local_times_around_a_clock_change_are_told_or_refused(tmp_path: Path) -
         }
 
 
+def test_a_result_that_is_no_number_is_told(tmp_path: Path) -> None:
+    with lake.open(tmp_path / "lake") as lk:
+        made = [trade(1, pnl_usd=math.nan), trade(2, pnl_usd=math.nan, leverage=math.nan), trade(3)]
+        report = imported(lk, KIND, history(tmp_path / "t.json", made))
+        assert rows(lk, "trades", "pnl is null").count(True) == 2
+        assert "no number (NaN) is taken for nothing: leverage (1), pnl_usd (2)" in notes(report)
+
+
+@pytest.mark.parametrize("symbol", [True, 1.5, ["BTCUSDT"], {"base": "BTC"}])
+def test_a_symbol_that_is_no_text_is_refused(tmp_path: Path, symbol: Any) -> None:
+    report = import_from(None, KIND, str(history(tmp_path / "t.json", [trade(1, symbol=symbol)])), dry_run=True)
+    assert dict(report.tables[0].reasons) == {"symbol: not a symbol": 1}
+
+
+def test_a_name_that_an_object_has_twice_is_kept_with_both_values(tmp_path: Path) -> None:
+    text = json.dumps(trade(1)).replace('"symbol":', '"symbol": "ETHUSDT", "symbol":')
+    (tmp_path / "t.json").write_text(f"[{text}]")
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, KIND, tmp_path / "t.json")
+        found = json.loads(rows(lk, "trades", "extra")[0])["imported"]["trades-json:trades"]
+        assert (found["symbol"], found["repeated:symbol"]) == (rows(lk, "trades", "symbol")[0], ["ETHUSDT"])
+
+
+def test_a_store_of_which_every_row_is_refused_is_no_success(tmp_path: Path) -> None:
+    """It may be of another kind. One row that fits, or no rows at all, is enough."""
+    where = f"--lake={tmp_path / 'lake'}"
+    for made, status in (([{"pair": "BTC/USDT"}], 1), ([{"pair": "BTC/USDT"}, trade(1)], 0), ([], 0)):
+        file = history(tmp_path / "t.json", made)
+        result = CliRunner().invoke(main, ["import", KIND, str(file), where])
+        assert (result.exit_code, "All of it was refused: is it of another kind?" in result.output) == (
+            status, status == 1,
+        ), result.output  # fmt: skip
+
+
 def test_a_sum_that_does_not_come_out_is_told() -> None:
     wrong = Sum("trades.pnl", 10.0, 0.0, 0.0, 0.0, 9.99)
     assert not wrong.equal

@@ -110,12 +110,34 @@ def test_nothing_in_a_pickle_runs_unless_it_is_asked_for(lk: lake.Lake, tmp_path
 
 def test_with_the_opt_in_an_import_tells_what_is_in_the_pickles(lk: lake.Lake, folder: Path) -> None:
     import_from(lk, "models", str(folder))
-    report = imported(lk, "models", folder, allow_pickle=True)
+    report = import_from(lk, "models", str(folder), options_with_pickle())
     assert report.totals["changed"] == 3
+    again = import_from(lk, "models", str(folder), options_with_pickle())
+    assert (report.balanced, again.balanced, again.totals["landed"]) == (True, True, 0)
     assert "runs whatever code its author put into it" in notes(report)
     scaler = lk.read("model_versions", {"name": "ml_scaler"}).row(0, named=True)
     inside = json.loads(scaler["extra"])["imported"]["models:models"]["inside"]
     assert inside == {"type": "sklearn.preprocessing._data.StandardScaler", "n_features": 2}
+
+
+def test_a_dry_run_runs_nothing_in_a_pickle_though_the_import_may(lk: lake.Lake, tmp_path: Path) -> None:
+    mark = tmp_path / "it ran"
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "trap.pkl").write_bytes(pickle.dumps(Trap(mark)))
+    plan = import_from(lk, "models", str(tmp_path / "models"), options_with_pickle(), dry_run=True)
+    assert (plan.totals["landed"], "catalogued, and not loaded" in notes(plan)) == (1, True)
+    assert not mark.exists()
+    import_from(lk, "models", str(tmp_path / "models"), options_with_pickle())
+    assert mark.exists()
+
+
+def test_models_without_a_time_keep_that_of_their_first_import(lk: lake.Lake, redis: Redis) -> None:
+    redis.server.set("ml:trend:model", base64.b64encode(pickle.dumps([1, 2])))
+    import_from(lk, "models", redis.address)
+    first = rows(lk, "model_versions", "created_at")
+    again = import_from(lk, "models", redis.address)
+    assert (again.totals["landed"], again.totals["differences_found"]) == (0, 0), again.text()
+    assert rows(lk, "model_versions", "created_at") == first
 
 
 def test_a_promoted_pickle_is_loaded_as_what_it_is_and_not_as_a_model_of_the_lake(lk: lake.Lake, folder: Path) -> None:

@@ -65,6 +65,18 @@ def test_executed_trades_land_whatever_type_their_key_has(lk: lake.Lake, redis: 
     assert lk.frame("SELECT sum(pnl) AS p, sum(quantity) AS q FROM trades").row(0) == pytest.approx((250.5, 25.0))
 
 
+@pytest.mark.parametrize("kind", ["list", "string"])
+def test_a_name_that_an_entry_has_twice_is_kept_with_both_values(lk: lake.Lake, redis: Redis, kind: str) -> None:
+    text = json.dumps(trade(1)).replace('"symbol":', '"symbol": "ETHUSDT", "symbol":')
+    if kind == "list":
+        redis.server.rpush("trade_history:executed", text)
+    else:
+        redis.server.set("trade_history:executed", f"[{text}]")
+    imported(lk, "trades-redis", redis.address)
+    (found,) = json.loads(rows(lk, "trades", "extra")[0])["imported"].values()
+    assert (found["symbol"], found["repeated:symbol"]) == ("BTCUSDT", ["ETHUSDT"])
+
+
 def test_what_json_and_redis_both_tell_is_one_trade(lk: lake.Lake, redis: Redis, tmp_path: Path) -> None:
     (tmp_path / "trade_history.json").write_text(json.dumps([trade(1), trade(2)]))
     import_from(lk, "trades-json", str(tmp_path / "trade_history.json"))

@@ -208,6 +208,15 @@ DECISIONS = RowMap(
     held=frozenset({"trade"}),
 )
 
+_ACTIVE, _REGISTERED = flag(*_named("is_active")), _moment("created_at")
+
+
+def _is_in_use(row: Row, options: Options) -> bool | None:
+    """Whether a version is in use: one at a time is."""
+    said: bool | None = _ACTIVE.read(row, options)
+    return said and not row.get("superseded")
+
+
 PROMPTS = RowMap(
     "prompt_versions",
     {
@@ -215,10 +224,11 @@ PROMPTS = RowMap(
         "name": text("name"),
         "description": text("description"),
         "prompt_text": text(*_named("prompt_text")),
-        "is_active": flag(*_named("is_active")),
-        "created_at": _moment("created_at"),
+        "is_active": Rule(_named("is_active"), _is_in_use),
+        "created_at": _REGISTERED,
         "extra": together(bot_id=option("bot_id")),
     },
+    held=frozenset({"superseded"}),
 )
 
 
@@ -267,9 +277,30 @@ class DecisionsPostgres:
 def _rows(db: Database, name: str, options: Options, notes: Notes) -> Iterator[Row]:
     if db.columns(name).get("id", "").startswith("int") and name != "prompt_versions" and not options.bot_id:
         notes.tell("its ids are numbers, which another database has as well: name the bot with --bot-id")
+    if name == "prompt_versions":
+        return _prompts(db, options, notes)
     if name == "decisions":
         return _decisions(db, options, notes)
     return _positions(db, notes) if name == "positions" else db.rows(name, notes, order_by=("id",))
+
+
+def _prompts(db: Database, options: Options, notes: Notes) -> Iterator[Row]:
+    """Versions of prompts; of several that are said to be in use the newest is. They are few."""
+    rows = list(db.rows("prompt_versions", notes, ("id",) if "id" in db.columns("prompt_versions") else ()))
+    active = sorted(filter(None, (_active_since(row, options) for row in rows)))
+    if len(active) > 1:
+        notes.tell(f"{len(active)} versions are said to be in use: the newest is taken for it, {active[-1][1]}")
+    older = {version for _, version in active[:-1]}
+    yield from ({**row, "superseded": True} if str(row.get("version")) in older else row for row in rows)
+
+
+def _active_since(row: Row, options: Options) -> tuple[datetime, str] | None:
+    """When a version that is in use was registered, and its name; None of any other."""
+    try:
+        at = _REGISTERED.read(row, options) if _ACTIVE.read(row, options) else None
+    except InvalidRowError:
+        return None  # it is refused when it is mapped
+    return None if at is None else (at, str(row.get("version")))
 
 
 def _positions(db: Database, notes: Notes) -> Iterator[Row]:

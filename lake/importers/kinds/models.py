@@ -45,7 +45,8 @@ class Models:
         """One table: the pickles."""
         kept = _Kept(options.allow_pickle)
         read = partial(_of_redis, RedisStore(source)) if is_server(source) else partial(_of_files, existing(source))
-        return [Table("models", (_map(),), lambda notes: read(kept, notes), before=kept.copy)]
+        first = _FirstSeen()
+        return [Table("models", (_map(first),), lambda notes: read(kept, notes), before=kept.copy, look=first.look)]
 
 
 @dataclass
@@ -69,7 +70,8 @@ class _Kept:
         }
         if not self.allow_pickle:
             notes.tell(
-                "pickles are catalogued, and not loaded (--allow-pickle would, and run whatever code is in them)"
+                "pickles are catalogued, and not loaded (an import with --allow-pickle would, and run whatever code is "
+                "in them)"
             )
             return row
         notes.tell(f"loaded, to tell what is in them: {storing.RISK}")
@@ -208,7 +210,26 @@ _COLUMNS = {
 }
 
 
-def _map() -> RowMap:
-    """What becomes of a row; one without a time has that of the import."""
-    now = from_micros(now_micros())
-    return RowMap("model_versions", {**_COLUMNS, "created_at": first_of(moment("modified"), constant(now))})
+class _FirstSeen:
+    """When versions without a time were imported first: that stands for it ever after."""
+
+    def __init__(self) -> None:
+        self._now = from_micros(now_micros())
+        self._known: dict[str, datetime] = {}
+
+    def look(self, lk: Any, rows: Sequence[Row], _options: Options) -> None:
+        """Ask the lake for the versions of some rows."""
+        versions = [row["version"] for row in rows if "modified" not in row]
+        if lk is not None and versions:
+            sql = "SELECT version, created_at FROM model_versions WHERE list_contains(?, version)"
+            self._known |= dict(lk.frame(sql, [versions]).iter_rows())
+
+    def read(self, row: Row, _options: Options) -> datetime:
+        """The time of one version."""
+        return self._known.get(row["version"], self._now)
+
+
+def _map(first: _FirstSeen) -> RowMap:
+    """What becomes of a row; one without a time has that of its first import."""
+    made = first_of(moment("modified"), Rule(("version",), first.read))
+    return RowMap("model_versions", {**_COLUMNS, "created_at": made})
