@@ -167,7 +167,8 @@ def test_ids_that_are_numbers_are_told_apart_by_their_bot(lk: lake.Lake, postgre
 def test_one_version_of_a_prompt_is_in_use(lk: lake.Lake, postgres: Postgres) -> None:
     """Of several that are said to be it is the newest, and that is told."""
     postgres.run(
-        "create table prompt_versions (id serial, version text, prompt_text text, is_active bool, created_at date)",
+        "create table prompt_versions (id serial, version text, prompt_text text, is_active bool)",
+        "alter table prompt_versions add created_at timestamp",
         """insert into prompt_versions (version, prompt_text, is_active, created_at) values
            ('v1', 'a', true, '2025-01-01'), ('v3', 'c', true, '2025-01-03'), ('v2', 'b', true, '2025-01-02'),
            ('v4', 'd', false, '2025-01-04')""",
