@@ -97,8 +97,9 @@ class RowMap:
         held: the source's columns that one of ours holds as they are found, and ``extra`` need not keep again.
         apart: given the lake's row of the same key and one of the source, this one under a key of its own where they
             are not one; None where they are.
-        numbered: whether a row with the id of another of its table, which tells it otherwise, gets the id with ``-2``,
-            ``-3``, ... and lands, where the id is made of facts that several rows may share; refused, when left out.
+        numbered: whether a row with the id of another of its table, which tells it otherwise, gets the id with a digest
+            of what it tells and lands, where the id is made of facts that several rows may share; refused, when left
+            out.
         is_local: whether its own rules say that times are local, without the caller.
     """
 

@@ -12,11 +12,11 @@ from lake.errors import InvalidRowError
 from lake.importers.base import Notes, Refused, Row
 from lake.importers.keys import Keys
 from lake.importers.mapping import Canonical, Mapper, found_before, plain, refusal
-from lake.importers.merging import Merged, ends, is_same, merged
-from lake.importers.numbering import Numbering
-from lake.importers.plan import Key, Plan, columns_of, held, write
+from lake.importers.merging import Merged, changed_names, ends, is_same, merged
+from lake.importers.plan import Key, Plan, columns_of, family, held, write
 from lake.importers.refusals import Refusals
 from lake.importers.report import Difference, Sum, TableReport
+from lake.importers.twins import Twins
 from lake.importers.watching import watches
 from lake.ledgers.changes import change_many
 from lake.spec.dataset import Type
@@ -24,7 +24,8 @@ from lake.spec.times import from_micros
 
 _KEPT_DIFFERENCES = 1_000  # of a table, in the report; the others are counted
 _OTHERWISE = "another row of this table has its key, and tells it otherwise"
-_NUMBERED = "rows have the facts of another row of this table in their ids, and tell it otherwise: they are numbered"
+_TWINS = "rows have the facts of another row of this table in their ids, and tell it otherwise: they get their own"
+_SERIAL = frozenset({"id", "_id", "rowid", "created_at", "updated_at", "inserted_at"})  # they tell of the store
 
 
 @dataclass(slots=True)
@@ -78,13 +79,13 @@ class RecordLanding:
         self._differing = 0
         self._seen = Keys()  # of this table's rows so far
         self._names: set[str] = set()  # under which its rows have values
-        self._numbering = Numbering(mapper.dataset) if mapper.map.numbered else None
+        self._twins = Twins(mapper.dataset, mapper.label) if mapper.map.numbered else None
         self._totals = {column: _Total() for column in mapper.map.sums}
         self._watches = watches(mapper.dataset.name)
 
     def take(self, rows: Iterable[Row | Refused]) -> None:
         """Land one batch; it is durable when this returns."""
-        made = self._mapped(rows)
+        made = self._named(self._mapped(rows))
         for keys in (self._seen, *(total.told for total in self._totals.values())):
             keys.look_up([one.key for one in made])
         made, current = self._apart(made, self._there(made))
@@ -157,9 +158,21 @@ class RecordLanding:
                 continue
             for watch in self._watches:
                 watch.look(mapped)
-            mapped = mapped if self._numbering is None else self._numbering(mapped)
             made.append(_Made(self._mapper.key(mapped), mapped, row, told))
         return made
+
+    def _named(self, made: list[_Made]) -> list[_Made]:
+        """The rows, of which twins have ids of their own."""
+        if self._twins is None or not made:
+            return made
+        ds, bases = self._mapper.dataset, {one.key[0] for one in made}
+        there = {} if self._lk is None else family(self._lk, ds, bases)
+        there |= {} if self._plan is None else self._plan.family(ds, bases)
+        named = self._twins.named([one.row for one in made], there.values())
+        return [
+            one if one.row is row else replace(one, row=row, key=self._mapper.key(row))
+            for one, row in zip(made, named, strict=True)
+        ]
 
     def _fate(self, one: _Made, current: dict[Key, Canonical]) -> str:
         """What becomes of a row; ``current`` is brought up to date."""
@@ -167,7 +180,7 @@ class RecordLanding:
         if known is not None and key in self._seen and not ends(ds, known, row):
             return self._again(one, known)
         self._seen.add(key)
-        both = Merged(row) if known is None else merged(ds, known, row, self._mapper.label)
+        both = Merged(row) if known is None else self._merged(known, row)
         current[key] = both.row
         self._tell_sums(one, known or {}, both.row)
         if known is None:
@@ -180,13 +193,27 @@ class RecordLanding:
 
     def _again(self, one: _Made, known: Canonical) -> str:
         """What becomes of a row whose key another row of this table has had: the first is kept."""
-        both = merged(self._mapper.dataset, known, one.row, self._mapper.label)
-        if (both.row == known and not both.kept) or self._is_told(known, one.row):
+        both = self._merged(known, one.row)
+        beside = self._beside(known, one.row)
+        is_repeated = not beside and not both.kept and {**both.row, "extra": None} == {**known, "extra": None}
+        if is_repeated or self._twins is not None or self._is_told(known, one.row):
+            for name, (kept, found) in beside.items():
+                self._note_difference(one.key, f"extra.{name}", kept, found)
             self._tell_sums(one, known, known)
             return "unchanged"
         self._add("refused", one.told)
         self._tell_refused(plain(one.found), _OTHERWISE)
         return "refused"
+
+    def _merged(self, known: Canonical, row: Canonical) -> Merged:
+        return merged(self._mapper.dataset, known, row, self._mapper.label, self._mapper.changed)
+
+    def _beside(self, known: Canonical, row: Canonical) -> dict[str, tuple[Any, Any]]:
+        """What another row of this table with the same story told besides it, and this one tells otherwise."""
+        before, now = (found_before(one, self._mapper.label) or {} for one in (known, row))
+        mapped = {name for rule in self._mapper.map.columns.values() for name in rule.names}
+        names = changed_names(before, now) - mapped - _SERIAL
+        return {name: (before.get(name), now.get(name)) for name in sorted(names)}
 
     def _is_told(self, known: Canonical, row: Canonical) -> bool:
         """Whether this table said the same before, also of what is not kept beside the row: whole documents."""
@@ -208,9 +235,13 @@ class RecordLanding:
     def _note_difference(self, key: Key, column: str, kept: Any, found: Any) -> None:
         self._differing += 1
         if len(self._differences) < _KEPT_DIFFERENCES:
-            name, is_time = ", ".join(map(str, key)), self._mapper.dataset.by_name[column].type is Type.TIMESTAMP
+            name, is_time = ", ".join(map(str, key)), self._is_time(column)
             kept, found = (from_micros(value).isoformat() if is_time else value for value in (kept, found))
             self._differences.append(Difference(self._mapper.map.dataset, name, column, kept, found))
+
+    def _is_time(self, column: str) -> bool:
+        known = self._mapper.dataset.by_name.get(column)
+        return known is not None and known.type is Type.TIMESTAMP
 
     def _add(self, part: str, told: Mapping[str, float]) -> None:
         for column, value in told.items():
@@ -246,7 +277,7 @@ class RecordLanding:
         def fold(there: Row | None) -> dict[str, Any] | None:
             row = None if there is None else dict(there)
             for story in stories:
-                row = story if row is None else merged(self._mapper.dataset, row, story, self._mapper.label).row
+                row = story if row is None else self._merged(row, story).row
             changes = {name: value for name, value in (row or {}).items() if there is None or there.get(name) != value}
             return changes or None
 
@@ -270,8 +301,8 @@ class RecordLanding:
         for watch in self._watches:
             watch.tell(notes)
         counts, ds = self._counts, self._mapper.map.dataset
-        if self._numbering is not None and self._numbering.count:
-            notes.tell(f"{self._numbering.count:,} {_NUMBERED}")
+        if self._twins is not None and self._twins.count:
+            notes.tell(f"{self._twins.count:,} {_TWINS}")
         sums = tuple(t.sum(f"{ds}.{column}", read_back=self._plan is None) for column, t in self._totals.items())
         return TableReport(
             table, ds, counts["found"], counts["inserted"] + counts["changed"], counts["changed"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import orjson
@@ -53,6 +54,12 @@ class Mapper:
         Raises:
             InvalidRowError: it does not fit.
         """
+        made = self._made(row)
+        if self._keeps:
+            made["extra"] = self._beside(row, made.pop("extra", None))
+        return self._check(made)
+
+    def _made(self, row: Row) -> dict[str, Any]:
         made = self._told.copy()
         for name, read, is_now_else in self._rules:
             value = read(row, self.options)
@@ -60,9 +67,7 @@ class Mapper:
                 made[name] = value
             elif is_now_else:  # the time of the import is not what it tells
                 raise InvalidRowError("no time", where=" or ".join(self.map.columns[name].names) or name)
-        if self._keeps:
-            made["extra"] = self._beside(row, made.pop("extra", None))
-        return self._check(made)
+        return made
 
     def _beside(self, row: Row, kept: Any) -> str:
         """All that was found, as JSON text."""
@@ -70,6 +75,19 @@ class Mapper:
         held = self.map.held
         beside = {name: value for name, value in row.items() if name not in held} if held else row
         return _json({**kept, IMPORTED: {self.label: dict(beside)}})
+
+    def changed(self, before: Any, now: Any) -> AbstractSet[str]:
+        """The columns that a table tells otherwise now; those too of which what was found is not kept beside.
+
+        Args:
+            before, now: rows as they are kept.
+        """
+        try:
+            old, new = self._check(self._made(before)), self._check(self._made(now))
+        except (InvalidRowError, AttributeError):  # kept by another version, of other shape
+            return self.dataset.by_name.keys()
+        unknown = {name for name, rule in self.map.columns.items() if self.map.held.intersection(rule.names)}
+        return unknown | {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
 
     def key(self, row: Canonical) -> tuple[Any, ...]:
         """The row's key."""

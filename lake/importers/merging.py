@@ -1,7 +1,7 @@
 """Two stories of one row: how they become one, and what they tell differently.
 
-A source that is imported again, and says something new, is believed: it is newer. Of two sources that both know a
-row, the one that came first is kept, and gets what it did not know from the other. A row whose life goes on gives way
+A source that is imported again, and says something new, is believed in that: it is newer. Of two sources that both know
+a row, the one that came first is kept, and gets what it did not know from the other. A row whose life goes on gives way
 to one that has ended, never the other way round; what was known when it began stays. Every value that is not taken
 over is reported, and so is every one that a source corrects of what had ended, or puts in the place of another's.
 """
@@ -9,6 +9,8 @@ over is reported, and so is every one that a source corrects of what had ended, 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +20,7 @@ from lake.importers.mapping import IMPORTED, Canonical, found_before
 from lake.spec.dataset import Dataset
 from lake.store.drain import is_open
 
+Changed = Callable[[Any, Any], AbstractSet[str]]
 _TIMES = 10**12  # whole numbers from here on are times, of which some stores keep milliseconds, and some seconds
 _MILLISECOND, _SECOND = 1_000, 1_000_000
 _DIGITS = 8  # of decimals, as databases keep them
@@ -39,7 +42,12 @@ class Merged:
     given_up: tuple[str, ...] = ()
 
 
-def merged(ds: Dataset, there: Canonical, incoming: Canonical, label: str) -> Merged:
+def changed_names(before: Any, now: Any) -> AbstractSet[str]:
+    """The names under which two found rows tell otherwise."""
+    return {name for name in before.keys() | now.keys() if before.get(name) != now.get(name)}
+
+
+def merged(ds: Dataset, there: Canonical, incoming: Canonical, label: str, changed: Changed = changed_names) -> Merged:
     """What a row in the lake and one of a source become.
 
     Args:
@@ -47,6 +55,7 @@ def merged(ds: Dataset, there: Canonical, incoming: Canonical, label: str) -> Me
         there: the lake's row.
         incoming: the row that an import made.
         label: of the table that it is from.
+        changed: tells, of what the table said before and says now, which of our columns it tells otherwise.
     """
     if there == incoming:
         return Merged(there)
@@ -56,6 +65,7 @@ def merged(ds: Dataset, there: Canonical, incoming: Canonical, label: str) -> Me
         return Merged(there)
     is_again, has_ended = before is not None and before != now, ends(ds, there, incoming)
     is_final = is_again and not is_open(ds, there)  # a source corrects what had ended, or an older copy of it is read
+    news = changed(before, now) if is_again else frozenset()
     inputs = frozenset(ds.inputs.columns if ds.inputs else ())
     row, kept, given_up = dict(there), [], []
     for name, value in incoming.items():
@@ -64,7 +74,7 @@ def merged(ds: Dataset, there: Canonical, incoming: Canonical, label: str) -> Me
             continue
         if own is None or own == "":
             row[name] = value
-        elif is_again or (has_ended and name not in inputs):
+        elif name in news if is_again else (has_ended and name not in inputs):
             row[name] = value
             given_up += [name] if is_final or (name in _AGREED and not is_again) else []
         elif not _is_default(ds, name, value) and (not is_stale or name in _AGREED | inputs):
@@ -72,6 +82,28 @@ def merged(ds: Dataset, there: Canonical, incoming: Canonical, label: str) -> Me
     if "extra" in incoming and incoming["extra"] != there.get("extra"):
         row["extra"] = _extra(there.get("extra"), incoming["extra"], is_newer=is_again or has_ended)
     return Merged(row, tuple(kept), tuple(given_up))
+
+
+def contradictions(ds: Dataset, there: Canonical, incoming: Canonical) -> tuple[str, ...]:
+    """The columns in which two stories cannot both be true; of two stages of a life only what an end does not change.
+
+    Args:
+        ds: their dataset.
+        there: the lake's row.
+        incoming: one of a source.
+    """
+    is_stage = is_open(ds, there) != is_open(ds, incoming)
+    steady = _AGREED | frozenset(ds.inputs.columns if ds.inputs else ())
+    return tuple(
+        name
+        for name, value in incoming.items()
+        if name not in ds.key
+        and name != "extra"
+        and (name in steady or not is_stage)
+        and there.get(name) not in {None, ""}
+        and not is_same(there[name], value)
+        and not _is_default(ds, name, value)
+    )
 
 
 def ends(ds: Dataset, there: Canonical, incoming: Canonical) -> bool:

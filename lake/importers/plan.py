@@ -6,10 +6,12 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from lake.errors import InvalidRowError
 from lake.importers.mapping import Canonical
+from lake.importers.twins import SUFFIX, base_of
 from lake.lake import Lake
 from lake.lake import open as open_lake
 from lake.spec import registry
@@ -33,6 +35,12 @@ class Plan:
         known = {key: made[key] for row in rows if (key := key_of(ds, row)) in made}
         others = [row for row in rows if key_of(ds, row) not in known]
         return known if self._lake is None else known | held(self._lake, ds, others)
+
+    def family(self, ds: Dataset, bases: AbstractSet[str]) -> dict[Key, Canonical]:
+        """Those of some ids and of their twins."""
+        made = self._rows.get(ds.name, {})
+        known = {key: row for key, row in made.items() if not bases.isdisjoint({key[0], base_of(key[0])})}
+        return known if self._lake is None else family(self._lake, ds, bases) | known
 
     def add(self, ds: Dataset, rows: Mapping[Key, Canonical]) -> None:
         """Take rows as they would be now."""
@@ -79,6 +87,20 @@ def columns_of(lk: Any, ds: Dataset, rows: Sequence[Canonical], columns: Sequenc
     named = ", ".join(f'"{name}"' for name in ds.key)
     sql = f"SELECT {shown} FROM {ds.name} SEMI JOIN (SELECT {wanted}) AS asked USING ({named}) WHERE {within}"
     return {key_of(ds, row): row for row in plain_rows(lk.frame(sql, [*keys, *spans]), columns)}
+
+
+def family(lk: Any, ds: Dataset, bases: AbstractSet[str]) -> dict[Key, Canonical]:
+    """A lake's rows of some ids, and of their twins; the dataset's key is one text."""
+    if not bases:
+        return {}
+    (name,) = ds.key
+    shown, asked = ", ".join(f'"{column}"' for column in ds.by_name), list(bases)
+    sql = (
+        f'SELECT {shown} FROM {ds.name} WHERE "{name}" BETWEEN ? AND ? '  # by which files are left out
+        f'AND ("{name}" IN (SELECT unnest(?)) OR left("{name}", {-SUFFIX}) IN (SELECT unnest(?)))'
+    )
+    rows = plain_rows(lk.frame(sql, [min(asked), max(asked) + "~", asked, asked]), list(ds.by_name))
+    return {key_of(ds, row): row for row in rows}
 
 
 def write(lk: Any, name: str, rows: Sequence[Canonical]) -> None:

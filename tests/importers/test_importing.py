@@ -25,6 +25,7 @@ from lake.importers.base import Notes, Options, Refused, Row, RowMap, Table
 from lake.importers.report import Difference, ImportReport, Sum, TableReport
 from lake.importers.rules import constant, moment, number, text
 from lake.importers.run import Progress, import_from
+from lake.importers.twins import base_of
 from tests.helpers import spawned
 from tests.importers.contract import differences, imported, notes, quarantined, rows
 
@@ -240,16 +241,52 @@ def test_rows_with_one_id_and_different_stories_are_numbered_and_all_of_them_lan
     with lake.open(tmp_path / "lake") as lk:
         report = imported(lk, KIND, file)
         assert (report.totals["landed"], report.totals["unchanged"], report.totals["refused"]) == (3, 2, 0)
-        (first, *_) = ids = rows(lk, "trades", "trade_id", "pnl", "quantity")
-        name = first[0]
-        assert ids == [(name, 0.25, 0.25), (f"{name}-2", 7.0, 0.25), (f"{name}-3", 0.25, 0.5)]
+        (name, *twins) = rows(lk, "trades", "trade_id")
+        assert all(base_of(twin) == name != twin for twin in twins)
+        assert sorted(rows(lk, "trades", "pnl", "quantity")) == [(0.25, 0.25), (0.25, 0.5), (7.0, 0.25)]
         assert "2 rows have the facts of another row" in notes(report)
     twin = history(tmp_path / "u.json", [trade(1), other, last])
     with lake.open(tmp_path / "lake") as lk:
         assert imported(lk, KIND, twin).totals["landed"] == 0
 
 
-def test_numbers_go_on_over_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_trade_that_is_spelled_or_noted_otherwise_is_one(tmp_path: Path) -> None:
+    base = trade(1, id=1)
+    at = "2023-11-14T22:14:20Z"
+    told = [base, {**base, "symbol": "BTC/USDT"}, {**base, "side": "BUY", "entry_time": at}, {**base, "id": 2}]
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, KIND, history(tmp_path / "t.json", [*told, {**base, "note": "edited"}]))
+        assert (report.totals["landed"], report.totals["unchanged"], report.totals["refused"]) == (1, 4, 0)
+        assert differences(report) == [("extra.note", None, "edited")]
+        assert report.tables[0].sums[0].repeated == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("batch", [1, 100])
+def test_a_source_that_has_forgotten_a_trade_does_not_make_its_twin_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    monkeypatch.setattr(running, "BATCH_ROWS", batch)
+    twins = [trade(1), trade(1, pnl_usd=7.0, quantity=3.0), trade(1, pnl_usd=-2.0)]
+    file = tmp_path / "t.json"
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, KIND, history(file, twins))
+        held = rows(lk, "trades", "trade_id", "pnl", "quantity")
+        for left in (twins[1:], twins[:1], twins[2:], [twins[2], twins[1]], twins):
+            assert imported(lk, KIND, history(file, left)).totals["landed"] == 0
+        assert rows(lk, "trades", "trade_id", "pnl", "quantity") == held
+        first, second = sorted(trade[1] for trade in held)[:2]
+        assert (first, second, len(held)) == (-2.0, 0.25, 3)
+
+
+def test_what_is_new_beside_a_trade_that_is_there_is_its_twin_in_whatever_order(tmp_path: Path) -> None:
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, KIND, history(tmp_path / "t.json", [trade(1)]))
+        report = imported(lk, KIND, history(tmp_path / "t.json", [trade(1, pnl_usd=7.0), trade(1)]))
+        assert (report.totals["landed"], report.totals["changed"], differences(report)) == (1, 0, [])
+        assert sorted(rows(lk, "trades", "pnl")) == [0.25, 7.0]
+
+
+def test_twins_go_on_over_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "BATCH_ROWS", 2)
     file = history(tmp_path / "t.json", [trade(1, quantity=float(n // 2 + 1)) for n in range(8)])
     with lake.open(tmp_path / "lake") as lk:
@@ -342,6 +379,19 @@ def test_what_a_bot_wrote_is_kept_and_what_the_file_says_otherwise_is_reported(t
         assert differences(report) == [("pnl", 9.5, 0.25)]
         assert report.tables[0].sums[0].differing == pytest.approx(-9.25)
         assert rows(lk, "trades", "pnl") == [9.5]
+
+
+def test_of_a_source_that_is_corrected_only_what_it_tells_otherwise_is_taken(tmp_path: Path) -> None:
+    file = history(tmp_path / "t.json", [trade(1, strategy_name="theirs")])
+    with lake.open(tmp_path / "lake") as lk:
+        import_from(lk, KIND, str(file))
+        (trade_id,) = rows(lk, "trades", "trade_id")
+        lk.patch("trades", trade_id, {"pnl": 9.5, "strategy": "mine"})
+        report = imported(lk, KIND, history(file, [trade(1, strategy_name="theirs", exit_reason="manual")]))
+        assert rows(lk, "trades", "pnl", "strategy", "exit_reason") == [(9.5, "mine", "manual")]
+        assert set(differences(report)) == {
+            ("pnl", 9.5, 0.25), ("strategy", "mine", "theirs"), ("exit_reason", "manual", "tp"),
+        }  # fmt: skip
 
 
 def test_differences_are_counted_beyond_those_that_are_kept(tmp_path: Path) -> None:

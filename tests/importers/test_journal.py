@@ -9,6 +9,7 @@ import pytest
 
 import lake
 from lake.errors import SourceError
+from lake.importers.twins import base_of
 from tests.importers.contract import differences, imported, notes, quarantined, rows
 from tests.importers.signal_bots import (
     FOUND,
@@ -159,7 +160,7 @@ def test_a_trade_that_is_there_twice_with_other_conditions_is_not_lost(tmp_path:
         report = imported(lk, "journal", journal(tmp_path / "j.json", trades))
         assert (report.tables[0].landed, report.tables[0].unchanged, report.tables[0].refused) == (2, 1, 0)
         (first, _), (second, other) = rows(lk, "trades", "trade_id", "conditions")
-        assert (second, json.loads(other)) == (f"{first}-2", {"rsi": 1.0})
+        assert (base_of(second), json.loads(other)) == (first, {"rsi": 1.0})
 
 
 def test_two_ends_of_one_trade_under_two_ids_are_both_kept(tmp_path: Path) -> None:
@@ -167,7 +168,16 @@ def test_two_ends_of_one_trade_under_two_ids_are_both_kept(tmp_path: Path) -> No
     with lake.open(tmp_path / "lake") as lk:
         report = imported(lk, "journal", journal(tmp_path / "j.json", trades))
         assert rows(lk, "trades", "pnl_percent") == [-2.5, 3.25]
-        assert "numbered" in notes(report)
+        assert "they get their own" in notes(report)
+
+
+def test_a_trade_that_is_there_as_pending_as_ended_and_with_a_note_is_one(tmp_path: Path) -> None:
+    won = journal_trade(1, AT, **ended("WIN", 3.25, THEN))
+    trades = [journal_trade(1, AT), won, {**won, "id": 2}, {**won, "remark": "late"}, journal_trade(3, AT)]
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "journal", journal(tmp_path / "j.json", trades))
+        assert rows(lk, "trades", "status", "pnl_percent") == [("closed", 3.25)]
+        assert report.totals["refused"] == 0
 
 
 def test_a_trade_that_has_ended_meanwhile_is_brought_up_to_date(tmp_path: Path) -> None:
