@@ -262,6 +262,22 @@ def test_a_trade_of_other_facts_or_minutes_later_is_another(tmp_path: Path, more
 
 
 @pytest.mark.parametrize("journal_first", [True, False])
+def test_a_trade_that_began_when_the_other_had_ended_is_another(tmp_path: Path, journal_first: bool) -> None:
+    first = journal_trade(1, "2025-11-25T10:00:00", **ended("LOSS", -1.0, "2025-11-25T10:00:40"))
+    second = closed_position(2, "2025-11-25 10:01:30", "2025-11-25 10:05:00", profit_loss_percent=1.0)
+    held = {"open_positions": [open_position(2, "2025-11-25 10:01:30")], "position_history": [second]}
+    stores = [
+        ("journal", journal(tmp_path / "j.json", [first])),
+        ("positions-sqlite", positions(tmp_path / "p.db", FOUND, held)),
+    ]
+    with lake.open(tmp_path / "lake") as lk:
+        for kind, path in stores if journal_first else stores[::-1]:
+            assert differences(imported(lk, kind, path)) == []
+        assert rows(lk, "trades", "pnl_percent", "pnl") == [(-1.0, None), (1.0, 25.5)]
+        assert lk.frame("SELECT count(*) FROM positions JOIN trades USING (trade_id)").item() == 1
+
+
+@pytest.mark.parametrize("journal_first", [True, False])
 def test_a_trade_that_only_positions_know_to_have_ended_has_ended(tmp_path: Path, journal_first: bool) -> None:
     told = journal(tmp_path / "j.json", [journal_trade(1, AT)])
     at, then = "2025-11-25 06:59:56", "2025-11-25 15:03:07"

@@ -177,7 +177,7 @@ class PositionsSqlite:
         """Those of its tables that are there; positions first."""
         db = SqliteFile(source)
         there = require(db, _TABLES, kind=self.name)
-        same = SameTrades(self.name, _TRADE, _OPENED)
+        same = SameTrades(self.name, _TRADE, _OPENED, first_of(within(_END, CLOSED), CLOSED))
         for name in there:
             rows, made = partial(_bound if name in _BOUND else _held, db, name, options), _TABLES[name]
             if made is POSITIONS:

@@ -1,8 +1,8 @@
 """Which trades of a signal bot's stores are one, though they tell other seconds: a bot writes them one after the other.
 
-Two stores mean one trade when its bot, symbol, timeframe, side and entry price are the same, and its entry lies within
-:data:`TOLERANCE`. The later import then uses the id that the lake has, and keeps its own in ``extra`` as
-``known_as_STORE``. Trades of one store are never taken for one so.
+Two stores mean one trade when its bot, symbol, timeframe, side and entry price are the same, its entry lies within
+:data:`TOLERANCE`, and neither had ended before the other began. The later import then uses the id that the lake has,
+and keeps its own in ``extra`` as ``known_as_STORE``. Trades of one store are never taken for one so.
 """
 
 from __future__ import annotations
@@ -10,22 +10,23 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
 
 from lake.errors import InvalidRowError
 from lake.importers.base import Options, Row, RowMap, Rule
-from lake.importers.kinds.signal_bot import ENTRY, SIDE, SYMBOL, TIMEFRAME
+from lake.importers.kinds.signal_bot import CLOSED, ENTRY, SIDE, SYMBOL, TIMEFRAME
 from lake.importers.mapping import IMPORTED
 from lake.importers.merging import is_same
 
 TOLERANCE = timedelta(minutes=2)
 _MADE = "trade-"  # how ids of facts begin; others are shared by all stores, and meet by themselves
+_NEVER = datetime.max.replace(tzinfo=UTC)
 _FACTS = (SYMBOL, TIMEFRAME, SIDE)
 _SQL = (
-    "SELECT trade_id, symbol, timeframe, side, entry_price, created_at, extra FROM trades "
+    "SELECT trade_id, symbol, timeframe, side, entry_price, created_at, closed_at, extra FROM trades "
     "WHERE created_at BETWEEN ? AND ? AND list_contains(?, symbol) AND bot_id = ? ORDER BY created_at, trade_id"
 )
 
@@ -38,6 +39,14 @@ class _Trade:
     facts: tuple[Any, ...]
     entry: float | None
     at: datetime
+    ended: datetime | None
+
+    def may_be(self, other: _Trade) -> bool:
+        """Whether the two can be one: their entries are, and neither had ended before the other began."""
+        if not is_same(self.entry, other.entry) or abs(self.at - other.at) > TOLERANCE:
+            return False
+        ends_first = min(self.ended or _NEVER, other.ended or _NEVER)
+        return ends_first >= max(self.at, other.at)
 
 
 class SameTrades:
@@ -47,10 +56,11 @@ class SameTrades:
         kind: of the store, as importers are called.
         own: the id that a row has by itself.
         given: when the trade began.
+        ended: when it was closed, where the row tells.
     """
 
-    def __init__(self, kind: str, own: Rule, given: Rule) -> None:
-        self._kind, self._own, self._given = kind, own, given
+    def __init__(self, kind: str, own: Rule, given: Rule, ended: Rule = CLOSED) -> None:
+        self._kind, self._own, self._given, self._ended = kind, own, given, ended
         self._known_as = f"known_as_{kind.replace('-', '_')}"
         self._theirs: dict[str, str] = {}  # own id -> the lake's
 
@@ -95,7 +105,8 @@ class SameTrades:
             facts = tuple(rule.read(row, options) for rule in _FACTS)
             name, at = self._own.read(row, options), self._given.read(row, options)
             is_made = at is not None and str(name).startswith(_MADE)
-            return _Trade(name, facts, ENTRY.read(row, options), at) if is_made else None
+            entry, ended = ENTRY.read(row, options), self._ended.read(row, options)
+            return _Trade(name, facts, entry, at, ended) if is_made else None
         except InvalidRowError:
             return None  # it is refused when it is mapped
 
@@ -109,7 +120,7 @@ class SameTrades:
             is_mine = any(label.startswith(f"{self._kind}:") for label in labels)
             if labels and (known_as is not None or not is_mine):
                 facts = (row["symbol"], row["timeframe"], row["side"])
-                trade = _Trade(row["trade_id"], facts, row["entry_price"], row["created_at"])
+                trade = _Trade(row["trade_id"], facts, row["entry_price"], row["created_at"], row["closed_at"])
                 done[facts].append((trade, known_as))
         return done
 
@@ -119,10 +130,7 @@ class SameTrades:
         near = [
             (known_as != trade.name, abs(other.at - trade.at), other.name)
             for other, known_as in free
-            if known_as in {None, trade.name}
-            and other.name not in taken
-            and is_same(other.entry, trade.entry)
-            and abs(other.at - trade.at) <= TOLERANCE
+            if known_as in {None, trade.name} and other.name not in taken and other.may_be(trade)
         ]
         if near:
             self._theirs[trade.name] = min(near)[2]
