@@ -9,14 +9,13 @@ import orjson
 import polars as pl
 
 from lake.importers.base import Frames, Notes
+from lake.importers.candle_merging import merged_candles
 from lake.importers.refusals import Refusals
-from lake.importers.report import TableReport
+from lake.importers.report import KEPT_DIFFERENCES, Difference, TableReport
 from lake.importers.seen_candles import SeenCandles
 from lake.kernels import ohlcv
-from lake.ledgers.writer import BULK_ROWS
 
 _REPEATED = "another row of this table has its time, and tells it otherwise"
-_KEY = ["venue", "symbol", "timeframe", "open_time"]
 
 
 class CandleLanding:
@@ -33,6 +32,8 @@ class CandleLanding:
         self._counts: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
         self._seen = SeenCandles()
+        self._differences: list[Difference] = []
+        self._differing = 0
 
     def take(self, frames: Frames) -> None:
         """Land some candles; they are durable when this returns."""
@@ -44,8 +45,7 @@ class CandleLanding:
         for row in frames.refused.iter_rows(named=True):
             self._refuse(orjson.loads(row["row"]), row["reason"])
         good = self._once(frames.good.filter(wrong.is_null()) if bad.height else frames.good)
-        counts = self._land(good) if self._write else self._planned(good)
-        self._counts.update(counts)
+        self._counts.update(self._land(good))
 
     def _once(self, good: pl.DataFrame) -> pl.DataFrame:
         """One candle of each time: the others are refused, if they tell it otherwise."""
@@ -60,26 +60,20 @@ class CandleLanding:
         return kept
 
     def _land(self, good: pl.DataFrame) -> dict[str, int]:
-        fresh = good
-        if good.height < BULK_ROWS:  # so few would go through hot, which takes a row again though it is there already
-            there = self._there(good).select(pl.col(name).cast(dtype) for name, dtype in good.schema.items())
-            fresh = good.join(there, on=good.columns, how="anti", nulls_equal=True)
-        receipt = self._lk.candles.write_checked(fresh, unique=True)
-        self._counts["refused"] += receipt.rejected
-        unchanged = receipt.unchanged + good.height - fresh.height
-        return {"inserted": receipt.inserted, "changed": receipt.updated, "unchanged": unchanged}
-
-    def _planned(self, good: pl.DataFrame) -> dict[str, int]:
-        """What a write would do."""
+        """Write what is new, and what the lake's candles become; or tell what a write would do."""
         if self._lk is None or good.is_empty():
             return {"inserted": good.height}
-        there = self._there(good).select([*_KEY, "open", "high", "low", "close", "volume"])
-        both = good.join(there, on=_KEY, how="inner", suffix="_there")
-        same = both.filter(
-            [pl.col(n).eq_missing(pl.col(f"{n}_there")) for n in ("open", "high", "low", "close", "volume")]
-        )
-        changed = both.height - same.height
-        return {"inserted": good.height - both.height, "changed": changed, "unchanged": same.height}
+        both = merged_candles(good, self._there(good))
+        self._differing += both.otherwise.height
+        self._differences += map(_difference, both.otherwise.head(KEPT_DIFFERENCES - len(self._differences)).rows())
+        counts = {"inserted": both.new.height, "changed": both.changed.height, "unchanged": both.unchanged}
+        if not self._write:
+            return counts
+        fresh = pl.concat([both.new, both.changed], how="diagonal_relaxed") if both.changed.height else both.new
+        receipt = self._lk.candles.write_checked(fresh, unique=True)
+        self._counts["refused"] += receipt.rejected
+        unchanged = both.unchanged + receipt.unchanged
+        return {"inserted": receipt.inserted, "changed": receipt.updated, "unchanged": unchanged}
 
     def _there(self, good: pl.DataFrame) -> pl.DataFrame:
         """The lake's candles of the same symbols and span."""
@@ -100,5 +94,11 @@ class CandleLanding:
         counts = self._counts
         return TableReport(
             table, "candles", counts["found"], counts["inserted"] + counts["changed"], counts["changed"],
-            counts["unchanged"], counts["refused"], dict(self._reasons), notes=tuple(notes.texts), failed=notes.failed,
+            counts["unchanged"], counts["refused"], dict(self._reasons), tuple(self._differences), self._differing,
+            notes=tuple(notes.texts), failed=notes.failed,
         )  # fmt: skip
+
+
+def _difference(told: tuple[Any, ...]) -> Difference:
+    venue, symbol, timeframe, at, column, kept, found = told
+    return Difference("candles", f"{venue}, {symbol}, {timeframe}, {at.isoformat()}", column, kept, found)

@@ -15,14 +15,13 @@ from lake.importers.mapping import Canonical, Mapper, found_before, plain, refus
 from lake.importers.merging import Merged, changed_names, ends, is_same, merged
 from lake.importers.plan import Key, Plan, columns_of, family, held, write
 from lake.importers.refusals import Refusals
-from lake.importers.report import Difference, Sum, TableReport
+from lake.importers.report import KEPT_DIFFERENCES, Difference, Sum, TableReport
 from lake.importers.twins import Twins
 from lake.importers.watching import watches
 from lake.ledgers.changes import change_many
 from lake.spec.dataset import Type
 from lake.spec.times import from_micros
 
-_KEPT_DIFFERENCES = 1_000  # of a table, in the report; the others are counted
 _OTHERWISE = "another row of this table has its key, and tells it otherwise"
 _TWINS = "rows have the facts of another row of this table in their ids, and tell it otherwise: they get their own"
 _SERIAL = frozenset({"id", "_id", "rowid", "created_at", "updated_at", "inserted_at"})  # they tell of the store
@@ -234,7 +233,7 @@ class RecordLanding:
 
     def _note_difference(self, key: Key, column: str, kept: Any, found: Any) -> None:
         self._differing += 1
-        if len(self._differences) < _KEPT_DIFFERENCES:
+        if len(self._differences) < KEPT_DIFFERENCES:
             name, is_time = ", ".join(map(str, key)), self._is_time(column)
             kept, found = (from_micros(value).isoformat() if is_time else value for value in (kept, found))
             self._differences.append(Difference(self._mapper.map.dataset, name, column, kept, found))

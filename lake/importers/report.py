@@ -9,6 +9,7 @@ from typing import Any
 
 from lake.importers.wording import counted
 
+KEPT_DIFFERENCES = 1_000  # of a table; the others are counted
 _SAMPLES = 20  # differences that the text names; the JSON has all that are kept
 _CENT = 0.005
 _MONEY = ("pnl", "daily_pnl", "realized_pnl", "actual_pnl", "total_pnl", "fees", "commission")

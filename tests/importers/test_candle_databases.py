@@ -8,11 +8,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 import lake
 from lake.errors import SourceError
 from lake.importers.base import Options
+from lake.importers.candle_merging import merged_candles
 from lake.importers.kinds import candle_tables
 from lake.importers.reading import sqlite_pages
 from lake.importers.report import ImportReport
@@ -115,6 +117,44 @@ def test_a_plan_says_what_the_import_does(lk: lake.Lake, tmp_path: Path) -> None
     assert (len(held(lk)), quarantined(lk)) == (1, [])
     assert plan.totals == run(lk, path).totals
     assert plan.totals | {"landed": 1, "unchanged": 1, "refused": 1} == plan.totals
+
+
+_FULL = {"symbol": "BTCUSDT", "open_time": T0, "open": 1.0, "high": 2.0, "low": 0.5, "close": 1.5, "volume": 10.0}
+
+
+def test_a_candle_that_is_there_is_kept_and_what_a_store_tells_otherwise_reported(
+    lk: lake.Lake, tmp_path: Path
+) -> None:
+    lk.candles.write([{**_FULL, "quote_volume": 15.0, "trade_count": 5}], "15m")
+    half = database(tmp_path / "half.db", [("BTCUSDT", T0, 1.0, 1.25, 0.75, 1.1, 3.0), bar(1)])
+    other = database(tmp_path / "other.db", [("BTC/USDT", T0, 1.0, 2.5, 0.25, 1.6, 9.0)])
+    assert run(lk, half, dry_run=True).as_dict()["tables"][0]["differences_found"] == 4
+    for path, found, landed in ((half, 1.1, 1), (other, 1.6, 0), (half, 1.1, 0)):
+        (table,) = run(lk, path).tables
+        assert (table.landed, table.changed, table.differences_found) == (landed, 0, 4)
+        (close,) = [told for told in table.differences if told.column == "close"]
+        assert (close.key, close.kept, close.found) == (", BTCUSDT, 15m, 2024-01-01T00:00:00+00:00", 1.5, found)
+        kept = lk.frame("SELECT close, volume, quote_volume, trade_count FROM candles ORDER BY open_time").row(0)
+        assert kept == (1.5, 10.0, 15.0, 5)
+
+
+def test_what_a_candle_did_not_know_is_filled_in_by_one_that_does_not_contradict_it() -> None:
+    full = pl.DataFrame({**_FULL, "venue": "", "timeframe": "15m", "trade_count": 5, "quote_volume": None})
+    there = pl.DataFrame({**full.row(0, named=True), "trade_count": None, "quote_volume": 15.0})
+    more = {name: pl.lit(None, dtype=pl.Float64) for name in ("taker_buy_volume", "taker_buy_quote_volume")}
+    kinds = {"quote_volume": pl.Float64, "trade_count": pl.Int64}
+    done = merged_candles(full.cast(kinds).with_columns(**more), there.cast(kinds).with_columns(**more))
+    assert done.changed.select("close", "quote_volume", "trade_count").rows() == [(1.5, 15.0, 5)]
+    assert (done.new.height, done.unchanged, done.otherwise.height) == (0, 0, 0)
+
+
+def test_a_bar_that_was_not_over_when_it_was_imported_is_brought_to_its_end(lk: lake.Lake, tmp_path: Path) -> None:
+    half, whole = ("BTCUSDT", T0, 1.0, 1.25, 0.75, 1.1, 3.0), ("BTCUSDT", T0, 1.0, 2.0, 0.5, 1.5, 10.0)
+    run(lk, database(tmp_path / "half.db", [half]))
+    report = run(lk, database(tmp_path / "whole.db", [whole]))
+    assert (report.totals["changed"], report.totals["differences_found"]) == (1, 4)
+    assert run(lk, tmp_path / "half.db").totals["landed"] == 0
+    assert [row[7:] for row in held(lk)] == [(1.5, 10.0)]
 
 
 def test_a_second_run_changes_nothing(lk: lake.Lake, tmp_path: Path) -> None:
