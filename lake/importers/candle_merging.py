@@ -8,8 +8,6 @@ that contradict each other none has the last word, however often they are import
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
-from operator import or_
 
 import polars as pl
 
@@ -47,15 +45,18 @@ def merged_candles(good: pl.DataFrame, there: pl.DataFrame) -> MergedCandles:
     """
     absent = [pl.lit(None, dtype=there.schema[name]).alias(name) for name in _VALUES if name not in good.columns]
     told, held = good.with_columns(absent), there.select([*KEY, *_VALUES]).cast({"open_time": good.schema["open_time"]})
-    both = told.join(held, on=KEY, how="inner", suffix=_THERE)
+    pairs = told.join(held, on=KEY, how="inner", suffix=_THERE)
+    is_other = [pl.col(name).is_not_null() & pl.col(name).ne_missing(_held(name)) for name in _VALUES]
+    both = pairs.filter(pl.any_horizontal(is_other))  # of a second run nothing is left
     both = both.with_columns(_otherwise(name).alias(f"{name}_otherwise") for name in _VALUES)
-    both = both.with_columns(_is_grown().alias("is_grown"), reduce(or_, map(_told, _VALUES)).alias("is_otherwise"))
+    is_otherwise = pl.any_horizontal(map(_told, _VALUES))
+    both = both.with_columns(_is_grown().alias("is_grown"), is_otherwise.alias("is_otherwise"))
     become = [pl.when("is_grown").then(pl.col(name)).otherwise(_filled(name)).alias(name) for name in _VALUES]
     done = both.with_columns(become)
-    is_changed = reduce(or_, [pl.col(name).ne_missing(_held(name)) for name in _VALUES])
+    is_changed = pl.any_horizontal(pl.col(name).ne_missing(_held(name)) for name in _VALUES)
     changed = done.filter(is_changed).select([*KEY, *_VALUES])
     new = good.join(held, on=KEY, how="anti")
-    return MergedCandles(new, changed, both.height - changed.height, _told_otherwise(both))
+    return MergedCandles(new, changed, pairs.height - changed.height, _told_otherwise(both))
 
 
 def _held(name: str) -> pl.Expr:

@@ -84,10 +84,10 @@ class RecordLanding:
 
     def take(self, rows: Iterable[Row | Refused]) -> None:
         """Land one batch; it is durable when this returns."""
-        made = self._named(self._mapped(rows))
+        made, there = self._named(self._mapped(rows))
         for keys in (self._seen, *(total.told for total in self._totals.values())):
             keys.look_up([one.key for one in made])
-        made, current = self._apart(made, self._there(made))
+        made, current = self._apart(made, there)
         before = {column: self._told_sum(column, current) for column in self._totals}
         known, changed = set(current), dict[Key, Canonical]()
         stories: dict[Key, list[Canonical]] = {}
@@ -160,18 +160,19 @@ class RecordLanding:
             made.append(_Made(self._mapper.key(mapped), mapped, row, told))
         return made
 
-    def _named(self, made: list[_Made]) -> list[_Made]:
-        """The rows, of which twins have ids of their own."""
+    def _named(self, made: list[_Made]) -> tuple[list[_Made], dict[Key, Canonical]]:
+        """The rows, of which twins have ids of their own; and the lake's rows of their keys."""
         if self._twins is None or not made:
-            return made
+            return made, self._there(made)
         ds, bases = self._mapper.dataset, {one.key[0] for one in made}
         there = {} if self._lk is None else family(self._lk, ds, bases)
         there |= {} if self._plan is None else self._plan.family(ds, bases)
         named = self._twins.named([one.row for one in made], there.values())
-        return [
+        made = [
             one if one.row is row else replace(one, row=row, key=self._mapper.key(row))
             for one, row in zip(made, named, strict=True)
         ]
+        return made, {one.key: there[one.key] for one in made if one.key in there}
 
     def _fate(self, one: _Made, current: dict[Key, Canonical]) -> str:
         """What becomes of a row; ``current`` is brought up to date."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,11 +103,11 @@ class Twins:
             ((story, candidate),) = candidates.items()
             self._take(story, candidate, base, family)
             return
+        before = {name: found_before(row, self._label) for name, row in family.items()}
         sure = [
             (rank, name, story)
             for story, candidate in candidates.items()
-            for name, row in family.items()
-            if (rank := self._rank(base, candidate, name, row)) is not None
+            for name, rank in self._ranks(base, candidate, family, before)
         ]
         for _, name, story in sorted(sure, key=lambda one: one[:2]):
             if story in candidates and self._is_free(name, candidates[story]):
@@ -115,16 +115,25 @@ class Twins:
         for story, candidate in candidates.items():
             self._take(story, candidate, self._other(base, candidate, family), family)
 
-    def _rank(self, base: str, one: _Candidate, name: str, row: Canonical) -> tuple[int, int] | None:
-        """How surely a story is a row of the lake, the surest first; None where they contradict each other."""
-        if name == self._twin(base, one):
-            return 0, 0
-        before = found_before(row, self._label)
-        if before is not None and before == found_before(one.row, self._label):
-            return 1, 0
-        if contradictions(self._ds, row, one.row):
-            return None
-        return 2, -sum(row.get(column) == value for column, value in one.row.items())
+    def _ranks(
+        self, base: str, one: _Candidate, family: Mapping[str, Canonical], before: Mapping[str, Any]
+    ) -> Iterator[tuple[str, tuple[int, int]]]:
+        """Which of the lake's rows a story contradicts in nothing, and how surely it is one: the surest have the least.
+
+        Args:
+            base: the id of its facts.
+            one: the story.
+            family: the lake's rows of that id, and their twins.
+            before: what this table said of each of them.
+        """
+        twin, found = self._twin(base, one), found_before(one.row, self._label) if family else None
+        for name, row in family.items():
+            if name == twin:
+                yield name, (0, 0)
+            elif before[name] is not None and before[name] == found:
+                yield name, (1, 0)
+            elif not contradictions(self._ds, row, one.row):
+                yield name, (2, -sum(row.get(column) == value for column, value in one.row.items()))
 
     def _other(self, base: str, one: _Candidate, family: Mapping[str, Canonical]) -> str:
         """The id of a story that is surely none of the lake's rows: one that ends in it, one that it corrects, its own.
