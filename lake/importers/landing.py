@@ -93,8 +93,8 @@ class RecordLanding:
         stories: dict[Key, list[Canonical]] = {}
         for one in made:
             fate = self._fate(one, current)
-            self._counts[fate] += 1
-            if fate != "refused":
+            self._counts["unchanged" if fate == "repeated" else fate] += 1
+            if fate not in {"refused", "repeated"}:
                 stories.setdefault(one.key, []).append(one.row)
             if fate in {"inserted", "changed"}:
                 changed[one.key] = current[one.key]
@@ -200,7 +200,7 @@ class RecordLanding:
             for name, (kept, found) in beside.items():
                 self._note_difference(one.key, f"extra.{name}", kept, found)
             self._tell_sums(one, known, known)
-            return "unchanged"
+            return "repeated"
         self._add("refused", one.told)
         self._tell_refused(plain(one.found), _OTHERWISE)
         return "refused"

@@ -147,7 +147,7 @@ class Twins:
         corrected = [name for name in free if name not in self._made]
         for names in (ending, same, corrected):
             if names:
-                return min(names, key=lambda name: near[name])
+                return min(names, key=lambda name: (near[name], name))
         return self._twin(base, one) if base in family else base
 
     def _is_free(self, name: str, one: _Candidate) -> bool:

@@ -180,6 +180,15 @@ def test_a_trade_that_is_there_as_pending_as_ended_and_with_a_note_is_one(tmp_pa
         assert report.totals["refused"] == 0
 
 
+def test_copies_of_the_end_of_a_trade_that_was_open_here_are_one_and_the_first_is_kept_beside(tmp_path: Path) -> None:
+    won = journal_trade(1, AT, **ended("WIN", 3.25, THEN))
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "journal", journal(tmp_path / "j.json", [journal_trade(1, AT)]))
+        imported(lk, "journal", journal(tmp_path / "j.json", [won, {**won, "id": 2, "remark": "late"}]))
+        [extra] = rows(lk, "trades", "extra")
+        assert json.loads(extra)["imported"]["journal:trades"]["id"] == 1
+
+
 def test_a_trade_that_has_ended_meanwhile_is_brought_up_to_date(tmp_path: Path) -> None:
     file = tmp_path / "j.json"
     with lake.open(tmp_path / "lake") as lk:
