@@ -2,11 +2,12 @@
 
 The meaning is that of :mod:`lake.kernels.phantom`, with what labels add:
 
-- A candle that touches the stop and the next target, or the first target and the entry to which the stop moves then, is
-  looked at in the finer candles that it consists of, coarsest first, from the event's state at its beginning; these may
-  ask still finer ones. Finer candles are asked only where they cover the candle without a gap, and believed only when
-  they end the event or, where it came back to the entry, at least reach the target. Where none does, the stop counts
-  (the entry, where it came back), and the event is ambiguous.
+- A candle that touches the stop and the next target, or the first target and the entry to which the stop moves then, or
+  within which the event is given up, is looked at in the finer candles that it consists of, coarsest first, from the
+  event's state at its beginning; these may ask still finer ones. Finer candles are asked only where they cover the
+  candle without a gap, up to the timeout, and believed only when they end the event or, where it came back to the entry,
+  at least reach the target. Where none does, the stop counts (the entry, where it came back), and the event is
+  ambiguous; one that is given up within a candle that touches a target alone is given up, and ambiguous.
 - An event that begins inside a candle never uses its earlier part: finer candles that open at or after the start
   cover the rest, where they are held without a gap up to its close; the next finer ones the rest of the first of
   those, and so on. Where none are held, following begins at the next candle.
@@ -75,7 +76,7 @@ class _Follower:
             if not len(rows):
                 return
             first_open = since + (bars.time[0] - since) % bars.step
-            windows, whole = cover(bars, first_open, until)
+            windows, whole = cover(bars, first_open, self.needed(bars, rows, first_open, until))
             finer = levels[number + 1 :]
             self.enter(finer, rows[whole], since[whole], np.minimum(first_open, until)[whole])
             alive = whole & (self.lives.code[rows] == ALIVE)
@@ -84,15 +85,21 @@ class _Follower:
             rows, since, until = rows[~whole], since[~whole], until[~whole]
 
     def through(self, levels: Sequence[Bars], rows: Integers, windows: _Windows) -> None:
-        """Follow events through candles of the first level, asking the others where both sides are touched."""
+        """Follow events through candles of the first level, asking the others where they do not tell."""
         first, end = windows
         while len(rows):
             barrier_compiled.inside(levels[0], self.events, self.lives, rows, (first, end), is_finest=len(levels) == 1)
             going, last = self.resolve(levels, rows)
             rows, first, end = rows[going], last + 1, end[going]
 
+    def needed(self, bars: Bars, rows: Integers, since: Integers, until: Integers) -> Integers:
+        """Up to when candles from a time on are needed: to the close of the one that holds the timeout, if not longer."""
+        left = self.events.timeout[rows] - since
+        held = -(-left // bars.step) * bars.step
+        return np.where(left < until - since, np.minimum(until, since + np.maximum(held, bars.step)), until)
+
     def resolve(self, levels: Sequence[Bars], among: Integers) -> tuple[Integers, Integers]:
-        """Take events through the candle of the first level that they met, which touches both sides.
+        """Take events through the candle of the first level that they met, which alone does not tell.
 
         Returns:
             The places of those that live on, and the index of that candle.
@@ -106,7 +113,8 @@ class _Follower:
         self.lives.code[rows] = ALIVE
         waiting = np.ones(len(rows), np.bool_)
         for number in range(1, len(levels)):
-            windows, whole = cover(levels[number], open_time, open_time + base.step)
+            finer = levels[number]
+            windows, whole = cover(finer, open_time, self.needed(finer, rows, open_time, open_time + base.step))
             asked = np.flatnonzero(waiting & whole)
             self.through(levels[number:], rows[asked], (windows[0][asked], windows[1][asked]))
             reached = (met.code[asked] == BACK) & (self.lives.hit[rows[asked]] > met.hit[asked])

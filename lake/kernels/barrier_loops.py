@@ -14,7 +14,7 @@ from lake.kernels.barrier_types import Bars, Events, Integers, Lives, Numbers
 
 # numba keeps compiled code until this file changes: what it builds in as a constant stands here
 SMALL, LARGE = 16, 256  # candles in a block; the larger a multiple of the smaller
-ALIVE, STOPPED, EVEN, TARGET, TIMEOUT, GAP, BOTH, BACK = range(8)
+ALIVE, STOPPED, EVEN, TARGET, TIMEOUT, GAP, BOTH, BACK, DUE = range(9)
 NEVER = 2**63 - 1
 _INF = math.inf
 _RATIO = LARGE // SMALL
@@ -137,6 +137,26 @@ def settle(bars: Bars, side: int, event: Event, before: Life, bar: int, is_fines
     return End(ALIVE, best, at, bar, seen(seen(after, worst), best), False)
 
 
+def settle_due(bars: Bars, side: int, event: Event, before: Life, bar: int, is_finest: bool) -> End:
+    """What a candle does within which the event is given up; with the life before it DUE where finer candles may tell.
+
+    Its range may be of after that: the stop counts, a target does not, and either is ambiguous.
+    """
+    opened = at_open(bars, side, event, before, bar)
+    if opened.code != ALIVE:
+        return opened
+    life, at = opened.life, bars.time[bar] + bars.step
+    if not is_finest:
+        return End(DUE, opened.price, at, bar, before, False)
+    worst, best = bars.span[side, bar, 0], bars.span[side, bar, 1]
+    stop, goal = guard(event, life.hit), target(event, life.hit)
+    if worst <= stop:
+        return End(stop_code(event, life.hit), stop, at, bar, seen(life, stop), True)
+    is_unsure = best >= goal
+    price = min(bars.close[side, bar], goal)
+    return End(TIMEOUT, price, at, bar, seen(seen(life, worst), price if is_unsure else best), is_unsure)
+
+
 def quiet(ranges: Numbers, levels: tuple[int, float, float], life: Life, first: int, end: int) -> tuple[int, Life]:
     """The first range that touches the stop or the target, or ``end``; and the life before it."""
     side, stop, goal = levels
@@ -175,13 +195,17 @@ def walk(bars: Bars, side: int, event: Event, life: Life, window: Window, is_fin
     """What the candles of a window do until the event ends, meets one that touches both sides, or the window ends."""
     first = window.first
     left = window.timeout - bars.time[first]
-    if left <= 0:
+    if left < 0:
+        price = bars.open[side, first]
+        return End(TIMEOUT, price, bars.time[first], first, seen(life, price), False)
+    if left == 0:
         done = at_open(bars, side, event, life, first)
         if done.code != ALIVE:
             return done
         return End(TIMEOUT, done.price, done.at, first, done.life, False)
-    due = first + (left - 1) // bars.step  # the candle that contains the timeout
-    end = min(window.end, due + 1)
+    whole = first + left // bars.step  # the candles before it are over when the event is given up
+    is_due = left % bars.step == 0
+    end = min(window.end, whole)
     bar = first
     while bar < end:
         bar, life = passed(bars, side, event, life, bar, end)
@@ -191,7 +215,9 @@ def walk(bars: Bars, side: int, event: Event, life: Life, window: Window, is_fin
                 return done
             life = done.life
             bar += 1
-    code = TIMEOUT if due < window.end else ALIVE
+    if whole < window.end and not is_due:
+        return settle_due(bars, side, event, life, whole, is_finest)
+    code = TIMEOUT if is_due and whole <= window.end else ALIVE
     return End(code, bars.close[side, end - 1], bars.time[end - 1] + bars.step, end - 1, life, False)
 
 
@@ -285,7 +311,7 @@ def inside(
 
 
 PARTS: tuple[Any, ...] = (
-    target, guard, reached, seen, is_over, stop_code, at_open, settle, quiet, passed, walk, event_of,
+    target, guard, reached, seen, is_over, stop_code, at_open, settle, settle_due, quiet, passed, walk, event_of,
     life_of, store, run_from,
 )  # fmt: skip
 WHOLE = (from_start, inside)

@@ -12,8 +12,11 @@ it ends at the last of them, at its stop, or at its timeout. All of it counts wh
   A range ends it at the level that it touches: at the stop, whatever else it touches (touching a target as well, it is
   ``ambiguous``), else at the entry as above, else at the last target.
 - Bars that open before the signal, or before the end of the last bar looked at, change nothing.
-- The first bar that opens at or after ``timeout_at`` ends it at its open; one that closes at or after it and does
-  nothing else at its close. Then the outcome is ``timeout``; else it is the sign of the result: win, loss, breakeven.
+- The first bar that opens at or after ``timeout_at`` ends it at its open (one that opens at it only if the open settles
+  nothing); one that closes at or after it and does nothing else at its close. Then the outcome is ``timeout``; else it
+  is the sign of the result: win, loss, breakeven. A range with ``timeout_at`` within it may have touched a level only
+  after that: it ends at the stop that it touches; touching a target alone it is a timeout, at the close or the target,
+  whichever is worse, of which nothing else counts as favourable. Either is ``ambiguous``.
 - ``max_favorable`` and ``max_adverse`` are the best and worst price while it lived, from the entry on. Of a bar that
   ends at the stop only the open counts as favourable (and the target after which the stop moved within it), and nothing
   is worse than the exit; of one that ends at the last target nothing is better than the exit. A risk once reached by
@@ -97,9 +100,14 @@ def advance(row: Row, bar: Bar) -> dict[str, Any]:
         return {}
     life = _Life(row)
     timeout = row.get("timeout_at")
-    if not life.at_open(bar):
+    if timeout is not None and bar.open_time > timeout:
+        life.see(bar.open)
+        life.end("timeout", bar.open, bar.open_time)
+    elif not life.at_open(bar):
         if timeout is not None and bar.open_time >= timeout:
             life.end("timeout", bar.open, bar.open_time)
+        elif timeout is not None and bar.close_time > timeout:
+            life.in_last_range(bar)
         elif not life.in_range(bar) and timeout is not None and bar.close_time >= timeout:
             life.end("timeout", bar.close, bar.close_time)
     changes = life.changes()
@@ -213,6 +221,24 @@ class _Life:
         if last is not None:
             self.end(*last, bar.close_time)
         return last is not None
+
+    def in_last_range(self, bar: Bar) -> None:
+        """The bar's range, within which it is given up."""
+        best, worst = (bar.high, bar.low) if self.sign > 0 else (bar.low, bar.high)
+        now = self._now()
+        guard, target = stop(now), next_target(now)
+        if guard is not None and self.sign * worst <= self.sign * guard:
+            self.made["ambiguous"] = True
+            self.see(guard)
+            self.end(self._stop_reason(), guard, bar.close_time)
+            return
+        self.see(worst)
+        price = bar.close
+        if target is not None and self.sign * best >= self.sign * target[1]:
+            self.made["ambiguous"] = True
+            best = price = min(price, target[1], key=lambda price: self.sign * price)
+        self.see(best)
+        self.end("timeout", price, bar.close_time)
 
     def _reached(self, best: float, at: int) -> tuple[str, float] | None:
         """Reach the targets up to a price; the last one and its price when it is among them."""

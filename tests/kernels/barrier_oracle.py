@@ -107,10 +107,20 @@ def candle(life: Life, levels: list[Level], time: int) -> Life:
     step, candles = levels[0]
     before = life.copy()
     opened, high, low, close = candles[time]
+    timeout = life.event.timeout
+    if timeout is not None and time > timeout:
+        life.seen.append(opened)
+        life.end = ("timeout", opened, time)
+        return life
     life.open(opened, time)
     if life.end:
         return life
     good, bad = (high, low) if life.event.sign == 1 else (low, high)
+    if timeout is not None and timeout < time + step:
+        for tried in closer(before, levels, time):
+            if tried.end:
+                return tried
+        return given_up_within(life, good, bad, close, time + step)
     is_stopped, comes_back = life.stopped_by(bad), life.comes_back(good, bad)
     if (is_stopped and life.reaches(good)) or comes_back:
         for tried in closer(before, levels, time):
@@ -134,13 +144,35 @@ def candle(life: Life, levels: list[Level], time: int) -> Life:
     return life
 
 
+def given_up_within(life: Life, good: float, bad: float, close: float, at: int) -> Life:
+    """The life after a candle that holds the timeout: whatever it touches it may have touched too late."""
+    if life.stopped_by(bad):
+        life.ambiguous = True
+        life.give_up(life.stop(), at)  # type: ignore[arg-type]
+        return life
+    life.seen.append(bad)
+    if life.reaches(good):
+        life.ambiguous = True
+        worse = min if life.event.sign == 1 else max
+        close = good = worse(close, life.event.targets[life.hit])
+    life.seen.append(good)
+    life.end = ("timeout", close, at)
+    return life
+
+
+def needed(life: Life, since: int, until: int, step: int) -> list[int]:
+    """The open times of candles that cover a time, as far as the event lives: the one with the timeout is the last."""
+    timeout = until if life.event.timeout is None else life.event.timeout
+    return [time for time in range(since, until, step) if time == since or time < timeout]
+
+
 def closer(before: Life, levels: list[Level], time: int) -> Iterator[Life]:
     """The life after a candle by the finer candles that cover it, coarsest first."""
     step = levels[0][0]
     for number in range(1, len(levels)):
         finer_step, finer = levels[number]
-        opens = list(range(time, time + step, finer_step))
-        if step % finer_step or any(each not in finer for each in opens):
+        opens = needed(before, time, time + step, finer_step)
+        if opens[-1] + finer_step > time + step or any(each not in finer for each in opens):
             continue
         tried = before.copy()
         for each in opens:
@@ -153,8 +185,8 @@ def begin(life: Life, levels: list[Level], since: int, until: int) -> tuple[Life
     """The life after the rest of the candle that it began in, as far as finer candles cover it; whether any did."""
     for number, (step, candles) in enumerate(levels):
         first = -(-since // step) * step
-        opens = range(first, until, step)
-        if not candles or any(time not in candles for time in opens) or (opens and (until - first) % step):
+        opens = needed(life, first, until, step)
+        if not candles or any(time not in candles for time in opens) or (opens and opens[-1] + step > until):
             continue
         life, any_did = begin(life, levels[number + 1 :], since, min(first, until))
         for time in opens:

@@ -10,7 +10,7 @@ import pytest
 
 from lake.kernels import barrier, barrier_compiled, barrier_loops, phantom
 from lake.kernels.barrier_bars import bars_of, lives_of
-from lake.kernels.barrier_loops import ALIVE, BACK, BOTH, EVEN, GAP, NEVER, STOPPED, TARGET, TIMEOUT
+from lake.kernels.barrier_loops import ALIVE, BACK, BOTH, DUE, EVEN, GAP, NEVER, STOPPED, TARGET, TIMEOUT
 from lake.kernels.barrier_types import Bars, Events, Lives
 from tests.kernels.barrier_oracle import Candles, End, Event, Level, follow
 
@@ -130,6 +130,20 @@ def test_finer_timeframes_do_resolve_what_is_ambiguous_without_them() -> None:
     assert min(went_on.sum(), (came_back & ~went_on).sum()) > 50
 
 
+@pytest.mark.parametrize("step", [4, 12])
+def test_a_coarse_candle_with_finer_ones_never_lets_an_event_outlive_its_timeout(step: int) -> None:
+    chance = random.Random(step)
+    finest = walk(chance, 3_600, 2)
+    given = [event for event in (drawn(chance, 3_000) for _ in range(3_000)) if event.timeout is not None]
+    made = events(given)
+    alone = barrier.follow([bars((1, finest))], made)
+    coarse = barrier.follow([bars((step, coarser(finest, step))), bars((1, finest))], made)
+    inside = (made.timeout % step > 0) & ~alone.ambiguous & ~coarse.ambiguous
+    assert ((alone.code == TIMEOUT) & inside).sum() > 50
+    assert ((coarse.at > made.timeout) & inside).sum() == 0
+    np.testing.assert_array_equal(coarse.code[inside] == TIMEOUT, alone.code[inside] == TIMEOUT)
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_a_label_is_what_a_phantom_lives_to(seed: int) -> None:
     chance = random.Random(2000 + seed)
@@ -173,7 +187,7 @@ def lived(event: Event, series: Any) -> dict[str, Any]:
 def test_the_compiled_loops_do_what_their_source_says() -> None:
     """The source runs as it stands, so that it can be read, stepped through and covered."""
     chance = random.Random(77)
-    base = bars((1, holes(chance, walk(chance, 700, 1), 0.002)))
+    base = bars((2, holes(chance, coarser(walk(chance, 700, 1), 2), 0.002)))
     made = events([drawn(chance, 720) for _ in range(150)])
     rows = np.arange(150)
     for is_finest in (True, False):
@@ -182,7 +196,7 @@ def test_the_compiled_loops_do_what_their_source_says() -> None:
         barrier_compiled.from_start(base, made, compiled, rows, is_finest=is_finest)
         for one, other in zip(plain, compiled, strict=True):
             np.testing.assert_array_equal(one, other)
-    assert {BOTH, BACK} <= set(compiled.code.tolist())
+    assert {BOTH, BACK, DUE} <= set(compiled.code.tolist())
 
 
 def test_threads_share_many_events_and_change_nothing() -> None:

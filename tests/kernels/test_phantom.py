@@ -124,6 +124,19 @@ def test_a_timeout_ends_it_at_the_close_or_after_a_gap_at_the_open(
     assert (end["outcome"], end["exit_price"], end["exit_time"]) == ("timeout", price, T0 + at * MINUTE)
 
 
+def test_a_range_with_the_timeout_in_it_is_no_win_and_an_open_after_it_settles_nothing() -> None:
+    late = phantom(timeout_at=T0 + 30 * MINUTE + 1)
+    up = lived(late, bar(30, 100, 107, 99.5, 105))
+    assert (up["outcome"], up["exit_price"], up["tp1_hit"], up["ambiguous"]) == ("timeout", late["tp1"], False, True)
+    down = lived(late, bar(30, 100, 101, 90, 100))
+    assert (down["exit_reason"], down["exit_price"], down["ambiguous"]) == ("sl", late["stop_loss"], True)
+    quiet = lived(late, bar(30, 100, 101, 99.5, 100.5))
+    assert (quiet["outcome"], quiet["exit_price"], quiet["ambiguous"]) == ("timeout", 100.5, False)
+    for opened in (90.0, 110.0):
+        after = lived(late, bar(31, opened, 111, 89, 100))
+        assert (after["outcome"], after["exit_price"], after["tp1_hit"]) == ("timeout", opened, False)
+
+
 def test_a_phantom_ends_at_its_last_target_however_many_it_has() -> None:
     end = lived(phantom(tp2=None, tp3=None), price_bar(T0 + 1, 102.5))
     assert (end["outcome"], end["exit_price"], end["be_moved"], end["max_favorable"]) == ("win", 102.5, False, 102.5)

@@ -160,16 +160,45 @@ def test_candles_that_have_not_come_yet_leave_it_unresolved() -> None:
     assert label(candles([QUIET] * 5).with_columns(symbol=pl.lit("ETHUSDT")))["outcome"] is None
 
 
-def test_the_candle_that_contains_the_timeout_is_the_last_and_its_touches_count() -> None:
+def test_the_candle_that_contains_the_timeout_is_the_last_and_no_target_in_it_counts() -> None:
     bars = [QUIET, QUIET, (100, 101, 99, 100.5), (100, 120, 80, 100)]
     assert (
         label(bars, timeout_at=at(2.5)).items()
         >= {"outcome": "timeout", "exit_price": 100.5, "exit_time": at(3)}.items()
     )
     assert label(bars, timeout_at=at(3))["exit_time"] == at(3)
-    assert label([*bars[:2], (101, 107, 100.5, 105)], timeout_at=at(2.5))["outcome"] == "win"
+    unsure = label([*bars[:2], (101, 107, 100.5, 105)], timeout_at=at(2.5))
+    assert (unsure["outcome"], unsure["exit_price"], unsure["ambiguous"]) == ("timeout", 102.0, True)
+    assert (unsure["tp1_hit"], unsure["max_favorable"], unsure["max_adverse"]) == (False, 102.0, 99.0)
+    lower = label([*bars[:2], (101, 107, 100.5, 101.5)], timeout_at=at(2.5))
+    assert (lower["exit_price"], lower["realized_rr"]) == (101.5, 0.75)
+    stopped = label([*bars[:2], (101, 101, 97, 101)], timeout_at=at(2.5))
+    assert (stopped["outcome"], stopped["exit_price"], stopped["ambiguous"]) == ("loss", 98.0, True)
     early = label(bars, start_time=at(0.5), timeout_at=at(0.7))
     assert (early["outcome"], early["exit_time"], early["exit_price"]) == ("timeout", at(1), 100.0)
+
+
+def test_a_timeout_inside_a_coarse_candle_is_told_by_the_finer_ones_up_to_it() -> None:
+    minutes = [(100, 105 if minute == 50 else 100.5, 99.5, 100) for minute in range(120)]
+    fine, coarse = candles(minutes), candles([(100, 105, 99.5, 100), (100, 100.5, 99.5, 100)], step=60)
+    coarse = coarse.with_columns(timeframe=pl.lit("1h"))
+    levels: dict[str, Any] = {"tp1": 104.0, "tp2": None, "tp3": None, "timeout_at": at(10)}
+    got = label(coarse, fine, **levels)
+    assert got == label(fine, **levels) | {"bars": 1}
+    assert (got["outcome"], got["exit_time"], got["ambiguous"]) == ("timeout", at(10), False)
+    assert label(coarse, fine[:10], **levels) == got, "what comes after the timeout is not asked"
+    assert label(coarse, fine[:9], **levels)["ambiguous"] is True
+    late = label(coarse, fine, **levels | {"timeout_at": at(50.5)})
+    assert (late["outcome"], late["exit_price"], late["exit_time"], late["ambiguous"]) == ("timeout", 100, at(51), True)
+
+
+def test_an_open_after_the_timeout_is_a_timeout_whatever_it_touches() -> None:
+    bars = candles([(100, 120, 80, 100), (110, 120, 80, 100)], step=60).with_columns(timeframe=pl.lit("1h"))
+    got = label(bars, start_time=at(10), timeout_at=at(20))
+    assert (got["outcome"], got["exit_price"], got["exit_time"], got["tp1_hit"]) == ("timeout", 110.0, at(60), False)
+    fine = candles([QUIET] * 20)
+    assert label(bars, fine, start_time=at(10), timeout_at=at(20))["exit_time"] == at(20)
+    assert label(bars, start_time=at(10), timeout_at=at(60))["outcome"] == "win", "at the timeout the open still counts"
 
 
 def test_costs_are_taken_off_the_result_and_an_exit_at_the_moved_stop_stays_breakeven() -> None:
