@@ -5,8 +5,8 @@ The meaning is that of :mod:`lake.kernels.phantom`, with what labels add:
 - A candle that touches the stop and the next target, or the first target and the entry to which the stop moves then, or
   within which the event is given up, is looked at in the finer candles that it consists of, coarsest first, from the
   event's state at its beginning; these may ask still finer ones. Finer candles are asked only where they cover the
-  candle without a gap, up to the timeout, and believed only when they end the event or, where it came back to the entry,
-  at least reach the target. Where none does, the stop counts (the entry, where it came back), and the event is
+  candle without a gap, up to the timeout, and believed only when they end the event or, where it came back to the
+  entry, at least reach the target. Where none does, the stop counts (the entry, where it came back), and the event is
   ambiguous; one that is given up within a candle that touches a target alone is given up, and ambiguous.
 - An event that begins inside a candle never uses its earlier part: finer candles that open at or after the start
   cover the rest, where they are held without a gap up to its close; the next finer ones the rest of the first of
@@ -93,7 +93,7 @@ class _Follower:
             rows, first, end = rows[going], last + 1, end[going]
 
     def needed(self, bars: Bars, rows: Integers, since: Integers, until: Integers) -> Integers:
-        """Up to when candles from a time on are needed: to the close of the one that holds the timeout, if not longer."""
+        """Up to when candles from a time on are needed: not beyond the close of the one that holds the timeout."""
         left = self.events.timeout[rows] - since
         held = -(-left // bars.step) * bars.step
         return np.where(left < until - since, np.minimum(until, since + np.maximum(held, bars.step)), until)

@@ -84,17 +84,17 @@ def market_of(candles: Any, where: str = "candles", timeframe: str | None = None
     spacing = np.diff(times)
     spacing[heads[1:] - 1] = np.iinfo(np.int64).max
     step = _step(frame, spacing, where, timeframe)
-    if len(spacing) and spacing.min() < step:
+    if len(spacing) and spacing.min() < max(step, 1):
         row = frame.row(int(spacing.argmin()) + 1, named=True)
         raise UsageError(
             "a candle is there twice, or begins before the one before it ends",
             where=f"{where}, {row['symbol']}",
             value=row["open_time"],
-            todo="Give candles of one timeframe, each once.",
+            todo="Give candles of one timeframe, each once, and where many are missing the column `timeframe`.",
         )
     _check_prices(frame, where)
     venues = frame["venue"] if "venue" in frame.columns else None
-    ends = np.append(heads[1:], frame.height)
+    ends = np.append(heads, frame.height)[1:]
     names = [("" if venues is None else venues[int(head)], frame["symbol"][int(head)]) for head in heads]
     places = {name: (int(head), int(end)) for name, head, end in zip(names, heads, ends, strict=True)}
     return Market(step, frame.drop("timeframe", strict=False), places)
@@ -112,8 +112,9 @@ def finer_markets(finer: Any, base: Market) -> list[Market]:
     """
     markets = [market_of(frame, "finer", timeframe) for frame, timeframe in _each(finer)]
     for market in markets:
-        if market.step >= base.step and market.frame.height:
+        if market.step >= base.step and market.frame.height and base.frame.height:
             raise UsageError("candles that are not finer", where="finer", value=f"{market.step / 1e6:g} s")
+    markets = [market for market in markets if market.frame.height]
     steps = [market.step for market in markets]
     if len(set(steps)) < len(steps):
         raise UsageError("a finer timeframe is there twice", where="finer", value=[f"{s / 1e6:g} s" for s in steps])
@@ -176,12 +177,21 @@ def _step(frame: pl.DataFrame, spacing: Any, where: str, timeframe: str | None) 
         return timeframes.micros(named[0])
     if timeframe is not None:
         return timeframes.micros(timeframe)
-    least = int(spacing.min()) if len(spacing) else np.iinfo(np.int64).max
-    if least == np.iinfo(np.int64).max:
-        if frame.is_empty():
-            return timeframes.micros("1m")
+    if frame.is_empty():
+        return timeframes.micros("1m")
+    told = spacing[spacing < np.iinfo(np.int64).max]
+    if not len(told):
         raise UsageError("how long is a candle?", where=where, todo="Add the column `timeframe`.")
-    return least
+    return _most_frequent(told)
+
+
+def _most_frequent(spacing: runs.Integers) -> int:
+    """Of several that are as frequent the least."""
+    least = spacing.min()
+    if 2 * np.count_nonzero(spacing == least) > len(spacing):  # as ever; sorting all of them takes far longer
+        return int(least)
+    values, counts = np.unique(spacing, return_counts=True)
+    return int(values[counts.argmax()])
 
 
 def _check_prices(frame: pl.DataFrame, where: str) -> None:

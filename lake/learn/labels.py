@@ -76,7 +76,7 @@ def label_events(
 
     Args:
         candles: closed ones of one timeframe: symbol, open_time (with a time zone), open, high, low, close; may have
-            venue, and timeframe, else the least spacing is their length.
+            venue, and timeframe, else the most frequent spacing is their length.
         events: event_id, symbol, side (LONG, SHORT), entry_price, start_time; may have stop_loss, tp1, tp2, tp3,
             timeout_at, break_even, and venue; without one: candles without, else of the only venue with its symbol.
         finer: candles of finer timeframes: a table, several, or {timeframe: table}.

@@ -106,7 +106,7 @@ def candle(life: Life, levels: list[Level], time: int) -> Life:
     """The life after one candle of the first level."""
     step, candles = levels[0]
     before = life.copy()
-    opened, high, low, close = candles[time]
+    opened = candles[time][0]
     timeout = life.event.timeout
     if timeout is not None and time > timeout:
         life.seen.append(opened)
@@ -115,12 +115,17 @@ def candle(life: Life, levels: list[Level], time: int) -> Life:
     life.open(opened, time)
     if life.end:
         return life
-    good, bad = (high, low) if life.event.sign == 1 else (low, high)
     if timeout is not None and timeout < time + step:
-        for tried in closer(before, levels, time):
-            if tried.end:
-                return tried
-        return given_up_within(life, good, bad, close, time + step)
+        told = next((tried for tried in closer(before, levels, time) if tried.end), None)
+        return told or given_up_within(life, levels[0], time)
+    return ranged(life, before, levels, time)
+
+
+def ranged(life: Life, before: Life, levels: list[Level], time: int) -> Life:
+    """The life after the range and the close of a candle of which the open settled nothing."""
+    step, candles = levels[0]
+    _, high, low, close = candles[time]
+    good, bad = (high, low) if life.event.sign == 1 else (low, high)
     is_stopped, comes_back = life.stopped_by(bad), life.comes_back(good, bad)
     if (is_stopped and life.reaches(good)) or comes_back:
         for tried in closer(before, levels, time):
@@ -144,8 +149,11 @@ def candle(life: Life, levels: list[Level], time: int) -> Life:
     return life
 
 
-def given_up_within(life: Life, good: float, bad: float, close: float, at: int) -> Life:
+def given_up_within(life: Life, level: Level, time: int) -> Life:
     """The life after a candle that holds the timeout: whatever it touches it may have touched too late."""
+    _, high, low, close = level[1][time]
+    good, bad = (high, low) if life.event.sign == 1 else (low, high)
+    at = time + level[0]
     if life.stopped_by(bad):
         life.ambiguous = True
         life.give_up(life.stop(), at)  # type: ignore[arg-type]

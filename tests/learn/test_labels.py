@@ -271,6 +271,35 @@ def test_naive_times_doubled_ids_and_broken_candles_are_refused() -> None:
         lake.label_events(candles([QUIET]), rows, finer=candles([QUIET], step=5))
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_candles_there_twice_or_off_the_others_are_refused_with_and_without_their_timeframe(named: bool) -> None:
+    columns = ["timeframe"] if not named else []
+    frame = candles([QUIET] * 10)
+    other = frame.with_columns(symbol=pl.lit("ETHUSDT"))
+    stray = frame.head(1).with_columns(pl.col("open_time") + timedelta(seconds=30))
+    for wrong, where in (
+        (pl.concat([frame, frame.tail(1)]), "BTCUSDT"),
+        (pl.concat([frame, frame]), "BTCUSDT"),
+        (pl.concat([frame, other, other.head(1)]), "ETHUSDT"),
+        (pl.concat([frame, stray]), "BTCUSDT"),
+    ):
+        with pytest.raises(UsageError, match=f"candles, {where}: a candle is there twice"):
+            label(wrong.drop(columns))
+
+
+def test_a_gap_says_nothing_of_how_long_candles_are() -> None:
+    frame = candles({0: QUIET, 5: QUIET, 10: (100, 107, 100, 106), 40: QUIET}, step=5).drop("timeframe")
+    assert label(frame)["exit_time"] == at(15)
+
+
+def test_without_candles_nothing_is_known_and_without_finer_ones_nothing_is_added() -> None:
+    frame = candles([(100, 107, 100, 106)])
+    assert label(frame.clear())["outcome"] is None
+    assert label(frame.clear().drop("timeframe"), frame.clear())["outcome"] is None
+    for none in (frame.clear(), frame.clear().drop("timeframe"), {"1m": frame.clear()}, [frame.clear()] * 2):
+        assert label(frame, none)["outcome"] == "win"
+
+
 def test_no_events_give_no_rows_and_every_column() -> None:
     got = lake.label_events(candles([QUIET]), pl.DataFrame([event()]).clear())
     assert got.schema == {"event_id": pl.String, **LABEL}
