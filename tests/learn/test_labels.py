@@ -293,7 +293,7 @@ def test_a_gap_says_nothing_of_how_long_candles_are() -> None:
 
 
 def test_without_candles_nothing_is_known_and_without_finer_ones_nothing_is_added() -> None:
-    frame = candles([(100, 107, 100, 106)])
+    frame = candles([(101, 107, 100.5, 106)])
     assert label(frame.clear())["outcome"] is None
     assert label(frame.clear().drop("timeframe"), frame.clear())["outcome"] is None
     for none in (frame.clear(), frame.clear().drop("timeframe"), {"1m": frame.clear()}, [frame.clear()] * 2):
