@@ -265,6 +265,27 @@ def test_labels_from_candles_follow_the_levels_of_each_row(lk: lake.Lake) -> Non
     assert lk.datasets.rebuild(made.manifest).frame.equals(made.frame)
 
 
+def test_labels_from_candles_are_those_that_the_lake_gives_where_the_finest_candles_have_gaps(tmp_path: Path) -> None:
+    waiting = {"status": "active", "outcome": None, "pnl_percent": None, "realized_rr": None, "exit_time": None}
+    rows = [phantom(0, 20.0 * n, phantom_id=f"p{n}", **waiting) for n in range(60)]
+    fine, symbol = bars("BTCUSDT", "binance"), {"symbol": "BTCUSDT", "venue": "binance"}
+    whole = [pl.col("open").first(), pl.col("high").max(), pl.col("low").min(), pl.col("close", "volume").last()]
+    of_five = fine.group_by_dynamic("open_time", every="5m").agg(whole)
+    fine = fine.filter(pl.int_range(pl.len()) % 70 != 3)
+    with lake.open(tmp_path / "lake", bot_id="bot") as lk:
+        lk.candles.write(fine, "1m", **symbol)
+        lk.candles.write(of_five.filter(pl.int_range(pl.len()) != 100), "5m", **symbol)
+        lk.write("phantoms", rows)
+        asked: dict[str, Any] = {"labels": "candles", "ambiguous": True}
+        made = lk.datasets.build("made", "phantoms", None, **asked)
+        done = lk.label()
+        assert made.manifest.excluded == {"unknown": done.outcomes["unknown"]}
+        assert done.labelled == 60
+        told = lk.read("phantoms").filter(pl.col("outcome") != "unknown").sort("signal_time", "phantom_id")
+        for name, known in (("outcome", "outcome"), ("rr", "realized_rr"), ("time", "exit_time")):
+            assert made.frame[f"label_{name}"].to_list() == told[known].to_list()
+
+
 def test_weights_are_above_zero_and_overlapping_labels_share_theirs(shared: lake.Lake) -> None:
     found = shared.datasets.build("weights", "phantoms", "small", half_life=timedelta(hours=3)).frame
     assert found["weight_uniqueness"].is_between(0, 1, closed="right").all()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -13,12 +15,14 @@ from lake.learn.datasets.pinned import Pinned
 from lake.learn.datasets.request import Request
 from lake.learn.datasets.sources import LEVELS, Rows, with_win
 from lake.learn.features.reading import Reading
-from lake.learn.labels import label_events
+from lake.learn.label_candles import Market, market_of
+from lake.learn.label_rows import events_frame, refuse
+from lake.learn.labels import Costs, follow, outcomes
 from lake.ledgers.series import Series, load_all
 from lake.spec import timeframes
 from lake.spec.times import from_micros, to_micros
 
-Events = Mapping[Name, pl.DataFrame]
+Rung = tuple[str, Series]  # a timeframe, and where its candles are
 _BARS = ["open_time", "open", "high", "low", "close"]
 _AMBIGUOUS = "__ambiguous"
 _LABELS = {
@@ -33,10 +37,10 @@ _LABELS = {
 def with_labels(pinned: Pinned, request: Request, rows: Rows) -> Rows:
     """The rows with recorded labels as they are, or with labels from candles.
 
-    The finest candles held of each symbol are followed, up to the end that was asked for, so that only outcomes known
-    by then count. A row without side, entry price or anything that could end it is ``no_levels``; one whose end the
-    candles do not tell is ``unresolved``, one with a gap before its end ``unknown``, one whose stop and target lay in
-    one candle ``ambiguous``.
+    Each is followed on the finest timeframe that tells its end, with what is finer to look into its candles, as
+    ``lk.label`` does; up to the end that was asked for, so that only outcomes known by then count. A row without side,
+    entry price or anything that could end it is ``no_levels``; one whose end the candles do not tell is ``unresolved``,
+    one with a gap before its end ``unknown``, one whose stop and target lay in one candle ``ambiguous``.
 
     Raises:
         UsageError: predictions, which have no levels.
@@ -62,44 +66,77 @@ def with_labels(pinned: Pinned, request: Request, rows: Rows) -> Rows:
 
 
 def _followed(pinned: Pinned, request: Request, rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows with the labels of their symbols' finest candles."""
+    """The rows with the labels of their series' candles."""
     bare = rows.drop(_LABELS.values(), strict=False)
     events = bare.select("side", "venue", "symbol", *LEVELS, start_time="decision_time").with_row_index("event_id")
     events = events.with_columns(pl.col("event_id").cast(pl.String))
-    types = {**rows.schema, _AMBIGUOUS: pl.Boolean()}
-    kinds = {"event_id": pl.String(), **{name: types[label] for name, label in _LABELS.items()}}
-    found = [pl.DataFrame(schema=kinds)]
-    snapshot = pinned.snapshot("candles")
-    held = {f.partition["timeframe"] for f in snapshot.states["candles"].files.values()}
-    left = events
-    for timeframe in (t for t in timeframes.ALL if t in held):
-        reading = Reading(pinned.store, snapshot, timeframes.get(timeframe))
-        symbols = left["symbol"].unique().sort().to_list()
-        series = reading.series(symbols, _BARS, _span(request, rows)) if symbols else []
-        wanted = by_series(left.rename({"start_time": "decision_time"}), [name_of(s) for s in series])
+    ladders = _ladders(pinned, request, rows)
+    wanted = by_series(events.rename({"start_time": "decision_time"}), list(ladders))
 
-        def then(one: Series, bars: pl.DataFrame, timeframe: str = timeframe, wanted: Events = wanted) -> pl.DataFrame:
-            mine = left[wanted[name_of(one)]["__row"]].with_columns(venue=pl.lit(name_of(one)[0]))  # noqa: B023 - done at once
-            return _labels(with_name(one, bars).with_columns(timeframe=pl.lit(timeframe)), mine, request)
+    def then(one: Series, bars: pl.DataFrame) -> pl.DataFrame:
+        name = name_of(one)
+        mine = events[wanted[name]["__row"]].with_columns(venue=pl.lit(name[0]))
+        return _Ladder(pinned, request, ladders[name]).labels(bars, mine)
 
-        asked = [s for s in series if name_of(s) in wanted]
-        found += [
-            f.select(pl.col(n).cast(t) for n, t in kinds.items())
-            for f in load_all(pinned.store.scanner, asked, _BARS, then)
-        ]
-        left = left.join(pl.concat(found), on="event_id", how="anti", maintain_order="left")
+    finest = [ladders[name][0][1] for name in sorted(wanted)]
+    types: dict[str, pl.DataType] = {**rows.schema, _AMBIGUOUS: pl.Boolean()}
+    kinds: dict[str, Any] = {"event_id": pl.String, **{name: types[label] for name, label in _LABELS.items()}}
+    found = [f.select(pl.col(n).cast(t) for n, t in kinds.items()) for f in _loaded(pinned, finest, then)]
+    labels = pl.concat([pl.DataFrame(schema=kinds), *found]).rename(_LABELS)
     numbered = bare.with_row_index("event_id").with_columns(pl.col("event_id").cast(pl.String))
-    labels = pl.concat(found).rename(_LABELS)
     return numbered.join(labels, on="event_id", how="left", maintain_order="left").drop("event_id")
 
 
-def _labels(candles: pl.DataFrame, events: pl.DataFrame, request: Request) -> pl.DataFrame:
-    if request.end is not None:
-        closed = request.end - timeframes.micros(candles["timeframe"][0]) if candles.height else 0
-        candles = candles.filter(pl.col("open_time") <= from_micros(closed))
-    if candles.is_empty():
-        return pl.DataFrame(schema=dict.fromkeys(("event_id", *_LABELS), pl.String))
-    return label_events(candles, events, fees=request.fees).select("event_id", *_LABELS)
+def _loaded(pinned: Pinned, series: list[Series], then: Callable[[Series, pl.DataFrame], pl.DataFrame]) -> Any:
+    return load_all(pinned.store.scanner, series, _BARS, then) if series else []
+
+
+def _ladders(pinned: Pinned, request: Request, rows: pl.DataFrame) -> dict[Name, list[Rung]]:
+    """Venue and symbol -> the timeframes held of it, finest first."""
+    snapshot = pinned.snapshot("candles")
+    held = {f.partition["timeframe"] for f in snapshot.states["candles"].files.values()}
+    symbols = rows["symbol"].unique().sort().to_list()
+    found: dict[Name, list[Rung]] = {}
+    for timeframe in (t for t in timeframes.ALL if t in held and symbols):
+        reading = Reading(pinned.store, snapshot, timeframes.get(timeframe))
+        for one in reading.series(symbols, _BARS, _span(request, rows)):
+            found.setdefault(name_of(one), []).append((timeframe, one))
+    return found
+
+
+@dataclass(frozen=True)
+class _Ladder:
+    """The timeframes of one series; each but the finest is read only for events that finer ones do not tell."""
+
+    pinned: Pinned
+    request: Request
+    rungs: Sequence[Rung]
+
+    def labels(self, finest: pl.DataFrame, given: pl.DataFrame) -> pl.DataFrame:
+        """What became of events: on the finest timeframe that tells, with what is finer to look into its candles."""
+        events = events_frame(given)
+        refuse(events)
+        finer: list[Market] = []
+        found: list[pl.DataFrame] = []
+        for number, (timeframe, one) in enumerate(self.rungs):
+            bars = self._read(one) if number else finest
+            base = market_of(self._closed(with_name(one, bars), timeframe), "candles of the lake", timeframe)
+            if events.is_empty() or base.frame.is_empty():
+                continue
+            labels = outcomes(events, *follow(base, finer, events), Costs(self.request.fees))
+            is_told = (labels["outcome"] != "unknown").fill_null(value=False)
+            found.append(labels.select("event_id", *_LABELS))
+            events, finer = events.filter(~is_told), [base, *finer]
+        nothing = pl.DataFrame(schema=dict.fromkeys(("event_id", *_LABELS), pl.String))
+        return pl.concat(found).unique("event_id", keep="last") if found else nothing
+
+    def _read(self, one: Series) -> pl.DataFrame:
+        return one.load(self.pinned.store.scanner, _BARS, threads=False)
+
+    def _closed(self, candles: pl.DataFrame, timeframe: str) -> pl.DataFrame:
+        if self.request.end is None:
+            return candles
+        return candles.filter(pl.col("open_time") <= from_micros(self.request.end - timeframes.micros(timeframe)))
 
 
 def _span(request: Request, rows: pl.DataFrame) -> tuple[int, int | None]:
