@@ -137,4 +137,5 @@ def _decision(seen: Row, label: Row, now: int, known: Row | None) -> Mapping[str
         "hold_duration_minutes": label["time_to_exit_sec"] / 60,
         "outcome_recorded_at": now,
         "outcome_source": "candles",
+        "ambiguous": label["ambiguous"],
     }

@@ -105,7 +105,7 @@ class Decisions(Ledger):
                     return None
                 if not correct:
                     raise _resolved(decision_id)
-                found = {**found, "outcome_history": with_former(known)}
+                found = {**found, "ambiguous": None, "outcome_history": with_former(known)}
             return {**found, "outcome_recorded_at": moment, "outcome_source": "given" if said else "trade"}
 
         return changed((decision_id,), *self._writer.change("decisions", (decision_id,), fold, is_new=True))

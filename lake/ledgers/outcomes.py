@@ -29,7 +29,7 @@ _DS = registry.get("decisions")
 
 def with_former(known: Row) -> list[Row]:
     """The history of a decision's outcomes, the recorded one at its end."""
-    names = (*OUTCOME, "traded", "outcome_source", "outcome_recorded_at")
+    names = (*OUTCOME, "ambiguous", "traded", "outcome_source", "outcome_recorded_at")
     former = {name: known[name] for name in names if name in known}
     return [*orjson.loads(known.get("outcome_history") or "[]"), former]
 

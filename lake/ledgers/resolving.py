@@ -76,7 +76,7 @@ def followed(trades: Sequence[Row], moment: int, known: Row | None) -> Mapping[s
     found = {**outcome_of(known, {}, trades), "outcome_source": "trade"}
     if known.get("outcome_recorded_at") is None:
         return {**found, "outcome_recorded_at": moment}
-    found = {**dict.fromkeys(OUTCOME), **found}
+    found = {**dict.fromkeys((*OUTCOME, "ambiguous")), **found}
     if agrees(known, found):
         return None
     return {**found, "outcome_history": with_former(known), "outcome_recorded_at": moment}

@@ -451,6 +451,34 @@ def test_decisions_that_were_not_traded_get_what_would_have_come_of_them(lk: lak
     assert lk.label("decisions").labelled == 0
 
 
+def test_an_ambiguous_decision_says_so_until_a_trade_tells_and_no_data_set_takes_it_for_a_loss(lk: lake.Lake) -> None:
+    put(lk, [QUIET, (100, 107, 97, 105), QUIET, (101, 107, 100.5, 106)])
+    said = {
+        "symbol": "BTCUSDT",
+        "entry_price": 100.0,
+        "stop_loss": 98.0,
+        "take_profit": 103.0,
+        "recommendation": "LONG",
+    }
+    for name, minute in (("both", 0), ("sure", 2), ("late", 0)):
+        lk.decisions.record({**said, "decision_id": name, "analyzed_at": at(minute)})
+    assert dict(lk.label("decisions").outcomes) == {"loss": 2, "win": 1}
+    told = "SELECT decision_id, outcome_correct, ambiguous FROM decisions ORDER BY 1"
+    assert lk.frame(told).rows() == [("both", False, True), ("late", False, True), ("sure", True, False)]
+    made = lk.datasets.build("sure", "decisions", None)
+    assert (made.frame["id"].to_list(), made.manifest.excluded) == (["sure"], {"ambiguous": 2})
+    kept = lk.datasets.build("kept", "decisions", None, ambiguous=True)
+    assert sorted(kept.frame["label_outcome"]) == ["loss", "loss", "win"]
+    lk.trades.open(
+        {"symbol": "BTCUSDT", "side": "LONG", "quantity": 1.0, "entry_price": 100.0}, trade_id="t", decision_id="late"
+    )
+    lk.trades.close("t", 110.0)
+    assert lk.decisions.resolve_traded().corrected == 1
+    lk.decisions.resolve("both", outcome_correct=True, correct=True)
+    assert lk.frame(told).rows() == [("both", True, None), ("late", True, None), ("sure", True, False)]
+    assert lk.datasets.build("sure", "decisions", None).frame.height == 3
+
+
 def test_decisions_that_a_trade_names_are_left_to_it_and_it_goes_before_candles(lk: lake.Lake) -> None:
     put(lk, [QUIET, (101, 107, 100.5, 106)])
     said = {"symbol": "BTCUSDT", "entry_price": 100.0, "stop_loss": 98.0, "take_profit": 103.0, "analyzed_at": T0}

@@ -17,7 +17,8 @@ SELECT
         decision_over(outcome_source, analyzed_at, hold_duration_minutes, trades_closed_at, outcome_recorded_at),
         analyzed_at
     ),
-    coalesce(outcome_recorded_at, analyzed_at), outcome_correct, false, false
+    coalesce(outcome_recorded_at, analyzed_at), outcome_correct, false,
+    coalesce(ambiguous AND outcome_source = 'candles', false)
 FROM decisions_and_closings('decisions_as_decided', 'trades')
 WHERE outcome_correct IS NOT NULL
 UNION ALL

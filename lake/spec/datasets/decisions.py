@@ -58,6 +58,11 @@ DATASET = Dataset(
             "where the outcome is from; one from the trade follows it when it is corrected",
             choices=("trade", "candles", "given"),
         ),
+        flag(
+            "ambiguous",
+            "of an outcome from candles: whether two of stop, target and timeout lay in one candle, and nothing finer "
+            "tells which came first",
+        ),
         document("outcome_history", "outcomes that were corrected, oldest first, each with its outcome_recorded_at"),
         CHANGED_INPUTS,
         EXTRA,

@@ -67,7 +67,10 @@ DATASET = Dataset(
         price("max_favorable", "best price on the way"),
         price("max_adverse", "worst price on the way"),
         moment("followed_until", "up to when its prices were looked at, as of its newest version"),
-        flag("ambiguous", "whether stop and target lay in one candle that nothing finer resolves"),
+        flag(
+            "ambiguous",
+            "whether two of stop, target and timeout lay in one candle, and nothing finer tells which came first",
+        ),
         CHANGED_INPUTS,
         EXTRA,
     ),
