@@ -153,6 +153,8 @@ class Labels:
         begun = frame["start_time"].dt.timestamp("us") <= now
         sound = begun.fill_null(value=False) & ~pl.int_range(frame.height, eager=True).is_in(wrong["row"].implode())
         frame = frame.filter(sound)
+        unclear = self._unclear(frame)
+        frame = frame.filter(~pl.col("event_id").is_in([name for name, _ in unclear]))
         made, lives, is_past = self._followed(frame, options, now)
         labels = outcomes(frame, made, lives, options.costs)
         is_told = labels["outcome"].is_not_null() & (
@@ -162,7 +164,17 @@ class Labels:
         count = told.height if options.dry_run else self._land(found, told, now)
         totals = {str(name): int(n) for name, n in told["outcome"].value_counts(sort=True).iter_rows()}
         waiting = labels.height - told.height
-        return Labelled(source, found.events.height, count, totals, waiting, skipped, options.dry_run)
+        return Labelled(source, found.events.height, count, totals, waiting, (*skipped, *unclear), options.dry_run)
+
+    def _unclear(self, frame: pl.DataFrame) -> list[tuple[str, str]]:
+        """(event_id, why) of events without a venue whose symbol is held at several."""
+        bare = frame.filter(pl.col("venue") == "").select("event_id", "symbol")
+        venues: dict[str, list[str]] = {}
+        for symbol, venue in at_times.held(self._writer.store, bare["symbol"].unique()):
+            venues.setdefault(symbol, []).append(venue)
+        several = {symbol: sorted(names) for symbol, names in venues.items() if len(names) > 1 and "" not in names}
+        why = {symbol: f"venue: held at {', '.join(names)}: say which" for symbol, names in several.items()}
+        return [(name, why[symbol]) for name, symbol in bare.rows() if symbol in why]
 
     def _predictions(self, options: Options) -> Labelled:
         ledger = Predictions(self._writer, self._engine)

@@ -247,6 +247,11 @@ def test_a_row_without_venue_takes_the_only_venue_of_its_symbol(tmp_path: Path) 
         lk.candles.write(bars("BTCUSDT", "bybit"), "1m", symbol="BTCUSDT", venue="bybit")
         with pytest.raises(UsageError, match=r"BTCUSDT of no venue"):
             lk.datasets.build("two", "phantoms", "small")
+        lk.write("phantoms", [phantom(2, 500, venue="bybit")])
+        made = lk.datasets.build("three", "phantoms", "small")
+        assert made.frame["close_now"].is_null().to_list() == [True, False]
+        assert made.manifest.notes == {"no_candles": 1}
+        assert lk.datasets.build("four", "phantoms", None).manifest.notes == {}
 
 
 def test_labels_from_candles_follow_the_levels_of_each_row(lk: lake.Lake) -> None:

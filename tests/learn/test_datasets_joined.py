@@ -43,7 +43,7 @@ def test_each_row_has_the_features_flags_and_regime_that_are_told_one_by_one(
         },
         schema_overrides={"decision_time": pl.Datetime("us", "UTC")},
     )
-    found = join(pin(lk.writer), Joined(given, "1m"), events)
+    found = join(pin(lk.writer), Joined(given, "1m"), events).frame
     candles = lk.candles.read(None, "1m")
     assert found.select(NAMES).equals(flags(events, candles, timeframe="1m"))
     assert found["regime"].equals(regimes.regime_at(events, candles, timeframe="1m"))

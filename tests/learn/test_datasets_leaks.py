@@ -94,7 +94,7 @@ def test_a_leak_in_a_few_rows_is_found_by_the_whole_audit(lk: lake.Lake) -> None
 
 
 def _joined(pinned: Any, joined: Joined, events: pl.DataFrame) -> pl.DataFrame:
-    return join(pinned, joined, events.select("venue", "symbol", "decision_time"))
+    return join(pinned, joined, events.select("venue", "symbol", "decision_time")).frame
 
 
 def test_the_standard_set_passes_in_every_row(lk: lake.Lake) -> None:

@@ -9,6 +9,7 @@ import math
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -423,6 +424,16 @@ def test_a_gap_waits_for_its_candles_until_there_are_some_past_the_timeout(lk: l
     )
 
 
+def test_who_names_no_venue_of_several_is_skipped_with_the_reason(lk: lake.Lake) -> None:
+    phantom(lk, "bare", venue="")
+    phantom(lk, "named", venue="bybit")
+    for venue in ("bybit", "binance"):
+        lk.candles.write(candles([(101, 107, 100.5, 106)]), "1m", symbol="BTCUSDT", venue=venue)
+    done = lk.label()
+    assert (done.labelled, done.waiting) == (1, 0)
+    assert done.skipped == (("bare", "venue: held at binance, bybit: say which"),)
+
+
 def test_a_coarser_timeframe_tells_what_a_finer_one_does_not_hold(lk: lake.Lake) -> None:
     phantom(lk)
     put(lk, [QUIET])
@@ -465,6 +476,9 @@ def test_an_ambiguous_decision_says_so_until_a_trade_tells_and_no_data_set_takes
     assert dict(lk.label("decisions").outcomes) == {"loss": 2, "win": 1}
     told = "SELECT decision_id, outcome_correct, ambiguous FROM decisions ORDER BY 1"
     assert lk.frame(told).rows() == [("both", False, True), ("late", False, True), ("sure", True, False)]
+    resolved = (resources.files("lake.learn.models") / "outcomes.sql").read_text(encoding="utf-8")
+    unsure = lk.frame(f"SELECT id, is_ambiguous FROM ({resolved}) WHERE source = 'decisions' ORDER BY id")
+    assert unsure.rows() == [("both", True), ("late", True), ("sure", False)]
     made = lk.datasets.build("sure", "decisions", None)
     assert (made.frame["id"].to_list(), made.manifest.excluded) == (["sure"], {"ambiguous": 2})
     kept = lk.datasets.build("kept", "decisions", None, ambiguous=True)

@@ -94,8 +94,22 @@ class Joined:
         return tuple(planned(one, frame) for one in sets)
 
 
-def join(pinned: Pinned, joined: Joined, events: pl.DataFrame) -> pl.DataFrame:
-    """A row for each event, in their order: null (flags: False) where no candle was known in time.
+@dataclass(frozen=True)
+class Found:
+    """What was computed for events.
+
+    Attributes:
+        frame: a row for each event, in their order: null (flags: False) where no candle was known in time.
+        without_candles: of how many no candles are held of that time: none of the symbol, none at the venue, or at
+            several venues of which the event names none.
+    """
+
+    frame: pl.DataFrame
+    without_candles: int
+
+
+def join(pinned: Pinned, joined: Joined, events: pl.DataFrame) -> Found:
+    """What candles and metrics told at the time of each event.
 
     The newest candle of the event's venue and symbol counts that had closed by decision_time. A row without a venue
     takes the candles of the one venue that has its symbol.
@@ -116,7 +130,9 @@ def join(pinned: Pinned, joined: Joined, events: pl.DataFrame) -> pl.DataFrame:
 
     asked = [s for s in series if name_of(s) in wanted]
     window_compiled.expect(_values(joined, wanted.values(), span(joined, events)))
-    return _aligned(joined, events, load_all(pinned.store.scanner, asked, joined.bars, then, keep=False))
+    placed = sum(mine.height for mine in wanted.values())
+    frame = _aligned(joined, events, load_all(pinned.store.scanner, asked, joined.bars, then, keep=False))
+    return Found(frame, events.height - placed)
 
 
 def read(pinned: Pinned, joined: Joined) -> Reading:

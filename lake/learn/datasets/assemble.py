@@ -21,6 +21,7 @@ from lake.learn.features import FeatureSet
 from lake.spec import timeframes
 
 _HALF_LIFE = timedelta(days=90)
+_BARE = "no_candles"
 _JOIN = ("venue", "symbol", "decision_time")
 
 
@@ -53,9 +54,11 @@ def assemble(pinned: Pinned, request: Request, feature_set: FeatureSet | None) -
     must_have_rows(rows, request)
     joined = Joined(feature_set, timeframe_of(pinned, request, feature_set, rows.frame))
     recorded = recorded_features(rows.frame, request)
-    computed = join(pinned, joined, rows.frame.select(_JOIN))
+    found = join(pinned, joined, rows.frame.select(_JOIN))
+    computed = found.frame
     names = [n for n in joined.types if n not in {*market_flags.NAMES, "regime"}]
     _check_joined(computed.select(names), rows.frame, joined, request)
+    bare = {_BARE: found.without_candles} if names and found.without_candles else {}
     frame = pl.DataFrame(
         [
             *rows.frame.select(IDENTITY).get_columns(),
@@ -66,7 +69,7 @@ def assemble(pinned: Pinned, request: Request, feature_set: FeatureSet | None) -
             *computed.select(*market_flags.NAMES, "regime").get_columns(),
         ]
     )
-    return Assembled(frame, (*names, *recorded.columns), joined, rows.excluded, rows.notes)
+    return Assembled(frame, (*names, *recorded.columns), joined, rows.excluded, {**rows.notes, **bare})
 
 
 def timeframe_of(pinned: Pinned, request: Request, feature_set: FeatureSet | None, rows: pl.DataFrame) -> str:

@@ -46,7 +46,9 @@ class Manifest:
         audit: of the build: rows and series that were looked at of how many, in groups near in time, drawn by a seed;
             beyond: features that look back further than they say. Empty in manifests of older builds.
         notes: what is to be told of rows that are there -> how many: ``inputs_changed_later`` (what was recorded first
-            counts), ``several_phantoms`` and ``several_trades`` of a signal (the one that came with it counts).
+            counts), ``several_phantoms`` and ``several_trades`` of a signal (the one that came with it counts),
+            ``no_candles`` (none of its symbol and venue, so that no computed feature is known; a row that names no
+            venue has none where several hold its symbol).
 
     Raises:
         UsageError: a manifest of a later format.

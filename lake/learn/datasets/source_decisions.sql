@@ -3,7 +3,7 @@
 -- A HOLD has no outcome that could be right or wrong. A decision wins when its direction was right. It was over when
 -- its level was reached or it was given up (as `lk.label` finds it), or when the last of its trades closed; of an outcome
 -- that was given, when that was recorded, since nothing says of an earlier time that it was over then. It was known when
--- it was recorded. An outcome from candles is ambiguous where stop and target lay in one that nothing finer resolves.
+-- it was recorded. It is ambiguous where two of stop, target and timeout lay so near that nothing tells which came first.
 -- note.*: what the manifest tells of the row.
 SELECT
     decision_id AS id,
@@ -28,6 +28,6 @@ SELECT
         WHEN recommendation IS NULL OR recommendation = 'HOLD' THEN 'hold'
         WHEN outcome_correct IS NULL THEN 'unresolved'
         WHEN outcome_recorded_at IS NULL THEN 'end_unknown'
-        WHEN ambiguous AND outcome_source = 'candles' THEN 'ambiguous'
+        WHEN ambiguous THEN 'ambiguous'
     END AS reason
 FROM decisions_and_closings('decisions_as_decided', 'trades')

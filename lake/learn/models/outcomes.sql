@@ -18,7 +18,7 @@ SELECT
         analyzed_at
     ),
     coalesce(outcome_recorded_at, analyzed_at), outcome_correct, false,
-    coalesce(ambiguous AND outcome_source = 'candles', false)
+    coalesce(ambiguous, false)
 FROM decisions_and_closings('decisions_as_decided', 'trades')
 WHERE outcome_correct IS NOT NULL
 UNION ALL
