@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from lake.clock import MICROS_PER_HOUR
 from lake.errors import UsageError
@@ -24,7 +26,7 @@ _EVENT = {
     **dict.fromkeys(_PRICES, pl.Float64),
     **dict.fromkeys(("start_time", "timeout_at"), pl.Int64),
 }
-_PHANTOM = ("side", "venue", "symbol", *_PRICES, "signal_time", "timeout_at")
+_PHANTOM = ("status", "outcome", "side", "venue", "symbol", *_PRICES, "signal_time", "timeout_at")
 _DECISION = ("recommendation", "venue", "symbol", "entry_price", "stop_loss", "take_profit", "analyzed_at", "traded")
 _KEPT = (
     "outcome", "exit_reason", "exit_price", "exit_time", "pnl_percent", "realized_rr", "tp1_hit", "tp2_hit", "tp3_hit",
@@ -36,6 +38,9 @@ SELECT s.* FROM signals AS s
 WHERE s.direction IN ('LONG', 'SHORT')
     AND NOT EXISTS (SELECT 1 FROM phantoms AS p WHERE p.signal_id = s.signal_id OR p.phantom_id = s.signal_id)
 ORDER BY s.signal_time, s.signal_id
+"""
+_UNKNOWN = """
+SELECT * FROM phantoms WHERE status = 'completed' AND outcome = 'unknown' AND exit_reason = 'gap' ORDER BY phantom_id
 """
 _TRADED = """
 SELECT DISTINCT decision_id FROM trades
@@ -61,15 +66,24 @@ class Source:
     fold: Callable[[Row, Row, int, Row | None], Mapping[str, Any] | None]
     has_unknown: bool
 
+    def may_be_unknown(self, ids: pl.Series) -> NDArray[np.bool_]:
+        """Whether it is news of rows that their outcome is unknown."""
+        news = [self.has_unknown and self.rows[name].get("outcome") != "unknown" for name in ids]
+        return np.array(news, np.bool_)
 
-def unresolved(source: str, writer: Writer, engine: Engine, timeout_hours: float | None) -> Source:
+
+def unresolved(
+    source: str, writer: Writer, engine: Engine, timeout_hours: float | None, *, again: bool = False
+) -> Source:
     """What is unresolved of phantoms, decisions or signals; with a bot id those of that bot.
+
+    Again: with phantoms whose end a gap hid when they were looked at.
 
     Raises:
         UsageError: decisions or signals, which have no timeout of their own, and none is given.
     """
     if source == "phantoms":
-        rows = writer.open_rows("phantoms")
+        rows = [*writer.open_rows("phantoms"), *(_stored("phantoms", _UNKNOWN, writer, engine) if again else [])]
         events = [{**row, "event_id": row["phantom_id"], "start_time": row["signal_time"]} for row in rows]
         return Source("phantoms", _frame(events), {row["phantom_id"]: row for row in rows}, _phantom, has_unknown=True)
     if timeout_hours is None:
@@ -81,10 +95,15 @@ def unresolved(source: str, writer: Writer, engine: Engine, timeout_hours: float
         by_id = {row["decision_id"]: row for row in rows if row["decision_id"] not in named}
         asked = [_of_decision(row, wait) for row in by_id.values()]
         return Source("decisions", _frame(asked), by_id, _decision, has_unknown=False)
-    made: list[Row] = [_of_signal(row, wait) for row in frame_to_rows(registry.get("signals"), engine.frame(_SIGNALS))]
-    made = [row for row in made if not writer.bot or row.get("bot_id", "") == writer.bot]
+    made: list[Row] = [_of_signal(row, wait) for row in _stored("signals", _SIGNALS, writer, engine)]
     events = [{**row, "event_id": row["phantom_id"], "start_time": row["signal_time"]} for row in made]
     return Source("phantoms", _frame(events), {row["phantom_id"]: row for row in made}, _signal, has_unknown=True)
+
+
+def _stored(dataset: str, sql: str, writer: Writer, engine: Engine) -> list[Row]:
+    """Rows that a query finds; with a bot id those of that bot."""
+    rows = frame_to_rows(registry.get(dataset), engine.frame(sql))
+    return [row for row in rows if not writer.bot or row.get("bot_id", "") == writer.bot]
 
 
 def _frame(events: Sequence[Row]) -> pl.DataFrame:
@@ -107,9 +126,7 @@ def _of_signal(row: Row, wait: int) -> Row:
 
 def _phantom(seen: Row, label: Row, _: int, known: Row | None) -> Mapping[str, Any] | None:
     """The outcome, unless it has ended meanwhile, or what it was computed from has changed."""
-    if known is None or known.get("status") != "active":
-        return None
-    if any(known.get(name) != seen.get(name) for name in _PHANTOM):
+    if known is None or any(known.get(name) != seen.get(name) for name in _PHANTOM):
         return None
     return _outcome(label)
 

@@ -35,6 +35,7 @@ from lake.spec import timeframes
 SOURCES = ("phantoms", "decisions", "predictions", "signals")
 _BATCH = 5_000  # rows that land together, in one append
 _NONE = bars_of(np.empty(0, np.int64), (np.empty(0), np.empty(0), np.empty(0), np.empty(0)), 1)
+_LONGEST = 876_600  # hours; a time long after that is none
 _COLUMNS = ("venue", "symbol", "open_time", "open", "high", "low", "close")
 
 
@@ -72,14 +73,17 @@ class Options:
     timeframe: str | None = None
     costs: Costs = field(default_factory=Costs)
     timeout_hours: float | None = 36.0
+    again: bool = False
     dry_run: bool = False
 
     def __post_init__(self) -> None:
         if self.timeframe is not None:
             timeframes.parse(self.timeframe)
         hours: Any = self.timeout_hours
-        if hours is not None and not (isinstance(hours, int | float) and hours > 0):
-            raise UsageError("hours above 0 are wanted", where="timeout_hours", value=self.timeout_hours)
+        if hours is not None and not (type(hours) in {int, float} and 0 < hours <= _LONGEST):
+            raise UsageError(
+                f"hours above 0 are wanted, {_LONGEST:,} (100 years) at most", where="timeout_hours", value=hours
+            )
 
 
 class Labels:
@@ -98,6 +102,7 @@ class Labels:
         fees: float = 0.0,
         slippage: float = 0.0,
         timeout_hours: float | None = 36.0,
+        again: bool = False,
         dry_run: bool = False,
     ) -> Any:
         """Find the outcomes of positions in the lake's candles; what one is stands in :mod:`lake.learn.labels`.
@@ -122,6 +127,7 @@ class Labels:
             timeframe: follow on this one alone, with what is finer.
             fees, slippage: see :func:`lake.label_events`.
             timeout_hours: when decisions and signals are given up, which do not say it themselves.
+            again: look once more at phantoms that are unknown, whose gap may be filled by now; what still is stays so.
             dry_run: tell what would be done, and write nothing.
 
         Raises:
@@ -129,7 +135,7 @@ class Labels:
             InvalidRowError: an event of a table that cannot be followed.
             MissingExtraError: numba is not installed.
         """
-        options = Options(timeframe, Costs(fees, slippage), timeout_hours, dry_run)
+        options = Options(timeframe, Costs(fees, slippage), timeout_hours, again, dry_run)
         return self._write(source, options) if isinstance(source, str) else self._frame(source, options)
 
     def _frame(self, events: Any, options: Options) -> pl.DataFrame:
@@ -146,7 +152,7 @@ class Labels:
         if source == "predictions":
             return self._predictions(options)
         now = now_micros()
-        found = label_sources.unresolved(source, self._writer, self._engine, options.timeout_hours)
+        found = label_sources.unresolved(source, self._writer, self._engine, options.timeout_hours, again=options.again)
         frame = events_frame(found.events)
         wrong = faults(frame)
         skipped = tuple((row["event_id"], f"{row['column']}: {row['what']}") for row in wrong.iter_rows(named=True))
@@ -158,7 +164,7 @@ class Labels:
         made, lives, is_past = self._followed(frame, options, now)
         labels = outcomes(frame, made, lives, options.costs)
         is_told = labels["outcome"].is_not_null() & (
-            (labels["outcome"] != "unknown") | pl.Series(is_past & found.has_unknown)
+            (labels["outcome"] != "unknown") | pl.Series(is_past & found.may_be_unknown(labels["event_id"]))
         )
         told = labels.filter(is_told)
         count = told.height if options.dry_run else self._land(found, told, now)

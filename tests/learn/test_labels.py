@@ -424,6 +424,25 @@ def test_a_gap_waits_for_its_candles_until_there_are_some_past_the_timeout(lk: l
     )
 
 
+def test_a_gap_that_is_filled_later_heals_when_it_is_asked_for(lk: lake.Lake) -> None:
+    for name, minute in (("p", 0), ("q", 0), ("later", 19)):
+        phantom(lk, name, signal_time=at(minute), timeout_at=at(minute + 10))
+    put(lk, {0: QUIET, 2: (101, 107, 100.5, 106), 19: QUIET, 21: QUIET, 40: QUIET})
+    assert dict(lk.label().outcomes) == {"unknown": 3}
+    lk.drain()
+    assert (lk.label(again=True).labelled, lk.label(again=True).waiting) == (0, 3)
+    put(lk, {1: QUIET})
+    assert lk.label().unresolved == 0
+    tried = lk.label(again=True, dry_run=True)
+    done = lk.label(again=True)
+    assert (done.unresolved, dict(done.outcomes), done.waiting) == (3, {"win": 2}, 1)
+    assert (tried.labelled, done.labelled) == (2, 2)
+    row = lk.phantoms.get("p")
+    assert row is not None
+    assert (row["status"], row["outcome"], row["exit_reason"], row["exit_price"]) == ("completed", "win", "tp3", 106.0)
+    assert (lk.label(again=True).labelled, lk.label(again=True).unresolved) == (0, 1)
+
+
 def test_who_names_no_venue_of_several_is_skipped_with_the_reason(lk: lake.Lake) -> None:
     phantom(lk, "bare", venue="")
     phantom(lk, "named", venue="bybit")
@@ -651,6 +670,10 @@ def test_on_real_candles_labels_are_those_of_the_oracle(shared_data: Path, name:
         ({"slippage": 1.0}, "a rate is at least 0"),
         ({"timeout_hours": "x"}, "hours above 0"),
         ({"timeout_hours": 0}, "hours above 0"),
+        ({"timeout_hours": 1e12}, "hours above 0"),
+        ({"timeout_hours": math.inf}, "hours above 0"),
+        ({"timeout_hours": math.nan}, "hours above 0"),
+        ({"timeout_hours": True}, "hours above 0"),
     ],
 )
 def test_options_that_cannot_be_are_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:
