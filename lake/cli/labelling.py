@@ -15,13 +15,16 @@ _DEFAULT = ("phantoms", "decisions", "predictions")
 
 @command(
     click.option(
-        "--source", "sources", multiple=True, type=click.Choice(SOURCES), help="By default all but signals; repeatable."
+        "--source",
+        "sources",
+        multiple=True,
+        type=click.Choice(SOURCES),
+        help="By default all but signals and unknown (phantoms whose gap may be filled by now); repeatable.",
     ),
     click.option("--timeframe", help="Of the candles to follow; by default the finest that tell the end."),
     click.option("--fees", type=float, default=0.0, help="Rate a side: 0.001 is 0.1 %."),
     click.option("--slippage", type=float, default=0.0, help="Rate by which exits at the market are filled worse."),
     click.option("--timeout-hours", type=float, default=36.0, show_default=True, help="Of decisions and signals."),
-    click.option("--again", is_flag=True, help="Also phantoms that are unknown, where a gap may be filled by now."),
     click.option("--dry-run", is_flag=True, help="Tell what would be done, and do nothing."),
 )
 def label(ctx: Context, sources: tuple[str, ...], **options: Any) -> None:

@@ -6,9 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from lake.clock import MICROS_PER_HOUR
 from lake.errors import UsageError
@@ -57,7 +55,7 @@ class Source:
         events: the rows as events.
         rows: id -> the row as it was read.
         fold: (row as it was read, label, now, row as it is) -> what changes, or None.
-        has_unknown: whether its rows can say that their outcome is unknown.
+        has_unknown: whether it is news of its rows that their outcome is unknown.
     """
 
     dataset: str
@@ -66,26 +64,18 @@ class Source:
     fold: Callable[[Row, Row, int, Row | None], Mapping[str, Any] | None]
     has_unknown: bool
 
-    def may_be_unknown(self, ids: pl.Series) -> NDArray[np.bool_]:
-        """Whether it is news of rows that their outcome is unknown."""
-        news = [self.has_unknown and self.rows[name].get("outcome") != "unknown" for name in ids]
-        return np.array(news, np.bool_)
 
-
-def unresolved(
-    source: str, writer: Writer, engine: Engine, timeout_hours: float | None, *, again: bool = False
-) -> Source:
-    """What is unresolved of phantoms, decisions or signals; with a bot id those of that bot.
-
-    Again: with phantoms whose end a gap hid when they were looked at.
+def unresolved(source: str, writer: Writer, engine: Engine, timeout_hours: float | None) -> Source:
+    """What is unresolved of phantoms, decisions or signals, or unknown of phantoms; with a bot id those of that bot.
 
     Raises:
         UsageError: decisions or signals, which have no timeout of their own, and none is given.
     """
-    if source == "phantoms":
-        rows = [*writer.open_rows("phantoms"), *(_stored("phantoms", _UNKNOWN, writer, engine) if again else [])]
+    if source in {"phantoms", "unknown"}:
+        is_again = source == "unknown"
+        rows = _stored("phantoms", _UNKNOWN, writer, engine) if is_again else writer.open_rows("phantoms")
         events = [{**row, "event_id": row["phantom_id"], "start_time": row["signal_time"]} for row in rows]
-        return Source("phantoms", _frame(events), {row["phantom_id"]: row for row in rows}, _phantom, has_unknown=True)
+        return Source("phantoms", _frame(events), {row["phantom_id"]: row for row in rows}, _phantom, not is_again)
     if timeout_hours is None:
         raise UsageError("when are they given up?", where="timeout_hours", todo="Give hours above 0.")
     wait = int(timeout_hours * MICROS_PER_HOUR)

@@ -32,7 +32,7 @@ from lake.ledgers.writer import Writer
 from lake.query.engine import Engine
 from lake.spec import timeframes
 
-SOURCES = ("phantoms", "decisions", "predictions", "signals")
+SOURCES = ("phantoms", "decisions", "predictions", "signals", "unknown")
 _BATCH = 5_000  # rows that land together, in one append
 _NONE = bars_of(np.empty(0, np.int64), (np.empty(0), np.empty(0), np.empty(0), np.empty(0)), 1)
 _LONGEST = 876_600  # hours; a time long after that is none
@@ -73,7 +73,6 @@ class Options:
     timeframe: str | None = None
     costs: Costs = field(default_factory=Costs)
     timeout_hours: float | None = 36.0
-    again: bool = False
     dry_run: bool = False
 
     def __post_init__(self) -> None:
@@ -102,7 +101,6 @@ class Labels:
         fees: float = 0.0,
         slippage: float = 0.0,
         timeout_hours: float | None = 36.0,
-        again: bool = False,
         dry_run: bool = False,
     ) -> Any:
         """Find the outcomes of positions in the lake's candles; what one is stands in :mod:`lake.learn.labels`.
@@ -117,6 +115,8 @@ class Labels:
           max_adverse, hold_duration_minutes; outcome_recorded_at is now. One whose end a gap hides waits.
         - predictions: ``lk.predictions.resolve_due()``.
         - signals: those that no phantom follows become phantoms, under their signal's id, once their end is known.
+        - unknown: phantoms whose end a gap hid are looked at again, since it may be filled by now; where it is not,
+          they stay unknown and wait.
         - a table of events: its labels are returned, nothing is written.
 
         The result is a :class:`Labelled`, of a table a Polars frame. With a bot id, only rows of that bot. Rows that
@@ -127,7 +127,6 @@ class Labels:
             timeframe: follow on this one alone, with what is finer.
             fees, slippage: see :func:`lake.label_events`.
             timeout_hours: when decisions and signals are given up, which do not say it themselves.
-            again: look once more at phantoms that are unknown, whose gap may be filled by now; what still is stays so.
             dry_run: tell what would be done, and write nothing.
 
         Raises:
@@ -135,7 +134,7 @@ class Labels:
             InvalidRowError: an event of a table that cannot be followed.
             MissingExtraError: numba is not installed.
         """
-        options = Options(timeframe, Costs(fees, slippage), timeout_hours, again, dry_run)
+        options = Options(timeframe, Costs(fees, slippage), timeout_hours, dry_run)
         return self._write(source, options) if isinstance(source, str) else self._frame(source, options)
 
     def _frame(self, events: Any, options: Options) -> pl.DataFrame:
@@ -152,7 +151,7 @@ class Labels:
         if source == "predictions":
             return self._predictions(options)
         now = now_micros()
-        found = label_sources.unresolved(source, self._writer, self._engine, options.timeout_hours, again=options.again)
+        found = label_sources.unresolved(source, self._writer, self._engine, options.timeout_hours)
         frame = events_frame(found.events)
         wrong = faults(frame)
         skipped = tuple((row["event_id"], f"{row['column']}: {row['what']}") for row in wrong.iter_rows(named=True))
@@ -164,7 +163,7 @@ class Labels:
         made, lives, is_past = self._followed(frame, options, now)
         labels = outcomes(frame, made, lives, options.costs)
         is_told = labels["outcome"].is_not_null() & (
-            (labels["outcome"] != "unknown") | pl.Series(is_past & found.may_be_unknown(labels["event_id"]))
+            (labels["outcome"] != "unknown") | pl.Series(is_past & found.has_unknown)
         )
         told = labels.filter(is_told)
         count = told.height if options.dry_run else self._land(found, told, now)

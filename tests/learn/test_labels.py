@@ -430,17 +430,17 @@ def test_a_gap_that_is_filled_later_heals_when_it_is_asked_for(lk: lake.Lake) ->
     put(lk, {0: QUIET, 2: (101, 107, 100.5, 106), 19: QUIET, 21: QUIET, 40: QUIET})
     assert dict(lk.label().outcomes) == {"unknown": 3}
     lk.drain()
-    assert (lk.label(again=True).labelled, lk.label(again=True).waiting) == (0, 3)
+    assert (lk.label("unknown").labelled, lk.label("unknown").waiting) == (0, 3)
     put(lk, {1: QUIET})
     assert lk.label().unresolved == 0
-    tried = lk.label(again=True, dry_run=True)
-    done = lk.label(again=True)
+    tried = lk.label("unknown", dry_run=True)
+    done = lk.label("unknown")
     assert (done.unresolved, dict(done.outcomes), done.waiting) == (3, {"win": 2}, 1)
     assert (tried.labelled, done.labelled) == (2, 2)
     row = lk.phantoms.get("p")
     assert row is not None
     assert (row["status"], row["outcome"], row["exit_reason"], row["exit_price"]) == ("completed", "win", "tp3", 106.0)
-    assert (lk.label(again=True).labelled, lk.label(again=True).unresolved) == (0, 1)
+    assert (lk.label("unknown").labelled, lk.label("unknown").unresolved) == (0, 1)
 
 
 def test_who_names_no_venue_of_several_is_skipped_with_the_reason(lk: lake.Lake) -> None:
