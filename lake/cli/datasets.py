@@ -33,6 +33,7 @@ def dataset() -> None:
     click.option("--symbol", "symbols", multiple=True, help="Only of this symbol; may be given several times."),
     click.option("--timeframe", help="Of the candles that features are computed from."),
     click.option("--no-recorded", is_flag=True, help="Leave out what the bot recorded with each row."),
+    click.option("--no-plan", is_flag=True, help="Leave out side and distances of stop and targets."),
     click.option(
         "--labels", type=click.Choice(LABELS), default="recorded", show_default=True, help="Where outcomes are from."
     ),
@@ -54,6 +55,7 @@ def build(ctx: Context, name: str, source: str, features: str, symbols: tuple[st
     more = {
         "symbols": symbols or None,
         "recorded": not options.pop("no_recorded"),
+        "plan": not options.pop("no_plan"),
         "at": int(at) if at is not None and at.isdecimal() and len(at) < 10 else at,
         **options,
     }

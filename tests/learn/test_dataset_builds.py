@@ -53,13 +53,15 @@ def test_columns_are_those_that_models_are_promised(shared: lake.Lake) -> None:
     made = shared.datasets.build("columns", "phantoms", "small")
     assert made.frame.columns == [
         "id", "kind", "bot_id", "venue", "symbol", "timeframe", "strategy", "side", "decision_time",
-        "change_3", "close_now", "features.book.spread", "features.rsi", "recorded.ml_score",
+        "change_3", "close_now", "plan.side", "plan.stop_percent", "plan.tp1_percent",
+        "features.book.spread", "features.rsi", "recorded.ml_score",
         "label_outcome", "label_win", "label_pnl_percent", "label_rr", "label_time",
         "weight_uniqueness", "weight_return", "weight_recency",
         "flag_flash_crash", "flag_outlier", "flag_low_liquidity", "regime",
     ]  # fmt: skip
     assert made.manifest["features"] == {
-        "change_3": "Float64", "close_now": "Float64", "features.book.spread": "Float64", "features.rsi": "Int64",
+        "change_3": "Float64", "close_now": "Float64", "plan.side": "Float64", "plan.stop_percent": "Float64",
+        "plan.tp1_percent": "Float64", "features.book.spread": "Float64", "features.rsi": "Int64",
         "recorded.ml_score": "Float64",
     }  # fmt: skip
     assert dict(made.manifest.schema) == {n: str(t) for n, t in made.frame.schema.items()}
@@ -130,7 +132,7 @@ def test_decisions_that_hold_are_left_out(tmp_path: Path) -> None:
         made = lk.datasets.build("decided", "decisions", "small")
         assert made.frame["side"].unique(maintain_order=True).to_list() == ["LONG", "SHORT"]
         assert made.manifest.excluded == {"hold": 3}
-        assert [n for n in made.features if "." in n] == ["market_snapshot.price", "recorded.confidence"]
+        assert [n for n in made.features if "." in n] == ["plan.side", "market_snapshot.price", "recorded.confidence"]
         assert made.audit().passed
 
 
@@ -312,12 +314,37 @@ def test_without_candles_recorded_features_are_enough(tmp_path: Path) -> None:
 
 
 def test_recorded_features_can_be_chosen_or_left_out(shared: lake.Lake) -> None:
-    assert shared.datasets.build("none", "phantoms", "small", recorded=False).features == ("change_3", "close_now")
+    none = shared.datasets.build("none", "phantoms", "small", recorded=False, plan=False)
+    assert none.features == ("change_3", "close_now")
     chosen = shared.datasets.build("chosen", "phantoms", "small", recorded={"features.rsi": "Float64"})
     assert chosen.features == ("change_3", "close_now", "features.rsi")
     assert chosen.frame.schema["features.rsi"] == pl.Float64
     with pytest.raises(UsageError, match="records no such thing.*features.<key>"):
         shared.datasets.build("wrong", "phantoms", "small", recorded={"indicators.rsi": "Float64"})
+
+
+def test_side_and_distances_of_the_levels_are_features_unless_left_out(tmp_path: Path) -> None:
+    short = {"side": "SHORT", "entry_price": 50.0, "stop_loss": 51.0, "tp1": 49.0, "tp2": 48.0}
+    rows = [phantom(0, 200, venue="binance"), phantom(2, 300, venue="binance", **short)]
+    with held(*rows, path=tmp_path / "lake") as lk:
+        made = lk.datasets.build("sided", "phantoms", "small", recorded=False)
+        assert made.frame.select(pl.selectors.starts_with("plan.")).to_dict(as_series=False) == {
+            "plan.side": [1.0, -1.0], "plan.stop_percent": [1.0, 2.0], "plan.tp1_percent": [1.0, 2.0],
+            "plan.tp2_percent": [None, 4.0],
+        }  # fmt: skip
+        assert made.features == ("change_3", "close_now", *(n for n in made.frame.columns if n.startswith("plan.")))
+        bare = lk.datasets.build("bare", "phantoms", "small", recorded=False, plan=False)
+        assert bare.features == ("change_3", "close_now")
+        with pytest.raises(UsageError, match="plan is True or False"):
+            lk.datasets.build("bare", "phantoms", "small", plan="no")  # type: ignore[arg-type]
+
+
+def test_a_manifest_older_than_planned_features_gives_the_same_bytes_without_them(lk: lake.Lake) -> None:
+    made = lk.datasets.build("older", "phantoms", "small", plan=False)
+    request = {name: value for name, value in made.manifest.request.items() if name != "plan"}
+    again = lk.datasets.rebuild({**made.manifest.as_dict(), "request": request})
+    assert again.features == made.features
+    assert content(again.path) == made.manifest.content["sha256"]
 
 
 def test_recorded_values_of_several_types_ask_for_a_schema(tmp_path: Path) -> None:
@@ -354,7 +381,7 @@ def test_a_rebuild_says_what_differs(lk: lake.Lake) -> None:
         lk.datasets.rebuild(made.manifest, features=other)
     columns = {**made.manifest.columns, "close_now": "0" * 32}
     code = {**made.manifest.code, "polars": "0.1"}
-    with pytest.raises(RebuildError, match=r"1 of 26 columns.*close_now.*polars .*, not 0.1"):
+    with pytest.raises(RebuildError, match=r"1 of 29 columns.*close_now.*polars .*, not 0.1"):
         lk.datasets.rebuild({**made.manifest.as_dict(), "columns": columns, "code": code})
     with pytest.raises(RebuildError, match="bytes of the file are not"):
         lk.datasets.rebuild({**made.manifest.as_dict(), "content": {"sha256": "0", "bytes": 1}})

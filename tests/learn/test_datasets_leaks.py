@@ -266,6 +266,16 @@ def test_values_filled_in_after_the_decision_are_no_inputs(lk: lake.Lake, monkey
     assert list(made.audit().leaking) == ["recorded.ml_score"]
 
 
+def test_levels_that_are_moved_after_the_decision_are_no_inputs(lk: lake.Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = lk.datasets.build("levels", "phantoms", "small", recorded=False)
+    audited = made.audit()
+    assert audited.passed
+    assert {"plan.side", "plan.stop_percent", "plan.tp1_percent"} <= set(audited.features)
+    leaky = sources.statement("phantoms").replace("stop_loss, tp1", "realized_rr * pnl_percent AS stop_loss, tp1")
+    monkeypatch.setattr(recording, "statement", lambda source: leaky)
+    assert list(made.audit().leaking) == ["plan.stop_percent"]
+
+
 def test_a_sample_is_spread_over_all_rows() -> None:
     frame = pl.DataFrame({"n": range(1000)})
     assert audits.sample(frame, 5)["n"].to_list() == [0, 249, 499, 749, 999]

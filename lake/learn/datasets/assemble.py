@@ -15,6 +15,7 @@ from lake.learn.datasets.asof import Joined, join
 from lake.learn.datasets.inputs import recorded_features
 from lake.learn.datasets.labelled import with_labels
 from lake.learn.datasets.pinned import Pinned
+from lake.learn.datasets.planned import plan_features
 from lake.learn.datasets.request import Request
 from lake.learn.datasets.sources import IDENTITY, LABELS, must_have_rows, read_rows
 from lake.learn.features import FeatureSet
@@ -53,7 +54,7 @@ def assemble(pinned: Pinned, request: Request, feature_set: FeatureSet | None) -
     rows = with_labels(pinned, request, read_rows(pinned.engine, request))
     must_have_rows(rows, request)
     joined = Joined(feature_set, timeframe_of(pinned, request, feature_set, rows.frame))
-    recorded = recorded_features(rows.frame, request)
+    told = told_features(rows.frame, request)
     found = join(pinned, joined, rows.frame.select(_JOIN))
     computed = found.frame
     names = [n for n in joined.types if n not in {*market_flags.NAMES, "regime"}]
@@ -63,13 +64,19 @@ def assemble(pinned: Pinned, request: Request, feature_set: FeatureSet | None) -
         [
             *rows.frame.select(IDENTITY).get_columns(),
             *computed.select(names).get_columns(),
-            *recorded.get_columns(),
+            *told.get_columns(),
             *rows.frame.select(LABELS).get_columns(),
             *_weights(rows.frame, request),
             *computed.select(*market_flags.NAMES, "regime").get_columns(),
         ]
     )
-    return Assembled(frame, (*names, *recorded.columns), joined, rows.excluded, {**rows.notes, **bare})
+    return Assembled(frame, (*names, *told.columns), joined, rows.excluded, {**rows.notes, **bare})
+
+
+def told_features(rows: pl.DataFrame, request: Request) -> pl.DataFrame:
+    """The features that come with the rows: what was planned, and what was recorded, as the request asks for them."""
+    planned = plan_features(rows) if request.plan else pl.DataFrame()
+    return pl.DataFrame([*planned.get_columns(), *recorded_features(rows, request).get_columns()])
 
 
 def timeframe_of(pinned: Pinned, request: Request, feature_set: FeatureSet | None, rows: pl.DataFrame) -> str:

@@ -35,7 +35,7 @@ class Manifest:
         timeframe: of the candles that features, flags and regime are of.
         feature_set: name, version, fingerprint, look-back (bars), and stale: how many bars before a decision a bar may
             have closed, beyond which its features are null. None without computed features.
-        features: column -> its type, of all feature columns, computed and recorded.
+        features: column -> its type, of all feature columns: computed, planned and recorded.
         schema: column -> its type, of all columns in their order.
         rows: how many.
         excluded: reason -> rows that were left out.

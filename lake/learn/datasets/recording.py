@@ -1,4 +1,4 @@
-"""The audit of recorded features: all that may be written after the decision is shuffled among the rows."""
+"""The audit of features that come with rows: all that may be written after the decision is shuffled among them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from lake.clock import now_micros
-from lake.learn.datasets.inputs import recorded_features
+from lake.learn.datasets.assemble import told_features
 from lake.learn.datasets.pinned import Pinned
 from lake.learn.datasets.request import Request
 from lake.learn.datasets.sources import TABLES, statement
@@ -20,13 +20,13 @@ from lake.store.snapshot import Snapshot
 
 
 def changed_inputs(pinned: Pinned, request: Request, rows: pl.DataFrame, seed: int) -> dict[str, Mapping[str, Any]]:
-    """Recorded features that change when all else in their tables is shuffled: feature -> the first row that changes.
+    """Recorded and planned features that change when all else in their tables is shuffled: feature -> the first row that changes.
 
     The inputs themselves are written over, too, as a bot may do later: what they were is in ``changed_inputs`` then.
     Other tables that the source reads are shuffled as a whole. Of the later half of the rows what was recorded is
     shuffled too, and only the earlier half is compared then.
     """
-    if request.recorded is False:
+    if request.recorded is False and not request.plan:
         return {}
     cut = rows["decision_time"].sort()[rows.height // 2]
     leaking: dict[str, Mapping[str, Any]] = {}
@@ -50,7 +50,7 @@ def changed_inputs(pinned: Pinned, request: Request, rows: pl.DataFrame, seed: i
 
 
 def _inputs(pinned: Pinned, request: Request, cut: Any, rng: np.random.Generator) -> pl.DataFrame:
-    """Id and recorded features of all rows of the shuffled tables."""
+    """Id, recorded and planned features of all rows of the shuffled tables."""
     tables = TABLES[request.source]
     real = pinned.snapshot(*tables)
     hot = {name: _shuffled(pinned, request.source, name, cut, rng) for name in tables}
@@ -59,7 +59,7 @@ def _inputs(pinned: Pinned, request: Request, cut: Any, rng: np.random.Generator
         rows = engine.frame(f"SELECT * FROM ({statement(request.source)}) AS rows")
     finally:
         engine.close()
-    return pl.DataFrame([rows["id"], *recorded_features(rows, request).get_columns()])
+    return pl.DataFrame([rows["id"], *told_features(rows, request).get_columns()])
 
 
 def _shuffled(pinned: Pinned, source: str, name: str, cut: Any, rng: np.random.Generator) -> pl.DataFrame:

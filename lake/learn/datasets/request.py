@@ -25,6 +25,7 @@ class Options(TypedDict, total=False):
     symbols: str | Iterable[str] | None
     timeframe: str | None
     recorded: bool | Mapping[str, str]
+    plan: bool
     labels: str
     fees: float
     neutral: str
@@ -48,6 +49,8 @@ class Request:
         recorded: whether what the bot recorded with each row becomes features too: its scores and confidence as
             ``recorded.*``, its JSON as ``features.*``, ``market_snapshot.*`` or ``indicators.*``. {name: type} chooses
             among them; values that do not fit are null then.
+        plan: whether side and distances of stop and targets become features, as ``plan.*``
+            (:mod:`lake.learn.datasets.planned`).
         labels: "recorded" for outcomes that were recorded, "candles" to follow each row's levels through the candles.
         fees: of "candles" labels, as a fraction of the price for each of entry and exit.
         neutral: what ``label_win`` is of breakevens and timeouts, which neither won nor lost: "not_won" for false,
@@ -76,16 +79,16 @@ class Request:
     neutral: str = "not_won"
     ambiguous: bool = False
     half_life: float | None = None
+    plan: bool = True
 
     def __post_init__(self) -> None:
         check_name(self.name)
         _one_of("source", self.source, SOURCES)
         _one_of("labels", self.labels, LABELS)
         _one_of("neutral", self.neutral, NEUTRAL)
-        if not isinstance(self.ambiguous, bool):
-            raise UsageError(
-                "ambiguous is True or False", where="ambiguous", value=self.ambiguous, todo="True keeps such rows."
-            )
+        for name, todo in (("ambiguous", "True keeps such rows."), ("plan", "True makes features of the levels.")):
+            if not isinstance(getattr(self, name), bool):
+                raise UsageError(f"{name} is True or False", where=name, value=getattr(self, name), todo=todo)
         if not isinstance(self.recorded, bool | Mapping) or (
             isinstance(self.recorded, Mapping) and not all(isinstance(name, str) for name in self.recorded)
         ):
@@ -113,7 +116,7 @@ class Request:
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Request:
-        """What :meth:`as_dict` gave.
+        """What :meth:`as_dict` gave; a request that does not tell of ``plan`` is older than it, and had none.
 
         Raises:
             UsageError: fields that a request does not have.
@@ -121,7 +124,7 @@ class Request:
         strange = sorted(set(given) - {f.name for f in fields(cls)})
         if strange:
             raise UsageError("a request has no such fields", where="datasets", value=strange)
-        return cls(**given)
+        return cls(**{"plan": False, **given})
 
 
 def check_name(name: Any) -> str:
