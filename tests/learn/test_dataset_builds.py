@@ -316,7 +316,7 @@ def test_without_candles_recorded_features_are_enough(tmp_path: Path) -> None:
 def test_recorded_features_can_be_chosen_or_left_out(shared: lake.Lake) -> None:
     none = shared.datasets.build("none", "phantoms", "small", recorded=False, plan=False)
     assert none.features == ("change_3", "close_now")
-    chosen = shared.datasets.build("chosen", "phantoms", "small", recorded={"features.rsi": "Float64"})
+    chosen = shared.datasets.build("chosen", "phantoms", "small", recorded={"features.rsi": "Float64"}, plan=False)
     assert chosen.features == ("change_3", "close_now", "features.rsi")
     assert chosen.frame.schema["features.rsi"] == pl.Float64
     with pytest.raises(UsageError, match="records no such thing.*features.<key>"):

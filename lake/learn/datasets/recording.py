@@ -20,7 +20,7 @@ from lake.store.snapshot import Snapshot
 
 
 def changed_inputs(pinned: Pinned, request: Request, rows: pl.DataFrame, seed: int) -> dict[str, Mapping[str, Any]]:
-    """Recorded and planned features that change when all else in their tables is shuffled: feature -> the first row that changes.
+    """Features of rows that change when all else in their tables is shuffled: feature -> the first row that changes.
 
     The inputs themselves are written over, too, as a bot may do later: what they were is in ``changed_inputs`` then.
     Other tables that the source reads are shuffled as a whole. Of the later half of the rows what was recorded is
