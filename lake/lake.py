@@ -52,7 +52,7 @@ class LakeView:
         self.version = version
         self._store = store
         self._store.lease.cover({n: v for n, v in version.datasets.items() if v >= 0})
-        self._engine = Engine(store.location, partial(store.at, version.datasets))
+        self._engine = Engine(store.location, partial(store.at, version.datasets), variables=_variables(store))
 
     def sql(self, sql: str, params: Params = None, *, variables: Variables | None = None) -> Relation:
         """Read-only SQL over the lake as it was."""
@@ -78,7 +78,7 @@ class Lake:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.writer = Writer(store)
-        self._engine = Engine(store.location, store.snapshot)
+        self._engine = Engine(store.location, store.snapshot, variables=_variables(store))
         self.candles = Candles(self.writer)
         self.trades = Trades(self.writer, self._engine)
         self.decisions = Decisions(self.writer, self._engine)
@@ -145,7 +145,8 @@ class Lake:
     def _answering(self, allow_external: bool) -> Engine:
         if not allow_external:
             return self._engine
-        return Engine(self._store.location, self._store.snapshot, allow_external=True)
+        variables = _variables(self._store)
+        return Engine(self._store.location, self._store.snapshot, allow_external=True, variables=variables)
 
     def read(
         self,
@@ -328,3 +329,8 @@ def open(
     return Lake(
         open_store(str(uri), bot_id=bot_id or "", durability=durability, storage_options=storage_options, create=create)
     )
+
+
+def _variables(store: Store) -> Variables:
+    """What views are told of the settings."""
+    return {"knowledge_cutoffs": store.settings.knowledge_cutoffs}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import IO, Any
 
 import click
+import polars as pl
 
 import lake
 from lake.cli.app import Context, command
@@ -49,6 +50,7 @@ def prompts(ctx: Context, version: str | None, text: IO[str] | None, *, compare:
     if version is not None or options["activate"]:
         ctx.output.rows(known.to_dicts(), known.columns)
         return
+    _with_left_out(found)
     ctx.output.rows(found.to_dicts(), found.columns)
 
 
@@ -73,6 +75,7 @@ def calibration(ctx: Context, prompt: str | None, model: str | None, symbol: str
             ctx.output.rows(report.frame.to_dicts(), report.frame.columns)
             return
         found = lk.read("confidence_calibration", where)
+    _with_left_out(found)
     ctx.output.rows(found.to_dicts(), found.columns)
 
 
@@ -117,6 +120,11 @@ def _compare(ctx: Context, lk: lake.Lake, options: dict[str, Any]) -> None:
     rules = Rules(metrics=options["metrics"], correction=options["correction"])
     found = lk.comparison.compare(options["by"], against=options["against"], rules=rules, days=options["days"])
     ctx.output.result({"comparisons": found.frame.to_dicts(), "notes": found.notes}, found.text())
+
+
+def _with_left_out(found: pl.DataFrame) -> None:
+    if inside := int(found["inside_training_period"].sum()):
+        click.echo(f"Dated inside their model's training period: {inside}, left out.", err=True)
 
 
 def _with_notes(notes: tuple[str, ...]) -> None:

@@ -39,14 +39,21 @@ class Engine:
         location: the lake; nothing outside of it can be read.
         snapshot_of: gives one consistent moment of the datasets named.
         allow_external: lets statements read files elsewhere, attach databases and write; off by default.
+        variables: parameters of views where a call gives none.
     """
 
     def __init__(
-        self, location: Location, snapshot_of: Callable[[Sequence[str]], Snapshot], *, allow_external: bool = False
+        self,
+        location: Location,
+        snapshot_of: Callable[[Sequence[str]], Snapshot],
+        *,
+        allow_external: bool = False,
+        variables: Variables | None = None,
     ) -> None:
         self._location = location
         self._snapshot_of = snapshot_of
         self._allow_external = allow_external
+        self._variables = dict(variables or {})
         self._database: Database | None = None
         self._lock = Lock()
         self._rollups = Rollups(location)
@@ -58,7 +65,8 @@ class Engine:
         ``.pl()``, ``.show()`` or ``.fetchall()`` as DuckDB's own ``duckdb.Error``; :meth:`frame` gives QueryError
         for these too.
 
-        ``variables`` are the parameters of views: periods_per_year, time_zone, now.
+        ``variables`` are the parameters of views: periods_per_year, time_zone, now, days and
+        knowledge_cutoffs.
 
         Raises:
             ReadOnlyError: the statement would do something other than read.
@@ -67,7 +75,7 @@ class Engine:
         """
         database = self._opened()
         cursor = database.cursor()
-        for assignment in assignments(variables or {}):
+        for assignment in assignments({**self._variables, **(variables or {})}):
             cursor.execute(assignment)
         statement = self._checked(cursor, sql)
         values = _values(params)

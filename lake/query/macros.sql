@@ -38,6 +38,19 @@ CREATE OR REPLACE MACRO deviation(n, total, squares) AS
 -- a bot's clock is ahead.
 CREATE OR REPLACE MACRO is_past(moment) AS moment <= coalesce(getvariable('now')::TIMESTAMPTZ, 'infinity');
 
+-- The first moment after the training period of a model, by the variable knowledge_cutoffs: of its whole name, else of
+-- the longest name that ends in * and that it begins with; NULL where it is not known.
+CREATE OR REPLACE MACRO knowledge_until(model_version) AS (coalesce(
+    list_filter(from_json(getvariable('knowledge_cutoffs')::VARCHAR, '[{"model": "VARCHAR", "until": "TIMESTAMPTZ"}]'),
+        lambda c: c.model = model_version)[1],
+    list_filter(from_json(getvariable('knowledge_cutoffs')::VARCHAR, '[{"model": "VARCHAR", "until": "TIMESTAMPTZ"}]'),
+        lambda c: c.model[-1] = '*' AND starts_with(model_version, c.model[:-2]))[1]
+)).until;
+
+-- Whether a model was asked about a moment inside its training period, where that is known.
+CREATE OR REPLACE MACRO is_remembered(model_version, moment) AS
+    coalesce(moment < knowledge_until(model_version), false);
+
 -- Whether a trade counts: it is closed and its result is known. What has no result is never taken for a loss.
 CREATE OR REPLACE MACRO has_result(status, pnl, closed_at) AS
     coalesce(status = 'closed' AND isfinite(pnl) AND is_past(closed_at), false);

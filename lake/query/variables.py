@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, time, timedelta
 from importlib import resources
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -65,9 +67,29 @@ def _days(value: Any) -> str:
     return str(found)
 
 
+def _knowledge_cutoffs(value: Any) -> str:
+    """JSON of models and the first moment after their training periods, the longest name first."""
+    if not isinstance(value, Mapping):
+        raise UsageError("knowledge cutoffs are {model version: day}", where="knowledge_cutoffs", value=value)
+    names = sorted(map(str, value), key=lambda name: (-len(name), name))
+    days = {str(name): _day(name, day) for name, day in value.items()}
+    ends = {name: datetime.combine(days[name] + timedelta(days=1), time.min, UTC).isoformat() for name in names}
+    return "'" + json.dumps([{"model": name, "until": ends[name]} for name in names]).replace("'", "''") + "'"
+
+
+def _day(model: Any, value: Any) -> date:
+    try:
+        return value.date() if isinstance(value, datetime) else date.fromisoformat(str(value))
+    except ValueError:
+        raise UsageError(
+            "a knowledge cutoff is a day", where=f"knowledge_cutoffs, {model}", value=value, todo="Such as 2025-06-30."
+        ) from None
+
+
 _LITERALS: Mapping[str, Callable[[Any], str]] = {
     "periods_per_year": _periods,
     "time_zone": _zone,
     "now": _moment,
     "days": _days,
+    "knowledge_cutoffs": _knowledge_cutoffs,
 }

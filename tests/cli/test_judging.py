@@ -63,6 +63,29 @@ def test_calibration_by_prompt_has_its_error_beside_what_chance_alone_gives(fold
     assert run("calibration", "--by", "symbol", "--prompt", "v1", "--lake", folder).exit_code == 2
 
 
+def test_what_a_model_may_remember_is_left_out_of_calibration_and_prompts(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAKE_KNOWLEDGE_CUTOFFS", "m*=2026-01-06")  # of the 60 hours from the 5th on, 48 are inside
+    done = run("calibration", "--lake", folder, "--json")
+    rows = {row["prompt_version"]: row for row in json.loads(done.stdout)}
+    assert {name: (row["n"], row["inside_training_period"]) for name, row in rows.items()} == {
+        "v1": (12, 48), "v2": (12, 48),
+    }  # fmt: skip
+    assert "Dated inside their model's training period: 96, left out." in done.stderr
+    done = run("prompts", "--lake", folder, "--json")
+    prompts = {row["prompt_version"]: row for row in json.loads(done.stdout)}
+    told = [prompts["v1"][n] for n in ("decisions", "resolved", "correct", "costed", "inside_training_period")]
+    assert told == [12, 12, 6, 12, 48]
+    assert "training period: 96, left out." in done.stderr
+    monkeypatch.setenv("LAKE_KNOWLEDGE_CUTOFFS", "m=2030-01-01,m*=2019-01-01")  # the whole name goes before
+    rows = {row["prompt_version"]: row for row in json.loads(run("prompts", "--lake", folder, "--json").stdout)}
+    assert (rows["v1"]["decisions"], rows["v1"]["accuracy"], rows["v1"]["inside_training_period"]) == (0, None, 60)
+    monkeypatch.delenv("LAKE_KNOWLEDGE_CUTOFFS")
+    done = run("calibration", "--lake", folder)
+    assert "training period" not in done.stderr
+
+
 def test_drift_is_told_with_its_threshold(folder: str) -> None:
     rows = json.loads(run("drift", "--recent", "40", "--lake", folder, "--json").stdout)
     assert {row["name"] for row in rows} == {"win_rate", "brier", "ece"}

@@ -293,6 +293,7 @@ def _prompt_figures(rows: list[Row]) -> Row:
     costs, delays = given(r["cost_usd"] for r in rows), given(r["latency_ms"] for r in rows)
     return {
         "decisions": len(rows),
+        "inside_training_period": 0,
         "holds": len(holds),
         "holds_resolved": len(given(r["outcome_correct"] for r in holds)),
         "holds_correct": sum(given(r["outcome_correct"] for r in holds)),
@@ -335,7 +336,7 @@ def confidence_calibration(decisions: list[Row]) -> list[Row]:
             | {"bucket_low": key[3] / 10, "bucket_high": (key[3] + 1) / 10, "n": len(resolved)}
             | {"unresolved": len(part) - len(resolved), "confidence": stated}
             | rate("observed", correct, len(resolved), unit=1.0)
-            | {"gap": correct / len(resolved) - stated}
+            | {"gap": correct / len(resolved) - stated, "inside_training_period": 0}
         )
     return found
 

@@ -9,7 +9,10 @@
 -- n: resolved decisions in the bucket. unresolved: those that wait for their outcome, in no other figure.
 -- confidence (0-1): mean of what was stated. observed, observed_low, observed_high (0-1): share that was right, and its
 --   Wilson interval at 95 %.
--- gap: observed - confidence; below 0 the model is too sure. Buckets in which nothing is resolved have no row.
+-- gap: observed - confidence; below 0 the model is too sure.
+-- inside_training_period: decisions about a moment that their model may remember (settings, [knowledge_cutoffs]; the
+--   variable knowledge_cutoffs); they are in no other figure. Buckets in which nothing is resolved, and nothing inside,
+--   have no row.
 SELECT
     prompt_version,
     model_version,
@@ -17,19 +20,21 @@ SELECT
     bucket / 10 AS bucket_low,
     (bucket + 1) / 10 AS bucket_high,
     count(hit) AS n,
-    count(*) - count(hit) AS unresolved,
+    count_if(NOT is_inside) - count(hit) AS unresolved,
     avg(stated) AS confidence,
     avg(hit) AS observed,
     wilson_low(sum(hit), count(hit)) AS observed_low,
     wilson_high(sum(hit), count(hit)) AS observed_high,
-    avg(hit) - avg(stated) AS gap
+    avg(hit) - avg(stated) AS gap,
+    count_if(is_inside) AS inside_training_period
 FROM (
     SELECT
         prompt_version,
         model_version,
         symbol,
         least(floor(round(confidence, 6) * 10), 9)::INTEGER AS bucket,
-        CASE WHEN is_past(coalesce(outcome_recorded_at, analyzed_at)) THEN outcome_correct
+        is_remembered(model_version, analyzed_at) AS is_inside,
+        CASE WHEN is_inside THEN NULL WHEN is_past(coalesce(outcome_recorded_at, analyzed_at)) THEN outcome_correct
             ELSE struct_extract(former_outcome(outcome_history), 'outcome_correct') END::INTEGER AS hit,
         CASE WHEN hit IS NOT NULL THEN confidence END AS stated
     FROM decisions_as_decided
@@ -37,5 +42,5 @@ FROM (
         AND in_window(analyzed_at) AND is_past(analyzed_at)
 )
 GROUP BY prompt_version, model_version, symbol, bucket
-HAVING count(hit) > 0
+HAVING count(hit) > 0 OR count_if(is_inside) > 0
 ORDER BY prompt_version, model_version, symbol, bucket

@@ -2,7 +2,7 @@
 -- variable now looks back, to ends known by then, also those that were corrected since; days keeps decisions that young.
 -- A NULL version is that of decisions without one.
 -- prompt_name, is_active: of the prompt, where it is registered.
--- decisions: all of them. holds: those that say HOLD, of which holds_correct and holds_resolved; they are in the costs
+-- decisions: all that count. holds: those that say HOLD, of which holds_correct and holds_resolved; they are in the costs
 --   but in no rate. directional: LONG and SHORT; what is none of the three (an answer that could not be read) is
 --   neither.
 -- resolved, unresolved: directional decisions whose outcome is known (outcome_correct), and not known yet. The
@@ -20,12 +20,15 @@
 -- net_pnl: total_pnl - total_cost_usd, a quote currency taken to be worth a dollar; NULL while nothing is closed.
 -- avg_confidence (0-1): stated by directional decisions. avg_latency_ms, p95_latency_ms (ms): until the answer.
 -- input_tokens, output_tokens: in all.
+-- inside_training_period: decisions about a moment that their model may remember (settings, [knowledge_cutoffs]; the
+--   variable knowledge_cutoffs); they are in no other figure, not in decisions either.
 WITH decision AS (
     SELECT
         d.prompt_version,
         d.model_version,
-        d.recommendation = 'HOLD' AS is_hold,
-        d.recommendation IN ('LONG', 'SHORT') AS is_directional,
+        NOT is_remembered(d.model_version, d.analyzed_at) AS counts,
+        counts AND d.recommendation = 'HOLD' AS is_hold,
+        counts AND d.recommendation IN ('LONG', 'SHORT') AS is_directional,
         is_past(coalesce(d.outcome_recorded_at, d.analyzed_at)) AS is_known,
         CASE WHEN is_known THEN d.outcome_correct
             ELSE struct_extract(former_outcome(d.outcome_history), 'outcome_correct') END AS was_correct,
@@ -34,14 +37,14 @@ WITH decision AS (
         CASE WHEN is_hold THEN was_correct END AS hold_correct,
         CASE WHEN is_directional THEN was_correct END AS direction_correct,
         CASE WHEN is_directional THEN d.confidence END AS confidence,
-        d.traded IS TRUE OR d.trade_id IS NOT NULL OR m.is_linked IS TRUE AS was_traded,
+        counts AND (d.traded IS TRUE OR d.trade_id IS NOT NULL OR m.is_linked IS TRUE) AS was_traded,
         CASE WHEN was_traded THEN
             coalesce(m.linked_pnl, CASE WHEN d.trade_id IS NULL OR m.is_own THEN coalesce(m.named_pnl, told_pnl) END)
         END AS pnl,
-        d.cost_usd,
-        d.latency_ms,
-        d.input_tokens,
-        d.output_tokens
+        CASE WHEN counts THEN d.cost_usd END AS cost_usd,
+        CASE WHEN counts THEN d.latency_ms END AS latency_ms,
+        CASE WHEN counts THEN d.input_tokens END AS input_tokens,
+        CASE WHEN counts THEN d.output_tokens END AS output_tokens
     FROM decisions_as_decided AS d
     LEFT JOIN money_of_decisions('decisions_as_decided', 'trades') AS m ON d.decision_id = m.decision_id
     WHERE in_window(d.analyzed_at) AND is_past(d.analyzed_at)
@@ -49,7 +52,7 @@ WITH decision AS (
     SELECT
         prompt_version,
         model_version,
-        count(*) AS decisions,
+        count_if(counts) AS decisions,
         count_if(is_hold) AS holds,
         count(hold_correct) AS holds_resolved,
         count_if(hold_correct) AS holds_correct,
@@ -70,7 +73,8 @@ WITH decision AS (
         avg(latency_ms) AS avg_latency_ms,
         quantile_cont(latency_ms, 0.95) AS p95_latency_ms,
         sum(input_tokens)::BIGINT AS input_tokens,
-        sum(output_tokens)::BIGINT AS output_tokens
+        sum(output_tokens)::BIGINT AS output_tokens,
+        count_if(NOT counts) AS inside_training_period
     FROM decision
     GROUP BY prompt_version, model_version
 )
