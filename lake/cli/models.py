@@ -1,4 +1,4 @@
-"""Commands on models: train; models list, show, promote, rollback, retire, info."""
+"""Commands on models: train; predict; models list, show, promote, rollback, retire, info."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import orjson
 from lake.cli.app import Context, command, main
 from lake.cli.working import working
 from lake.errors import UsageError
+from lake.learn.datasets.request import SOURCES
 from lake.learn.models.model import Model
 
 _SYMBOL = click.option("--symbol", help="The model of this symbol alone.")
@@ -56,6 +57,20 @@ def train(ctx: Context, name: str, dataset: str, **options: Any) -> None:
     ctx.output.rows(rows)
     for value, reason in skipped.items():
         click.echo(f"{value}: {reason}", err=True)
+
+
+@command(
+    click.argument("name"),
+    click.option("--id", "ids", multiple=True, required=True, help="Of a row; may be given several times."),
+    click.option("--source", type=click.Choice(SOURCES), help="What the rows are; what it was trained on by default."),
+    click.option("--version", help="Which version; the live one by default."),
+    click.option("--features", help="The feature set as path.py:name, where the recorded name is not known."),
+)
+def predict(ctx: Context, name: str, ids: tuple[str, ...], **options: Any) -> None:
+    """What a model says of rows that were just recorded, such as signals: their features as of their decision."""
+    with ctx.open() as lk:
+        found = lk.models.predict(name, list(dict.fromkeys(ids)), **options)
+    ctx.output.rows(found.to_dicts(), found.columns)
 
 
 @main.group()

@@ -40,12 +40,12 @@ CREATE OR REPLACE MACRO is_past(moment) AS moment <= coalesce(getvariable('now')
 
 -- The first moment after the training period of a model, by the variable knowledge_cutoffs: of its whole name, else of
 -- the longest name that ends in * and that it begins with; NULL where it is not known.
-CREATE OR REPLACE MACRO knowledge_until(model_version) AS (coalesce(
-    list_filter(from_json(getvariable('knowledge_cutoffs')::VARCHAR, '[{"model": "VARCHAR", "until": "TIMESTAMPTZ"}]'),
-        lambda c: c.model = model_version)[1],
-    list_filter(from_json(getvariable('knowledge_cutoffs')::VARCHAR, '[{"model": "VARCHAR", "until": "TIMESTAMPTZ"}]'),
-        lambda c: c.model[-1] = '*' AND starts_with(model_version, c.model[:-2]))[1]
-)).until;
+CREATE OR REPLACE MACRO knowledge_cutoffs() AS from_json(
+    coalesce(getvariable('knowledge_cutoffs')::VARCHAR, '[]'), '[{"model": "VARCHAR", "until": "TIMESTAMPTZ"}]');
+CREATE OR REPLACE MACRO knowledge_until(model_version) AS coalesce(
+    list_filter(knowledge_cutoffs(), lambda c: c.model = model_version)[1].until,
+    list_filter(knowledge_cutoffs(), lambda c: c.model[-1] = '*' AND starts_with(model_version, c.model[:-2]))[1].until
+);
 
 -- Whether a model was asked about a moment inside its training period, where that is known.
 CREATE OR REPLACE MACRO is_remembered(model_version, moment) AS

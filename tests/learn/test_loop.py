@@ -85,6 +85,7 @@ def test_the_loop_goes_from_record_to_rollback_by_commands(recorded: Path) -> No
         assert live.manifest["hash"] == data.manifest.hash
         (probability,) = live.predict(row)["probability"]
         assert 0 < probability < 1
+        last = data.frame["id"][-1]
         auc = live.metrics["overall"]
         assert auc["auc_low"] < auc["auc"] < auc["auc_high"]
         assert auc["auc_low"] < 0.6, "a moving average's cross cannot be told that well: something looks ahead"
@@ -92,6 +93,8 @@ def test_the_loop_goes_from_record_to_rollback_by_commands(recorded: Path) -> No
         with pytest.raises(FeatureMismatchError, match="rsi_14"):
             live.predict(row)
 
+    (said,) = lake_command(recorded, "predict", "scorer", "--source", "phantoms", "--id", last)
+    assert (said["id"], said["version"], said["probability"]) == (last, versions[1], pytest.approx(probability))
     lake_command(recorded, "models", "rollback", "scorer")
     with lake.open(recorded) as lk:
         assert lk.models.load("scorer").version == versions[0]

@@ -6,6 +6,7 @@ import asyncio
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import hypothesis.strategies as st
 import polars as pl
@@ -20,6 +21,7 @@ from lake.errors import (
     LifeCycleError,
     NotEnoughRowsError,
     UnknownModelError,
+    UnknownRowError,
     UsageError,
 )
 from lake.learn.models import storing
@@ -28,6 +30,7 @@ from lake.learn.models.model import Model
 from lake.learn.models.registry import Models
 from lake.store.backup import backup, restore
 from tests.helpers import finished, spawned
+from tests.learn.dataset_lakes import at, bars, phantom
 from tests.learn.models_made import NAMES, SMALL, rows, small_model
 from tests.s3_servers import S3Service
 
@@ -413,3 +416,72 @@ def test_arguments_that_do_not_exist_and_features_that_tell_the_outcome_are_refu
     with pytest.raises(UsageError, match="tell the outcome"):
         lk.models.train(rows(60), "m", features=["a", "label_rr"])
     assert lk.models.list().is_empty()
+
+
+def _levels(side: str) -> dict[str, Any]:
+    return {
+        "side": side,
+        **({"stop_loss": 99.0, "tp1": 102.0} if side == "LONG" else {"stop_loss": 101.0, "tp1": 98.0}),
+    }
+
+
+def _sided(path: Path) -> lake.Lake:
+    """Phantoms whose win depends on the side alone."""
+    lk = lake.open(path, bot_id="bot")
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        lk.candles.write(bars(symbol, "binance"), "1m", symbol=symbol, venue="binance")
+    phantoms = []
+    for n in range(240):
+        side, score = ("LONG", "SHORT")[n % 2], float(n * 37 % 100)
+        won = (side == "LONG") != (n % 7 == 0)
+        more = {**_levels(side), "ml_score": score, "outcome": "win" if won else "loss"}
+        phantoms.append(phantom(n, 60 + 5 * n, venue="binance", realized_rr=2.0 if won else -1.0, **more))
+    lk.write("phantoms", phantoms)
+    return lk
+
+
+def _signal(name: str, symbol: str) -> dict[str, Any]:
+    return {
+        "signal_id": name, "symbol": symbol, "venue": "binance", "timeframe": "1m", "signal_type": "BUY",
+        "direction": "LONG", "entry_price": 100.0, "stop_loss": 99.0, "tp1": 102.0, "signal_time": at(1400),
+    }  # fmt: skip
+
+
+def test_a_row_that_was_just_recorded_is_predicted_with_the_features_of_the_data_set(tmp_path: Path) -> None:
+    with _sided(tmp_path / "lake") as lk:
+        data = lk.datasets.build("sided", "phantoms")
+        model = lk.models.train(data, "scorer", promote=True, recipe=SMALL)
+        last = data.frame.tail(5)
+        found = lk.models.predict("scorer", last["id"].to_list())
+        expected = model.predict(last.select(data.manifest.features.keys()))
+        assert found.select(expected.columns).equals(expected)
+        assert found["missing"].to_list() == [0] * 5
+        fresh = dict.fromkeys(("outcome", "exit_time", "pnl_percent", "realized_rr"))
+        for number, side in ((9001, "LONG"), (9002, "SHORT")):
+            more = {**fresh, **_levels(side), "symbol": "BTCUSDT", "venue": "binance", "ml_score": 90.0}
+            lk.write("phantoms", [phantom(number, 1400, status="active", **more)])
+        said = lk.models.predict("scorer", ["p9002", "p9001"])
+        assert said["id"].to_list() == ["p9002", "p9001"]
+        assert said["version"].to_list() == [model.version] * 2
+        assert said["probability"][1] > 0.5 > said["probability"][0]  # the side alone tells them apart
+        with pytest.raises(UnknownRowError, match="no such phantoms.*p9999"):
+            lk.models.predict("scorer", ["p9001", "p9999"])
+        lk.write("signals", [_signal("s", "BTCUSDT")])
+        with pytest.raises(FeatureMismatchError, match="signals do not record .*recorded.ml_score"):
+            lk.models.predict("scorer", "s", source="signals")
+        lk.models.train(rows(), "framed", promote=True, recipe=SMALL, features=NAMES)
+        with pytest.raises(UsageError, match="trained on a frame"):
+            lk.models.predict("framed", "p9001")
+        with pytest.raises(UsageError, match="several different ones"):
+            lk.models.predict("scorer", [])
+
+
+def test_the_model_of_a_symbol_predicts_its_rows_and_signals_are_predicted_like_phantoms(tmp_path: Path) -> None:
+    with _sided(tmp_path / "lake") as lk:
+        data = lk.datasets.build("plain", "phantoms", recorded=False)
+        made = lk.models.train_each(data, "each", "symbol", promote=True, recipe=SMALL)
+        lk.models.retire(made.models["ETHUSDT"].version)
+        lk.write("signals", [_signal(symbol, symbol) for symbol in ("BTCUSDT", "ETHUSDT")])
+        found = lk.models.predict("each", ["ETHUSDT", "BTCUSDT"], source="signals")
+        assert found["version"].to_list() == [made.models[""].version, made.models["BTCUSDT"].version]
+        assert found["missing"].to_list() == [0, 0]

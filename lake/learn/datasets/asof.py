@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -13,7 +14,6 @@ import polars as pl
 from lake.kernels import runs, window_compiled
 from lake.learn import flags as market_flags
 from lake.learn import regimes
-from lake.learn.datasets.pinned import Pinned
 from lake.learn.features import FeatureSet, Window, blocks
 from lake.learn.features.plan import Plan, planned
 from lake.learn.features.reading import Reading
@@ -21,11 +21,24 @@ from lake.learn.features.together import together
 from lake.ledgers.series import Series, constant, load_all
 from lake.spec import timeframes
 from lake.store.cold.files import Bounds
+from lake.store.snapshot import Snapshot
+from lake.store.store import Store
 
 _FLAGGED = ("high", "low", "close", "volume")
 _AT_ONCE = 8  # columns
 _HISTORY = 2_000  # bars that are read before an event: more than flags look back
 Name = tuple[str, str]
+
+
+class Held(Protocol):
+    """A lake, as it is or as it was."""
+
+    @property
+    def store(self) -> Store:
+        """Reads the files."""
+
+    def snapshot(self, *names: str) -> Snapshot:
+        """One moment of these tables."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +121,7 @@ class Found:
     without_candles: int
 
 
-def join(pinned: Pinned, joined: Joined, events: pl.DataFrame) -> Found:
+def join(pinned: Held, joined: Joined, events: pl.DataFrame) -> Found:
     """What candles and metrics told at the time of each event.
 
     The newest candle of the event's venue and symbol counts that had closed by decision_time. A row without a venue
@@ -135,7 +148,7 @@ def join(pinned: Pinned, joined: Joined, events: pl.DataFrame) -> Found:
     return Found(frame, events.height - placed)
 
 
-def read(pinned: Pinned, joined: Joined) -> Reading:
+def read(pinned: Held, joined: Joined) -> Reading:
     """The candles of the lake, and the market metrics where they are needed."""
     names = ("candles", "market_metrics") if joined.metrics else ("candles",)
     return Reading(pinned.store, pinned.snapshot(*names), timeframes.get(joined.timeframe))

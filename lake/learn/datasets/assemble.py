@@ -58,7 +58,7 @@ def assemble(pinned: Pinned, request: Request, feature_set: FeatureSet | None) -
     found = join(pinned, joined, rows.frame.select(_JOIN))
     computed = found.frame
     names = [n for n in joined.types if n not in {*market_flags.NAMES, "regime"}]
-    _check_joined(computed.select(names), rows.frame, joined, request)
+    check_joined(computed.select(names), rows.frame, joined, request)
     bare = {_BARE: found.without_candles} if names and found.without_candles else {}
     frame = pl.DataFrame(
         [
@@ -104,7 +104,7 @@ def timeframe_of(pinned: Pinned, request: Request, feature_set: FeatureSet | Non
     )
 
 
-def _check_joined(computed: pl.DataFrame, rows: pl.DataFrame, joined: Joined, request: Request) -> None:
+def check_joined(computed: pl.DataFrame, rows: pl.DataFrame, joined: Joined, request: Request) -> None:
     """Rows of which none has a single feature teach nothing; they are of another market than the candles."""
     if not computed.width or computed.select(pl.any_horizontal(pl.all().is_not_null()).any()).item():
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -9,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from lake.errors import UsageError
+from lake.errors import UnknownRowError, UsageError
 from lake.learn.datasets.request import Request
 from lake.query.engine import Engine
 from lake.spec.times import from_micros
@@ -91,6 +92,23 @@ def known(found: pl.DataFrame, request: Request) -> Rows:
     excluded = {str(name): int(count) for name, count in sorted(counted.iter_rows())}
     kept = found.filter(pl.col("reason").is_null()).drop("reason", "label_known_at")
     return Rows(_typed(kept, request).sort("decision_time", "id"), excluded)
+
+
+def rows_of(engine: Engine, request: Request, ids: Sequence[str]) -> pl.DataFrame:
+    """The rows of these ids, with an outcome or without one yet, in the order of the ids.
+
+    Raises:
+        UnknownRowError: the source has no such row, or it does not say when it was decided.
+    """
+    marks = ", ".join("?" * len(ids))
+    sql = f"SELECT * FROM ({statement(request.source)}) AS rows WHERE decision_time IS NOT NULL AND id IN ({marks})"
+    found = _typed(engine.frame(sql, list(ids)), request)
+    if missing := sorted(set(ids) - set(found["id"].to_list())):
+        raise UnknownRowError(
+            f"there are no such {request.source}, or they do not say when they were decided", value=missing[:10],
+            todo=f"Record them with lk.{request.source} before.",
+        )  # fmt: skip
+    return pl.DataFrame({"id": ids}).join(found, on="id", how="left", maintain_order="left")
 
 
 def must_have_rows(rows: Rows, request: Request) -> None:

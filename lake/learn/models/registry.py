@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 import polars as pl
 
 from lake.clock import now_micros
 from lake.errors import UnknownModelError, UsageError
+from lake.learn.datasets.fresh import Live
 from lake.learn.models import storing
 from lake.learn.models.ledger import Versions, stack
 from lake.learn.models.model import Model
 from lake.learn.models.naming import checked_name
 from lake.learn.models.outcomes import Outcomes
 from lake.learn.models.policy import Guard, Policy, RetrainInfo, checked_policy, guard, retrain_info
+from lake.learn.models.predicting import Predicting, PredictOptions
 from lake.learn.models.runs import Runs, Trained, TrainOptions, recipe_of_rows
+from lake.learn.models.storing import LoadOptions, SaveOptions
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.writer import Writer
 from lake.query.engine import Engine
@@ -27,22 +30,6 @@ from lake.spec.times import from_micros, to_micros
 _ORPHAN_MICROS = 24 * 3600 * 1_000_000  # a file without a row is somebody's save that was cut off, not one under way
 _POLICY = Policy()
 _SHORT = ("version", "name", "symbol", "regime", "stage", "threshold", "trained_until", "created_at", "promoted_at")
-
-
-class SaveOptions(TypedDict, total=False):
-    """Further arguments of :meth:`Models.save`."""
-
-    version: str
-    run_id: str | None
-    form: str
-    allow_pickle: bool
-
-
-class LoadOptions(TypedDict, total=False):
-    """Further arguments of :meth:`Models.load`."""
-
-    allow_pickle: bool
-    trusted: Iterable[str]
 
 
 class Models:
@@ -60,6 +47,7 @@ class Models:
         self._keep = keep
         self._versions = Versions(writer, engine)
         self._outcomes = Outcomes(engine, writer.store)
+        self._predicting = Predicting(self.load, self.find, Live(writer.store, engine))
         self._runs = Runs(writer, lambda model, run_id: self.save(model, run_id=run_id))
 
     def train(self, data: Any, name: str, *, promote: bool = False, **options: Unpack[TrainOptions]) -> Model:
@@ -173,6 +161,18 @@ class Models:
             allow_pickle=options.get("allow_pickle", False), trusted=tuple(options.get("trusted", ())),
         )  # fmt: skip
         return replace(model, version=row["version"], stage=row["stage"])
+
+    def predict(self, name: str, ids: str | Sequence[str], **options: Unpack[PredictOptions]) -> pl.DataFrame:
+        """What the live model says of rows that were just recorded: signals, phantoms, decisions or predictions.
+
+        See :class:`lake.learn.models.predicting.Predicting`, which also tells the errors.
+
+        Args:
+            name: of the model; of several for symbols or regimes the one that serves each row.
+            ids: of the rows.
+            options: source, version, features, load: see :class:`lake.learn.models.predicting.PredictOptions`.
+        """
+        return self._predicting(name, ids, options)
 
     def unpickled(self, version: str, *, allow_pickle: bool = False) -> Any:
         """What is in a pickle that was imported: any object at all, and loading it runs what its author put into it.

@@ -6,8 +6,8 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypedDict
 
 from lake.errors import CorruptLakeError, LifeCycleError, MissingExtraError, UsageError
 from lake.learn.models.model import Model
@@ -23,6 +23,24 @@ TRUSTED = (
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.tree._tree.Tree",
 )
+
+
+class SaveOptions(TypedDict, total=False):
+    """Further arguments of :meth:`lake.learn.models.registry.Models.save`."""
+
+    version: str
+    run_id: str | None
+    form: str
+    allow_pickle: bool
+
+
+class LoadOptions(TypedDict, total=False):
+    """Further arguments of :meth:`lake.learn.models.registry.Models.load`."""
+
+    allow_pickle: bool
+    trusted: Iterable[str]
+
+
 RISK = "joblib files are pickles: loading one runs whatever code its author put into it"
 
 
