@@ -105,6 +105,26 @@ def test_drift_is_a_calibration_that_chance_does_not_explain(lk: lake.Lake, mode
     assert drifted.calibration["ece"] == pytest.approx(0.8 - 64 / 200)
 
 
+def test_scores_in_another_unit_halt_and_are_told(lk: lake.Lake, model: Model) -> None:
+    """What predict() calls probability is 0-1, the ml_score of a phantom 0-100; predict() gives that, too."""
+    saved = lk.models.save(model, version="v")
+    lk.models.promote(saved.version)
+    said = lk.models.load("m").predict(rows(5))
+    assert said["ml_score"].to_list() == pytest.approx((100 * said["probability"]).to_list())
+    named = {"start": T0, "model_version": saved.version}
+    lk.write("phantoms", phantoms(29, wins=lambda n: n % 5 == 0, **named, ml_score=0.99))
+    assert lk.models.guard("m").allowed
+    lk.write("phantoms", phantoms(1, 29, wins=lambda _: False, **named, ml_score=0.7))
+    found = lk.models.guard("m")
+    assert not found.allowed
+    assert "all 30 phantoms have an ml_score of at most 1, which is 0-100" in found.reason
+    info = lk.models.retrain_info("m")
+    assert "ece" not in info.calibration
+    assert "ml_score of at most 1" in info.reasons[-1]
+    lk.write("phantoms", phantoms(1, 30, wins=lambda _: False, **named, ml_score=99.0))
+    assert lk.models.guard("m").reason.startswith("1 resolved rows are too few")
+
+
 def test_the_guard_halts_when_the_whole_interval_lies_below_the_floor(lk: lake.Lake, model: Model) -> None:
     with pytest.raises(UnknownModelError, match="no model is live"):
         lk.models.guard("m")

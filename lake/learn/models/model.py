@@ -63,8 +63,9 @@ class Model:
 
         Returns:
             A frame in the order of the rows: ``score`` (0-1, before calibration), ``probability`` (of a win,
-            calibrated), ``bucket`` (from 0), ``expected_value`` (mean gain of the bucket), ``decision``
-            (probability >= threshold).
+            calibrated), ``ml_score`` (100 * probability, as phantoms record it), ``bucket`` (from 0),
+            ``expected_value`` (mean gain of the bucket), ``decision`` (probability >= threshold, an edge of buckets
+            of which none above it lost).
 
         Raises:
             FeatureMismatchError: columns are missing, unknown or of another type; all are named.
@@ -77,6 +78,7 @@ class Model:
             {
                 "score": raw,
                 "probability": probability,
+                "ml_score": 100 * probability,
                 "bucket": number,
                 "expected_value": pl.Series(value, dtype=pl.Float64).fill_nan(None),
                 "decision": probability >= self.threshold,

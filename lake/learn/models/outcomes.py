@@ -38,6 +38,16 @@ class Scored:
     others: tuple[str, ...]
 
     @property
+    def trouble(self) -> str:
+        """What is wrong with all their scores: those of phantoms are 0-100, and these were recorded as 0-1."""
+        if self.rows.is_empty() or (self.rows["source"] != "phantoms").any() or self.rows["score"].max() > 0.01:  # type: ignore[operator]
+            return ""
+        return (
+            f"all {self.rows.height} phantoms have an ml_score of at most 1, which is 0-100: record ml_score of what"
+            " predict() gives, not its probability"
+        )
+
+    @property
     def lives(self) -> Spans:
         """When each was decided, and over."""
         return lives_of(self.rows)

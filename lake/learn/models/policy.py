@@ -98,7 +98,7 @@ class RetrainInfo:
         since: when the newest version was made.
         trained_until: when the last of its labels was over.
         calibration: of the live model's newest scores: n, unnamed (rows that do not name the model that scored them),
-            ece, ece_p, brier, brier_before.
+            ece, ece_p, brier, brier_before; trouble, where the scores cannot be read.
         told_by: by what it is told which rows are new: "data set" by its manifest, "time" for a model without one.
     """
 
@@ -126,7 +126,8 @@ class Guard:
 
     Attributes:
         name, version: of the live model.
-        allowed: False when its win rate lies below the floor with its whole interval.
+        allowed: False when its win rate lies below the floor with its whole interval, or the scores of all rows are
+            in another unit, so that nothing can be told.
         reason: in words.
         n, wins: resolved rows to which it said yes.
         win_rate, low, high: with Wilson's interval of 95 %, by blocks of time where rows overlap; None without rows.
@@ -182,6 +183,7 @@ def retrain_info(
     if calibration.get("drift") and new:
         reasons["drift"] = calibration["drift"]
     told = tuple(reasons.values()) or (f"{new} of {policy.every} new resolved rows",)
+    told = (*told, *([calibration["trouble"]] if "trouble" in calibration else []))
     until, live_version = newest["trained_until"] or since, None if live is None else live["version"]
     return RetrainInfo(
         name, bool(reasons), told, next(iter(reasons), ""), rows, new, newest["version"], live_version, since, until,
@@ -192,14 +194,17 @@ def retrain_info(
 def guard(outcomes: Outcomes, live: Mapping[str, Any], all_live: pl.DataFrame, policy: Policy) -> Guard:
     """Whether the live model's newest scores still win: the rows to which it said yes that won or lost."""
     scored = outcomes.scored(live, all_live, policy.source)
+    trouble = scored.trouble if scored.rows.height >= policy.least else ""
     rows = scored.rows.filter(~pl.col("is_neutral"))
     if live["threshold"] is not None:
         rows = rows.filter(pl.col("score") >= live["threshold"])
     rows = rows.tail(policy.recent)
     n, wins, unnamed = rows.height, int(rows["hit"].sum() or 0), int(rows["model_version"].is_null().sum())
     low, high = overlaps.rate_of(rows["hit"].cast(pl.Float64).to_numpy(), lives_of(rows)) if n else (None, None)
-    halted = n >= policy.least and high is not None and high < policy.floor
-    if halted:
+    halted = bool(trouble) or (n >= policy.least and high is not None and high < policy.floor)
+    if trouble:
+        reason = f"it cannot be told: {trouble}"
+    elif halted:
         reason = f"{wins} of {n} won: even the upper bound {high:.3f} is below {policy.floor:g}"
     elif n < policy.least:
         reason = f"{n} resolved rows are too few to judge, {policy.least} are needed"
@@ -218,6 +223,8 @@ def _calibration(scored: Scored, live: Mapping[str, Any], policy: Policy) -> dic
     told = {"n": n, "unnamed": int(rows["model_version"].is_null().sum())}
     if n < policy.least:
         return told
+    if scored.trouble:
+        return {**told, "trouble": scored.trouble}
     p, y, lives = rows["score"].to_numpy(), rows["hit"].cast(pl.Float64).to_numpy(), lives_of(rows)
     overall = (orjson.loads(live["metrics"] or "{}")).get("overall") or {}
     found: dict[str, Any] = {
