@@ -151,10 +151,19 @@ def from_dict(kept: Mapping[str, Any]) -> Map:
 
 
 def _isotonic(p: Floats, y: Floats) -> Isotonic:
-    """Rates are kept off 0 and 1 by Laplace's rule: n rows never show that something is impossible."""
-    regression = _sklearn("isotonic").IsotonicRegression(y_min=1 / (len(p) + 2), y_max=(len(p) + 1) / (len(p) + 2))
-    regression.fit(p, y)
-    return Isotonic(tuple(regression.X_thresholds_.tolist()), tuple(regression.y_thresholds_.tolist()))
+    """The rate of each step is drawn towards that of all, which counts as two rows more: one row shows little.
+
+    That of all is kept off 0 and 1 by Laplace's rule. Steps that would fall then are pooled again.
+    """
+    regression = _sklearn("isotonic").IsotonicRegression().fit(p, y)
+    knots = regression.X_thresholds_
+    step = np.unique(regression.y_thresholds_, return_inverse=True)[1]
+    of = step[np.clip(np.searchsorted(knots, p, side="right") - 1, 0, None)]
+    n, hits = np.bincount(of), np.bincount(of, weights=y)
+    rate = (y.sum() + 1) / (len(y) + 2)
+    drawn = (hits + 2 * rate) / (n + 2)
+    risen = _sklearn("isotonic").IsotonicRegression().fit_transform(np.arange(len(n)), drawn, sample_weight=n)
+    return Isotonic(tuple(knots.tolist()), tuple(risen[step].tolist()))
 
 
 def _platt(p: Floats, y: Floats) -> Platt:

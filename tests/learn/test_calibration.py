@@ -230,15 +230,34 @@ def test_platts_curve_is_the_maximum_of_its_likelihood() -> None:
     assert [found.slope, found.intercept] == pytest.approx(best.x.tolist(), abs=1e-4)
 
 
-def test_isotonic_regression_is_that_of_scikit_learn_and_never_certain() -> None:
-    p, y = drawn(300, 2)
+@pytest.mark.parametrize("seed", range(8))
+def test_isotonic_regression_is_that_of_scikit_learn_but_for_what_few_rows_cannot_show(seed: int) -> None:
+    """Each step is its own rate with two rows of the rate of all; such steps that would fall are pooled."""
+    p, y = drawn(300, seed)
     found = recalibration.fit_map(p, y, "isotonic")
     assert isinstance(found, Isotonic)
-    theirs = IsotonicRegression(y_min=1 / 302, y_max=301 / 302, out_of_bounds="clip").fit(p, y)
-    grid = np.linspace(0, 1, 101)
-    np.testing.assert_allclose(found.apply(grid), theirs.predict(grid), atol=1e-12)
-    assert (found.apply(grid) > 0).all()
-    assert (found.apply(grid) < 1).all()
+    theirs = IsotonicRegression().fit_transform(p, y)
+    base = (y.sum() + 1) / 302
+    levels = sorted(set(theirs.tolist()))
+    drawn_in = {v: ((theirs == v) @ y + 2 * base) / ((theirs == v).sum() + 2) for v in levels}
+    weights = [(theirs == v).sum() for v in levels]
+    risen = IsotonicRegression().fit_transform(range(len(levels)), [drawn_in[v] for v in levels], sample_weight=weights)
+    pooled = dict(zip(levels, risen, strict=True))
+    np.testing.assert_allclose(found.apply(p), [pooled[v] for v in theirs], atol=1e-9)
+    assert np.abs(found.apply(p) - theirs).mean() < 0.05
+
+
+def test_a_lucky_row_makes_no_certainty() -> None:
+    """Scores that tell nothing, and the highest of them won: nothing shows more than the rate of all."""
+    p = np.linspace(0, 1, 500)
+    y = (np.random.default_rng(1).random(500) < 0.4).astype(float)
+    y[-1] = 1.0
+    assert recalibration.fit_map(p, y, "isotonic").apply([1.0])[0] < 0.85
+    alone = y.copy()
+    alone[-20:-1] = 0.0
+    assert recalibration.fit_map(p, alone, "isotonic").apply([1.0])[0] == pytest.approx(
+        (1 + 2 * (alone.sum() + 1) / 502) / 3
+    )
 
 
 @pytest.mark.parametrize("method", ["isotonic", "platt"])
