@@ -115,6 +115,20 @@ def test_the_threshold_wins_most_of_all_that_may_be_chosen(pairs: list[tuple[int
     assert found == NEVER or totals[found] == best
 
 
+@given(st.lists(st.tuples(st.integers(1, 99), st.integers(-3, 3)), min_size=10, max_size=60), st.integers(1, 8))
+@settings(max_examples=200, deadline=None)
+def test_where_the_threshold_says_yes_no_bucket_says_that_it_loses(pairs: list[tuple[int, int]], count: int) -> None:
+    p, gain = np.array([a / 100 for a, _ in pairs]), np.array([float(b) for _, b in pairs])
+    threshold, times = best_threshold(p, gain, 0.05), np.arange(len(p))
+    made = buckets_of(Judged(p, p, (gain > 0).astype(float), gain, spans(times, times)), count, threshold)
+    assert len(made) <= max(count, 2)
+    assert all(bucket.n for bucket in made)
+    at = bucket_numbers(p, made)
+    yes = p >= threshold
+    assert all(made[number].mean_gain >= 0 for number in at[yes])
+    assert threshold == NEVER or not set(at[yes]) & set(at[~yes])
+
+
 @given(st.lists(st.tuples(st.integers(1, 9), st.booleans()), min_size=1, max_size=60), st.integers(1, 8))
 @settings(max_examples=60, deadline=None)
 def test_buckets_tile_all_scores_and_hold_each_row_once(pairs: list[tuple[int, bool]], count: int) -> None:

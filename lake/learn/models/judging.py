@@ -144,16 +144,38 @@ def best_threshold(probability: Floats, gain: Floats, min_share: float, lives: S
     return float(p[choices[int(np.argmax(total[choices]))]])
 
 
-def buckets_of(rows: Judged, count: int) -> tuple[Bucket, ...]:
-    """Buckets of about equally many rows, which tile 0-1; equal probabilities share one, so there may be fewer."""
+def buckets_of(rows: Judged, count: int, threshold: float = NEVER) -> tuple[Bucket, ...]:
+    """Buckets of about equally many rows, which tile 0-1; equal probabilities share one, so there may be fewer.
+
+    The threshold is an edge, in the place of the nearest one, and above it buckets whose rows lost are joined with
+    their neighbours: where the model says yes, the expected value says so too.
+    """
     probability = rows.probability
     inner = np.unique(np.quantile(probability, np.arange(1, count) / count)) if count > 1 else np.empty(0)
     inner = inner[(inner > probability.min()) & (inner < 1.0)]
+    if threshold < NEVER:
+        inner = _around(threshold, inner, rows)
     edges = np.concatenate([[0.0], inner, [1.0]])
     at = np.searchsorted(inner, probability, side="right")
     return tuple(
         _bucket(float(low), float(high), rows.of(at == number)) for number, (low, high) in enumerate(pairwise(edges))
     )
+
+
+def _around(threshold: float, inner: Floats, rows: Judged) -> Floats:
+    p, gain = rows.probability, rows.gain
+    if len(inner):
+        inner = np.delete(inner, int(np.argmin(np.abs(inner - threshold))))
+    below = [edge for edge in inner if ((p >= edge) & (p < threshold)).any()]
+    above = [threshold]
+    for edge in inner[inner > threshold]:
+        between = (p >= above[-1]) & (p < edge)
+        if between.any() and gain[between].mean() >= 0:
+            above.append(edge)
+    while len(above) > 1 and gain[p >= above[-1]].mean() < 0:
+        above.pop()
+    found: Floats = np.array([edge for edge in (*below, *above) if edge > p.min()])
+    return found
 
 
 def bucket_numbers(probability: Floats, buckets: tuple[Bucket, ...]) -> npt.NDArray[np.int64]:

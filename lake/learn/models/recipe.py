@@ -34,7 +34,7 @@ class Recipe:
         folds: test blocks of the walk-forward from which calibration, threshold and metrics come.
         embargo: seconds to keep free before a test block.
         calibration: isotonic, platt, or auto: isotonic from 1,000 rows on.
-        buckets: of the score, of equal numbers of rows.
+        buckets: of the score, of equal numbers of rows but for the edge that the threshold makes.
         min_share: of the rows that must lie above the threshold, at least.
         repeats: permutations of each feature on each fold for its importance; 0 leaves importance out.
         seed: of all random numbers.

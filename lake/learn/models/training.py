@@ -52,13 +52,14 @@ def train(
     tested, raw = np.concatenate([f.test for f in folds]), np.concatenate([f.raw for f in folds])
     calibration = fit_map(raw, rows.y[tested], recipe.calibration)
     judged = _tested(rows, tested, raw, calibrated(calibration, raw))
+    threshold = best_threshold(judged.probability, judged.gain, recipe.min_share, judged.lives)
     return Model(
         name=name,
         schema=rows.schema,
         members=ensemble.fit(rows.x, rows.y, rows.weight, recipe),
         calibration=calibration,
-        threshold=best_threshold(judged.probability, judged.gain, recipe.min_share, judged.lives),
-        buckets=buckets_of(judged, recipe.buckets),
+        threshold=threshold,
+        buckets=buckets_of(judged, recipe.buckets, threshold),
         gain_name=rows.gain_name,
         recipe=recipe,
         metrics=_metrics(rows, folds, recipe),
