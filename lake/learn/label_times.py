@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from lake.errors import UsageError
+from lake.errors import InvalidTimeError, UsageError
 
 Array = npt.NDArray[Any]
 _MICROSECOND = timedelta(microseconds=1)
@@ -69,6 +69,7 @@ def label_times(start_times: Any, end_times: Any = None) -> LabelTimes:
 
     Raises:
         UsageError: a time is missing, is none, or ends before it begins; dates beside numbers; lengths differ.
+        InvalidTimeError: times without a zone; NumPy's, which know none, and dates are UTC.
     """
     starts, dated = _values(start_times, "start times")
     if end_times is None:
@@ -84,6 +85,7 @@ def moments(times: Any, where: str) -> Array:
 
     Raises:
         UsageError: they are numbers, or one is missing.
+        InvalidTimeError: times without a zone.
     """
     values, dated = _values(times, where)
     if not dated and len(values):
@@ -109,6 +111,9 @@ def _values(given: Any, where: str) -> tuple[Array, bool]:
             where=where,
             todo="Leave out rows without a label first.",
         )
+    if isinstance(kind, pl.Datetime) and kind.time_zone is None:
+        todo = "Give times with a zone, such as datetime(2026, 1, 1, tzinfo=UTC)."
+        raise InvalidTimeError("a naive time could mean any zone", where=where, value=series[0], todo=todo)
     return values.to_numpy(), dated
 
 
@@ -130,10 +135,12 @@ def _series(given: Any) -> pl.Series:
     """As a Polars series, without a word of pandas: its times are asked for as NumPy's."""
     if isinstance(given, pl.Series):
         return given
-    if not isinstance(given, np.ndarray) and str(getattr(given, "dtype", "")).startswith("datetime64"):
-        given = given.to_numpy(dtype="datetime64[us]")
+    kind = str(getattr(given, "dtype", ""))
+    if not isinstance(given, np.ndarray) and kind.startswith("datetime64"):
+        times = pl.Series(given.to_numpy(dtype="datetime64[us]"))
+        return times.dt.replace_time_zone("UTC") if "," in kind else times
     if isinstance(given, np.ndarray):
         if given.dtype.kind == "M":
-            return pl.Series(given.astype("datetime64[us]"))
+            return pl.Series(given.astype("datetime64[us]")).dt.replace_time_zone("UTC")
         given = given.tolist() if given.dtype.kind == "O" else given
     return pl.Series(given if isinstance(given, np.ndarray) else list(given))

@@ -22,7 +22,7 @@ from sklearn.model_selection import GridSearchCV, TimeSeriesSplit, cross_val_sco
 from timeseriescv.cross_validation import CombPurgedKFoldCV
 
 import lake
-from lake.errors import UsageError
+from lake.errors import InvalidTimeError, UsageError
 from lake.learn.splits import CombinatorialPurged, WalkForward
 
 DAY = timedelta(days=1)
@@ -243,6 +243,14 @@ def test_times_are_read_from_a_frame_that_has_them(framed) -> None:
 
 def _split(splitter, x=None) -> None:
     list(splitter.split(x))
+
+
+@pytest.mark.parametrize("kind", ["datetimes", "polars", "pandas", "objects"])
+def test_times_without_a_zone_are_refused(kind) -> None:
+    days = [T0.replace(tzinfo=None) + n * DAY for n in range(9)]
+    made = {"polars": pl.Series, "pandas": pd.Series, "objects": lambda times: np.array(times, dtype=object)}
+    with pytest.raises(InvalidTimeError, match="start times: a naive time could mean any zone.*tzinfo=UTC"):
+        _split(WalkForward(2, start_times=made.get(kind, list)(days)))
 
 
 ten = np.zeros((10, 1))
