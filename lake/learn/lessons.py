@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ HALF_LIFE = timedelta(days=30)  # a decision so old is half as near in time as o
 NEWEST = 20_000  # so many resolved decisions are compared, those of the symbol first
 _FAR = 3.0  # spreads between two values that have nothing to do with each other
 _ONLY = ("bot_id", "venue", "prompt_version", "model_version", "recommendation", "traded")
+_SIDES = {"LONG": "LONG", "SHORT": "SHORT", "HOLD": "HOLD", "BUY": "LONG", "SELL": "SHORT"}
 _REASONING = 200  # characters of it in a line
 
 
@@ -37,8 +39,8 @@ class Lessons:
         frame: the decisions: what was thought (recommendation, confidence, reasoning), what was done (traded,
             skip_reason), what became of it (outcome_correct, actual_pnl, actual_pnl_percent, hold_duration_minutes,
             outcome_recorded_at), and distance (0 alike, 1 unlike) with its parts.
-        resolved, right: decisions on the symbol that had a known outcome by then, and those of them that were right:
-            the few that resemble the situation are no sample of them.
+        resolved, right: decisions for LONG or SHORT on the symbol that had a known outcome by then, and those of them
+            that were right: the few that resemble the situation are no sample of them.
     """
 
     symbol: str
@@ -95,7 +97,7 @@ class Recall:
             symbol: of the situation.
             before: its time; nothing from then on is looked at.
             k: how many at most.
-            side: LONG, SHORT or HOLD, where one is considered.
+            side: LONG, SHORT or HOLD, where one is considered; BUY is LONG, SELL is SHORT.
             timeframe: of the candles that are looked at.
             features: the market snapshot of the situation, a dict or JSON text; of nested ones the numbers count.
             only: exact values of bot_id, venue, prompt_version, model_version, recommendation or traded.
@@ -106,11 +108,12 @@ class Recall:
         """
         if type(k) is not int or k < 1:
             raise UsageError("lessons are counted from 1", where="k", value=k, todo="Such as 5.")
-        timeframe = None if timeframe is None else timeframes.parse(timeframe)
+        side, timeframe = _side(side), None if timeframe is None else timeframes.parse(timeframe)
         moment, name = from_micros(to_micros(before, where="before")), symbols.canonical(symbol)
         now = numbers(features)
         rows = self._candidates(name, moment, list(now), only)
-        directed = rows.filter(pl.col("symbol") == name, pl.col("outcome_correct").is_not_null())
+        has_direction = pl.col("recommendation").is_in(["LONG", "SHORT"])
+        directed = rows.filter(pl.col("symbol") == name, has_direction, pl.col("outcome_correct").is_not_null())
         right = int(directed.get_column("outcome_correct").sum())
         ranked = _ranked(rows, now, {"side": side, "timeframe": timeframe, "before": moment, "symbol": name})
         return Lessons(name, moment, ranked.head(k), directed.height, right)
@@ -148,9 +151,28 @@ def numbers(features: Any) -> dict[str, float]:
         path = "/" + str(name).replace("~", "~0").replace("/", "~1")
         if isinstance(value, Mapping):
             found |= {path + inner: number for inner, number in numbers(value).items()}
-        elif isinstance(value, bool | int | float) and np.isfinite(value):
-            found[path] = float(value)
+        elif isinstance(value, bool | int | float) and isfinite(number := _number(name, value)):
+            found[path] = number
     return found
+
+
+def _number(name: Any, value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise UsageError("a number beyond 1e308", where=f"features, {name}", todo="Leave it out.") from None
+
+
+def _side(given: Any) -> str | None:
+    """LONG, SHORT, HOLD or None."""
+    if given is None:
+        return None
+    side = _SIDES.get(given.upper()) if isinstance(given, str) else None
+    if side is None:
+        raise UsageError(
+            "a side is LONG, SHORT or HOLD", where="side", value=given, todo="BUY and SELL are taken, too."
+        )
+    return side
 
 
 def _ranked(rows: pl.DataFrame, now: Mapping[str, float], situation: Mapping[str, Any]) -> pl.DataFrame:

@@ -218,6 +218,23 @@ def test_a_hold_is_a_lesson_once_its_outcome_is_told(lk: lake.Lake) -> None:
     assert found.text().splitlines()[1].endswith("HOLD; not traded; ended, +0")
 
 
+def test_a_hold_is_in_no_record_of_directions(lk: lake.Lake) -> None:
+    resolved(lk, "long")
+    record(lk, "hold", recommendation="HOLD", confidence=None)
+    lk.decisions.resolve("hold", outcome_correct=True, actual_pnl=0.0, at=DAY + HOUR)
+    found = lk.lessons("BTCUSDT", before=DAY + 9 * HOUR)
+    assert (len(found), found.resolved) == (2, 1)
+    assert "of 1 decisions were right" in found.text()
+
+
+@pytest.mark.parametrize(("side", "same"), [("BUY", "LONG"), ("long", "LONG"), ("sell", "SHORT")])
+def test_sides_have_one_form(lk: lake.Lake, side: str, same: str) -> None:
+    for name, recommendation in (("a", "LONG"), ("b", "SHORT")):
+        resolved(lk, name, recommendation=recommendation)
+    asked = {"before": DAY + 9 * HOUR, "k": 1}
+    assert lk.lessons("BTCUSDT", **asked, side=side).frame["recommendation"].to_list() == [same]
+
+
 def test_asyncio_gives_the_same_lessons(lk: lake.Lake, tmp_path: Path) -> None:
     resolved(lk, "d", market_snapshot={"rsi": 30})
 
@@ -236,6 +253,9 @@ def test_asyncio_gives_the_same_lessons(lk: lake.Lake, tmp_path: Path) -> None:
         ({"timeframe": "1 moon"}, UnknownTimeframeError, "1 moon"),
         ({"features": "{rsi: 3"}, UsageError, "features: not JSON"),
         ({"features": [3]}, UsageError, "features are a dict"),
+        ({"side": "up"}, UsageError, r"side: a side is LONG, SHORT or HOLD \(got 'up'\)"),
+        ({"side": 1}, UsageError, r"side: a side is LONG, SHORT or HOLD \(got 1\)"),
+        ({"features": {"rsi": 10**400}}, UsageError, "features, rsi: a number beyond 1e308"),
         ({"colour": "red"}, UsageError, r"not chosen by that \(got \['colour'\]\)\. By: bot_id"),
     ],
 )
