@@ -70,6 +70,7 @@ MORE_PARAMETERS: dict[str, str] = {}
 
 # "module:function" -> why it catches everything and does not raise it again
 BROAD_EXCEPTS = {
+    "lake.learn.features.registry:_run": "what a user's file raises is its author's to choose",
     "lake.learn.models.foreign:_loaded": "what loading a pickle raises is its author's to choose",
     "lake.store.hot.group:_commit_waiting": "every waiter of a group must learn of its error, whatever that is",
 }

@@ -162,6 +162,12 @@ def test_a_set_of_ones_own_is_loaded_from_its_file(tmp_path: Path) -> None:
     path.write_text("import nothing_of_that_name\n")
     with pytest.raises(SourceError, match="cannot be run: ModuleNotFoundError"):
         features.load(f"{path}:my_set")
+    path.write_text("my_set = 1 / 0\n")
+    with pytest.raises(SourceError, match="cannot be run: ZeroDivisionError: division by zero"):
+        features.load(f"{path}:my_set")
+    path.write_text("from lake.learn.features import FeatureSet\nmy_set = FeatureSet('Bad name', 1, ())\n")
+    with pytest.raises(UsageError):
+        features.load(f"{path}:my_set")
 
 
 def test_sets_of_one_meaning_are_equal_also_in_another_process() -> None:

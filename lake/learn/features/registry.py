@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from lake.errors import SourceError, UsageError
+from lake.errors import LakeError, SourceError, UsageError
 from lake.learn.features.base import FeatureSet
 from lake.learn.features.standard import standard
 
@@ -91,7 +91,9 @@ def _run(path: Path) -> ModuleType:
     sys.modules[spec.name] = module  # dataclasses of the file look it up
     try:
         spec.loader.exec_module(module)
-    except (SyntaxError, ImportError, NameError, TypeError, ValueError, AttributeError, LookupError) as error:
+    except LakeError:
+        raise
+    except Exception as error:
         raise SourceError(
             f"the file of features cannot be run: {type(error).__name__}: {error}", where=str(path)
         ) from error
