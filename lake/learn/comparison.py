@@ -15,7 +15,7 @@ from lake.kernels.deciding import CORRECTIONS, corrected, rows_needed
 from lake.kernels.intervals import Estimate, Resampling, difference, mean
 from lake.kernels.overlaps import Spans, blocks, both
 from lake.learn.cutoff import Cutoffs
-from lake.learn.judged import Asked, columns, given, judged
+from lake.learn.judged import Asked, columns, given, is_number, judged
 from lake.learn.pairing import METRICS, Metric, lives_of, paired, valued
 from lake.query.engine import Engine
 
@@ -61,6 +61,9 @@ class Rules:
         unknown = [name for name in self.metrics if name not in METRICS]
         if unknown:
             raise UsageError("unknown metric", value=unknown, todo=f"There are: {', '.join(METRICS)}.")
+        if self.smallest is not None and not (is_number(self.smallest) and 0 < self.smallest < math.inf):
+            todo = "Such as 0.05; None plans with the difference that is seen."
+            raise UsageError("the smallest difference is above 0", where="smallest", value=self.smallest, todo=todo)
         for name, known in (("pairing", _PAIRINGS), ("correction", tuple(CORRECTIONS))):
             if getattr(self, name) not in known:
                 raise UsageError("no such rule", where=name, value=getattr(self, name), todo=f"One of {known}.")
@@ -176,6 +179,9 @@ _SCHEMA = {
 
 
 def _pairs(rows: pl.DataFrame, by: str, candidates: Sequence[str], against: str | None) -> list[tuple[str, str]]:
+    if not all(isinstance(name, str) for name in [*candidates, *([against] if against is not None else [])]):
+        named = {"candidates": list(candidates), "against": against}
+        raise UsageError("candidates are named by texts", where=by, value=named, todo='Such as prompts("v1", "v2").')
     there = sorted(rows.get_column(by).drop_nulls().unique().to_list())
     wanted = list(dict.fromkeys(candidates)) or there
     missing = [name for name in [*wanted, *([against] if against is not None else [])] if name not in there]

@@ -18,7 +18,7 @@ from lake.kernels.intervals import Resampling, difference
 from lake.kernels.scores import Floats
 from lake.learn.cutoff import Cutoffs
 from lake.learn.features.recorded import read_recorded
-from lake.learn.judged import Asked, columns, given, judged, moment, statement
+from lake.learn.judged import Asked, columns, given, is_number, judged, moment, statement
 from lake.learn.pairing import lives_of
 from lake.query.engine import Engine
 
@@ -54,8 +54,13 @@ class Watch:
         if self.reference is not None and (type(self.reference) is not int or self.reference < 2):
             raise UsageError("a whole number from 2 on", where="drift, reference", value=self.reference)
         for name in ("false_alarm", "drop"):
-            if not 0 < getattr(self, name) < 1:
+            if not is_number(getattr(self, name)) or not 0 < getattr(self, name) < 1:
                 raise UsageError("it lies between 0 and 1", where=f"drift, {name}", value=getattr(self, name))
+
+        if not is_number(self.psi) or not 0 <= self.psi < math.inf:
+            raise UsageError("a number from 0 on", where="drift, psi", value=self.psi)
+        if type(self.seed) is not int or self.seed < 0:
+            raise UsageError("a whole number from 0 on", where="drift, seed", value=self.seed)
 
     def split(self, rows: Sequence[Any] | pl.DataFrame) -> tuple[slice, slice]:
         """Places of the reference and of the recent rows, in the order of time."""

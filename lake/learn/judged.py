@@ -78,6 +78,11 @@ def given(kind: type[T], options: T | Mapping[str, Any]) -> T:
     return made
 
 
+def is_number(value: Any) -> bool:
+    """Whether it is a number, and no flag."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def moment(value: Any) -> datetime | None:
     """A time as given by a caller; None for None.
 

@@ -13,7 +13,7 @@ import polars as pl
 from lake.errors import UsageError
 from lake.kernels.scores import Floats
 from lake.learn import recalibration
-from lake.learn.judged import moment
+from lake.learn.judged import is_number, moment
 from lake.learn.pairing import lives_of
 from lake.learn.recalibration import Check, Map
 
@@ -68,8 +68,10 @@ class Recalibration:
         """One confidence calibrated; None where its group has no map.
 
         Raises:
-            UsageError: the group is not named by the columns of ``by``.
+            UsageError: the group is not named by the columns of ``by``, or the confidence is not within 0-1.
         """
+        if not is_number(confidence) or not 0 <= confidence <= 1:
+            raise UsageError("a confidence is 0-1", where="confidence", value=confidence, todo="80 % is 0.8.")
         if set(key) != set(self.by):
             raise UsageError("the group is named by its columns", value=sorted(key), todo=f"Give {self.by}.")
         fitted = self._maps.get(tuple(key[name] for name in self.by))

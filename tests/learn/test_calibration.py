@@ -301,6 +301,8 @@ def test_a_check_on_rows_that_a_map_leaves_alone_finds_no_gain() -> None:
     ("call", "message"),
     [
         (lambda lk: lk.calibration.report("colour"), "By: prompt_version, model_version, symbol"),
+        (lambda lk: lk.calibration.fit(None, min_n=2).value(80), r"confidence: a confidence is 0-1 \(got 80\)\. 80 %"),
+        (lambda lk: lk.calibration.fit(None, min_n=2).value("x"), r"confidence: a confidence is 0-1 \(got 'x'\)"),
         (lambda lk: lk.calibration.report(source="dreams"), "It is decisions or predictions"),
         (lambda lk: lk.calibration.fit(min_n=1), r"min_n: a map needs at least 2 rows \(got 1\)"),
         (lambda lk: lk.calibration.fit(holdout=30), "the share held out lies between 0 and 1"),

@@ -184,6 +184,9 @@ def test_asyncio_raises_the_same_alarms(lk: lake.Lake, tmp_path: Path) -> None:
         ({"recent": 1}, r"drift, recent: a whole number from 2 on \(got 1\)"),
         ({"reference": 0}, "drift, reference"),
         ({"false_alarm": 0.0}, "drift, false_alarm: it lies between 0 and 1"),
+        ({"false_alarm": "x"}, r"drift, false_alarm: it lies between 0 and 1 \(got 'x'\)"),
+        ({"psi": "x"}, r"drift, psi: a number from 0 on \(got 'x'\)"),
+        ({"seed": -1}, r"drift, seed: a whole number from 0 on"),
         ({"drop": 10}, "drift, drop: it lies between 0 and 1"),
     ],
 )
