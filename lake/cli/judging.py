@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import IO, Any
 
 import click
-import polars as pl
 
 import lake
 from lake.cli.app import Context, command
@@ -50,7 +49,7 @@ def prompts(ctx: Context, version: str | None, text: IO[str] | None, *, compare:
     if version is not None or options["activate"]:
         ctx.output.rows(known.to_dicts(), known.columns)
         return
-    _with_left_out(found)
+    _with_left_out(int(found["inside_training_period"].sum()))
     ctx.output.rows(found.to_dicts(), found.columns)
 
 
@@ -75,7 +74,7 @@ def calibration(ctx: Context, prompt: str | None, model: str | None, symbol: str
             ctx.output.rows(report.frame.to_dicts(), report.frame.columns)
             return
         found = lk.read("confidence_calibration", where)
-    _with_left_out(found)
+    _with_left_out(int(found["inside_training_period"].sum()))
     ctx.output.rows(found.to_dicts(), found.columns)
 
 
@@ -110,6 +109,7 @@ def lessons(ctx: Context, symbol: str, before: str | None, k: int, **situation: 
     """What became of decisions in situations like this one: lines for a prompt."""
     with ctx.open() as lk:
         found = lk.lessons(symbol, now_micros() if before is None else before, k, **situation)
+    _with_left_out(found.inside_training_period)
     if ctx.output.as_json:
         ctx.output.rows(found.frame.to_dicts(), found.frame.columns)
         return
@@ -122,8 +122,8 @@ def _compare(ctx: Context, lk: lake.Lake, options: dict[str, Any]) -> None:
     ctx.output.result({"comparisons": found.frame.to_dicts(), "notes": found.notes}, found.text())
 
 
-def _with_left_out(found: pl.DataFrame) -> None:
-    if inside := int(found["inside_training_period"].sum()):
+def _with_left_out(inside: int) -> None:
+    if inside:
         click.echo(f"Dated inside their model's training period: {inside}, left out.", err=True)
 
 

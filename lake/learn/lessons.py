@@ -41,6 +41,7 @@ class Lessons:
             outcome_recorded_at), and distance (0 alike, 1 unlike) with its parts.
         resolved, right: decisions for LONG or SHORT on the symbol that had a known outcome by then, and those of them
             that were right: the few that resemble the situation are no sample of them.
+        inside_training_period: decisions about a moment that their model may remember; they are left out.
     """
 
     symbol: str
@@ -48,6 +49,7 @@ class Lessons:
     frame: pl.DataFrame
     resolved: int
     right: int
+    inside_training_period: int = 0
 
     def __len__(self) -> int:
         return self.frame.height
@@ -111,12 +113,13 @@ class Recall:
         side, timeframe = _side(side), None if timeframe is None else timeframes.parse(timeframe)
         moment, name = from_micros(to_micros(before, where="before")), symbols.canonical(symbol)
         now = numbers(features)
-        rows = self._candidates(name, moment, list(now), only)
+        found = self._candidates(name, moment, list(now), only)
+        rows = found.filter(~pl.col("inside")).drop("inside")
         has_direction = pl.col("recommendation").is_in(["LONG", "SHORT"])
         directed = rows.filter(pl.col("symbol") == name, has_direction, pl.col("outcome_correct").is_not_null())
         right = int(directed.get_column("outcome_correct").sum())
         ranked = _ranked(rows, now, {"side": side, "timeframe": timeframe, "before": moment, "symbol": name})
-        return Lessons(name, moment, ranked.head(k), directed.height, right)
+        return Lessons(name, moment, ranked.head(k), directed.height, right, found.height - rows.height)
 
     def _candidates(self, symbol: str, moment: datetime, names: list[str], only: Mapping[str, Any]) -> pl.DataFrame:
         unknown = sorted(set(only) - set(_ONLY))

@@ -3,6 +3,7 @@
 -- What was thought is as it was written when it was decided, whatever a bot wrote over it since.
 -- Parameters: $paths, JSON pointers of the features that are compared; $symbol; $newest, how many rows at most, those of
 -- the symbol first, then the newest.
+-- inside: about a moment that its model may remember, by the variable knowledge_cutoffs; these come last.
 -- features: the values at these paths in market_snapshot, as text; NULL where the snapshot has none.
 WITH decided AS (
     SELECT
@@ -37,8 +38,9 @@ SELECT
     CASE WHEN is_known THEN hold_duration_minutes ELSE former.hold_duration_minutes END AS hold_duration_minutes,
     CASE WHEN is_known THEN outcome_recorded_at ELSE make_timestamptz(former.outcome_recorded_at) END
         AS outcome_recorded_at,
+    is_remembered(model_version, analyzed_at) AS inside,
     json_extract_string(market_snapshot, $paths::VARCHAR[]) AS features
 FROM decided
 WHERE is_known OR former IS NOT NULL
-ORDER BY symbol = $symbol DESC, analyzed_at DESC, decision_id
+ORDER BY inside, symbol = $symbol DESC, analyzed_at DESC, decision_id
 LIMIT $newest

@@ -78,6 +78,10 @@ def test_what_a_model_may_remember_is_left_out_of_calibration_and_prompts(
     told = [prompts["v1"][n] for n in ("decisions", "resolved", "correct", "costed", "inside_training_period")]
     assert told == [12, 12, 6, 12, 48]
     assert "training period: 96, left out." in done.stderr
+    done = run("lessons", "BTCUSDT", "--before", "2026-01-08T00:00Z", "--count", "99", "--lake", folder)
+    assert len(done.stdout.splitlines()) == 1 + 24
+    assert "of 24 decisions were right" in done.stdout
+    assert "training period: 96, left out." in done.stderr
     monkeypatch.setenv("LAKE_KNOWLEDGE_CUTOFFS", "m=2030-01-01,m*=2019-01-01")  # the whole name goes before
     rows = {row["prompt_version"]: row for row in json.loads(run("prompts", "--lake", folder, "--json").stdout)}
     assert (rows["v1"]["decisions"], rows["v1"]["accuracy"], rows["v1"]["inside_training_period"]) == (0, None, 60)
