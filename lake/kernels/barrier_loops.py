@@ -203,8 +203,9 @@ def walk(bars: Bars, side: int, event: Event, life: Life, window: Window, is_fin
         if done.code != ALIVE:
             return done
         return End(TIMEOUT, done.price, done.at, first, done.life, False)
-    whole = first + left // bars.step  # the candles before it are over when the event is given up
-    is_due = left % bars.step == 0
+    count = left // bars.step  # candles that are over when the event is given up
+    is_due = count * bars.step == left
+    whole = first + count
     end = min(window.end, whole)
     bar = first
     while bar < end:
