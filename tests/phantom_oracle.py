@@ -28,6 +28,10 @@ class Oracle:
         if self.end is not None or began < self.until:
             return
         self.until = ended
+        if self.timeout is not None and began > self.timeout:
+            self.seen.append(opened)
+            self.end = ("timeout", opened, began)
+            return
         if self._stopped(opened):
             self._exit(opened, began)
             return
@@ -38,6 +42,12 @@ class Oracle:
             self.end = ("timeout", opened, began)
             return
         bad, good = (low, high) if self.long else (high, low)
+        if self.timeout is not None and ended > self.timeout:
+            self._given_up_within(good, bad, close, ended)
+        else:
+            self._range(good, bad, close, ended)
+
+    def _range(self, good: float, bad: float, close: float, ended: int) -> None:
         if self._stopped(bad):
             self.ambiguous = bool(self.waiting) and self._reached(good, self.waiting[0][1])
             self._exit(self.stop, ended)
@@ -55,6 +65,19 @@ class Oracle:
         if self.stop is None:
             return False
         return price <= self.stop if self.long else price >= self.stop
+
+    def _given_up_within(self, good: float, bad: float, close: float, at: int) -> None:
+        """A range of which nobody knows what was before the timeout: a stop in it counts, a target does not."""
+        if self._stopped(bad):
+            self.ambiguous = True
+            self._exit(self.stop, at)
+            return
+        if self.waiting and self._reached(good, self.waiting[0][1]):
+            self.ambiguous = True
+            level = self.waiting[0][1]
+            close = good = min(close, level) if self.long else max(close, level)
+        self.seen += [bad, good]
+        self.end = ("timeout", close, at)
 
     def _turned(self, good: float, bad: float, at: int) -> bool:
         """A range across both the first of several targets and the entry, where the stop is once that is reached."""

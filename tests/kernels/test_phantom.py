@@ -162,7 +162,11 @@ def test_bars_from_before_the_signal_repeated_and_late_ones_change_nothing() -> 
 def walks(seed: int, count: int) -> tuple[dict[str, Any], list[Bar]]:
     chance = random.Random(seed)
     side = chance.choice(["LONG", "SHORT"])
-    drop = {name: None for name in ("stop_loss", "tp1", "tp2", "tp3", "timeout_at") if chance.random() < 0.15}
+    drop: dict[str, Any] = {
+        name: None for name in ("stop_loss", "tp1", "tp2", "tp3", "timeout_at") if chance.random() < 0.15
+    }
+    if "timeout_at" not in drop:
+        drop["timeout_at"] = T0 + chance.randrange(10, 60) * MINUTE + chance.choice([0, 1, 20_000_000])
     row = phantom(side, **drop, signal_time=T0 + chance.randrange(0, 5 * MINUTE))
     bars, price = [], 100.0
     for number in range(count):
