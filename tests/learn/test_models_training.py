@@ -9,7 +9,7 @@ import joblib
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
@@ -116,6 +116,7 @@ def test_the_threshold_wins_most_of_all_that_may_be_chosen(pairs: list[tuple[int
 
 
 @given(st.lists(st.tuples(st.integers(1, 99), st.integers(-3, 3)), min_size=10, max_size=60), st.integers(1, 8))
+@example([(1, 0)] * 6 + [(2, 0)] * 4, 5)
 @settings(max_examples=200, deadline=None)
 def test_where_the_threshold_says_yes_no_bucket_says_that_it_loses(pairs: list[tuple[int, int]], count: int) -> None:
     p, gain = np.array([a / 100 for a, _ in pairs]), np.array([float(b) for _, b in pairs])

@@ -151,7 +151,9 @@ def buckets_of(rows: Judged, count: int, threshold: float = NEVER) -> tuple[Buck
     their neighbours: where the model says yes, the expected value says so too.
     """
     probability = rows.probability
-    inner = np.unique(np.quantile(probability, np.arange(1, count) / count)) if count > 1 else np.empty(0)
+    shares = np.arange(1, count) / count
+    # probabilities that there are, and none between: else a bucket could hold no row
+    inner = np.unique(np.quantile(probability, shares, method="higher")) if count > 1 else np.empty(0)
     inner = inner[(inner > probability.min()) & (inner < 1.0)]
     if threshold < NEVER:
         inner = _around(threshold, inner, rows)
