@@ -333,4 +333,5 @@ def open(
 
 def _variables(store: Store) -> Variables:
     """What views are told of the settings."""
-    return {"knowledge_cutoffs": store.settings.knowledge_cutoffs}
+    cutoffs = store.settings.knowledge_cutoffs
+    return {"knowledge_cutoffs": cutoffs} if cutoffs else {}

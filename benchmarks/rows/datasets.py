@@ -123,7 +123,7 @@ def _asof(folder: Path) -> tuple[float, int, int]:
         pinned = pin(lk.writer)
         events = pinned.engine.frame("SELECT venue, symbol, signal_time AS decision_time FROM phantoms")
         begun = time.perf_counter()
-        found = join(pinned, Joined(_PLAIN, "1m"), events)
+        found = join(pinned, Joined(_PLAIN, "1m"), events).frame
         spent = time.perf_counter() - begun
         check(found["close_now"].null_count() == 0, "rows with a candle")
         return spent, _peak_bytes(), lk.candles.stats()["candles"]

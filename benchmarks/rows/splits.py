@@ -58,9 +58,10 @@ def _beside_a_peer() -> tuple[float, float]:
     from timeseriescv.cross_validation import CombPurgedKFoldCV
 
     starts, ends, _ = _labels(_PEER_ROWS)
-    begun, over = pd.Series(pd.to_datetime(starts, unit="us")), pd.Series(pd.to_datetime(ends, unit="us"))
+    begun, over = (pd.Series(pd.to_datetime(t, unit="us")) for t in (starts, ends))
     frame = pd.DataFrame({"x": np.zeros(_PEER_ROWS)})
-    mine = CombinatorialPurged(10, 1, timedelta(hours=1), begun, over)
+    zoned = begun.dt.tz_localize("UTC"), over.dt.tz_localize("UTC")
+    mine = CombinatorialPurged(10, 1, timedelta(hours=1), *zoned)
     peer = CombPurgedKFoldCV(10, 1, pd.Timedelta(hours=1))
     theirs = list(peer.split(frame, pred_times=begun, eval_times=over))[::-1]
     same = all((a[0] == b[0]).all() and (a[1] == b[1]).all() for a, b in zip(mine.split(), theirs, strict=True))

@@ -47,9 +47,10 @@ CREATE OR REPLACE MACRO knowledge_until(model_version) AS coalesce(
     list_filter(knowledge_cutoffs(), lambda c: c.model[-1] = '*' AND starts_with(model_version, c.model[:-2]))[1].until
 );
 
--- Whether a model was asked about a moment inside its training period, where that is known.
-CREATE OR REPLACE MACRO is_remembered(model_version, moment) AS
-    coalesce(moment < knowledge_until(model_version), false);
+-- Whether a model was asked about a moment inside its training period, where that is known. Without the variable DuckDB
+-- leaves the question out of the plan.
+CREATE OR REPLACE MACRO is_remembered(model_version, moment) AS CASE WHEN getvariable('knowledge_cutoffs') IS NULL
+    THEN false ELSE coalesce(moment < knowledge_until(model_version), false) END;
 
 -- Whether a trade counts: it is closed and its result is known. What has no result is never taken for a loss.
 CREATE OR REPLACE MACRO has_result(status, pnl, closed_at) AS
