@@ -133,8 +133,8 @@ class AsyncLake:
         if name == "candles":
             return await asyncio.to_thread(self.lake.write, name, rows)
         ds = registry.get(name)
-        if isinstance(rows, Mapping):
-            return await self.lake.writer.write_rows_async(ds, [rows], strict=True)
+        if type(rows) is dict or isinstance(rows, Mapping):
+            return await self.lake.writer.write_row_async(ds, rows)
         if isinstance(rows, Sequence) and len(rows) <= _ON_THE_LOOP:
             return await self.lake.writer.write_rows_async(ds, dicts(ds, rows))
         return await asyncio.to_thread(self.lake.write, name, rows)

@@ -67,7 +67,7 @@ class Classifier:
     def prepare(self, ds: Dataset, rows: Sequence[Row], current: Known) -> Prepared:
         """Which of the rows are to be written; of several with one key, the last."""
         if len(rows) == 1:
-            return self._single(ds, rows[0], current)
+            return self.one(ds, rows[0], current)
         inserted = updated = unchanged = 0
         kept: dict[Key, Row] = {}
         keys = []
@@ -86,15 +86,14 @@ class Classifier:
             kept[key] = row
         return Prepared(list(kept.values()), Receipt(inserted, updated, unchanged, keys=keys))
 
-    def _single(self, ds: Dataset, row: Row, current: Known) -> Prepared:
+    def one(self, ds: Dataset, row: Row, current: Known) -> Prepared:
+        """:meth:`prepare` for one row."""
         key = key_of(ds, row)
         known = self.find(ds, key, row, current)
-        row = _next(ds, known, row)
         if known is None:
-            return Prepared([row], Receipt(1, keys=(key,)))
-        if known == row:
-            return Prepared([row], Receipt(unchanged=1, keys=(key,)))
-        return Prepared([row], Receipt(updated=1, keys=(key,)))
+            return Prepared([row], Receipt.of_one("inserted", key))
+        row = _next(ds, known, row)
+        return Prepared([row], Receipt.of_one("unchanged" if known == row else "updated", key))
 
     def find(self, ds: Dataset, key: Key, row: Row, current: Known) -> Row | None:
         """The row of that key that this writer knows, or that the cold table holds."""

@@ -164,6 +164,23 @@ class CurrentRows:
                     self._changed(ds.name, [key_of(ds, row) for row in entry.rows])
         return made
 
+    def promise_first(self, rows: Iterable[tuple[str, Key, Row, object]]) -> list[Promise | None]:
+        """:meth:`promise` for (dataset, key, row, ...), each an entry of its own; None for one that has a version."""
+        made: list[Promise | None] = []
+        number = 0
+        with self._lock:
+            for dataset, key, row, _ in rows:
+                known = self._rows.setdefault(dataset, {})
+                if key in known:
+                    made.append(None)
+                    continue
+                version = known[key] = Version(_PROMISED, row)
+                made.append(Promise(number, dataset, key, version, None))
+                number += 1
+                if self._watches:
+                    self._changed(dataset, (key,))
+        return made
+
     @staticmethod
     def keep(promises: Iterable[Promise], sequences: Sequence[int]) -> None:
         """The versions are durable, each entry under its sequence number."""

@@ -34,11 +34,15 @@ class GivenRows:
         return found
 
     def _compiled(self, ds: Dataset) -> RowChecker:
-        check, signs = row_checker(ds), bool(self._bot) and "bot_id" in ds.by_name
-        clocks = [n for n, v in (ds.defaults or {}).items() if v == "now" and n not in ds.key]
+        check, defaults, bot = row_checker(ds), ds.defaults or {}, self._bot
+        clocks = [n for n, v in defaults.items() if v == "now" and n not in ds.key]
+        signs = bool(bot) and "bot_id" in ds.by_name
+        signs_later = signs and "bot_id" in defaults  # the row is checked without it: nothing has to be copied
 
         def checked(given: Mapping[str, Any]) -> dict[str, Any]:
-            row = check(self._signed(given) if signs else given)
+            row = check(self._signed(given) if signs and not signs_later else given)
+            if signs_later and not row["bot_id"]:
+                row["bot_id"] = bot
             for name in clocks:
                 if given.get(name) is None:
                     return self._with_first_times(ds, given, row, clocks)

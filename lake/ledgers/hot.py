@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 from lake.errors import LakeError
 from lake.ledgers.current import CurrentRows, Promise
 from lake.ledgers.latest import Latest
+from lake.ledgers.together import Together
 from lake.store.hot.entry import Entry
 from lake.store.hot.log import HotLog
 from lake.store.settler import Settler
@@ -19,12 +20,13 @@ _known: WeakKeyDictionary[HotLog, CurrentRows] = WeakKeyDictionary()
 
 @dataclass(frozen=True, slots=True)
 class Hot:
-    """The hot log, the rows that are known of it and kept true, and the thread that drains it."""
+    """The hot log, the rows that are known of it and kept true, the thread that drains it, and what tasks share."""
 
     log: HotLog
     current: CurrentRows
     latest: Latest
     settler: Settler
+    together: Together
 
     def land(self, plan: Plan) -> None:
         """Make durable what ``plan`` makes of the current rows; nothing comes between it and its place in the log.

@@ -16,6 +16,7 @@ from lake.ledgers.given import GivenRows
 from lake.ledgers.hot import Hot, rows_of
 from lake.ledgers.latest import Latest
 from lake.ledgers.receipt import Receipt, Rejection
+from lake.ledgers.together import Together
 from lake.ledgers.transaction import Fold, Transaction, Transactions, folded
 from lake.spec import registry
 from lake.spec.dataset import Dataset
@@ -83,6 +84,14 @@ class Writer:
         else:
             await hot.land_async(lambda: entries)
         return _with_refused(prepared.receipt, refused)
+
+    async def write_row_async(self, ds: Dataset, row: Mapping[str, Any]) -> Receipt:
+        """:meth:`write_rows_async` of one row; a new one goes together with those of other tasks."""
+        (good,), receipt = self._classifier.one(ds, self._given.checker(ds)(row), self._rows())
+        goes_alone = not receipt.inserted or self.open_transaction() is not None
+        if not goes_alone and await self.hot().together.land(ds, receipt.keys[0], good):
+            return receipt
+        return await self.write_rows_async(ds, [row], strict=True)
 
     def change(self, name: str, key: Key, fold: Fold, *, is_new: bool = False) -> tuple[Row | None, Row | None]:
         """Make the next version of one row out of its current one; the only way in which rows are patched.
@@ -239,7 +248,8 @@ class Writer:
                 settings = self.store.settings
                 settler = Settler(self.drain, seconds=settings.drain_seconds, rows=settings.drain_rows)
                 current = rows_of(log)
-                self._hot = Hot(log, current, Latest(self.store, log, current), settler)
+                together = Together(log, current, settler)
+                self._hot = Hot(log, current, Latest(self.store, log, current), settler, together)
             return self._hot
 
     def close(self) -> None:

@@ -45,12 +45,12 @@ def _compile(ds: Dataset) -> RowChecker:
     canonical = _Canonical.of(ds)
     ranges, words, choices = canonical.ranges, canonical.words, canonical.choices
     defaults = {name: value for name, value in (ds.defaults or {}).items() if value != "now"}
-    convert, complete = _converting(ds), _completer(ds)
-    rules = ds.rules
+    converters = {c.name: converter(ds, c) for c in ds.columns}
+    complete = _completer(ds, converters[ds.event_time])
 
     def check(row: Mapping[str, Any]) -> dict[str, Any]:
         done = defaults.copy()
-        others: dict[str, Any] = {}
+        unknown: dict[str, Any] = {}
         for name, value in row.items():
             if name in ranges:
                 kind, low, high = ranges[name]
@@ -64,12 +64,11 @@ def _compile(ds: Dataset) -> RowChecker:
             if fits:
                 done[name] = value
             elif value is not None:
-                others[name] = value
-        if others:
-            convert(others, done)
-        complete(done, row)
-        for rule in rules:
-            rule.check(ds.name, done)
+                if name not in converters:
+                    unknown[name] = value
+                elif (found := converters[name](value)) is not None:
+                    done[name] = found
+        complete(done, unknown, row)
         return done
 
     return check
@@ -94,8 +93,9 @@ class _Canonical:
         texts = {c.name: c for c in ds.columns if c.type is Type.STRING}
         choices: dict[str, Collection[str]] = {name: frozenset(c.choices) for name, c in texts.items() if c.choices}
         choices["timeframe"] = timeframes.TABLE
+        choices["symbol"] = symbols.SPELLED
         ranges = {c.name: (_PYTHON[c.type], *_range(c)) for c in ds.columns if c.type in _PYTHON}
-        return cls(ranges, choices, frozenset(texts.keys() - choices.keys() - {"symbol"}))
+        return cls(ranges, choices, frozenset(texts.keys() - choices.keys()))
 
 
 _PYTHON = {Type.FLOAT: float, Type.INT: int, Type.BOOL: bool, Type.TIMESTAMP: int}
@@ -108,39 +108,25 @@ def _range(column: Column) -> tuple[float, float]:
     return numbers.bounds(column, *widest)
 
 
-def _converting(ds: Dataset) -> Callable[[Mapping[str, Any], dict[str, Any]], None]:
-    """The function that converts values and adds them to those that are done; unknown ones go to ``extra``."""
-    converters = {c.name: converter(ds, c) for c in ds.columns}
-
-    def convert(given: Mapping[str, Any], done: dict[str, Any]) -> None:
-        unknown: dict[str, Any] = {}
-        for name, value in given.items():
-            function = converters.get(name)
-            if function is None:
-                unknown[name] = value
-            elif (found := function(value)) is not None:
-                done[name] = found
-        if unknown:
-            _take_time(ds, unknown, done, converters[ds.event_time])
-            keep_unknown(ds, done, unknown)
-
-    return convert
-
-
-def _completer(ds: Dataset) -> Callable[[dict[str, Any], Mapping[str, Any]], None]:
-    """The function that adds times by the clock and a fresh id, and refuses a row that still lacks something."""
+def _completer(ds: Dataset, moment: Convert) -> Callable[[dict[str, Any], dict[str, Any], Mapping[str, Any]], None]:
+    """The function that adds fields without a column, times by the clock and a fresh id, and refuses an unsound row."""
     required = frozenset(c.name for c in ds.columns if c.required)
     nows = tuple(name for name, value in (ds.defaults or {}).items() if value == "now")
-    generated = ds.generated_id
+    generated, rules = ds.generated_id, ds.rules
 
-    def complete(done: dict[str, Any], row: Mapping[str, Any]) -> None:
+    def complete(done: dict[str, Any], unknown: dict[str, Any], row: Mapping[str, Any]) -> None:
+        if unknown:
+            _take_time(ds, unknown, done, moment)
+            keep_unknown(ds, done, unknown)
         for name in nows:
             if name not in done:
                 done[name] = now_micros()
         if generated is not None and generated not in done:
             done[generated] = uuid7()
-        if not done.keys() >= required:
+        if not required <= done.keys():
             raise _missing(ds, next(c.name for c in ds.columns if c.required and c.name not in done), row)
+        for rule in rules:
+            rule.check(ds.name, done)
 
     return complete
 
@@ -322,10 +308,10 @@ def json_text(value: Any, where: str = "", default: Callable[[Any], Any] | None 
     ('{"rsi":58.5}', '{"a": 1}', '"plain words"')
     """
     if isinstance(value, str):
-        _valid(value, where)
         try:
             orjson.loads(value)
         except orjson.JSONDecodeError:
+            _valid(value, where)
             return orjson.dumps(value).decode()
         return value
     try:

@@ -35,7 +35,11 @@ _PAIR = re.compile(r"([^/:_\s-]+)[/_-]([A-Z0-9]+)(?::([A-Z0-9]+)(?:-(\d{6}))?)?"
 _DAY = re.compile(r"(\d{1,2})([A-Z]{3})(\d{2})")
 
 
-@lru_cache(maxsize=65_536)
+_MOST = 65_536
+SPELLED: set[str] = set()  # spellings that are known to be the lake's own, so that most symbols need a look only
+
+
+@lru_cache(maxsize=_MOST)
 def canonical(text: str) -> str:
     """The lake's spelling; what is not understood is kept as given, but for blanks around it.
 
@@ -51,6 +55,13 @@ def canonical(text: str) -> str:
     """
     if not isinstance(text, str):
         raise InvalidRowError("a symbol is a text", value=text)
+    found = _canonical(text)
+    if found == text != "" and len(SPELLED) < _MOST:
+        SPELLED.add(found)
+    return found
+
+
+def _canonical(text: str) -> str:
     given = text.strip()
     upper = given.upper()
     suffix = _SUFFIX.search(upper)

@@ -352,6 +352,27 @@ def test_a_full_disk_refuses_the_row_and_takes_it_when_there_is_room(small_disk:
         assert trade_ids(lk) == sorted([*kept, "tafter"])
 
 
+@pytest.mark.usefixtures("impatient")
+def test_a_full_disk_refuses_the_rows_of_all_tasks_and_takes_them_when_there_is_room(small_disk: Path) -> None:
+    async def work() -> int:
+        async with await lake.open_async(small_disk, bot_id="b1") as alk:
+            await alk.write("trades", trade(0))
+            filled(small_disk)
+            rows = [trade(number, features={"x": "y" * 20_000}) for number in range(1, 100)]
+            done = await asyncio.gather(*(alk.write("trades", row) for row in rows), return_exceptions=True)
+            refused = [str(d) for d in done if isinstance(d, HotLogError)]
+            assert len(refused) == len(done)
+            assert all("nor the spool" in text for text in refused)
+            (small_disk / "ballast").unlink()
+            alk.lake.store.writer()._retry_at = 0.0
+            again = await asyncio.gather(*(alk.write("trades", row) for row in rows[:20]))
+            return sum(receipt.inserted for receipt in again)
+
+    assert asyncio.run(work()) == 20
+    with lake.open(small_disk, bot_id="b1") as lk:
+        assert trade_ids(lk) == sorted(f"t{n}" for n in range(21))
+
+
 def _hold(path: str, ready: object, done: object, bot: str = "b1") -> None:
     with lake.open(path, bot_id=bot) as lk:
         lk.write("trades", trade("theirs"))

@@ -1,0 +1,96 @@
+"""New rows of many tasks share a step into the log, and each is told what became of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from threading import Thread
+
+import lake
+from lake.errors import ClosedError, InvalidRowError
+from tests.helpers import trade
+
+
+def test_of_tasks_that_write_one_new_key_in_one_turn_only_one_inserts_it(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with await lake.open_async(tmp_path / "lake", bot_id="a") as alk:
+            receipts = await asyncio.gather(*(alk.write("trades", trade(1) | {"pnl": float(n)}) for n in range(20)))
+            assert sum(r.inserted for r in receipts) == 1
+            assert sum(r.updated + r.unchanged for r in receipts) == 19
+            assert all(r.id == "t1" for r in receipts)
+            last = (await alk.read("trades")).row(0, named=True)["pnl"]
+        async with await lake.open_async(tmp_path / "lake", bot_id="a") as alk:
+            assert (await alk.sql("SELECT count(*), min(pnl) FROM trades")).row(0) == (1, last)
+
+    asyncio.run(work())
+
+
+def test_a_row_that_does_not_fit_fails_its_own_task_alone(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with await lake.open_async(tmp_path / "lake", bot_id="a") as alk:
+            rows = [trade(n) | ({"side": "UP"} if n == 3 else {}) for n in range(8)]
+            done = await asyncio.gather(*(alk.write("trades", row) for row in rows), return_exceptions=True)
+            assert [type(d) for d in done if isinstance(d, BaseException)] == [InvalidRowError]
+            assert (await alk.sql("SELECT count(*) FROM trades")).item() == 7
+
+    asyncio.run(work())
+
+
+def test_generated_ids_of_tasks_are_their_own_and_are_found(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with await lake.open_async(tmp_path / "lake", bot_id="a") as alk:
+            bare = {k: v for k, v in trade(1).items() if k != "trade_id"}
+            receipts = await asyncio.gather(*(alk.write("trades", bare) for _ in range(50)))
+            held = (await alk.sql("SELECT trade_id FROM trades"))["trade_id"].to_list()
+            assert sorted(r.id for r in receipts) == sorted(held)
+            assert len(set(held)) == 50
+
+    asyncio.run(work())
+
+
+def test_a_task_that_was_cancelled_while_its_row_lands_harms_nobody(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with await lake.open_async(tmp_path / "lake", bot_id="a") as alk:
+            tasks = [asyncio.create_task(alk.write("trades", trade(n))) for n in range(10)]
+            await asyncio.sleep(0)
+            tasks[4].cancel()
+            done = await asyncio.gather(*tasks, return_exceptions=True)
+            assert [type(d) for d in done if isinstance(d, BaseException)] == [asyncio.CancelledError]
+            again = await alk.write("trades", trade(4))
+            assert again.inserted == 0
+            assert (await alk.sql("SELECT count(*) FROM trades")).item() == 10
+
+    asyncio.run(work())
+
+
+def test_loops_of_several_threads_write_to_one_lake(tmp_path: Path) -> None:
+    with lake.open(tmp_path / "lake", bot_id="a") as lk:
+        alk = lake.AsyncLake(lk)
+
+        async def work(first: int) -> None:
+            await asyncio.gather(*(alk.write("trades", trade(first + n)) for n in range(100)))
+
+        threads = [Thread(target=lambda k=k: asyncio.run(work(k * 100))) for k in range(4)]
+        for thread in threads:
+            thread.start()
+        for n in range(400, 450):
+            lk.write("trades", trade(n))
+        for thread in threads:
+            thread.join()
+        assert lk.sql("SELECT count(*), count(DISTINCT trade_id) FROM trades").fetchall() == [(450, 450)]
+
+
+def test_rows_that_wait_when_their_lake_is_closed_are_durable_or_refused(tmp_path: Path) -> None:
+    async def work() -> list[object]:
+        alk = await lake.open_async(tmp_path / "lake", bot_id="a")
+        await alk.write("trades", trade(0))
+        tasks = [asyncio.create_task(alk.write("trades", trade(n))) for n in range(1, 50)]
+        await asyncio.sleep(0)
+        await alk.close()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    done = asyncio.run(work())
+    refused = [d for d in done if isinstance(d, BaseException)]
+    assert {type(r) for r in refused} <= {ClosedError}
+    with lake.open(tmp_path / "lake", bot_id="a") as lk:
+        assert lk.sql("SELECT count(*) FROM trades").fetchall() == [(50 - len(refused),)]
