@@ -81,5 +81,5 @@ def stated(ds: Dataset, row: Mapping[str, Any]) -> dict[str, Any]:
 def changed(key: Key, before: Row | None, after: Row | None) -> Receipt:
     """The receipt of a change of one row."""
     if after is None or before == after:
-        return Receipt(unchanged=1, keys=(key,))
-    return Receipt(inserted=1, keys=(key,)) if before is None else Receipt(updated=1, keys=(key,))
+        return Receipt.of_one("unchanged", key)
+    return Receipt.of_one("inserted" if before is None else "updated", key)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from lake.errors import InvalidRowError, LifeCycleError
+from lake.spec import registry
 from lake.spec.dataset import Dataset, Type
 from lake.spec.numbers import is_null
 from lake.spec.rows import converter
@@ -19,17 +21,23 @@ def refuse_nan(ds: Dataset, given: Mapping[str, Any]) -> None:
     Raises:
         InvalidRowError: a number is NaN, or does not fit its column.
     """
+    numbers = _numbers(ds.name)
     for name, value in given.items():
-        if value is None or type(value) in _SURE or (type(value) is float and value - value == 0.0):
+        if name not in numbers:
             continue
-        column = ds.by_name.get(name)
-        if column is None or column.type not in {Type.FLOAT, Type.INT} or is_null(value):
+        if value is None or type(value) in _SURE or (type(value) is float and value - value == 0.0) or is_null(value):
             continue
-        if converter(ds, column)(value) is None:
+        if converter(ds, ds.column(name))(value) is None:
             where = f"{ds.name}.{name}"
             raise InvalidRowError(
                 "not a number", where=where, value=value, todo="Leave it out, or give None, when it is not known."
             )
+
+
+@cache
+def _numbers(dataset: str) -> frozenset[str]:
+    """The columns of numbers."""
+    return frozenset(c.name for c in registry.get(dataset).columns if c.type in {Type.FLOAT, Type.INT})
 
 
 def demand(ds: Dataset, row: Mapping[str, Any], step: str, names: Iterable[str]) -> None:
