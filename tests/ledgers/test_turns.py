@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Thread
@@ -142,6 +143,31 @@ def test_a_plain_call_on_the_loop_does_not_wait_for_tasks_that_need_the_loop(tmp
     thread.join(30)
     assert not thread.is_alive()
     turn.close()
+
+
+def test_a_turn_is_handed_on_only_to_one_who_waits_for_it(tmp_path: Path) -> None:
+    mine, other = Turn(tmp_path), Turn(tmp_path)
+    with mine.held():
+        time.sleep(0.05)  # longer than the others of a process may join while somebody waits
+        assert mine._try_enter()
+        mine._leave()
+        waiting = Thread(target=_take, args=(other,))
+        waiting.start()
+        while other._asking is False:
+            time.sleep(0.001)
+        time.sleep(0.05)
+        assert not mine._try_enter()
+    waiting.join(10)
+    assert not waiting.is_alive()
+    assert mine._try_enter()
+    mine._leave()
+    mine.close()
+    other.close()
+
+
+def _take(turn: Turn) -> None:
+    with turn.held():
+        pass
 
 
 def test_a_task_that_is_cancelled_while_it_waits_for_its_turn_gives_it_back(tmp_path: Path) -> None:

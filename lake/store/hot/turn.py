@@ -3,6 +3,9 @@
 A change looks at the newest version of a row, makes the next one of it, and makes that durable. Who has the turn while
 doing so sees what all others did before, and no one else comes in between; so no change is lost. The turn is a lock on
 a file: it ends with its process, however that ends. New rows need no turn.
+
+Who waits for the turn says so by a shared lock on a second file; while nobody does, the threads and tasks of one
+process may follow each other in it for as long as they like.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ class Turn:
 
     def __init__(self, folder: Path) -> None:
         self._file = (folder / "changes.lock").open("ab")
+        self._waiting = (folder / "changes.waiting.lock").open("ab")
         self._state = Condition()
         self._inside = 0
         self._asking = False
@@ -59,6 +63,7 @@ class Turn:
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
+        self._waiting.close()
 
     def _try_enter(self) -> bool:
         with self._state:
@@ -89,7 +94,7 @@ class Turn:
                 return
             self._asking = True
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX)
+            self._wait_for_others()
         except BaseException:
             with self._state:
                 self._asking = False
@@ -99,8 +104,29 @@ class Turn:
             self._asking = False
             self._begin()
 
+    def _wait_for_others(self) -> None:
+        fcntl.flock(self._waiting, fcntl.LOCK_SH)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+        finally:
+            fcntl.flock(self._waiting, fcntl.LOCK_UN)
+
     def _may_join(self) -> bool:
-        return self._inside > 0 and time.monotonic() - self._since < _LONGEST_SECONDS
+        if not self._inside:
+            return False
+        now = time.monotonic()
+        if now - self._since >= _LONGEST_SECONDS and self._is_alone():
+            self._since = now
+        return now - self._since < _LONGEST_SECONDS
+
+    def _is_alone(self) -> bool:
+        """Whether no other process waits for the turn."""
+        try:
+            fcntl.flock(self._waiting, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        fcntl.flock(self._waiting, fcntl.LOCK_UN)
+        return True
 
     def _begin(self) -> None:
         self._inside, self._since = 1, time.monotonic()
