@@ -7,6 +7,7 @@ from typing import Any
 
 from lake.lake import Lake
 from lake.ledgers.candles import Candles
+from lake.store.store import Store
 
 
 class LateLake:
@@ -28,6 +29,11 @@ class LateLake:
     def location(self) -> LateLake:
         """Where notes of finished files go: here, see :meth:`list`, :meth:`read`, :meth:`write` and :meth:`delete`."""
         return self
+
+    @property
+    def store(self) -> Store:
+        """Where ingests of trades take turns: the lake is made."""
+        return self._lake().store
 
     @property
     def candles(self) -> Candles:

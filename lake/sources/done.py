@@ -1,11 +1,14 @@
-"""Which files an ingest has finished, kept in the lake: content, not dates, decides whether one is done."""
+"""Which files an ingest has finished, kept in the lake: content, not dates, decides whether one is done.
+
+Of a file of which not one row could be taken it is kept too why, so that a later run tells it again.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,6 +37,17 @@ class Identity:
         return cls(path.name, path.stat().st_size, digest, hashlib.sha256(meaning.encode()).hexdigest()[:16])
 
 
+_IDENTITY = tuple(field.name for field in fields(Identity))
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """How many rows a file has that were all refused, and why: reason -> rows."""
+
+    rows: int
+    reasons: Mapping[str, int]
+
+
 class Location(Protocol):
     """The part of the lake's storage that is used here."""
 
@@ -52,20 +66,35 @@ class Done:
 
     def __init__(self, location: Location) -> None:
         self._location = location
-        self._known = set(self._load())
+        self._known = dict(self._load())
 
     def __contains__(self, identity: Identity) -> bool:
         return identity in self._known
 
-    def add(self, identities: Iterable[Identity]) -> None:
+    def refusal(self, identity: Identity) -> Refusal | None:
+        """Why all rows of a finished file were refused; None where some were taken, or it has none."""
+        return self._known.get(identity)
+
+    def look_again(self) -> None:
+        """Learn of what other ingests have finished since."""
+        self._known.update(self._load())
+
+    def add(self, files: Mapping[Identity, Refusal | None]) -> None:
         """Remember files; to be called only after all their rows are durable."""
-        new = [i for i in identities if i not in self._known]
+        new = {identity: refusal for identity, refusal in files.items() if identity not in self._known}
         if new:
-            lines = b"".join(orjson.dumps(asdict(i)) + b"\n" for i in new)
+            lines = b"".join(_line(identity, refusal) for identity, refusal in new.items())
             self._location.write(f"{FOLDER}/{uuid.uuid4().hex}.jsonl", lines)
             self._known.update(new)
 
-    def _load(self) -> Iterable[Identity]:
+    def _load(self) -> Iterator[tuple[Identity, Refusal | None]]:
         for entry in self._location.list(FOLDER):
             for line in self._location.read(entry.path).splitlines():
-                yield Identity(**orjson.loads(line))
+                told = orjson.loads(line)
+                refused = told.get("refused")
+                yield Identity(**{name: told[name] for name in _IDENTITY}), Refusal(**refused) if refused else None
+
+
+def _line(identity: Identity, refusal: Refusal | None) -> bytes:
+    refused = {"refused": asdict(refusal)} if refusal else {}
+    return orjson.dumps({**asdict(identity), **refused}) + b"\n"

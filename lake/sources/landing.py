@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from lake.sources.base import KEYS, SCHEMAS
+from lake.sources.done import Refusal
 from lake.sources.pieces import Piece
 from lake.sources.report import COUNTS, FileReport
 
@@ -27,6 +28,11 @@ class Counts:
     duplicate: int = 0
     quarantined: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """Why not one row of the file was taken; None where some were, or there is none."""
+        return Refusal(self.rows_in, dict(self.reasons)) if 0 < self.rows_in == self.quarantined else None
 
     def report(self, path: str, source: str, error: str = "", *, folded: bool = False) -> FileReport:
         """The counts as the caller sees them; of a file whose rows were ``folded`` into candles, or are candles."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lake.errors import SourceError, UsageError
 from lake.sources.base import Options, Source
-from lake.sources.done import Done, Identity
+from lake.sources.done import Done, Identity, Refusal
 from lake.sources.opening import check
 from lake.sources.registry import UnknownKindError, by_name, sniff
 from lake.sources.report import FileReport
@@ -42,6 +42,10 @@ class Planned:
     source: Source
     identity: Identity
     market: str | None  # whose trades it holds; None for candles
+
+    def already_there(self, done: Done) -> FileReport:
+        """The report of a finished file."""
+        return _already_there(self.path, self.source, done.refusal(self.identity))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,20 @@ class Plan:
     total: int = 0
     jobs: list[Job] = field(default_factory=list)
     settled: dict[int, FileReport] = field(default_factory=dict)
+
+    @property
+    def markets(self) -> set[str]:
+        """Whose trades are read."""
+        return {job.market for job in self.jobs if job.folds}
+
+    def leave_out(self, done: Done) -> None:
+        """Settle the files of trades that another ingest has finished since."""
+        jobs, self.jobs = self.jobs, []
+        for job in jobs:
+            left = tuple(file for file in job.files if not job.folds or file.identity not in done)
+            self.settled |= {file.number: file.already_there(done) for file in job.files if file not in left}
+            if left:
+                self.jobs.append(Job(left, job.timeframe))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +141,18 @@ def _examined(file: _Found, options: Options, done: Done, chosen: Source | None)
             return FileReport(str(file.path), "", "skipped")
         identity = Identity.of(file.path, options, source.name)
         if identity in done:
-            return FileReport(str(file.path), source.name, "already there")
+            return _already_there(file.path, source, done.refusal(identity))
         check(file.path)
         return Planned(file.number, file.path, source, identity, source.series(file.path, options))
     except SourceError as error:
         return FileReport(str(file.path), "", "failed", error=str(error))
+
+
+def _already_there(path: Path, source: Source, refusal: Refusal | None) -> FileReport:
+    if refusal is None:
+        return FileReport(str(path), source.name, "already there")
+    rows, reasons = refusal.rows, refusal.reasons
+    return FileReport(str(path), source.name, "already there", rows_in=rows, quarantined=rows, reasons=reasons)
 
 
 def _walk(paths: Iterable[str | Path]) -> Iterator[tuple[Path, bool]]:

@@ -16,8 +16,9 @@ class FileReport:
     Attributes:
         path: as it was found.
         source: the kind of file, ``""`` when it is not known.
-        status: ``done``, ``already there`` (an earlier ingest finished the same content), ``skipped`` (in a folder, and
-            no candles or trades), ``failed`` (see ``error``).
+        status: ``done``, ``already there`` (an earlier ingest finished the same content; where that took not one row,
+            the counts and reasons are those of then), ``skipped`` (in a folder, and no candles or trades), ``failed``
+            (see ``error``).
         rows_in: rows read: candles, metrics, or trades that are folded into candles.
         landed: rows whose key is new in the lake; a trade landed when its candle did.
         updated: rows that replaced other values of their key.

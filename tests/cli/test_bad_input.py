@@ -156,6 +156,9 @@ def test_a_file_of_which_no_row_could_be_taken_is_no_success(
     (tmp_path / "in" / "ETHUSDT-1m.csv").write_text(rows(T0).replace("when", "open_time"))
     done = run("ingest", "--lake", uri, str(tmp_path / "in"), "--json")
     assert (done.exit_code, json.loads(done.stdout)["totals"]["landed"] > 0) == (0 if extra else 1, True)
+    again = run("ingest", "--lake", uri, str(tmp_path / "in"))
+    assert (again.exit_code, "already there: 2 files" in again.stdout) == (done.exit_code, True)
+    assert (reason in again.stdout) == (not extra)
 
 
 @pytest.mark.parametrize("paths", [("",), (".", "")])

@@ -64,6 +64,14 @@ class RecordingLake:
         self.location = FolderLocation(self.folder)
 
     @property
+    def store(self) -> RecordingLake:
+        return self
+
+    @property
+    def hot_folder(self) -> Path:
+        return self.folder / "_hot"
+
+    @property
     def candles(self) -> RecordingLake:
         return self
 

@@ -119,6 +119,21 @@ def test_a_failed_file_is_not_remembered(lk: RecordingLake, tmp_path: Path) -> N
     assert ingest(lk, path).files[0].landed == 3
 
 
+def test_a_file_of_which_no_row_was_taken_tells_so_again_and_is_not_quarantined_twice(
+    lk: RecordingLake, tmp_path: Path
+) -> None:
+    path = written(
+        tmp_path, "BTC_USDT-8m.json", json.dumps([[row[0], 1.0, 1.0, 1.0, 1.0, 1.0] for row in kline_rows(3)])
+    )
+    first, second = ingest(lk, path), ingest(lk, path)
+    assert (first.files[0].status, second.files[0].status) == ("done", "already there")
+    for report in (first, second):
+        assert report.refused == report.files
+        assert report.files[0].reasons == {"unknown timeframe '8m'": 3}
+        assert "refused whole: 1 files" in report.text()
+    assert len(lk.quarantined) == 3
+
+
 def _trades(first: int, last: int) -> str:
     """Binance trades ``first`` to ``last`` (ids), one every 7 s."""
     rows = [

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
+from threading import Thread
 
 import polars as pl
 import pytest
@@ -16,8 +17,9 @@ from lake.sources import landing
 from lake.sources.base import KEYS, Options
 from lake.sources.held_trades import FOLDER
 from lake.sources.ingest import ingest
+from lake.sources.report import IngestReport
 from tests.sources.made import START, csv_text, written
-from tests.sources.recorder import RecordingLake
+from tests.sources.recorder import Receipt, RecordingLake
 
 Trade = tuple[int, int, int]  # number, time in ms, price
 Namer = Callable[[Path, int, Sequence[Trade]], Path]
@@ -175,3 +177,42 @@ def test_kept_trades_that_cannot_be_read_are_one_sentence(tmp_path: Path, damage
     (file,) = ingest(lk, _binance(tmp_path, 2, trades[20:])).files
     assert (file.status, sentence in file.error) == ("failed", True)
     assert _candles(lk).equals(before)
+
+
+class _Interrupted(RecordingLake):
+    """A lake during whose first write somebody else does something, as far as that does not wait for the writer."""
+
+    other: Thread | None = None
+
+    def write(self, dataset: str, frame: pl.DataFrame) -> Receipt:
+        other, self.other = self.other, None
+        if other is not None:
+            other.start()
+            other.join(0.5)  # without turns it would have ended by then
+        return super().write(dataset, frame)
+
+
+def _at_once(lk: _Interrupted, mine: Path, others: Path) -> tuple[IngestReport, IngestReport]:
+    """Two ingests, the second of which begins while the first one writes."""
+    reports: list[IngestReport] = []
+    lk.other = other = Thread(target=lambda: reports.append(ingest(lk, others)))
+    first = ingest(lk, mine)
+    other.join()
+    return first, reports[0]
+
+
+def test_of_two_ingests_of_a_market_at_once_the_second_sees_what_the_first_kept(tmp_path: Path) -> None:
+    first = [(1, START + 1_000, 100), (2, START + 65_000, 101)]
+    second = [(3, START + 75_000, 105), (4, START + 130_000, 106)]
+    lk = _Interrupted(tmp_path / "lake")
+    reports = _at_once(lk, _binance(tmp_path, 1, first), _binance(tmp_path, 2, second))
+    assert [report.failed for report in reports] == [(), ()]
+    assert _candles(lk)["trade_count"].to_list() == [1, 2, 1]
+
+
+def test_an_ingest_that_waited_for_another_of_the_same_file_does_not_read_it_again(tmp_path: Path) -> None:
+    lk = _Interrupted(tmp_path / "lake")
+    path = _binance(tmp_path, 1, [(1, START + 1_000, 100)])
+    reports = _at_once(lk, path, path)
+    assert [report.files[0].status for report in reports] == ["done", "already there"]
+    assert lk.commits == 1
