@@ -67,6 +67,7 @@ def ingest(
         SourceError: a path does not exist.
         UsageError: an unknown format, or an empty path.
         UnknownTimeframeError: trades to be folded into candles that the lake does not hold.
+        StorageError: the lake cannot be written; what it has taken stays, and a run from the start goes on from there.
     """
     options = options or Options()
     given = [paths] if isinstance(paths, (str, Path)) else paths
@@ -119,21 +120,25 @@ class _Run:
     def take(self, job: Job, pieces: Iterator[Piece]) -> None:
         """Write one job's pieces; they wait for its end, unless it is large, so that a damaged file lands nothing."""
         held: list[Piece] = []
-        try:
-            for piece in pieces:
-                held.append(piece)
-                if sum(p.frame.height + p.held.height for p in held) >= GATHER_ROWS:
-                    self._add(job, held)
-                    self._flush()
-        except LakeError as error:
-            self._errors |= {file.number: str(error) for file in job.files}
-        else:
+        for piece in self._read(job, pieces):
+            held.append(piece)
+            if sum(p.frame.height + p.held.height for p in held) >= GATHER_ROWS:
+                self._add(job, held)
+                self._flush()
+        if job.files[0].number not in self._errors:
             self._add(job, held)
             self._finished += job.files
         if self._landing.full or self._notes.held.rows >= GATHER_ROWS:
             self._flush()
         self._taken += len(job.files)
         self._tell()
+
+    def _read(self, job: Job, pieces: Iterator[Piece]) -> Iterator[Piece]:
+        """The pieces of a job. What its files cannot give is their fault; what the lake cannot take is not."""
+        try:
+            yield from pieces
+        except LakeError as error:
+            self._errors |= {file.number: str(error) for file in job.files}
 
     def _add(self, job: Job, pieces: list[Piece]) -> None:
         for piece in pieces:

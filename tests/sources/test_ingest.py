@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from lake.errors import StorageError
 from lake.sources import landing
 from lake.sources.base import CANDLES, Options
 from lake.sources.ingest import Progress, ingest
@@ -18,7 +19,7 @@ from lake.sources.landing import REPLACED, fates
 from lake.sources.report import COUNTS
 from lake.sources.shape import HALF_BUILT
 from tests.sources.made import START, csv_text, kline_rows, written
-from tests.sources.recorder import RecordingLake
+from tests.sources.recorder import Receipt, RecordingLake
 
 
 @pytest.fixture
@@ -132,6 +133,21 @@ def test_a_file_of_which_no_row_was_taken_tells_so_again_and_is_not_quarantined_
         assert report.files[0].reasons == {"unknown timeframe '8m'": 3}
         assert "refused whole: 1 files" in report.text()
     assert len(lk.quarantined) == 3
+
+
+def test_what_the_lake_cannot_take_is_no_fault_of_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Full(RecordingLake):
+        def write(self, dataset: str, frame: pl.DataFrame) -> Receipt:
+            raise StorageError("the disk is full", where=dataset)
+
+    monkeypatch.setattr("lake.sources.ingest.GATHER_ROWS", 10)  # so that the second file is written while it is read
+    for day in (1, 2):
+        count, start = (5, START) if day == 1 else (50, START + 86_400_000)
+        written(tmp_path / "in", f"BTCUSDT-1m-2024-01-0{day}.csv", csv_text(kline_rows(count, start=start)))
+    with pytest.raises(StorageError, match="the disk is full"):
+        ingest(Full(tmp_path / "lake"), tmp_path / "in")
+    report = ingest(RecordingLake(tmp_path / "lake"), tmp_path / "in")
+    assert (report.totals["landed"], report.failed) == (55, ())
 
 
 def _trades(first: int, last: int) -> str:
