@@ -16,14 +16,17 @@ from lake.store.cold.table_state import TableState
 from lake.store.hot.database import HOT_ERRORS, HotDatabase
 from lake.store.hot.spool import Spool
 from lake.store.location import Location, resolve
-from lake.store.opening import FORMAT_FILE, SETTINGS_FILE
-from lake.store.snapshot import settled_numbers
-from lake.store.store import Store
+from lake.store.opening import FORMAT_FILE, SETTINGS_FILE, read_settings
+from lake.store.snapshot import HotLogs, settled_numbers
+from lake.store.store import Store, hot_folder
 
 _DONE = "_lake/backup-complete"
 _ATTEMPTS = 100
 #: What is no table and cannot be made again: tags, models, data sets, refused rows. Stored features can be.
 _BESIDE = ("_lake/tags", "_lake/models", "_lake/datasets", "_quarantine")
+#: Which files are in the lake, and the trades of candles that a later file may add to; in this order.
+_INGESTS = ("_ingest", "_ingest_trades")
+_HOT = "_hot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +36,15 @@ class Copied:
     files: int = 0
     bytes: int = 0
 
+    def __add__(self, other: Copied) -> Copied:
+        return Copied(self.files + other.files, self.bytes + other.bytes)
+
 
 def backup(store: Store, target: Path) -> Copied:
     """Copy hot logs first, then tables: a row that settles meanwhile is in both, and counts once.
+
+    What ingests have noted is copied before both, so that the rows of files that it calls finished are in the copy. The
+    format file comes last: a copy that was cut off is no lake.
 
     Raises:
         BackupError: the target is not an empty folder or cannot be written, or drains never paused for the length of
@@ -45,21 +54,22 @@ def backup(store: Store, target: Path) -> Copied:
     with _writing(target):
         _must_be_empty(str(target), target)
         copy = resolve(str(target), None)
+        noted = _copy_notes(store.location, copy)
         states = _one_moment(store, target)
-    names = [FORMAT_FILE, SETTINGS_FILE]
-    names += [e.path for prefix in _BESIDE for e in store.location.list(prefix)]
+    names = [SETTINGS_FILE, *(e.path for prefix in _BESIDE for e in store.location.list(prefix))]
     data = [path for name, state in states.items() for path in _data_files(store, name, state)]
     logs = [path for name, state in states.items() for path in _log_files(store, name, state)]
-    done = _copy_all(store.location, copy, [*names, *data, *logs], set(data))
+    done = _copy_all(store.location, copy, [*names, *data, *logs, FORMAT_FILE], set(data))
     copy.write(_DONE, b"")
-    return done
+    return noted + done
 
 
 def restore(source: Path, uri: str) -> Copied:
-    """Make a lake at ``uri`` from a backup.
+    """Make a lake at ``uri`` from a backup; it is one when all is there.
 
     Raises:
-        BackupError: the backup was cut off, or ``uri`` holds something already.
+        BackupError: the backup was cut off, or ``uri`` holds something already, or this host has hot logs of it.
+        UsageError: a remote lake without a local folder for its hot logs.
     """
     backed = resolve(str(source), None)
     if not backed.exists(_DONE):
@@ -67,8 +77,31 @@ def restore(source: Path, uri: str) -> Copied:
     target = resolve(uri, None)
     if list(target.list_names("")):
         raise BackupError("there is something already", where=uri, todo="Restore to an empty address.")
-    names = [e.path for e in backed.list("") if e.path != _DONE]
-    return _copy_all(backed, target, names, set(names))
+    hot = resolve(str(hot_folder(target, read_settings(backed))), None)
+    held = HotLogs(Path(hot.uri))
+    if held.writers() or held.strangers():
+        todo = "They are of an earlier lake there: move them away."
+        raise BackupError("this host has hot logs of that address", where=hot.uri, todo=todo)
+    logs = [e.path for e in backed.list(_HOT)]
+    names = [e.path for e in backed.list("") if e.path not in {_DONE, FORMAT_FILE, *logs}]
+    unsettled = _copy_all(backed, hot, logs, set(logs), within=f"{_HOT}/")
+    return unsettled + _copy_all(backed, target, [*names, FORMAT_FILE], {*names, FORMAT_FILE})
+
+
+def _copy_notes(source: Location, copy: Location) -> Copied:
+    """Copy what ingests have noted.
+
+    An ingest keeps trades before it calls their files finished, and lets go of kept ones when newer ones contain them:
+    what is gone while it is copied is looked for once more, and trades that are copied twice count once.
+    """
+    files, trades = _INGESTS
+    done = _copy_all(source, copy, [e.path for e in source.list(files)], set())
+    for _ in range(_ATTEMPTS):
+        names = [e.path for e in source.list(trades)]
+        kept = _copy_all(source, copy, names, set())
+        if kept.files == len(names):
+            return done + kept
+    raise BackupError("ingests kept overtaking the copy", where=source.uri, todo="Try again when it is quieter.")
 
 
 def _one_moment(store: Store, target: Path) -> dict[str, TableState]:
@@ -105,11 +138,11 @@ def _entry_number(path: str) -> int:
 
 
 def _copy_hot(store: Store, target: Path) -> dict[str, int]:
-    """Copy every hot log; writer -> the highest sequence number in its copy."""
-    folder = target / "_hot"
+    """Copy every hot log that no live process of another host writes; writer -> the last number in its copy."""
+    folder = target / _HOT
     folder.mkdir(parents=True, exist_ok=True)
     last: dict[str, int] = {}
-    for writer in store.logs.writers():
+    for writer in [*store.logs.writers(), *(left.writer for left in store.left_behind() if not left.held)]:
         last[writer] = -1
         spool = store.hot_folder / f"{writer}.spool.jsonl"
         if spool.exists():
@@ -148,12 +181,13 @@ def _last_in(path: Path) -> int:
         database.close()
 
 
-def _copy_all(source: Location, target: Location, names: list[str], needed: set[str]) -> Copied:
+def _copy_all(source: Location, target: Location, names: list[str], needed: set[str], *, within: str = "") -> Copied:
+    """Copy files, ``within`` a folder of the source to the top of the target; those that are needed must be there."""
     files = size = 0
     for name in names:
         data = source.read_or_none(name)
         if data is not None:
-            target.write(name, data)
+            target.write(name.removeprefix(within), data)
             files, size = files + 1, size + len(data)
         elif name in needed:
             raise BackupError("a file is missing", where=name, todo="`lake verify` says what else is wrong.")
