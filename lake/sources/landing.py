@@ -15,7 +15,6 @@ from lake.sources.report import COUNTS, FileReport
 
 GATHER_ROWS = 1_000_000
 REPLACED = "took the place of other values that stood there at the same time"
-_RANGES = {"candles": "open_time", "market_metrics": "time"}
 
 
 @dataclass(slots=True)
@@ -120,14 +119,32 @@ def _last_of_each(frame: pl.DataFrame, dataset: str) -> pl.DataFrame:
 
 def _held(lk: Any, dataset: str, frame: pl.DataFrame) -> pl.DataFrame:
     """Rows of the lake with the keys of the frame: what they were before the write."""
-    time = _RANGES[dataset]
-    names = frame["symbol"].unique().to_list()
-    sql = (
-        f"select {', '.join(SCHEMAS[dataset])} from {dataset} where {time} between ? and ? and list_contains(?, symbol)"
-    )
-    found: pl.DataFrame = lk.sql(sql, [frame[time].min(), frame[time].max(), names]).pl()
-    typed = found.select(pl.col(name).cast(kind) for name, kind in SCHEMAS[dataset].items())
-    return typed.join(frame.select(KEYS[dataset]), on=list(KEYS[dataset]), how="semi")
+    typed = [pl.col(name).cast(kind) for name, kind in SCHEMAS[dataset].items()]
+    found = [_within(lk, dataset, part).select(typed) for part in _spans(dataset, frame)]
+    return pl.concat(found).join(frame.select(KEYS[dataset]), on=list(KEYS[dataset]), how="semi")
+
+
+def _spans(dataset: str, frame: pl.DataFrame) -> list[pl.DataFrame]:
+    """From when to when the frame has rows of each series: a table for each timeframe, or metric."""
+    *series, time = KEYS[dataset]
+    spans = frame.group_by(series).agg(low=pl.col(time).min(), high=pl.col(time).max())
+    return spans.partition_by(series[-1])
+
+
+def _within(lk: Any, dataset: str, spans: pl.DataFrame) -> pl.DataFrame:
+    """The lake's rows of some series, of each only those in its span: a day of one may meet years of another."""
+    venue, symbol, kind, time = KEYS[dataset]
+    sql = f"""
+        SELECT {", ".join(f"held.{name}" for name in SCHEMAS[dataset])}
+        FROM {dataset} AS held
+        JOIN (SELECT unnest(?) AS venue, unnest(?) AS symbol, unnest(?) AS low, unnest(?) AS high) AS span
+        ON held.{venue} = span.venue AND held.{symbol} = span.symbol AND held.{time} BETWEEN span.low AND span.high
+        WHERE held.{kind} = ? AND held.{symbol} BETWEEN ? AND ? AND held.{time} BETWEEN ? AND ?
+    """
+    lists = [spans[name].to_list() for name in (venue, symbol, "low", "high")]
+    ends = [spans[symbol].min(), spans[symbol].max(), spans["low"].min(), spans["high"].max()]
+    found: pl.DataFrame = lk.sql(sql, [*lists, spans[kind][0], *ends]).pl()
+    return found
 
 
 def _poorer(pieces: list[Piece], held: pl.DataFrame, frame: pl.DataFrame) -> pl.Series:

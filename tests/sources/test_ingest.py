@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import random
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 
@@ -77,6 +79,31 @@ def test_the_result_does_not_depend_on_how_much_is_gathered(monkeypatch: pytest.
     assert ingest(pieces, folder, workers=3).as_dict() == expected
     assert pieces.commits > whole.commits == 1
     assert pieces.rows["candles"].sort("open_time").equals(whole.rows["candles"].sort("open_time"))
+
+
+def test_a_few_rows_of_several_series_are_held_against_no_more_of_the_lake(tmp_path: Path) -> None:
+    class Asked(RecordingLake):
+        """Counts the rows that it hands out."""
+
+        given = 0
+
+        def sql(self, query: str, params: Sequence[object] = ()) -> duckdb.DuckDBPyRelation:
+            found = super().sql(query, params)
+            self.given += found.pl().height
+            return found
+
+    lk, minute, day = Asked(tmp_path / "lake"), 60_000, 86_400_000
+    midnight = START // day * day
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        written(tmp_path / "old", f"{symbol}-1m-2024-01.csv", csv_text(kline_rows(3 * 1440)))
+        written(tmp_path / "old", f"{symbol}-1d-2024-01.csv", csv_text(kline_rows(3, day, start=midnight)))
+    ingest(lk, tmp_path / "old")
+    lk.given = 0
+    written(tmp_path / "new", "BTCUSDT-1m-2024-01-01.csv", csv_text(kline_rows(2)))
+    written(tmp_path / "new", "ETHUSDT-1m-2024-01-03.csv", csv_text(kline_rows(2, start=START + 2 * day + minute)))
+    written(tmp_path / "new", "BTCUSDT-1d-2024.csv", csv_text(kline_rows(3, day, start=midnight)))
+    totals = ingest(lk, tmp_path / "new").totals
+    assert (totals["duplicate"] + totals["updated"], lk.given) == (7, 7)
 
 
 @pytest.mark.parametrize("kill_at", range(4))
