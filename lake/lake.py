@@ -111,7 +111,7 @@ class Lake:
 
     def uri(self, dataset: str) -> str:
         """Address of a dataset's Delta table, for any other engine."""
-        return self._store.location.url(self._store.table(dataset).folder)
+        return self._store.location.url(registry.get(dataset).name)
 
     def sql(
         self, sql: str, params: Params = None, *, allow_external: bool = False, variables: Variables | None = None

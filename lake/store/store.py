@@ -62,7 +62,9 @@ class Store:
 
         Raises:
             UnknownDatasetError: there is no such dataset.
+            ClosedError: the lake was closed.
         """
+        self._must_be_open()
         with self._lock:
             if name not in self._tables:
                 self._tables[name] = ColdTable(self.location, registry.get(name), self.settings, self.reader)
@@ -128,6 +130,7 @@ class Store:
 
     def at(self, versions: Mapping[str, int], names: Sequence[str]) -> Snapshot:
         """The datasets named as they were at those versions of their cold tables."""
+        self._must_be_open()
         states = {}
         for name in names:
             version = versions.get(name, -1)

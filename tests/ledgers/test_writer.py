@@ -124,10 +124,12 @@ def test_rows_of_any_dataset_go_in_as_a_table(lk: lake.Lake) -> None:
 
 def test_a_closed_lake_says_so(tmp_path: Path) -> None:
     lk = lake.open(tmp_path / "lake")
+    was = lk.at(version=0)
     lk.close()
     calls: tuple[Callable[[], object], ...] = (
         lambda: lk.write("trades", TRADE), lambda: lk.read("trades"), lambda: lk.sql("SELECT * FROM trades"),
-        lk.drain, lambda: lk.drain(every_writer=True),
+        lk.drain, lambda: lk.drain(every_writer=True), lk.compact, lambda: lk.retain({"trades": 0}, dry_run=True),
+        lk.vacuum, lk.verify, lk.publish, lambda: lk.tag("late"), lk.version, lambda: was.read("trades"),
     )  # fmt: skip
     for call in calls:
         with pytest.raises(ClosedError, match="the lake was closed"):
