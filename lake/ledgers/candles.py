@@ -57,8 +57,8 @@ class Candles:
 
         Args:
             frame: a table or rows with open_time (or ``date``/``timestamp`` as index), open, high, low,
-                close and volume; with a ``symbol`` column unless ``symbol`` is given. What :meth:`resample` gives
-                is taken as it is.
+                close and volume; with a ``symbol`` column unless ``symbol`` is given. What :meth:`resample` and
+                ccxt's ``fetch_ohlcv`` give is taken as it is.
             timeframe: such as "15m".
             symbol: in any common spelling.
             venue: the exchange, "" where unknown.
@@ -77,7 +77,15 @@ class Candles:
         return self.write_checked(checked(frame, constants))
 
     def write_frames(self, frames: Mapping[str, Any], timeframe: str, venue: str = "") -> Receipt:
-        """Upsert the candles of many symbols at once: {symbol: frame}, one timeframe."""
+        """Upsert the candles of many symbols at once: {symbol: frame}, one timeframe.
+
+        Raises:
+            UsageError: not {symbol: frame}; else as :meth:`write`.
+        """
+        given: Any = frames
+        if not isinstance(given, Mapping):
+            todo = "Such as {'BTC/USDT': frame}."
+            raise UsageError("frames are given by symbol", value=type(given).__name__, todo=todo)
         if not frames:
             return Receipt()
         constants = {"timeframe": timeframes.parse(timeframe), "venue": venue}

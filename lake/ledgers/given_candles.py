@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
+from lake.errors import UsageError
 from lake.spec import registry
 from lake.spec.frames import Checked, check_frame
 from lake.spec.tables import as_given, as_polars, stacked
 
 _DS = registry.get("candles")
 _BARS, _EXPECTED, _PARTIAL = "bars", "expected", "partial"
+_CCXT = ("open_time", "open", "high", "low", "close", "volume")  # a row of fetch_ohlcv
 MARKS = frozenset((_BARS, _EXPECTED, _PARTIAL))
 _EXACT = frozenset(column.name for column in _DS.columns if column.exact)
 _YES = ("true", "1")
@@ -25,9 +27,13 @@ def checked(data: Any, constants: Mapping[str, Any] | None = None) -> Checked:
     """The candles of a table or rows, sorted out as :func:`lake.spec.frames.check_frame` does.
 
     The columns that ``resample`` adds are left out; what they call partial is no candle of its timeframe and refused.
+    Rows may be lists of six values as ccxt's ``fetch_ohlcv`` gives them.
+
+    Raises:
+        UsageError: a row that is neither a mapping nor such a list.
     """
-    if isinstance(data, Sequence) and not isinstance(data, str | bytes):
-        return _of_rows(data, constants)
+    if isinstance(data, Sequence | Iterator) and not isinstance(data, str | bytes):
+        return _of_rows([_named(row) for row in data], constants)
     frame = as_polars(data, exact=_EXACT)
     marks = [name for name in frame.columns if name in MARKS]
     if not marks:
@@ -47,6 +53,16 @@ def unmarked(row: Mapping[str, Any]) -> tuple[Mapping[str, Any], str | None]:
 def stacked_candles(frames: Mapping[str, Any]) -> pl.DataFrame | None:
     """Tables of the same columns as one, each with its symbol; None where they are not."""
     return stacked(frames, "symbol", exact=_EXACT)
+
+
+def _named(row: Any) -> Any:
+    """A row by its columns."""
+    if not isinstance(row, list | tuple):
+        return row
+    if len(row) != len(_CCXT):
+        todo = f"A list holds {', '.join(_CCXT)}; name other columns in a mapping."
+        raise UsageError("which value is which?", where="candles", value=row, todo=todo)
+    return dict(zip(_CCXT, row, strict=True))
 
 
 def _of_rows(rows: Sequence[Any], constants: Mapping[str, Any] | None) -> Checked:

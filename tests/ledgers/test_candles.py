@@ -75,15 +75,31 @@ def test_the_newest_version_of_a_candle_wins_before_and_after_settling(lk: lake.
 def frames() -> list[Any]:
     polars = market.candles("BTCUSDT", START, 30, price=100.0, seed=1).drop("venue", "symbol", "timeframe")
     pandas = polars.to_pandas()
-    return [polars, polars.lazy(), polars.to_arrow(), pandas, pandas.set_index("open_time"), polars.to_dicts()]
+    named = polars.to_dicts()
+    ccxt = [
+        [r["open_time"].timestamp() * 1000, *(r[n] for n in ("open", "high", "low", "close", "volume"))] for r in named
+    ]
+    rows = [named, iter(named), ccxt]
+    return [polars, polars.lazy(), polars.to_arrow(), pandas, pandas.set_index("open_time"), *rows]
 
 
-@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("number", range(8))
 def test_every_kind_of_table_goes_in_alike(lk: lake.Lake, number: int) -> None:
     given = frames()[number]
     assert lk.candles.write(given, "1m", symbol="BTCUSDT").inserted == 30
     expected = market.candles("BTCUSDT", START, 30, price=100.0, seed=1)
     assert lk.candles.read("BTCUSDT", "1m")["close"].to_list() == expected["close"].to_list()
+
+
+@pytest.mark.parametrize("wrong", [[(START, 1.0, 2.0)], [[START, 1.0, 2.0, 1.0, 1.0, 5.0, START + MINUTE, 5.0]], [[]]])
+def test_a_list_of_other_than_six_values_is_asked_which_is_which(lk: lake.Lake, wrong: list[Any]) -> None:
+    with pytest.raises(UsageError, match=r"which value is which\? .* open_time, open, high, low, close, volume"):
+        lk.candles.write(wrong, "1m", symbol="A")
+
+
+def test_frames_that_are_not_given_by_symbol_are_refused(lk: lake.Lake) -> None:
+    with pytest.raises(UsageError, match="frames are given by symbol .*'list'"):
+        lk.candles.write_frames([bar(0)], "1m")  # type: ignore[arg-type]
 
 
 def test_a_pandas_frame_with_a_date_index_goes_in(lk: lake.Lake) -> None:
