@@ -30,6 +30,10 @@ CREATE OR REPLACE MACRO wilson_high(k, n) AS CASE WHEN n > 0 THEN least(1.0,
 -- Mean over spread; NULL where there is no spread but rounding.
 CREATE OR REPLACE MACRO ratio(mean, spread) AS CASE WHEN spread > 1e-6 * abs(mean) THEN mean / spread END;
 
+-- How many of some rows a condition holds for; 0 of none, and where it is known of none, of which DuckDB's count_if says
+-- NULL.
+CREATE OR REPLACE MACRO count_of(condition) AS coalesce(count_if(condition), 0)::BIGINT;
+
 -- Sample standard deviation of n values, from their sum and the sum of their squares; NULL for fewer than two.
 CREATE OR REPLACE MACRO deviation(n, total, squares) AS
     CASE WHEN n > 1 THEN sqrt(greatest(0, squares - total * total / n) / (n - 1)) END;
@@ -173,7 +177,7 @@ FROM (
         (day_of(moment) - DATE '0001-01-01') * 32 + trade_place(status, known, counts, moment) AS place,
         count(*) AS n,
         min(moment) AS first_at, max(moment) AS last_at,
-        count_if(pnl > 0)::BIGINT AS wins, count_if(pnl < 0)::BIGINT AS losses,
+        count_of(pnl > 0) AS wins, count_of(pnl < 0) AS losses,
         sum(pnl) AS total, sum(CASE WHEN pnl > 0 THEN pnl END) AS profit, sum(CASE WHEN pnl < 0 THEN pnl END) AS loss,
         sum(pnl * pnl) AS squares, max(pnl) AS best, min(pnl) AS worst, sum(fees) AS fees,
         sum(pnl_percent) AS percents, count(pnl_percent) AS percent_n,

@@ -195,6 +195,18 @@ def test_the_variable_days_keeps_what_is_that_young(full: lake.Lake, made: Any) 
     assert read["phantom_win_rate"]["first_decided"].min() > NOW - timedelta(days=3)
 
 
+@pytest.mark.parametrize("seed", [2, 7, 9, 12, 14, 27])
+def test_of_a_few_rows_too_each_figure_is_that_of_a_second_calculation(lk: lake.Lake, seed: int) -> None:
+    rng = Random(seed)
+    phantoms, few = rows.phantoms(rng, 2, of_signals=2), rows.decisions(rng, 2)
+    lk.write("phantoms", phantoms)
+    lk.write("decisions", few)
+    same(lk.read("phantom_statistics"), oracle.phantom_statistics(phantoms), ("scope", "strategy"))
+    key = ("prompt_version", "model_version")
+    same(lk.read("prompt_performance"), oracle.prompt_performance(few, [], []), key)
+    same(lk.read("confidence_calibration"), oracle.confidence_calibration(few), (*key, "symbol", "bucket_low"))
+
+
 # --- nothing, and only one kind -------------------------------------------------------------------------------------
 
 
@@ -221,6 +233,20 @@ def test_what_is_not_resolved_is_counted_and_makes_no_rate(lk: lake.Lake) -> Non
     assert lk.read("phantom_win_rate").is_empty()
     assert lk.read("confidence_calibration").is_empty()
     assert lk.read("training_examples").is_empty()
+
+
+def test_what_is_known_of_no_row_is_counted_as_0(lk: lake.Lake) -> None:
+    lk.phantoms.record(symbol="BTCUSDT", side="LONG", entry_price=100.0, strategy="trend")
+    lk.decisions.record(symbol="BTCUSDT", recommendation="LONG", confidence=0.8, prompt_version="v1")
+    stats = lk.phantoms.stats().row(0, named=True)
+    counts = ("executed", "rejected", "wins", "losses", "breakevens", "timeouts", "unknown", "ambiguous", "n", "ml_n")
+    assert {name: stats[name] for name in counts} == dict.fromkeys(counts, 0)
+    prompts = one(lk.prompts.compare())
+    counts = ("holds", "holds_correct", "resolved", "correct", "closed", "wins", "losses", "breakevens")
+    assert {name: prompts[name] for name in counts} == dict.fromkeys(counts, 0)
+    lk.trades.open(symbol="BTCUSDT", side="LONG", entry_price=100.0, quantity=1.0)
+    days = one(lk.read("trade_days"))
+    assert (days["state"], days["wins"], days["losses"]) == ("open", 0, 0)
 
 
 def test_only_wins_are_a_rate_of_100_whose_interval_is_honest(lk: lake.Lake) -> None:

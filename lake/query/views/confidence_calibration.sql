@@ -20,13 +20,13 @@ SELECT
     bucket / 10 AS bucket_low,
     (bucket + 1) / 10 AS bucket_high,
     count(hit) AS n,
-    count_if(NOT is_inside) - count(hit) AS unresolved,
+    count_of(NOT is_inside) - count(hit) AS unresolved,
     avg(stated) AS confidence,
     avg(hit) AS observed,
     wilson_low(sum(hit), count(hit)) AS observed_low,
     wilson_high(sum(hit), count(hit)) AS observed_high,
     avg(hit) - avg(stated) AS gap,
-    count_if(is_inside) AS inside_training_period
+    count_of(is_inside) AS inside_training_period
 FROM (
     SELECT
         prompt_version,
@@ -42,5 +42,5 @@ FROM (
         AND in_window(analyzed_at) AND is_past(analyzed_at)
 )
 GROUP BY prompt_version, model_version, symbol, bucket
-HAVING count(hit) > 0 OR count_if(is_inside) > 0
+HAVING count(hit) > 0 OR count_of(is_inside) > 0
 ORDER BY prompt_version, model_version, symbol, bucket

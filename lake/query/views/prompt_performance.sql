@@ -52,18 +52,18 @@ WITH decision AS (
     SELECT
         prompt_version,
         model_version,
-        count_if(counts) AS decisions,
-        count_if(is_hold) AS holds,
+        count_of(counts) AS decisions,
+        count_of(is_hold) AS holds,
         count(hold_correct) AS holds_resolved,
-        count_if(hold_correct) AS holds_correct,
-        count_if(is_directional) AS directional,
+        count_of(hold_correct) AS holds_correct,
+        count_of(is_directional) AS directional,
         count(direction_correct) AS resolved,
         directional - resolved AS unresolved,
-        count_if(direction_correct) AS correct,
-        count_if(was_traded) AS traded,
+        count_of(direction_correct) AS correct,
+        count_of(was_traded) AS traded,
         count(pnl) AS closed,
-        count_if(pnl > 0) AS wins,
-        count_if(pnl < 0) AS losses,
+        count_of(pnl > 0) AS wins,
+        count_of(pnl < 0) AS losses,
         closed - wins - losses AS breakevens,
         sum(pnl) AS total_pnl,
         avg(pnl) AS avg_pnl,
@@ -74,7 +74,7 @@ WITH decision AS (
         quantile_cont(latency_ms, 0.95) AS p95_latency_ms,
         sum(input_tokens)::BIGINT AS input_tokens,
         sum(output_tokens)::BIGINT AS output_tokens,
-        count_if(NOT counts) AS inside_training_period
+        count_of(NOT counts) AS inside_training_period
     FROM decision
     GROUP BY prompt_version, model_version
 )
