@@ -65,6 +65,11 @@ def given(row: Mapping[str, Any] | None, more: Mapping[str, Any]) -> dict[str, A
     return whole
 
 
+def told(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row that is given again tells of a known one: None tells nothing."""
+    return {name: value for name, value in row.items() if value is not None}
+
+
 def stated(ds: Dataset, row: Mapping[str, Any]) -> dict[str, Any]:
     """What a row that is given states of a known one: no defaults, no nulls; its values are checked.
 

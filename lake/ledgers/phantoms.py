@@ -14,7 +14,7 @@ from lake.clock import MICROS_PER_HOUR
 from lake.errors import LifeCycleError, UsageError
 from lake.kernels import phantom as kernel
 from lake.ledgers import bars, phantom_rows
-from lake.ledgers.base import Ledger, changed, given
+from lake.ledgers.base import Ledger, changed, given, told
 from lake.ledgers.changes import change_many
 from lake.ledgers.current import Key
 from lake.ledgers.demands import demand, refuse_another, refuse_nan
@@ -99,7 +99,7 @@ class Phantoms(Ledger):
             raise UsageError("hours above 0 are wanted", where="timeout_hours", value=timeout_hours)
         signal_id = row.get("signal_id")
         taken = phantom_rows.of_signal(None if signal_id is None else self._writer.current(_SIGNALS, (str(signal_id),)))
-        whole = row_checker(self._ds)({**taken, **{name: value for name, value in row.items() if value is not None}})
+        whole = row_checker(self._ds)({**taken, **told(row)})
         if whole["status"] == "active":
             demand(self._ds, whole, "an active phantom", ("side", "entry_price"))
             begun = dict(kernel.begun(whole))
@@ -114,7 +114,7 @@ class Phantoms(Ledger):
             if known["status"] != "active":
                 raise _ended(known, "recorded")
             refuse_another(self._ds, known, row, ("symbol", "venue", "side", "entry_price"), self._writer.bot)
-            return {**{name: value for name, value in taken.items() if name not in known}, **row}
+            return {**{name: value for name, value in taken.items() if name not in known}, **told(row)}
 
         return changed(key, *self._writer.change("phantoms", key, fold, is_new=True))
 

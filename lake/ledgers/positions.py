@@ -16,7 +16,7 @@ from lake.errors import LifeCycleError, UsageError
 from lake.kernels import guards
 from lake.kernels import pnl as kernel
 from lake.ledgers import alerts
-from lake.ledgers.base import Ledger, changed, given
+from lake.ledgers.base import Ledger, changed, given, told
 from lake.ledgers.demands import demand, refuse_another, refuse_nan
 from lake.ledgers.exchange_positions import Place, by_place, closed_later
 from lake.ledgers.open_rows import open_rows
@@ -89,7 +89,7 @@ class Positions(Ledger):
                 return row
             _refuse_closed(known, "opened")
             refuse_another(self._ds, known, row, ("symbol", "venue", "side"), self._writer.bot)
-            return {name: value for name, value in row.items() if name != "opened_at"}
+            return {name: value for name, value in told(row).items() if name != "opened_at"}
 
         return changed((position_id,), *self._writer.change("positions", (position_id,), fold))
 
@@ -125,7 +125,8 @@ class Positions(Ledger):
 
         Args:
             snapshot: a dict for each position: symbol, side, quantity, entry_price, current_price, ...; or as ccxt
-                gives it, whose contracts become a quantity by their contractSize.
+                gives it, whose contracts become a quantity by their contractSize. What is None there, or missing, stays
+                as it is known: an exchange without a stop order says nothing of the bot's own stop.
             venue: the exchange.
             at: when the snapshot was taken; now when left out.
 
@@ -192,7 +193,7 @@ class Positions(Ledger):
 
     def _seen(self, position_id: str, wanted: Mapping[str, Any]) -> Receipt:
         """Write what differs; that nothing does, only once in a while."""
-        given_ = {name: value for name, value in wanted.items() if name not in {"position_id", "opened_at"}}
+        given_ = {name: value for name, value in told(wanted).items() if name not in {"position_id", "opened_at"}}
 
         def fold(known: Row | None) -> Mapping[str, Any] | None:
             if known is None:

@@ -13,7 +13,7 @@ import polars as pl
 from lake.clock import now_micros
 from lake.errors import InvalidRowError, UsageError
 from lake.ledgers.bars import day_given
-from lake.ledgers.base import Ledger, changed, given
+from lake.ledgers.base import Ledger, changed, given, told
 from lake.ledgers.current import Key
 from lake.ledgers.demands import demand, refuse_another, refuse_nan
 from lake.ledgers.receipt import Receipt
@@ -107,7 +107,7 @@ class Signals(Ledger):
             if known is None:
                 return whole
             refuse_another(self._ds, known, row, _IDENTITY, self._writer.bot)
-            return _completed(folder(self._ds)(known, row))
+            return _completed(folder(self._ds)(known, told(row)))
 
         return changed(key, *self._writer.change("signals", key, fold))
 

@@ -10,7 +10,7 @@ import polars as pl
 from lake.clock import now_micros
 from lake.errors import LifeCycleError, UsageError
 from lake.ledgers import trade_results as results
-from lake.ledgers.base import Ledger, changed, given
+from lake.ledgers.base import Ledger, changed, given, told
 from lake.ledgers.demands import demand, refuse_another, refuse_nan
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.same_id import kept, write_apart
@@ -84,7 +84,7 @@ class Trades(Ledger):
             names = results.IDENTITY if late or not is_open else _OPENED
             refuse_another(self._ds, known, row, names, self._writer.bot)
             first = known.keys() if late else {"created_at", "opened_at"} & known.keys()
-            more = {name: value for name, value in row.items() if name not in first and value is not None}
+            more = {name: value for name, value in told(row).items() if name not in first}
             if known["status"] != row["status"]:
                 self._demand_open(folder(self._ds)(known, more))
             return more

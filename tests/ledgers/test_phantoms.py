@@ -220,6 +220,15 @@ def test_a_phantom_takes_from_its_signal_what_it_does_not_say(lk: lake.Lake) -> 
     assert lk.phantoms.record(LONG, signal_id="not there yet").inserted == 1
 
 
+def test_recording_a_phantom_again_takes_nothing_away(lk: lake.Lake) -> None:
+    phantom(lk, strategy="trend", features={"rsi": 61})
+    before = lk.phantoms.get("p")
+    assert lk.phantoms.record({**LONG, "stop_loss": None, "tp1": None, "strategy": None}, phantom_id="p").unchanged == 1
+    assert lk.phantoms.get("p") == before
+    assert lk.phantoms.record(LONG, phantom_id="p", features=None, ml_score=70.0).updated == 1
+    assert {**(lk.phantoms.get("p") or {}), "changed_inputs": None} == {**(before or {}), "ml_score": 70.0}
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

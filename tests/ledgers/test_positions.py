@@ -57,6 +57,17 @@ def test_a_position_in_a_snapshot_twice_is_refused_and_nothing_is_written(lk: la
     assert lk.read("positions").is_empty()
 
 
+def test_what_an_exchange_does_not_say_stays_as_the_bot_said_it(lk: lake.Lake) -> None:
+    lk.positions.open({**LONG, "position_id": "p", "stop_loss": 98.0, "tp1": 104.0, "trade_id": "t"})
+    lk.positions.open({**LONG, "position_id": "p", "stop_loss": None, "trade_id": None})
+    shown = {"side": "long", "contracts": 3.0, "stopLossPrice": None, "takeProfitPrice": None, "entryPrice": None}
+    assert lk.positions.sync([{"symbol": "BTC/USDT", "trade_id": None, **shown}]).changed == ["p"]
+    row = lk.positions.get("p")
+    assert row is not None
+    known = {"quantity": 3.0, "entry_price": 100.0, "stop_loss": 98.0, "tp1": 104.0, "trade_id": "t"}
+    assert {name: row[name] for name in known} == known
+
+
 CCXT = {"symbol": "BTC/USDT:USDT", "side": "long", "contracts": 100.0, "contractSize": 0.01, "entryPrice": 50_000.0}
 
 

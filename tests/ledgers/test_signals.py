@@ -297,3 +297,5 @@ def test_recording_a_signal_again_adds_what_is_new(lk: lake.Lake) -> None:
     row = lk.signals.get("s")
     assert row is not None
     assert (row["action"], row["dedupe_key"]) == ("REJECTED", "|BTCUSDT|1h|LONG|2026-03-01")
+    assert lk.signals.record({**SIGNAL, "rejection_reason": None, "action": None, "entry_price": None}, signal_id="s")
+    assert lk.signals.get("s") == row
