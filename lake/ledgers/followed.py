@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from operator import attrgetter
 from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -91,18 +92,30 @@ class Followed:
         with self._renewed() as shared:
             return shared.book.rows()
 
-    def refresh(self) -> None:
-        """Take in what others did; to be called before :meth:`fold` is, outside of any lock."""
-        with self._renewed():
-            pass
+    def book_of(self, key: Key) -> PhantomBook:
+        """What is known of the prices of a phantom by now; to be asked before :meth:`fold` is, outside of any lock.
 
-    def fold(self, change: Callable[[Row], Mapping[str, Any]]) -> Fold:
+        That is in the book of those that are followed, and of another bot's phantom in the journals of all.
+        """
+        with self._renewed() as shared:
+            row = self._writer.hot().current.get(_DS, key)
+            if row is None or self._writer.bot in {"", row.get("bot_id", "")}:
+                return shared.book
+            made = PhantomBook("")
+            made.take(key, row)
+            folder = self._writer.hot().log.path.parent
+            writers = {*self._writer.store.logs.writers(), *journalled(folder)}
+            notes = [note for writer in writers for note in PriceJournal(folder, writer).fresh()]
+            made.replay(sorted(notes, key=attrgetter("at")))
+            return made
+
+    def fold(self, change: Callable[[Row], Mapping[str, Any]], book: PhantomBook | None = None) -> Fold:
         """A fold of a known row that makes its changes on top of what it lacks; none where there are none."""
 
         def fold(known: Row | None) -> Mapping[str, Any] | None:
             if known is None:
                 return None
-            now = self._known().book.merged(known)
+            now = (book or self._known().book).merged(known)
             changes = change(now)
             return {**{n: v for n, v in now.items() if known.get(n) != v}, **changes} if changes else None
 
@@ -167,7 +180,7 @@ class Followed:
         for journal in shared.journals.values():
             notes += journal.fresh()
         if notes:
-            shared.book.replay(sorted(notes, key=lambda note: note.at))
+            shared.book.replay(sorted(notes, key=attrgetter("at")))
         shared.replayed = True
 
     def _may_follow_the_same(self, writer: str) -> bool:

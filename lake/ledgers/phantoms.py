@@ -229,7 +229,7 @@ class Phantoms(Ledger):
             UsageError: a price that cannot be, or a phantom without side or entry_price.
         """
         bar = bars.bar_of(exit_price, at, None)
-        self._followed.refresh()  # its best and worst prices may be in a journal still
+        book = self._followed.book_of((str(phantom_id),))  # its best and worst prices may be in a journal still
 
         def fold(known: Row | None) -> Mapping[str, Any] | Whole | None:
             if known is None:
@@ -241,7 +241,7 @@ class Phantoms(Ledger):
             if not kernel.can_be_followed(known):
                 raise UsageError("it has no side or entry_price", where=f"phantoms, {phantom_id}")
             ended_at = max(bar.close_time, known["signal_time"])
-            return self._followed.fold(lambda now: kernel.ending(now, exit_reason, bar.close, ended_at))(known)
+            return self._followed.fold(lambda now: kernel.ending(now, exit_reason, bar.close, ended_at), book)(known)
 
         return changed((phantom_id,), *self._writer.change("phantoms", (phantom_id,), fold))
 

@@ -389,6 +389,24 @@ def test_other_processes_know_the_best_and_worst_price_that_a_living_bot_has_see
         assert best_and_worst(other, "p") == (106.0, 97.0, True)
 
 
+@pytest.mark.parametrize("end", ["live", "die"])
+def test_a_bot_that_closes_another_bots_phantom_knows_what_that_one_has_seen(tmp_path: Path, end: str) -> None:
+    command = [sys.executable, "-c", _SEEN, str(tmp_path), end]
+    with (
+        lake.open(tmp_path, bot_id="b") as other,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as bot,
+    ):
+        phantom(other, "own")
+        assert bot.stdout is not None
+        assert bot.stdout.readline() == (b"ready\n" if end == "live" else b"")
+        other.phantoms.close("p", 101.0, at=NOON + timedelta(minutes=5))
+        with other.transaction():
+            other.phantoms.close("q", 101.0, at=NOON + timedelta(minutes=5))
+        bot.communicate()
+        assert [best_and_worst(other, name) for name in "pq"] == [(106.0, 97.0, True)] * 2
+        assert [row["phantom_id"] for row in other.phantoms.active()] == ["own"]
+
+
 def test_a_bot_knows_what_a_process_without_a_bot_id_has_seen_of_its_phantoms(tmp_path: Path) -> None:
     with lake.open(tmp_path, bot_id="a") as lk, lake.open(tmp_path) as everyone:
         phantom(lk)
