@@ -17,6 +17,7 @@ from lake.errors import FeatureMismatchError, NotEnoughRowsError, UsageError
 from lake.kernels.overlaps import spans
 from lake.learn.models.examples import examples
 from lake.learn.models.judging import NEVER, Judged, best_threshold, bucket_numbers, buckets_of
+from lake.learn.models.model import Model
 from lake.learn.models.recipe import Recipe
 from lake.learn.models.search import search
 from lake.learn.models.training import train
@@ -236,11 +237,21 @@ def test_an_embargo_keeps_more_free_before_a_block() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"trees": 0}, {"folds": 1}, {"learning_rate": 0.0}, {"calibration": "x"}, {"no": 1}]
+    "change",
+    [{"trees": 0}, {"folds": 1}, {"learning_rate": 0.0}, {"calibration": "x"}, {"bins": 1}, {"bins": 256}, {"no": 1}],
 )
 def test_a_recipe_refuses_what_is_none(change: dict[str, object]) -> None:
     with pytest.raises(UsageError, match="recipe"):
         Recipe().with_changes(change)
+
+
+def test_boosting_has_as_many_bins_as_its_recipe_and_a_file_without_them_had_all() -> None:
+    made = train(examples(rows(60), NAMES), "m", SMALL.with_changes({"bins": 17}))
+    assert made.members["boosting"].max_bins == made.recipe.bins == 17
+    about = made.about()
+    assert Model.from_parts(about, made.members).recipe == made.recipe
+    del about["recipe"]["bins"]
+    assert Model.from_parts(about, made.members).recipe.bins == 255
 
 
 def test_a_feature_that_begins_late_or_never_does_not_keep_a_model_from_being_trained() -> None:

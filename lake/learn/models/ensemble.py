@@ -82,7 +82,8 @@ def _unfitted(recipe: Recipe, rows: int) -> dict[str, Any]:
         ),
         "boosting": HistGradientBoostingClassifier(
             max_iter=recipe.rounds, learning_rate=recipe.learning_rate, max_leaf_nodes=recipe.leaves,
-            min_samples_leaf=max(recipe.leaf, 10), early_stopping=False, random_state=recipe.seed,
+            min_samples_leaf=max(recipe.leaf, 10), max_bins=recipe.bins, early_stopping=False,
+            random_state=recipe.seed,
         ),
     }  # fmt: skip
     if recipe.neural:

@@ -105,7 +105,7 @@ class Model:
             threshold=about["threshold"],
             buckets=tuple(Bucket(**b) for b in about["buckets"]),
             gain_name=about["gain_name"],
-            recipe=Recipe(**about["recipe"]),
+            recipe=Recipe(**{"bins": 255, **about["recipe"]}),  # files of older versions do not tell
             metrics=about["metrics"],
             manifest=about["manifest"],
             symbol=about["symbol"],
