@@ -272,6 +272,22 @@ def test_labels_from_candles_follow_the_levels_of_each_row(lk: lake.Lake) -> Non
     assert lk.datasets.rebuild(made.manifest).frame.equals(made.frame)
 
 
+def test_a_row_whose_levels_make_no_sense_is_left_out_of_labels_from_candles_and_counted(tmp_path: Path) -> None:
+    wrong = [{"stop_loss": 101.0}, {"take_profit": 99.0}, {"take_profit": None}, {"entry_price": None}]
+    plan = {"symbol": "BTCUSDT", "venue": "binance", "recommendation": "LONG", "confidence": 0.5, "entry_price": 100.0}
+    near = {**plan, "stop_loss": 99.9, "take_profit": 100.1}
+    rows = [
+        {**near, **changed, "decision_id": f"d{n}", "analyzed_at": at(30 * n)}
+        for n, changed in enumerate([{}, {}, *wrong])
+    ]
+    with lake.open(tmp_path / "lake", bot_id="bot") as lk:
+        lk.candles.write(bars("BTCUSDT", "binance"), "1m", symbol="BTCUSDT", venue="binance")
+        lk.write("decisions", rows)
+        made = lk.datasets.build("sane", "decisions", None, labels="candles", ambiguous=True)
+        assert made.frame["id"].to_list() == ["d0", "d1"]
+        assert made.manifest.excluded == {"no_levels": 2, "wrong_levels": 2}
+
+
 def test_labels_from_candles_are_those_that_the_lake_gives_where_the_finest_candles_have_gaps(tmp_path: Path) -> None:
     waiting = {"status": "active", "outcome": None, "pnl_percent": None, "realized_rr": None, "exit_time": None}
     rows = [phantom(0, 20.0 * n, phantom_id=f"p{n}", **waiting) for n in range(60)]

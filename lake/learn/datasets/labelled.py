@@ -16,7 +16,7 @@ from lake.learn.datasets.request import Request
 from lake.learn.datasets.sources import LEVELS, Rows, with_win
 from lake.learn.features.reading import Reading
 from lake.learn.label_candles import Market, market_of
-from lake.learn.label_rows import events_frame, refuse
+from lake.learn.label_rows import events_frame, faults
 from lake.learn.labels import Costs, follow, outcomes
 from lake.ledgers.series import Series, load_all
 from lake.spec import timeframes
@@ -39,8 +39,9 @@ def with_labels(pinned: Pinned, request: Request, rows: Rows) -> Rows:
 
     Each is followed on the finest timeframe that tells its end, with what is finer to look into its candles, as
     ``lk.label`` does; up to the end that was asked for, so that only outcomes known by then count. A row without side,
-    entry price or anything that could end it is ``no_levels``; one whose end the candles do not tell is ``unresolved``,
-    one with a gap before its end ``unknown``, one whose stop and target lay in one candle ``ambiguous``.
+    entry price, or target and timeout is ``no_levels``; one with a level on the wrong side of its entry, or given up
+    before it begins, ``wrong_levels``; one whose end the candles do not tell is ``unresolved``, one with a gap before
+    its end ``unknown``, one whose stop and target lay in one candle ``ambiguous``.
 
     Raises:
         UsageError: predictions, which have no levels.
@@ -49,11 +50,14 @@ def with_labels(pinned: Pinned, request: Request, rows: Rows) -> Rows:
         return rows
     if request.source == "predictions":
         raise UsageError("predictions have no levels to follow", where="labels", todo="Use labels='recorded'.")
-    ends = pl.any_horizontal(pl.col("stop_loss", "tp1", "tp2", "tp3", "timeout_at").is_not_null())
+    ends = pl.any_horizontal(pl.col("tp1", "tp2", "tp3", "timeout_at").is_not_null())
     can = ends & (pl.col("entry_price") > 0) & pl.col("side").is_in(["LONG", "SHORT"])
-    followed = rows.frame.filter(can.fill_null(value=False))
+    planned = rows.frame.filter(can.fill_null(value=False))
+    wrong = faults(events_frame(_events(planned)))["row"]
+    followed = planned.filter(~pl.int_range(pl.len()).is_in(wrong.implode()))
     excluded = Counter(rows.excluded)
-    excluded["no_levels"] += rows.frame.height - followed.height
+    excluded["no_levels"] += rows.frame.height - planned.height
+    excluded["wrong_levels"] += len(wrong)
     found = _followed(pinned, request, followed)
     told = found.with_columns(
         pl.when(pl.col("label_outcome").is_null()).then(pl.lit("unresolved"))
@@ -68,8 +72,7 @@ def with_labels(pinned: Pinned, request: Request, rows: Rows) -> Rows:
 def _followed(pinned: Pinned, request: Request, rows: pl.DataFrame) -> pl.DataFrame:
     """The rows with the labels of their series' candles."""
     bare = rows.drop(_LABELS.values(), strict=False)
-    events = bare.select("side", "venue", "symbol", *LEVELS, start_time="decision_time").with_row_index("event_id")
-    events = events.with_columns(pl.col("event_id").cast(pl.String))
+    events = _events(rows)
     ladders = _ladders(pinned, request, rows)
     wanted = by_series(events.rename({"start_time": "decision_time"}), list(ladders))
 
@@ -85,6 +88,12 @@ def _followed(pinned: Pinned, request: Request, rows: pl.DataFrame) -> pl.DataFr
     labels = pl.concat([pl.DataFrame(schema=kinds), *found]).rename(_LABELS)
     numbered = bare.with_row_index("event_id").with_columns(pl.col("event_id").cast(pl.String))
     return numbered.join(labels, on="event_id", how="left", maintain_order="left").drop("event_id")
+
+
+def _events(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows as events; their ids are their places."""
+    events = rows.select("side", "venue", "symbol", *LEVELS, start_time="decision_time").with_row_index("event_id")
+    return events.with_columns(pl.col("event_id").cast(pl.String))
 
 
 def _loaded(pinned: Pinned, series: list[Series], then: Callable[[Series, pl.DataFrame], pl.DataFrame]) -> Any:
@@ -115,7 +124,6 @@ class _Ladder:
     def labels(self, finest: pl.DataFrame, given: pl.DataFrame) -> pl.DataFrame:
         """What became of events: on the finest timeframe that tells, with what is finer to look into its candles."""
         events = events_frame(given)
-        refuse(events)
         finer: list[Market] = []
         found: list[pl.DataFrame] = []
         for number, (timeframe, one) in enumerate(self.rungs):
@@ -140,5 +148,5 @@ class _Ladder:
 
 
 def _span(request: Request, rows: pl.DataFrame) -> tuple[int, int | None]:
-    """From a day before the first decision, since an entry may lie inside any candle, to the end that was asked for."""
+    """From a week before the first decision, since an entry may lie inside any candle, to the end that was asked for."""
     return max(to_micros(rows["decision_time"].min()) - 7 * 86_400_000_000, 0), request.end
