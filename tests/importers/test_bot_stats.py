@@ -95,6 +95,22 @@ def test_statistics_and_journal_tell_of_one_trade(tmp_path: Path) -> None:
         assert rows(lk, "trades", "pnl_percent", "exit_price") == [(3.0, 51250.0)]
 
 
+@pytest.mark.parametrize("first", ["journal", "bot-stats"])
+def test_a_trade_that_journal_and_statistics_wrote_down_seconds_apart_is_one(tmp_path: Path, first: str) -> None:
+    then = "2025-11-25T15:03:07"
+    told = journal(tmp_path / "j.json", [journal_trade(1, "2025-11-25T06:59:56.360429", **ended("WIN", 3.0, then))])
+    entry = {
+        **TRADE, "symbol": "XRPUSDT", "entry_price": 2.25, "tp_price": 2.5, "sl_price": 2.0, "profit_pct": 3.0,
+        "timestamp": "2025-11-25T07:00:01.812345", "exit_timestamp": then,
+    }  # fmt: skip
+    sources = {"journal": told, "bot-stats": stats(tmp_path / "s.json", [SIGNAL, entry])}
+    with lake.open(tmp_path / "lake") as lk:
+        for kind in (first, *(sources.keys() - {first})):
+            imported(lk, kind, sources[kind])
+        assert rows(lk, "trades", "pnl_percent", "exit_price") == [(3.0, 51250.0)]
+        assert lk.frame("SELECT 1 FROM signals JOIN trades USING (trade_id)").height == 1
+
+
 def test_a_file_of_another_kind_is_one_clear_error(tmp_path: Path) -> None:
     file = tmp_path / "s.json"
     file.write_text(json.dumps({"trades": []}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,8 @@ from lake.importers.addresses import existing_file
 from lake.importers.base import Check, Notes, Options, Refused, Row, RowMap, Rule, Table
 from lake.importers.kinds.beside import beside
 from lake.importers.kinds.journal import TRADES
-from lake.importers.kinds.signal_bot import Contradictions, disagreeing, objects, trade_id
+from lake.importers.kinds.same_trades import SameTrades
+from lake.importers.kinds.signal_bot import GIVEN, Contradictions, disagreeing, objects, trade_id
 from lake.importers.kinds.signal_cache import SIGNALS
 from lake.importers.reading.jsons import JsonText, rows_in
 from lake.importers.rules import found
@@ -30,17 +31,14 @@ def _is_trade(row: Row) -> bool:
     return found(row, _TRADED)[1] is not None
 
 
-_TRADE = trade_id()
-_MAPS = (
-    RowMap(
-        "signals",
-        {
-            **SIGNALS.columns,
-            "trade_id": Rule(_TRADE.names, lambda row, options: _TRADE.read(row, options) if _is_trade(row) else None),
-        },
-    ),
-    replace(TRADES, when=_is_trade),
-)
+def _maps(same: SameTrades) -> tuple[RowMap, ...]:
+    """Signals and trades, which meet those that another store of the bot has told of."""
+    traded = same.trade_id
+    name = Rule(traded.names, lambda row, options: traded.read(row, options) if _is_trade(row) else None)
+    return (
+        RowMap("signals", {**SIGNALS.columns, "trade_id": name}),
+        replace(same.map(TRADES), when=_is_trade),
+    )
 
 
 class BotStats:
@@ -51,8 +49,12 @@ class BotStats:
 
     def tables(self, source: str, _options: Options) -> Iterable[Table | Check]:
         """The signals, of which those that were followed up are trades as well; and the totals."""
-        path = existing_file(source)
-        yield Table("signals", _MAPS, partial(_rows, path))
+        path, same = existing_file(source), SameTrades(self.name, trade_id(), GIVEN)
+
+        def look(lk: Any, rows: Sequence[Row], options: Options) -> None:
+            same.look(lk, [row for row in rows if _is_trade(row)], options)
+
+        yield Table("signals", _maps(same), partial(_rows, path), look=look)
         yield Check("totals", "signals", partial(beside, path, "signals".__eq__))
 
 
