@@ -27,7 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lake.errors import SourceError, UsageError
+from lake.errors import LakeError, SourceError, UsageError
+from lake.importers import map_shapes as shapes
 from lake.importers import rules
 from lake.importers.base import Options, Row, RowMap, Rule
 from lake.importers.columns import moments
@@ -35,8 +36,13 @@ from lake.importers.moments import as_moment
 from lake.importers.reading.tabular import Asked
 from lake.spec import registry
 from lake.spec.dataset import Column, Dataset, Type
+from lake.spec.rows import converter
 
-_KEYS = {"dataset", "table", "query", "header", "skip", "columns", "values", "sums"}
+_SHAPES: Mapping[str, Callable[[Any, str], Any]] = {
+    "dataset": shapes.text, "table": shapes.text, "query": shapes.text, "header": shapes.texts, "skip": shapes.count,
+    "columns": shapes.table, "values": shapes.table, "sums": shapes.table,
+}  # fmt: skip
+_ENDED = ("closed", "open")
 _OPTIONS = ("bot_id", "venue", "symbol", "timeframe", "mode", "strategy")  # fill columns that nobody maps
 
 
@@ -72,59 +78,62 @@ def read_maps(path: Path) -> list[TableMap]:
     except ValueError as error:
         raise SourceError(f"not a TOML file: {error}", where=str(path), todo="Mend it.") from error
     tables = found.get("tables", [found])
-    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+    if not tables or not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise UsageError("tables must be [[tables]]", where=str(path))
     return [_table_map(table, str(path)) for table in tables]
 
 
 def _table_map(given: Mapping[str, Any], where: str) -> TableMap:
-    unknown = sorted(given.keys() - _KEYS)
+    unknown = sorted(given.keys() - _SHAPES.keys())
     if unknown:
         raise UsageError(
-            "unknown key", where=where, value=unknown[0], todo=f"Known are tables, {', '.join(sorted(_KEYS))}."
+            "unknown key", where=where, value=unknown[0], todo=f"Known are tables, {', '.join(sorted(_SHAPES))}."
         )
     name = given.get("dataset")
     if not isinstance(name, str):
         raise UsageError("it is not said which dataset is meant", where=where, todo='For example dataset = "trades".')
     ds = registry.get(name)
+    given = {key: _SHAPES[key](value, f"{where}: {key}") for key, value in given.items()}
     columns = _columns(ds, given, where)
-    sums = {column: tuple(_names(names)) for column, names in dict(given.get("sums", {})).items()}
-    header, skip = tuple(given.get("header", ())), int(given.get("skip", 0))
-    asked = Asked(str(given.get("table", "")), str(given.get("query", "")), header, skip)
+    sums = {name: shapes.names(said, f"{where}: {name}") for name, said in given.get("sums", {}).items()}
+    asked = Asked(given.get("table", ""), given.get("query", ""), given.get("header", ()), given.get("skip", 0))
     used = {n for rule in columns.values() for n in rule.names} | {n for names in sums.values() for n in names}
     nested = tuple(sorted(n for n in used if "." in n))
     looked_for = tuple(_looked_for(given, columns))
-    is_local = any(isinstance(said, dict) and "zone" in said for said in dict(given.get("columns", {})).values())
+    is_local = any(isinstance(said, dict) and "zone" in said for said in given.get("columns", {}).values())
     made = RowMap(ds.name, columns, sums, held=frozenset(nested), is_local=is_local)
     return TableMap(asked, made, nested, looked_for)
 
 
 def _looked_for(given: Mapping[str, Any], made: Mapping[str, Rule]) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Any of the names of a rule will do; but all parts of an id and of what is gathered are wanted."""
-    for name, said in dict(given.get("columns", {})).items():
+    for name, said in given.get("columns", {}).items():
         if isinstance(said, dict) and "id" in said:
             yield from ((name, (part,)) for part in _names(said["id"]) if part not in made)
         elif isinstance(said, dict) and "gathered" in said:
             yield from ((name, (part,)) for part in _names(said["gathered"]))
         elif made[name].names:
             yield name, made[name].names
-    yield from ((column, tuple(_names(names))) for column, names in dict(given.get("sums", {})).items())
+    yield from ((column, tuple(_names(names))) for column, names in given.get("sums", {}).items())
 
 
 def _columns(ds: Dataset, given: Mapping[str, Any], where: str) -> dict[str, Rule]:
-    mapped, constants = dict(given.get("columns", {})), dict(given.get("values", {}))
+    mapped, constants = given.get("columns", {}), given.get("values", {})
     for name in [*mapped, *constants, *given.get("sums", {})]:
         if name not in ds.by_name:
             raise UsageError(
                 f"{ds.name} has no such column", where=where, value=name, todo=f"It has: {', '.join(ds.by_name)}."
             )
-    done: dict[str, Rule] = {name: rules.constant(value) for name, value in constants.items()}
+    done: dict[str, Rule] = {}
+    for name, value in constants.items():
+        _require_fitting(ds, name, value, where)
+        done[name] = rules.constant(value)
     later = {}
     for name, said in mapped.items():
         if isinstance(said, dict) and "id" in said:
-            later[name] = _names(said["id"])
+            later[name] = shapes.names(said["id"], f"{where}: {name}")
         else:
-            done[name] = _filled(rule_of(ds.column(name), said, f"{where}: {name}"), constants.get(name))
+            done[name] = _filled(_rule_of(ds, name, said, where), constants.get(name))
     for name, parts in later.items():
         done[name] = rules.identity(ds.name, *(done.get(part) or rules.text(part) for part in parts))
     for name in _OPTIONS:
@@ -151,20 +160,43 @@ def _filled(rule: Rule, otherwise: Any) -> Rule:
     return rule if otherwise is None else rules.first_of(rule, rules.constant(otherwise))
 
 
-def rule_of(column: Column, said: Any, where: str) -> Rule:
+def _rule_of(ds: Dataset, name: str, said: Any, where: str) -> Rule:
     """The rule that a map gives for a column: by name, or the one that fits the column."""
+    place = f"{where}: {name}"
     if isinstance(said, str | list):
-        return _fitting(column, tuple(_names(said)))
+        return _fitting(ds.column(name), shapes.names(said, place))
     if not isinstance(said, dict):
-        raise UsageError("a rule is a column's name, or { RULE = ... }", where=where, value=said)
-    chosen = [name for name in said if name in _RULES]
+        raise UsageError("a rule is a column's name, or { RULE = ... }", where=place, value=said)
+    chosen = [word for word in said if word in RULE_NAMES]
     if len(chosen) != 1:
-        raise UsageError("not one rule", where=where, value=list(said), todo=f"One of {', '.join(_RULES)}, id.")
-    made = {name: value for name, value in said.items() if name != chosen[0]}
+        raise UsageError("not one rule", where=place, value=list(said), todo=f"One of {', '.join(RULE_NAMES)}.")
+    (rule,) = chosen
+    strange = said.keys() - {rule, *_SETTINGS.get(rule, {})}
+    if strange:
+        raise UsageError(f"the rule {rule} takes no such setting", where=place, value=sorted(strange))
+    made = {word: check(said[word], place) for word, check in _SETTINGS.get(rule, {}).items() if word in said}
+    for value in _outcomes(rule, said, place):
+        _require_fitting(ds, name, value, where)
+    return rules.constant(said[rule]) if rule == "constant" else _RULES[rule](*shapes.names(said[rule], place), **made)
+
+
+def _outcomes(rule: str, said: Mapping[str, Any], where: str) -> list[Any]:
+    """What a rule makes of a column, where the map says that itself."""
+    if rule == "one_of":
+        if not said.get("values"):
+            raise UsageError("one_of needs values", where=where, todo='For example values = { b = "LONG" }.')
+        return list(said["values"].values())
+    if rule == "ended":
+        return [said.get(word, otherwise) for word, otherwise in zip(("yes", "no"), _ENDED, strict=True)]
+    return [said["constant"]] if rule == "constant" else []
+
+
+def _require_fitting(ds: Dataset, name: str, value: Any, where: str) -> None:
+    """What a map says itself is told before any row is read, if the dataset does not take it."""
     try:
-        return _RULES[chosen[0]](*_names(said[chosen[0]]), **made)
-    except TypeError:
-        raise UsageError(f"the rule {chosen[0]} takes no such setting", where=where, value=sorted(made)) from None
+        converter(ds, ds.column(name))(value)
+    except LakeError as error:
+        raise UsageError(error.what, where=f"{where}: {name}", value=value, todo=error.todo) from error
 
 
 def _names(said: Any) -> list[str]:
@@ -195,13 +227,9 @@ def _one_of(*names: str, values: Mapping[str, Any]) -> Rule:
     return rules.one_of({word.upper(): ours for word, ours in values.items()}, *names)
 
 
-def _ended(*names: str, yes: str = "closed", no: str = "open") -> Rule:
+def _ended(*names: str, yes: str = _ENDED[0], no: str = _ENDED[1]) -> Rule:
     """One word where there is a value, and another where there is none."""
     return Rule(names, lambda row, _options: no if rules.found(row, names)[1] is None else yes)
-
-
-def _constant(value: str) -> Rule:
-    return rules.constant(value)
 
 
 _BY_TYPE: Mapping[Type, Callable[..., Rule]] = {
@@ -228,6 +256,11 @@ _RULES: Mapping[str, Callable[..., Rule]] = {
     "gathered": rules.gathered,
     "one_of": _one_of,
     "ended": _ended,
-    "constant": _constant,
 }
-RULE_NAMES = (*_RULES, "id")
+RULE_NAMES = (*_RULES, "constant", "id")
+_SETTINGS: Mapping[str, Mapping[str, Callable[[Any, str], Any]]] = {
+    "number": {"scale": shapes.number},
+    "moment": {"unit": shapes.unit, "zone": shapes.zone},
+    "one_of": {"values": shapes.table},
+    "ended": {"yes": shapes.text, "no": shapes.text},
+}

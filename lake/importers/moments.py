@@ -40,18 +40,23 @@ _of_text = lru_cache(1_000)(_moment)  # of one row the same time is asked for in
 
 
 def _placed(name: str, naive: datetime, zone: str, second: bool) -> datetime:
-    there = naive.replace(tzinfo=_zone(zone), fold=second or naive.fold)
+    there = naive.replace(tzinfo=known_zone(zone), fold=second or naive.fold)
     done = there.astimezone(UTC)
     if done.astimezone(there.tzinfo).replace(tzinfo=None) != naive:
         raise InvalidRowError(f"a time that the clocks of {zone} skip", where=name, value=naive.isoformat(sep=" "))
     return done
 
 
-def _zone(name: str) -> ZoneInfo:
+def known_zone(name: str, where: str = "tz") -> ZoneInfo:
+    """The zone of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError) as error:
-        raise UsageError("unknown time zone", where="tz", value=name, todo="For example Europe/Berlin.") from error
+        raise UsageError("unknown time zone", where=where, value=name, todo="For example Europe/Berlin.") from error
 
 
 def _naive(value: Any) -> datetime | None:

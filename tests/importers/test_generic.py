@@ -315,12 +315,46 @@ def test_a_csv_without_a_header_and_with_lines_before_it_is_named_by_the_map(tmp
         ('dataset = "trades"\n[columns]\npnl = { number = "x", unit = "s" }', "takes no such setting"),
         ('dataset = "trades"\nfile = "x"', "unknown key"),
         ('[columns]\npnl = "x"', "it is not said which dataset is meant"),
+        ("tables = []", r"tables must be \[\[tables\]\]"),
+        ('dataset = "trades"\ncolumns = "x"', "columns: not a table"),
+        ('dataset = "trades"\nsums = ["pnl"]', "sums: not a table"),
+        ('dataset = "trades"\nheader = "a,b"', "header: not a list of texts"),
+        ('dataset = "trades"\nskip = -1', "skip: not a whole number of 0 or more"),
+        ('dataset = "trades"\ntable = 3', "table: not a text"),
+        ('dataset = "trades"\n[columns]\ntrade_id = { id = 3 }', "trade_id: not a list of texts"),
+        ('dataset = "trades"\n[columns]\nside = []', "side: no column is named"),
+        ('dataset = "trades"\n[columns]\nside = { one_of = "x" }', "side: one_of needs values"),
+        ('dataset = "trades"\n[columns]\nside = { one_of = "x", values = ["a"] }', "side: not a table"),
+        ('dataset = "trades"\n[columns]\nside = { one_of = "x", values = { a = "UPWARDS" } }', "not one of its values"),
+        ('dataset = "trades"\n[columns]\nstatus = { ended = "x", yes = "finished" }', "status: not one of its values"),
+        ('dataset = "trades"\n[columns]\nstatus = { constant = 5 }', "status: not one of its values"),
+        ('dataset = "trades"\n[columns]\npnl = { number = "x", scale = "k" }', "pnl: not a number"),
+        ('dataset = "trades"\n[columns]\nopened_at = { moment = "x", unit = "h" }', "opened_at: unknown unit of time"),
+        ('dataset = "trades"\n[columns]\nopened_at = { moment = "x", zone = 3 }', "opened_at: not a text"),
+        ('dataset = "trades"\n[columns]\nopened_at = { moment = "x", zone = "Mars" }', "opened_at: unknown time zone"),
+        ('dataset = "trades"\n[values]\nleverage = "ten"', "leverage: a number is wanted"),
     ],
 )
 def test_a_map_that_cannot_be_meant_is_refused(text: str, told: str, tmp_path: Path) -> None:
     path, options = as_csv(tmp_path / "deals.csv"), Options(map_file=a_map(tmp_path, text))
     with lake.open(tmp_path / "lake") as lk, pytest.raises(UsageError, match=told):
         import_from(lk, "generic", str(path), options)
+
+
+def test_a_query_is_not_asked_of_a_file(tmp_path: Path) -> None:
+    options = Options(map_file=a_map(tmp_path, where='query = "select 1"'))
+    with (
+        lake.open(tmp_path / "lake") as lk,
+        pytest.raises(SourceError, match="asked of a database, and this is a file"),
+    ):
+        import_from(lk, "generic", str(as_csv(tmp_path / "deals.csv")), options)
+
+
+def test_a_number_that_the_map_says_itself_is_in_every_row(tmp_path: Path) -> None:
+    text = MAP.format(where="").replace("[columns]", "[columns]\nleverage = { constant = 5 }")
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "generic", as_csv(tmp_path / "deals.csv"), map_file=a_map(tmp_path, text))
+        assert rows(lk, "trades", "leverage") == [5.0, 5.0]
 
 
 def test_times_of_no_zone_ask_for_one(tmp_path: Path) -> None:

@@ -77,6 +77,9 @@ def tabular(source: str, asked: Asked) -> Tabular:
     form = form_of(path)
     if form == "sqlite":
         return _of_database(source, asked)
+    if asked.query:
+        what = "a query is asked of a database, and this is a file"
+        raise SourceError(what, where=source, value=asked.query, todo="Leave query out of the map.")
     reading: dict[str, Callable[[Notes], Iterator[Row | Refused]]] = {
         "parquet": partial(_parquet, path),
         "feather": partial(_feather, path),

@@ -1,0 +1,71 @@
+"""The shapes that the parts of a column map have: what has another is told before anything is read by it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lake.errors import UsageError
+from lake.importers.moments import known_zone
+from lake.spec.times import UNITS
+
+
+def table(value: Any, where: str) -> Mapping[str, Any]:
+    """Names and what they stand for.
+
+    >>> table("pair", "map.toml: columns")
+    Traceback (most recent call last):
+    lake.errors.UsageError: map.toml: columns: not a table (got 'pair'). Write [name], or name = { ... }.
+    """
+    if not isinstance(value, dict):
+        raise UsageError("not a table", where=where, value=value, todo="Write [name], or name = { ... }.")
+    return value
+
+
+def text(value: Any, where: str) -> str:
+    """A text."""
+    if not isinstance(value, str):
+        raise UsageError("not a text", where=where, value=value, todo='Put it into quotes: "...".')
+    return value
+
+
+def texts(value: Any, where: str) -> tuple[str, ...]:
+    """A list of texts."""
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise UsageError("not a list of texts", where=where, value=value, todo='Write ["...", "..."].')
+    return tuple(value)
+
+
+def names(value: Any, where: str) -> tuple[str, ...]:
+    """The name of a column, or a list of them of which each will do."""
+    done = (value,) if isinstance(value, str) else texts(value, where)
+    if not done:
+        raise UsageError("no column is named", where=where)
+    return done
+
+
+def count(value: Any, where: str) -> int:
+    """A whole number, 0 or more."""
+    if type(value) is not int or value < 0:
+        raise UsageError("not a whole number of 0 or more", where=where, value=value)
+    return value
+
+
+def number(value: Any, where: str) -> float:
+    """A number."""
+    if type(value) not in {int, float}:
+        raise UsageError("not a number", where=where, value=value)
+    return float(value)
+
+
+def unit(value: Any, where: str) -> str:
+    """A unit of time."""
+    if value not in UNITS:
+        raise UsageError("unknown unit of time", where=where, value=value, todo=f"One of {', '.join(UNITS)}.")
+    return str(value)
+
+
+def zone(value: Any, where: str) -> str:
+    """A time zone."""
+    known_zone(text(value, where), where)
+    return str(value)
