@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import polars as pl
@@ -64,7 +64,7 @@ def moments(values: Sequence[Any], unit: str | None, zone: str | None) -> pl.Ser
         text = pl.Series(values, dtype=pl.String)
         digits = text.set(~text.str.contains(_DIGITS).fill_null(value=False), None).cast(pl.Int64, strict=False)
         return _ranged(_of_numbers(digits, unit).fill_null(_of_text(text, zone)))
-    if kinds == {datetime}:
+    if kinds <= {datetime, date}:
         return pl.Series([_of_datetime(value, zone) for value in values], dtype=pl.Int64)
     return None
 
@@ -106,7 +106,7 @@ def _placed(naive: pl.Series, zone: str | None) -> pl.Series:
     return there.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
 
 
-def _of_datetime(value: datetime | None, zone: str | None) -> int | None:
+def _of_datetime(value: date | None, zone: str | None) -> int | None:
     try:
         return None if value is None else to_micros(as_moment("", value, zone=zone))
     except InvalidRowError:

@@ -1,8 +1,8 @@
-"""Times of other stores: epoch numbers, ISO text, datetimes; with a zone, or in one that is said."""
+"""Times of other stores: epoch numbers, ISO text, datetimes, days; with a zone, or in one that is said."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -63,6 +63,8 @@ def _naive(value: Any) -> datetime | None:
     """The time, when it is one without a zone."""
     if isinstance(value, datetime):
         return value if value.tzinfo is None else None
+    if isinstance(value, date):  # a column of days: each begins at midnight, as its text would
+        return datetime.combine(value, time())
     if not isinstance(value, str):
         return None
     try:

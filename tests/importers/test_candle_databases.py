@@ -354,6 +354,16 @@ def test_a_table_of_decimals_and_times_lands(lk: lake.Lake, postgres: Postgres) 
     assert held(lk) == [("", "BTCUSDT", "15m", T0, 1.5, 2.1, 1.0, 1.25, 3.0)]
 
 
+def test_daily_candles_whose_times_are_days_land(lk: lake.Lake, postgres: Postgres) -> None:
+    postgres.run(
+        "create table candles_1d (symbol text, timestamp date, open float8, high float8, low float8, close float8,"
+        " volume float8)",
+        "insert into candles_1d values ('BTCUSDT', '2024-03-01', 1, 2, 1, 2, 5), ('BTCUSDT', null, 1, 2, 1, 2, 5)",
+    )
+    assert run(lk, postgres.address, "candles-postgres").totals["refused"] == 1
+    assert [row[2:4] for row in held(lk)] == [("1d", 1_709_251_200_000)]
+
+
 def test_a_postgres_table_with_repeated_keys_gives_the_newest(lk: lake.Lake, postgres: Postgres) -> None:
     filled(postgres, [bar(0, 1.0), bar(0, 2.0), bar(1)], more="")
     for _ in range(2):

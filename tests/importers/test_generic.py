@@ -142,6 +142,22 @@ def test_the_map_that_the_documents_show_works(tmp_path: Path) -> None:
         assert is_whole(lk)
 
 
+def test_days_of_postgres_begin_at_midnight_of_the_zone_that_is_said(postgres: Postgres, tmp_path: Path) -> None:
+    postgres.run(
+        "create table deals (pair text, kind text, opened date, closed date, entry numeric, exit numeric, qty numeric,"
+        " profit numeric, ret float8, why text)",
+        "insert into deals values ('BTCUSDT', 'long', '2024-03-01', '2024-03-02', 100, 110, 0.5, 5, 0.1, 'tp'),"
+        " ('BTCUSDT', 'long', 'infinity', null, 100, null, 0.5, null, null, null)",
+    )
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "generic", postgres.address, map_file=a_map(tmp_path))
+        assert rows(lk, "trades", "opened_at", "closed_at") == [
+            (datetime(2024, 2, 29, 23, tzinfo=UTC), datetime(2024, 3, 1, 23, tzinfo=UTC))
+        ]
+        ((_, reason, _),) = quarantined(lk)
+        assert reason.startswith("opened: ")
+
+
 @pytest.mark.parametrize("where", ['table = "deals"', 'query = "select * from deals"'])
 def test_a_table_or_query_of_postgres_becomes_the_same_trades(where: str, postgres: Postgres, tmp_path: Path) -> None:
     def value(found: Any) -> str:
