@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from lake.importers.base import Options, Row, Rule
-from lake.importers.rules import as_number, document
+from lake.importers.rules import document
+from lake.importers.values import as_number
 
 
 def item(number: int, *names: str) -> Rule:

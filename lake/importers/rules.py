@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -21,6 +20,7 @@ from lake.errors import InvalidRowError, UnknownTimeframeError
 from lake.importers import columns
 from lake.importers.base import Options, Row, Rule
 from lake.importers.moments import as_moment
+from lake.importers.values import as_number, as_text
 from lake.spec import timeframes
 from lake.spec.symbols import QUOTES, canonical, split
 
@@ -74,19 +74,20 @@ def option(name: str, otherwise: Any = None) -> Rule:
 
 
 def text(*names: str) -> Rule:
-    """A text; numbers are written out."""
-    return _rule(names, lambda _name, value: value if isinstance(value, str) else str(value))
+    """A text; numbers are written out, lists and objects as JSON, and bytes are none."""
+    return _rule(names, as_text)
 
 
 def numbered(*names: str, by: Rule) -> Rule:
     """An id; one that is only a number begins again in each store, so it stands behind what ``by`` makes: ``bot:7``."""
 
     def read(row: Row, options: Options) -> str | None:
-        _, value = found(row, names)
-        if value is None or not str(value).isdecimal():
-            return None if value is None else str(value)
-        scope = by.read(row, options)
-        return f"{scope}:{value}" if scope else str(value)
+        name, value = found(row, names)
+        if value is None:
+            return None
+        given = as_text(name, value)
+        scope = by.read(row, options) if given.isdecimal() else None
+        return f"{scope}:{given}" if scope else given
 
     return Rule(names, read)
 
@@ -100,25 +101,6 @@ def number(*names: str, scale: float = 1.0) -> Rule:
 
     made = _rule(names, read)
     return made if scale != 1.0 else replace(made, many=lambda values, _options: columns.floats(values))
-
-
-def as_number(name: str, value: Any) -> float:
-    """A finite number.
-
-    Raises:
-        InvalidRowError: it is none.
-    """
-    if type(value) is float and math.isfinite(value):
-        return value
-    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal, str)):
-        raise InvalidRowError("not a number", where=name, value=value)
-    try:
-        done = float(value)
-    except (ValueError, OverflowError):
-        raise InvalidRowError("not a number", where=name, value=value) from None
-    if not math.isfinite(done):
-        raise InvalidRowError("not a finite number", where=name, value=value)
-    return done
 
 
 def price(*names: str) -> Rule:
@@ -188,8 +170,8 @@ def one_of(known: Mapping[str, Any], *names: str) -> Rule:
 def renamed(known: Mapping[str, str], *names: str) -> Rule:
     """A word in lower case; those in a table of theirs -> ours in ours."""
 
-    def read(_name: str, value: Any) -> str:
-        word = str(value).strip().lower()
+    def read(name: str, value: Any) -> str:
+        word = as_text(name, value).strip().lower()
         return known.get(word, word)
 
     return _rule(names, read)
@@ -204,14 +186,18 @@ def symbol(*names: str) -> Rule:
             value = options.symbol
         if not value:
             raise InvalidRowError("no symbol", where=name, todo="Give --symbol.")
-        if isinstance(value, bool | float | list | dict):
-            raise InvalidRowError("not a symbol", where=name, value=value)
-        done = canonical(str(value))
+        done = canonical(_symbol_text(name, value))
         if options.quote and (done in QUOTES or (done.isalnum() and not split(done)[1])):
             done = canonical(f"{done}/{options.quote}")
         return done
 
     return Rule(names, read)
+
+
+def _symbol_text(name: str, value: Any) -> str:
+    if isinstance(value, bool | float | list | dict):
+        raise InvalidRowError("not a symbol", where=name, value=value)
+    return as_text(name, value)
 
 
 def base(*names: str) -> Rule:
@@ -221,9 +207,7 @@ def base(*names: str) -> Rule:
         name, value = found(row, names)
         if value is None:
             raise InvalidRowError("no symbol", where=name)
-        if isinstance(value, bool | float | list | dict):
-            raise InvalidRowError("not a symbol", where=name, value=value)
-        given = str(value)
+        given = _symbol_text(name, value)
         is_pair = any(separator in given for separator in "/-_:")
         return canonical(given if is_pair or not options.quote else f"{given}/{options.quote}")
 
@@ -234,11 +218,14 @@ def timeframe(*names: str) -> Rule:
     """A timeframe in our spelling; of rows that name none the caller's. One that the lake does not hold is kept."""
 
     def read(row: Row, options: Options) -> Any:
-        _, value = found(row, names)
+        name, value = found(row, names)
+        if value is None:
+            return options.timeframe or None
+        given = as_text(name, value)
         try:
-            return timeframes.parse(str(value)) if value is not None else options.timeframe or None
+            return timeframes.parse(given)
         except UnknownTimeframeError:
-            return str(value)
+            return given
 
     return Rule(names, read)
 

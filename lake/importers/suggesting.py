@@ -18,6 +18,7 @@ from lake.importers.base import Notes, Options, Refused, Row
 from lake.importers.guesses import CLUES, SPELLINGS, Clue
 from lake.importers.moments import as_moment
 from lake.importers.reading.tabular import Asked, tables_in, tabular
+from lake.importers.values import as_number
 from lake.spec import registry
 from lake.spec.dataset import Column, Dataset, Type
 
@@ -208,7 +209,7 @@ def _number(column: Column, name: str, known: Sequence[Any]) -> str | None:
     numbers = []
     for value in known:
         try:
-            numbers.append(rules.as_number(name, value))
+            numbers.append(as_number(name, value))
         except InvalidRowError:
             return None
     largest = max(map(abs, numbers), default=0.0)
@@ -235,7 +236,7 @@ def _is_fraction(draft: Draft, rows: Sequence[Row]) -> bool:
 
 def _read(value: Any) -> float:
     try:
-        return rules.as_number("", value)
+        return as_number("", value)
     except InvalidRowError:
         return 0.0
 

@@ -198,10 +198,11 @@ def test_a_row_that_is_no_candle_is_refused_with_its_reason(
 
 
 @pytest.mark.parametrize(
-    ("column", "value"), [("open", "abc"), ("volume", b"\x00"), ("timestamp", "yesterday"), ("timestamp", 1.5)]
+    ("column", "value"),
+    [("open", "abc"), ("volume", b"\x00"), ("timestamp", "yesterday"), ("timestamp", 1.5), ("symbol", b"BTC")],
 )
 @pytest.mark.usefixtures("driver")
-def test_text_in_a_column_of_numbers_costs_only_its_own_row(
+def test_a_value_of_another_type_costs_only_its_own_row(
     lk: lake.Lake, tmp_path: Path, column: str, value: object
 ) -> None:
     path = database(tmp_path / "candles.db", map(bar, range(20)))

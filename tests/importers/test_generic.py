@@ -366,6 +366,21 @@ def test_a_query_is_not_asked_of_a_file(tmp_path: Path) -> None:
         import_from(lk, "generic", str(as_csv(tmp_path / "deals.csv")), options)
 
 
+def test_lists_become_text_as_json_and_bytes_are_refused(tmp_path: Path) -> None:
+    listed, packed = tmp_path / "deals.json", tmp_path / "deals.sqlite"
+    listed.write_text(json.dumps([{**DEALS[0], "why": ["tp", {"level": 1}]}]))
+    with closing(sqlite3.connect(packed)) as connection:
+        connection.execute(f"create table deals ({', '.join(DEALS[1])})")
+        told = {**DEALS[1], "why": b"\x80tp"}
+        connection.execute(f"insert into deals values ({', '.join('?' * len(told))})", list(told.values()))
+        connection.commit()
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "generic", listed, map_file=a_map(tmp_path))
+        imported(lk, "generic", packed, map_file=a_map(tmp_path))
+        assert rows(lk, "trades", "exit_reason") == ['["tp",{"level":1}]']
+        assert [reason for _, reason, _ in quarantined(lk)] == ["why: bytes, and not text (got b'\\x80tp')"]
+
+
 def test_a_number_that_the_map_says_itself_is_in_every_row(tmp_path: Path) -> None:
     text = MAP.format(where="").replace("[columns]", "[columns]\nleverage = { constant = 5 }")
     with lake.open(tmp_path / "lake") as lk:

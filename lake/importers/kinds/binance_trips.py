@@ -14,7 +14,7 @@ from typing import Any
 from lake.errors import InvalidRowError
 from lake.importers.base import Notes, Row
 from lake.importers.reading.database import Database
-from lake.importers.rules import as_number
+from lake.importers.values import as_number
 from lake.importers.wording import counted
 from lake.spec.symbols import canonical, split
 

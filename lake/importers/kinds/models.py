@@ -22,7 +22,8 @@ from lake.importers.addresses import existing, is_server
 from lake.importers.base import Notes, Options, Refused, Row, RowMap, Rule, Table
 from lake.importers.kinds.model_files import Artifact, beside, features, pickles
 from lake.importers.reading.redis import RedisStore
-from lake.importers.rules import as_number, constant, first_of, moment, text
+from lake.importers.rules import constant, first_of, moment, text
+from lake.importers.values import as_number
 from lake.learn.models import foreign, storing
 from lake.spec.times import from_micros
 

@@ -34,7 +34,6 @@ from lake.importers.nested import item, together
 from lake.importers.reading.database import require
 from lake.importers.reading.sqlite import SqliteFile
 from lake.importers.rules import (
-    as_number,
     constant,
     first_of,
     flag,
@@ -51,6 +50,7 @@ from lake.importers.rules import (
     text,
     within,
 )
+from lake.importers.values import as_number
 from lake.importers.wording import counted
 
 _OPENED = moment("opened_at", "entry_timestamp")

@@ -12,7 +12,6 @@ from typing import Any
 from lake.errors import InvalidRowError
 from lake.importers.base import Notes, Options, Refused, Row, Rule
 from lake.importers.rules import (
-    as_number,
     first_of,
     found,
     identity,
@@ -24,6 +23,7 @@ from lake.importers.rules import (
     symbol,
     timeframe,
 )
+from lake.importers.values import as_number
 from lake.importers.wording import counted
 from lake.ledgers.recent import group_of
 from lake.spec.symbols import canonical
