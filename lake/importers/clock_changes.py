@@ -6,15 +6,20 @@ A time in the hour that clocks skip is none, and its row is refused.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
+
+import polars as pl
 
 from lake.importers.base import Notes, Options, Row, RowMap, Rule
 from lake.importers.wording import counted
 from lake.spec import registry
 from lake.spec.dataset import Type
 from lake.spec.rules import InOrder
+from lake.spec.times import from_micros
 
 
 class ClockChanges:
@@ -28,14 +33,19 @@ class ClockChanges:
         self._options, self._second = options, replace(options, second_hour=True)
         self._twice: set[datetime] = set()
 
+    @property
+    def are_local(self) -> bool:
+        """Whether times without a zone are in one whose clocks may change."""
+        return self._options.tz not in {"", "UTC"}
+
     def mapped(self, made: RowMap) -> RowMap:
         """The map, with an eye on its times; itself, where none is local."""
-        if not made.is_local and self._options.tz in {"", "UTC"}:
+        if not made.is_local and not self.are_local:
             return made
         ds, columns = registry.get(made.dataset), dict(made.columns)
         for name, rule in made.columns.items():
             if ds.by_name[name].type is Type.TIMESTAMP:
-                columns[name] = self._noticed(rule)
+                columns[name] = self.noticed(rule)
         for order in ds.rules:
             if isinstance(order, InOrder) and {order.first, order.then} <= columns.keys():
                 columns[order.then] = self._after(made.columns[order.first], columns[order.then])
@@ -50,14 +60,25 @@ class ClockChanges:
                 "its beginning the second"
             )
 
-    def _noticed(self, rule: Rule) -> Rule:
+    def noticed(self, rule: Rule) -> Rule:
+        """The same rule of a time, with an eye on what it makes."""
+
         def read(row: Row, options: Options) -> Any:
             value = rule.read(row, options)
             if value is not None and rule.read(row, self._second) != value:
                 self._twice.add(value)
             return value
 
-        return Rule(rule.names, read)
+        return Rule(rule.names, read, None if rule.many is None else partial(self._many, rule.many))
+
+    def _many(
+        self, read: Callable[[Sequence[Any], Options], pl.Series | None], values: Sequence[Any], options: Options
+    ) -> pl.Series | None:
+        """A whole column of times in microseconds."""
+        done, second = read(values, options), read(values, self._second)
+        if done is not None and second is not None:
+            self._twice.update(map(from_micros, done.filter(done != second)))
+        return done
 
     def _after(self, begin: Rule, end: Rule) -> Rule:
         def read(row: Row, options: Options) -> Any:

@@ -220,7 +220,7 @@ def _moment(*names: str, unit: str | None = None, zone: str | None = None) -> Ru
         name, value = rules.found(row, names)
         return None if value is None else as_moment(name, value, unit=unit, zone=zone, second=options.second_hour)
 
-    return Rule(names, read, lambda values, _options: moments(values, unit, zone))
+    return Rule(names, read, lambda values, options: moments(values, unit, zone, second=options.second_hour))
 
 
 def _one_of(*names: str, values: Mapping[str, Any]) -> Rule:

@@ -46,13 +46,14 @@ def wholes(values: Sequence[Any]) -> pl.Series | None:
     return pl.Series(values, dtype=pl.Int64, strict=False) if kinds <= {int} else None
 
 
-def moments(values: Sequence[Any], unit: str | None, zone: str | None) -> pl.Series | None:
+def moments(values: Sequence[Any], unit: str | None, zone: str | None, *, second: bool = False) -> pl.Series | None:
     """Times in microseconds: epoch numbers, ISO text; None when they are of other types.
 
     Args:
         values: as they were found.
         unit: of numbers; by magnitude when left out.
         zone: of those without one.
+        second: whether of an hour that the zone has twice the second is meant.
 
     Raises:
         UsageError: one has no zone, and none was given.
@@ -63,9 +64,9 @@ def moments(values: Sequence[Any], unit: str | None, zone: str | None) -> pl.Ser
     if kinds == {str}:
         text = pl.Series(values, dtype=pl.String)
         digits = text.set(~text.str.contains(_DIGITS).fill_null(value=False), None).cast(pl.Int64, strict=False)
-        return _ranged(_of_numbers(digits, unit).fill_null(_of_text(text, zone)))
+        return _ranged(_of_numbers(digits, unit).fill_null(_of_text(text, zone, second=second)))
     if kinds <= {datetime, date}:
-        return pl.Series([_of_datetime(value, zone) for value in values], dtype=pl.Int64)
+        return pl.Series([_of_datetime(value, zone, second=second) for value in values], dtype=pl.Int64)
     return None
 
 
@@ -81,7 +82,7 @@ def _of_numbers(given: pl.Series, unit: str | None) -> pl.Series:
     return frame.select(made.alias("at")).to_series()
 
 
-def _of_text(text: pl.Series, zone: str | None) -> pl.Series:
+def _of_text(text: pl.Series, zone: str | None, *, second: bool) -> pl.Series:
     iso = text.set(~text.str.contains(_ISO).fill_null(value=False), None)
     done = pl.Series([None], dtype=pl.Int64).new_from_index(0, len(iso))
     for layout in _LAYOUTS:
@@ -90,25 +91,26 @@ def _of_text(text: pl.Series, zone: str | None) -> pl.Series:
             break
         found = left.str.to_datetime(layout, time_unit="us", strict=False)
         if not layout.endswith(("Z", "%:z")):
-            found = _placed(found, zone)
+            found = _placed(found, zone, second=second)
         done = done.fill_null(found.dt.epoch("us"))
     return done
 
 
-def _placed(naive: pl.Series, zone: str | None) -> pl.Series:
-    """Times of a zone in UTC; of an hour that comes twice the first, and null for one that does not come."""
+def _placed(naive: pl.Series, zone: str | None, *, second: bool) -> pl.Series:
+    """Times of a zone in UTC; of an hour that comes twice the first or second, null for one that does not come."""
     known = naive.drop_nulls()
     if known.is_empty() or zone == "UTC":
         return naive
     with suppress(InvalidRowError):
         as_moment("", known[0], zone=zone)  # raises where there is no such zone, or none
-    there = naive.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+    ambiguous = "latest" if second else "earliest"
+    there = naive.dt.replace_time_zone(zone, ambiguous=ambiguous, non_existent="null")
     return there.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
 
 
-def _of_datetime(value: date | None, zone: str | None) -> int | None:
+def _of_datetime(value: date | None, zone: str | None, *, second: bool) -> int | None:
     try:
-        return None if value is None else to_micros(as_moment("", value, zone=zone))
+        return None if value is None else to_micros(as_moment("", value, zone=zone, second=second))
     except InvalidRowError:
         return None
 

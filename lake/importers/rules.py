@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import orjson
+import polars as pl
 
 from lake.errors import InvalidRowError, UnknownTimeframeError
 from lake.importers import columns
@@ -245,7 +246,10 @@ def moment(*names: str, unit: str | None = None, zone: str | None = "UTC") -> Ru
             return None
         return as_moment(name, value, unit=unit, zone=options.tz or zone, second=options.second_hour)
 
-    return Rule(names, read, lambda values, options: columns.moments(values, unit, options.tz or zone))
+    def many(values: Sequence[Any], options: Options) -> pl.Series | None:
+        return columns.moments(values, unit, options.tz or zone, second=options.second_hour)
+
+    return Rule(names, read, many)
 
 
 def document(*names: str) -> Rule:

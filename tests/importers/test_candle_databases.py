@@ -355,6 +355,35 @@ def test_a_table_of_decimals_and_times_lands(lk: lake.Lake, postgres: Postgres) 
     assert held(lk) == [("", "BTCUSDT", "15m", T0, 1.5, 2.1, 1.0, 1.25, 3.0)]
 
 
+def test_local_times_of_postgres_are_in_the_zone_that_is_said(lk: lake.Lake, postgres: Postgres) -> None:
+    """In Berlin it is one hour later than UTC on 1 January; and the hour from 2 came twice on 27 October."""
+    values = ", ".join(
+        f"('BTCUSDT', '{at}', 1, 2, 1, 2, 5)" for at in ("2024-01-01 01:00", "2024-10-27 02:30", "2024-03-31 02:30")
+    )
+    postgres.run(
+        "create table candles (symbol text, timestamp timestamp, open float8, high float8, low float8, close float8,"
+        " volume float8)",
+        f"insert into candles values {values}",
+    )
+    report = import_from(lk, "candles-postgres", postgres.address, Options(tz="Europe/Berlin"))
+    assert [row[3] for row in held(lk)] == [T0, 1_729_989_000_000]
+    assert list(report.tables[0].reasons) == ["timestamp: a time that the clocks of Europe/Berlin skip"]
+    assert "1 local time lies in an hour that the clock has twice" in report.text()
+
+
+@pytest.mark.parametrize("kind", ["text", "timestamp", "bigint"])
+@pytest.mark.usefixtures("driver")
+def test_a_zone_is_of_times_without_one_in_sqlite_too(lk: lake.Lake, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "candles.db"
+    at: str | int = T0 if kind == "bigint" else "2024-01-01 01:00:00"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(FOUND.format("candles", "").replace("timestamp bigint", f"timestamp {kind}"))
+        connection.execute(INSERT.format("candles") + "('BTCUSDT', ?, 1, 2, 1, 2, 5)", [at])
+        connection.commit()
+    import_from(lk, "candles-sqlite", str(path), Options(tz="Europe/Berlin"))
+    assert [row[3] for row in held(lk)] == [T0]
+
+
 def test_daily_candles_whose_times_are_days_land(lk: lake.Lake, postgres: Postgres) -> None:
     postgres.run(
         "create table candles_1d (symbol text, timestamp date, open float8, high float8, low float8, close float8,"

@@ -465,6 +465,31 @@ def test_a_zone_of_the_map_knows_the_hours_that_come_twice(tmp_path: Path) -> No
         assert "2 local times lie in an hour that the clock has twice" in notes(report)
 
 
+def test_candles_of_the_hour_that_comes_twice_are_told(tmp_path: Path) -> None:
+    path, text = (
+        tmp_path / "bars.csv",
+        """
+        dataset = "candles"
+        [columns]
+        symbol = "s"
+        open_time = { moment = "t", zone = "Europe/Berlin" }
+        open = "o"
+        high = "o"
+        low = "o"
+        close = "o"
+        volume = "o"
+        [values]
+        timeframe = "30m"
+    """,
+    )
+    times = [f"2024-10-27 {at}:00" for at in ("01:30", "02:00", "02:30", "02:00", "02:30", "03:00")]
+    path.write_text("s,t,o\n" + "".join(f"BTCUSDT,{at},{place}\n" for place, at in enumerate(times, 1)))
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "generic", path, map_file=a_map(tmp_path, text))
+        assert (report.totals["landed"], report.totals["refused"]) == (4, 2)
+        assert "2 local times lie in an hour that the clock has twice: the first is taken" in notes(report)
+
+
 def test_a_map_file_that_is_not_there_is_told_as_that(tmp_path: Path) -> None:
     said = Options(map_file=tmp_path / "nope.toml")
     with pytest.raises(SourceError, match="the column map cannot be read: No such file or directory") as told:

@@ -15,6 +15,7 @@ import polars as pl
 
 from lake.errors import InvalidRowError, SourceError, UnknownTimeframeError
 from lake.importers.base import CandleTable, Frames, Notes, Options, Row, Rule
+from lake.importers.clock_changes import ClockChanges
 from lake.importers.mapping import plain, refusal
 from lake.importers.reading.database import Database
 from lake.importers.reading.sqlite_pages import Page
@@ -73,17 +74,28 @@ class _Source:
 
     def frames(self, notes: Notes) -> Iterator[Frames]:
         """The candles, sorted out."""
+        clocks = ClockChanges(self.options)
+        rules = {ours: _KINDS.get(ours, number)(theirs) for ours, theirs in self.columns.items()}
         types = {theirs: _type(ours) for ours, theirs in self.columns.items()}
+        if clocks.are_local:
+            rules["open_time"] = clocks.noticed(rules["open_time"])
+            types[self.columns["open_time"]] = self._type_of_time()
         key = [self.columns[name] for name in (*_TEXTS, "open_time") if name in self.columns]
         # of several rows of one time the newest counts; those of a damaged table are read up to the damage
         newest_first = not self.db.is_unique(self.name, key) and self.count is not None
         self._tell(notes)
         pages = self.db.pages(self.name, types, notes, _PAGE, newest_first=newest_first)
         for place, page in enumerate(pages):
-            frames = self._sorted_out(page[::-1] if newest_first else page)
+            frames = self._sorted_out(page[::-1] if newest_first else page, rules)
             if place == 0 and "timeframe" not in self.columns:
                 self._tell_step(frames.good, notes)
             yield frames
+        clocks.tell(notes)
+
+    def _type_of_time(self) -> pl.DataType:
+        """Of times in a zone: those without one in the database are looked at one by one."""
+        declared = self.db.columns(self.name)[self.columns["open_time"]]
+        return pl.Datetime("us") if declared == "timestamp" else _type("open_time")
 
     def _tell(self, notes: Notes) -> None:
         rest = set(self.db.columns(self.name)) - set(self.columns.values()) - _IGNORED
@@ -104,17 +116,16 @@ class _Source:
             is_default = "_" not in self.name
             notes.tell(f"{what}; if they are of another timeframe, give --timeframe" if is_default else what)
 
-    def _sorted_out(self, page: Page) -> Frames:
+    def _sorted_out(self, page: Page, rules: Mapping[str, Rule]) -> Frames:
         if isinstance(page, pl.DataFrame):
             return self._canonical(page.rename({theirs: ours for ours, theirs in self.columns.items()}))
-        rows, refused = self._understood(page)
+        rows, refused = self._understood(page, rules)
         frames = self._canonical(pl.DataFrame(rows, schema={ours: _type(ours) for ours in self.columns}))
         odd = pl.DataFrame(refused, schema=_REFUSED)
         return Frames(frames.good, pl.concat([odd, frames.refused]), len(page))
 
-    def _understood(self, rows: list[Row]) -> tuple[list[Row], list[dict[str, str]]]:
+    def _understood(self, rows: list[Row], rules: Mapping[str, Rule]) -> tuple[list[Row], list[dict[str, str]]]:
         """Rows of which some hold values of other types, in the right ones; and those of which one says nothing."""
-        rules = {ours: _KINDS.get(ours, number)(theirs) for ours, theirs in self.columns.items()}
         good: list[Row] = []
         refused = []
         for row in rows:

@@ -11,6 +11,7 @@ import orjson
 from lake.errors import SourceError, UsageError
 from lake.importers.addresses import shown
 from lake.importers.base import CandleTable, Frames, Notes, Options, Refused, Row, Table
+from lake.importers.clock_changes import ClockChanges
 from lake.importers.column_maps import TableMap, read_maps
 from lake.importers.reading.candle_frames import candle_frames
 from lake.importers.reading.tabular import Tabular, tabular
@@ -51,7 +52,9 @@ def _require(there: Collection[str], mapped: TableMap, source: str) -> None:
 
 
 def _candles(found: Tabular, mapped: TableMap, options: Options, notes: Notes) -> Iterator[Frames]:
-    return candle_frames(_rows(found, mapped, notes), mapped.map.columns, options)
+    clocks = ClockChanges(options)
+    yield from candle_frames(_rows(found, mapped, notes), clocks.mapped(mapped.map).columns, options)
+    clocks.tell(notes)
 
 
 def _rows(found: Tabular, mapped: TableMap, notes: Notes) -> Iterator[Row | Refused]:

@@ -196,9 +196,9 @@ def _cast(name: str, kind: str, wanted: pl.DataType) -> str | None:
     if wanted == pl.Float64():
         cast = "::text::float8" if kind == "float4" else "::float8"
         return f"{column}{cast}" if kind in _NUMBERS else None
-    if kind.startswith("timestamp"):
+    if kind.startswith("timestamp") and wanted == pl.Int64():
         return f"case when isfinite({column}) then (extract(epoch from {column}) * 1000000)::int8 end"
-    return f"{column}::int8" if kind in {"int2", "int4", "int8"} else None
+    return f"{column}::int8" if wanted == pl.Int64() and kind in {"int2", "int4", "int8"} else None
 
 
 def _storage(column: pa.Array) -> pa.Array:

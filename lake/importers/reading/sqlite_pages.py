@@ -112,11 +112,11 @@ def _unnumbered(file: File, asked: Asked, notes: Notes) -> Iterator[Page]:
 
 
 def _typed(rows: list[Row], columns: Mapping[str, pl.DataType]) -> Page:
-    """A frame, where every value is of its type; else the rows."""
+    """A frame, where every value is of its type; else, or where a type is none that SQLite has, the rows."""
     made = []
     for name, kind in columns.items():
         values = [row[name] for row in rows]
-        if not {type(value) for value in values} <= {NoneType, *_TYPES[type(kind)]}:
+        if type(kind) not in _TYPES or not {type(value) for value in values} <= {NoneType, *_TYPES[type(kind)]}:
             return rows
         made.append(pl.Series(name, values, dtype=kind))
     return pl.DataFrame(made)
