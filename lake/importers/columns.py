@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
@@ -103,7 +103,7 @@ def _placed(naive: pl.Series, zone: str | None, *, second: bool) -> pl.Series:
         return naive
     with suppress(InvalidRowError):
         as_moment("", known[0], zone=zone)  # raises where there is no such zone, or none
-    ambiguous = "latest" if second else "earliest"
+    ambiguous: Literal["earliest", "latest"] = "latest" if second else "earliest"
     there = naive.dt.replace_time_zone(zone, ambiguous=ambiguous, non_existent="null")
     return there.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
 

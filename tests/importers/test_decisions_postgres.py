@@ -182,6 +182,31 @@ def test_one_version_of_a_prompt_is_in_use(lk: lake.Lake, postgres: Postgres) ->
     assert (told["is_active"], "superseded" in told) == (True, False)
 
 
+def test_of_two_databases_one_version_of_a_prompt_is_in_use(lk: lake.Lake, postgres: Postgres) -> None:
+    """The first that was imported, until its own database gives it up or somebody activates another."""
+    postgres.run(
+        "create table prompt_versions (id int, version text, prompt_text text, is_active bool, created_at timestamp)",
+        "insert into prompt_versions values (1, 'v1', 'a', true, '2025-01-01'), (2, 'v2', 'b', false, '2025-01-02')",
+    )
+    imported(lk, "decisions-postgres", postgres.address, bot_id="one")
+    postgres.run("update prompt_versions set version = 'w' || id, prompt_text = 'w' || id")
+    report = imported(lk, "decisions-postgres", postgres.address, bot_id="two")
+    assert rows(lk, "prompt_versions", "version", "is_active") == [
+        ("v1", True), ("v2", False), ("w1", False), ("w2", False),
+    ]  # fmt: skip
+    assert "w1 is said to be in use, and v1 of the lake is: it stays the only one" in notes(report)
+
+    postgres.run("update prompt_versions set version = 'v' || id, prompt_text = chr(96 + id), is_active = id = 2")
+    assert "stays the only one" not in notes(imported(lk, "decisions-postgres", postgres.address, bot_id="one"))
+    assert rows(lk, "prompt_versions", "version", "is_active") == [
+        ("v1", False), ("v2", True), ("w1", False), ("w2", False),
+    ]  # fmt: skip
+
+    lk.prompts.activate("w1")
+    assert "w1 of the lake is" in notes(imported(lk, "decisions-postgres", postgres.address, bot_id="one"))
+    assert rows(lk, "prompt_versions", "version", "is_active")[2:] == [("w1", True), ("w2", False)]
+
+
 def test_prompts_of_two_bots_under_one_version_are_both_kept_with_their_decisions(
     lk: lake.Lake, postgres: Postgres
 ) -> None:

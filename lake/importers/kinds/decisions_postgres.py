@@ -9,17 +9,15 @@ that the caller names.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-import orjson
-
 from lake.errors import InvalidRowError
 from lake.importers.base import Notes, Options, Row, RowMap, Rule, Table
-from lake.importers.nested import together
+from lake.importers.kinds.decision_prompts import Prompts
 from lake.importers.reading.database import Database, database, require
 from lake.importers.rules import (
     constant,
@@ -42,6 +40,7 @@ from lake.importers.rules import (
     whole,
     within,
 )
+from lake.importers.spellings import snake_and_camel
 from lake.importers.wording import counted
 
 _TABLES = ("prompt_versions", "decisions", "trades", "positions")
@@ -60,25 +59,15 @@ _SAID = {
 }
 
 
-def _named(*names: str) -> tuple[str, ...]:
-    """Each name in snake and in camel case."""
-    return tuple(spelled for name in names for spelled in dict.fromkeys((name, _camel(name))))
-
-
-def _camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)
-
-
 def _id(name: str) -> Rule:
-    return numbered(*_named(name), by=option("bot_id"))
+    return numbered(*snake_and_camel(name), by=option("bot_id"))
 
 
 def _moment(*names: str) -> Rule:
-    return moment(*_named(*names))
+    return moment(*snake_and_camel(*names))
 
 
-_ENTRY, _STOP, _TARGET = (price(*_named(name)) for name in ("entry_price", "stop_loss", "take_profit"))
+_ENTRY, _STOP, _TARGET = (price(*snake_and_camel(name)) for name in ("entry_price", "stop_loss", "take_profit"))
 _OPENED, _CLOSED, _STATE = _moment("opened_at"), _moment("closed_at"), one_of(_STATUS, "status")
 
 TRADES = RowMap(
@@ -92,15 +81,15 @@ TRADES = RowMap(
         "strategy": option("strategy"),
         "quantity": number("quantity"),
         "entry_price": _ENTRY,
-        "exit_price": number(*_named("exit_price")),
+        "exit_price": number(*snake_and_camel("exit_price")),
         "stop_loss": _STOP,
         "take_profit": _TARGET,
         "pnl": number("pnl"),
-        "pnl_percent": result(*_named("pnl_percent")),
-        "exit_reason": renamed(_ENDS, *_named("exit_reason")),
-        "order_id": text(*_named("bybit_order_id", "order_id")),
+        "pnl_percent": result(*snake_and_camel("pnl_percent")),
+        "exit_reason": renamed(_ENDS, *snake_and_camel("exit_reason")),
+        "order_id": text(*snake_and_camel("bybit_order_id", "order_id")),
         "decision_id": _id("decision_id"),
-        "prompt_version": text(*_named("prompt_version")),
+        "prompt_version": text(*snake_and_camel("prompt_version")),
         "created_at": first_of(_moment("created_at"), _OPENED, _CLOSED),
         "opened_at": _OPENED,
         "closed_at": _CLOSED,
@@ -122,11 +111,11 @@ POSITIONS = RowMap(
         "side": side("side"),
         "quantity": number("quantity"),
         "entry_price": _ENTRY,
-        "current_price": price(*_named("current_price")),
+        "current_price": price(*snake_and_camel("current_price")),
         "stop_loss": within("trade", _STOP),
         "tp1": within("trade", _TARGET),
-        "unrealized_pnl": number(*_named("unrealized_pnl")),
-        "unrealized_pnl_percent": result(*_named("unrealized_pnl_percent")),
+        "unrealized_pnl": number(*snake_and_camel("unrealized_pnl")),
+        "unrealized_pnl_percent": result(*snake_and_camel("unrealized_pnl_percent")),
         "status": Rule(("trade",), _held),
         "trade_id": _id("trade_id"),
         "opened_at": first_of(
@@ -138,7 +127,10 @@ POSITIONS = RowMap(
     held=frozenset({"trade"}),
 )
 
-_ANALYZED, _HELD_FOR = _moment("analyzed_at", "created_at"), number(*_named("hold_duration_minutes", "hold_duration"))
+_ANALYZED, _HELD_FOR = (
+    _moment("analyzed_at", "created_at"),
+    number(*snake_and_camel("hold_duration_minutes", "hold_duration")),
+)
 
 
 _CLOSED_WITH_TRADE = within("trade", _CLOSED)
@@ -156,7 +148,7 @@ def _recorded(row: Row, options: Options) -> datetime | None:
 
 
 def _has_outcome(row: Row) -> bool:
-    return found(row, _named("outcome_correct", "actual_pnl", "actual_pnl_percent"))[1] is not None
+    return found(row, snake_and_camel("outcome_correct", "actual_pnl", "actual_pnl_percent"))[1] is not None
 
 
 def _once_known(rule: Rule) -> Rule:
@@ -184,81 +176,38 @@ DECISIONS = RowMap(
         "stop_loss": _STOP,
         "take_profit": _TARGET,
         "reasoning": text("reasoning"),
-        "market_snapshot": document(*_named("market_snapshot")),
-        "raw_response": document(*_named("raw_response")),
-        "chart_image_path": text(*_named("chart_image_path")),
-        "prompt_version": text(*_named("prompt_version")),
-        "model_version": text(*_named("model_version")),
-        "latency_ms": number(*_named("analysis_duration_ms", "latency_ms")),
-        "input_tokens": whole(*_named("input_tokens", "prompt_tokens")),
-        "output_tokens": whole(*_named("output_tokens", "completion_tokens")),
-        "cost_usd": number(*_named("cost_usd")),
+        "market_snapshot": document(*snake_and_camel("market_snapshot")),
+        "raw_response": document(*snake_and_camel("raw_response")),
+        "chart_image_path": text(*snake_and_camel("chart_image_path")),
+        "prompt_version": text(*snake_and_camel("prompt_version")),
+        "model_version": text(*snake_and_camel("model_version")),
+        "latency_ms": number(*snake_and_camel("analysis_duration_ms", "latency_ms")),
+        "input_tokens": whole(*snake_and_camel("input_tokens", "prompt_tokens")),
+        "output_tokens": whole(*snake_and_camel("output_tokens", "completion_tokens")),
+        "cost_usd": number(*snake_and_camel("cost_usd")),
         "traded": flag("traded"),
-        "skip_reason": text(*_named("skip_reason")),
+        "skip_reason": text(*snake_and_camel("skip_reason")),
         "trade_id": _id("trade_id"),
         "analyzed_at": _ANALYZED,
-        "outcome_correct": _once_known(flag(*_named("outcome_correct"))),
-        "actual_pnl": _once_known(number(*_named("actual_pnl"))),
-        "actual_pnl_percent": _once_known(result(*_named("actual_pnl_percent"))),
+        "outcome_correct": _once_known(flag(*snake_and_camel("outcome_correct"))),
+        "actual_pnl": _once_known(number(*snake_and_camel("actual_pnl"))),
+        "actual_pnl_percent": _once_known(result(*snake_and_camel("actual_pnl_percent"))),
         "hold_duration_minutes": _once_known(_HELD_FOR),
-        "outcome_recorded_at": Rule(_named("outcome_recorded_at"), _recorded),
-        "outcome_source": Rule(_named("outcome_correct"), _source),
+        "outcome_recorded_at": Rule(snake_and_camel("outcome_recorded_at"), _recorded),
+        "outcome_source": Rule(snake_and_camel("outcome_correct"), _source),
     },
-    sums={"actual_pnl": _named("actual_pnl")},
+    sums={"actual_pnl": snake_and_camel("actual_pnl")},
     held=frozenset({"trade"}),
 )
 
-_ACTIVE, _REGISTERED = flag(*_named("is_active")), _moment("created_at")
 
-
-def _is_in_use(row: Row, options: Options) -> bool | None:
-    """Whether a version is in use: one at a time is."""
-    said: bool | None = _ACTIVE.read(row, options)
-    return said and not row.get("superseded")
-
-
-PROMPTS = RowMap(
-    "prompt_versions",
-    {
-        "version": text("version"),
-        "name": text("name"),
-        "description": text("description"),
-        "prompt_text": text(*_named("prompt_text")),
-        "is_active": Rule(_named("is_active"), _is_in_use),
-        "created_at": _REGISTERED,
-        "extra": together(bot_id=option("bot_id")),
-    },
-    held=frozenset({"superseded"}),
-)
-
-
-class _Prompts:
-    """Which versions another bot has given to another text: here they are named after their own, ``bot:version``."""
-
-    def __init__(self) -> None:
-        self._renamed: dict[str, str] = {}
-
-    def apart(self, there: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The row under a version of its own, if the lake's is another bot's and says something else."""
-        theirs, mine = (orjson.loads(one.get("extra") or "{}").get("bot_id") for one in (there, row))
-        if not theirs or not mine or theirs == mine or there.get("prompt_text") == row.get("prompt_text"):
-            return None
-        version = self._renamed[row["version"]] = f"{mine}:{row['version']}"
-        return {**row, "version": version}
-
-    def maps(self) -> dict[str, RowMap]:
-        """What the tables become, with versions as they are named here."""
-        done = {"positions": POSITIONS, "prompt_versions": replace(PROMPTS, apart=self.apart)}
-        return done | {name: self._following(made) for name, made in (("trades", TRADES), ("decisions", DECISIONS))}
-
-    def _following(self, made: RowMap) -> RowMap:
-        version = made.columns["prompt_version"]
-
-        def read(row: Row, options: Options) -> str | None:
-            said: str | None = version.read(row, options)
-            return None if said is None else self._renamed.get(said, said)
-
-        return replace(made, columns={**made.columns, "prompt_version": Rule(version.names, read)})
+def _maps(prompts: Prompts) -> dict[str, RowMap]:
+    """What the tables become, with versions as they are named here."""
+    done = {"positions": POSITIONS, "prompt_versions": prompts.map()}
+    return done | {
+        name: replace(made, columns={**made.columns, "prompt_version": prompts.version(made.columns["prompt_version"])})
+        for name, made in (("trades", TRADES), ("decisions", DECISIONS))
+    }
 
 
 class DecisionsPostgres:
@@ -269,46 +218,30 @@ class DecisionsPostgres:
 
     def tables(self, source: str, options: Options) -> Iterable[Table]:
         """Those that are there."""
-        db, maps = database(source), _Prompts().maps()
+        db, prompts = database(source), Prompts()
+        maps = _maps(prompts)
         for name in require(db, _TABLES, kind=self.name):
-            yield Table(name, (maps[name],), partial(_rows, db, name, options), db.count(name))
+            if name == "prompt_versions":
+                rows = partial(prompts.rows, db, options)
+                yield Table(name, (maps[name],), rows, db.count(name), look=prompts.look)
+            else:
+                yield Table(name, (maps[name],), partial(_rows, db, name, options), db.count(name))
 
 
 def _rows(db: Database, name: str, options: Options, notes: Notes) -> Iterator[Row]:
-    if db.columns(name).get("id", "").startswith("int") and name != "prompt_versions" and not options.bot_id:
+    if db.columns(name).get("id", "").startswith("int") and not options.bot_id:
         notes.tell("its ids are numbers, which another database has as well: name the bot with --bot-id")
-    if name == "prompt_versions":
-        return _prompts(db, options, notes)
     if name == "decisions":
         return _decisions(db, options, notes)
     return _positions(db, notes) if name == "positions" else db.rows(name, notes, order_by=("id",))
 
 
-def _prompts(db: Database, options: Options, notes: Notes) -> Iterator[Row]:
-    """Versions of prompts; of several that are said to be in use the newest is. They are few."""
-    rows = list(db.rows("prompt_versions", notes, ("id",) if "id" in db.columns("prompt_versions") else ()))
-    active = sorted(filter(None, (_active_since(row, options) for row in rows)))
-    if len(active) > 1:
-        notes.tell(f"{len(active)} versions are said to be in use: the newest is taken for it, {active[-1][1]}")
-    older = {version for _, version in active[:-1]}
-    yield from ({**row, "superseded": True} if str(row.get("version")) in older else row for row in rows)
-
-
-def _active_since(row: Row, options: Options) -> tuple[datetime, str] | None:
-    """When a version that is in use was registered, and its name; None of any other."""
-    try:
-        at = _REGISTERED.read(row, options) if _ACTIVE.read(row, options) else None
-    except InvalidRowError:
-        return None  # it is refused when it is mapped
-    return None if at is None else (at, str(row.get("version")))
-
-
 def _positions(db: Database, notes: Notes) -> Iterator[Row]:
     """Positions, each with its trade, which knows when it was opened. There is one for each symbol, so they are few."""
     held = list(db.rows("positions", notes, ("id",)))
-    wanted = {found(row, _named("trade_id"))[1] for row in held}
+    wanted = {found(row, snake_and_camel("trade_id"))[1] for row in held}
     known = {trade["id"]: trade for trade in _trades(db, notes) if trade["id"] in wanted}
-    yield from ({**row, "trade": known.get(found(row, _named("trade_id"))[1])} for row in held)
+    yield from ({**row, "trade": known.get(found(row, snake_and_camel("trade_id"))[1])} for row in held)
 
 
 def _decisions(db: Database, options: Options, notes: Notes) -> Iterator[Row]:
@@ -321,7 +254,7 @@ def _decisions(db: Database, options: Options, notes: Notes) -> Iterator[Row]:
             continue
         if ends is None:
             ends = {t["id"]: {n: t[n] for n in _CLOSED.names if n in t} for t in _trades(db, notes)}
-        with_trade = {**row, "trade": ends.get(found(row, _named("trade_id"))[1])}
+        with_trade = {**row, "trade": ends.get(found(row, snake_and_camel("trade_id"))[1])}
         untimed += _is_untimed(with_trade, options)
         yield with_trade
     if untimed:
