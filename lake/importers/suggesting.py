@@ -16,6 +16,7 @@ from lake.errors import InvalidRowError, LakeError, SourceError
 from lake.importers import rules
 from lake.importers.base import Notes, Options, Refused, Row
 from lake.importers.guesses import CLUES, SPELLINGS, Clue
+from lake.importers.headerless import guessed_names, is_data
 from lake.importers.moments import as_moment
 from lake.importers.reading.tabular import Asked, tables_in, tabular
 from lake.importers.values import as_number
@@ -78,8 +79,9 @@ def suggest(source: str, options: Options | None = None) -> str:
     said = options or Options()
     drafts, others = [], []
     for table in tables_in(source):
-        rows = _sample(source, Asked(table))
-        draft = _drafted(Asked(table), rows, said) if rows else None
+        asked = _asked(source, table)
+        rows = _sample(source, asked)
+        draft = _drafted(asked, rows, said) if rows else None
         if draft is None:
             others.append(table or "the rows")
         else:
@@ -87,13 +89,28 @@ def suggest(source: str, options: Options | None = None) -> str:
     if not drafts:
         raise SourceError(
             "no table looks like one of ours", where=source, value=others[:10],
-            todo="Write a map by hand: dataset, [columns]; `lake describe` tells our columns.",
+            todo="Candles and public trades in files are for `lake ingest`. Of other rows write a map by hand: "
+            "dataset, [columns], of a CSV without a header also header = [...]; `lake describe` tells our columns.",
         )  # fmt: skip
     many = len(drafts) > 1
     parts = [_HEAD.format(source=source), *(_written(draft, many=many) for draft in drafts)]
     if others:
         parts.append(f"# like none of ours: {', '.join(others)}")
     return "\n\n".join(parts) + "\n"
+
+
+def _asked(source: str, table: str) -> Asked:
+    """The rows of a table; of a CSV that does not name its columns with names for them."""
+    try:
+        named = tabular(source, Asked(table))
+        first = named.columns or ()
+        if table or named.count is not None or not is_data(first):
+            return Asked(table)
+        header = tuple(f"column_{place}" for place in range(len(first)))
+        rows = _sample(source, Asked(header=header))
+        return Asked(header=guessed_names([[str(row.get(name) or "") for name in header] for row in rows]))
+    except LakeError:
+        return Asked(table)
 
 
 def _sample(source: str, asked: Asked) -> list[Row]:
@@ -292,6 +309,9 @@ def _written(draft: Draft, *, many: bool) -> str:
     lines.append(f"dataset = {_text(draft.dataset.name)}")
     if draft.asked.table:
         lines.append(f"table = {_text(draft.asked.table)}")
+    if draft.asked.header:
+        named = ", ".join(map(_text, draft.asked.header))
+        lines.append(f"header = [{named}]  # it has none: named by what stands in the columns")
     lines += ["", f"[{prefix}columns]"]
     ordered = [c for c in draft.dataset.by_name if c in draft.columns]
     lines += [f"{column} = {draft.columns[column]}" for column in ordered]

@@ -215,6 +215,25 @@ def test_a_draft_tells_fractions_from_percent_by_the_prices(tmp_path: Path) -> N
     assert '\npnl_percent = "ret"\n' in suggest(str(path))
 
 
+def test_a_draft_names_the_columns_of_candles_without_a_header(tmp_path: Path) -> None:
+    path, made = tmp_path / "bars.csv", tmp_path / "map.toml"
+    path.write_text("2024-01-01 00:00:00;1;2;0.5;1.5;10;7\n2024-01-01 01:00:00;1.5;1.5;1;1;0;7\n")
+    made.write_text(suggest(str(path)))
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "generic", path, map_file=made, symbol="BTC/USDT", timeframe="1h")
+        assert rows(lk, "candles", "symbol", "high", "low", "volume") == [
+            ("BTCUSDT", 1.5, 1.0, 0.0), ("BTCUSDT", 2.0, 0.5, 10.0),
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", ["1672531436,90.54,1.10", "1704067200000,2,1,2,2,1", "1,2"])
+def test_of_a_csv_without_a_header_that_holds_no_candles_it_is_told_what_to_do(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "bare.csv"
+    path.write_text(f"{line}\n")
+    with pytest.raises(SourceError, match=r"for `lake ingest`. Of other rows .* without a header also header = "):
+        suggest(str(path))
+
+
 def test_a_draft_of_a_database_has_a_map_for_each_table_that_it_knows(tmp_path: Path) -> None:
     path = as_sqlite(tmp_path / "bot.sqlite")
     with closing(sqlite3.connect(path)) as connection:
