@@ -1,9 +1,19 @@
-"""Views of the datasets whose rows are decisions, with each input as it was when the row was decided."""
+"""Views of the datasets whose rows are decisions, with each input as it was when the row was decided.
+
+Where no row of a snapshot says that an input was written over, which statistics tell, such a view is the dataset
+itself: that is bound and computed in a third of the time.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import polars as pl
+
 from lake.spec import registry
 from lake.spec.dataset import CHANGED_INPUTS, Dataset, Inputs, Type
+from lake.store.cold.files import DataFile
+from lake.store.cold.table_state import TableState
 
 _KINDS = {
     Type.FLOAT: "DOUBLE",
@@ -16,6 +26,25 @@ _KINDS = {
 def as_decided() -> dict[str, str]:
     """Name of the view -> its text, such as a ``.sql`` file of the other views has it."""
     return {f"{ds.name}_as_decided": _view(ds, ds.inputs) for ds in registry.all_datasets() if ds.inputs is not None}
+
+
+def untouched(states: Mapping[str, TableState], hot: Mapping[str, pl.DataFrame]) -> dict[str, str]:
+    """Name of the view -> its text, for those of the datasets of a snapshot in which no input was written over."""
+    decided = [ds for ds in registry.all_datasets() if ds.inputs is not None and ds.name in states]
+    return {
+        f"{ds.name}_as_decided": f"SELECT * FROM {ds.name}"
+        for ds in decided
+        if _is_null(hot[ds.name]) and all(_is_null_in(file) for file in states[ds.name].files.values())
+    }
+
+
+def _is_null(rows: pl.DataFrame) -> bool:
+    return rows[CHANGED_INPUTS].null_count() == rows.height
+
+
+def _is_null_in(file: DataFile) -> bool:
+    nulls = (file.stats.get("nullCount") or {}).get(CHANGED_INPUTS)
+    return nulls is not None and nulls == file.rows
 
 
 def _view(ds: Dataset, inputs: Inputs) -> str:

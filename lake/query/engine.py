@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from lake.errors import QueryError, ReadOnlyError, UsageError
 from lake.query import relations
+from lake.query.as_decided import untouched
 from lake.query.database import Database
 from lake.query.pruning import bounds
 from lake.query.rollups import Rollups
@@ -177,7 +178,8 @@ def show(
             cursor.register(relations.hot_name(ds), hot.to_arrow())
         select = relations.select(ds, location, state, hot, pruned.get(name, {}))
         made.append(f"CREATE TEMP VIEW {name} AS {select}")
-    made += [f"CREATE TEMP VIEW {view.name} AS {view.sql}" for view in needed]
+    plain = untouched(snapshot.states, snapshot.hot)
+    made += [f"CREATE TEMP VIEW {view.name} AS {plain.get(view.name, view.sql)}" for view in needed]
     if made:
         cursor.execute(";\n".join(made))
 

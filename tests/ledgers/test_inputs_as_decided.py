@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 import lake
+from lake.query.views import views
 from lake.spec import registry
 from lake.spec.inputs import IN_TIME, with_inputs
 from tests.helpers import finished, spawned
@@ -195,4 +196,21 @@ def test_versions_that_meet_in_one_drain_are_held_against_each_other_in_their_or
 @pytest.mark.parametrize("ds", [d for d in registry.all_datasets() if d.inputs is not None], ids=lambda d: d.name)
 def test_the_view_of_a_dataset_has_its_columns_in_their_types(ds: Any, tmp_path: Path) -> None:
     with lake.open(tmp_path, bot_id="b") as lk:
-        assert lk.frame(f"SELECT * FROM {ds.name}_as_decided").schema == lk.frame(f"SELECT * FROM {ds.name}").schema
+        name, wanted = f"{ds.name}_as_decided", lk.frame(f"SELECT * FROM {ds.name}").schema
+        assert lk.frame(f"SELECT * FROM {name}").schema == wanted  # nothing was written over: the dataset itself
+        assert lk.frame(f"SELECT * FROM ({views()[name].sql})").schema == wanted
+
+
+def test_a_row_that_was_written_over_among_others_that_were_not_is_shown_as_it_was(
+    tmp_path: Path,
+) -> None:
+    with lake.open(tmp_path, bot_id="b") as lk:
+        for number, is_changed in enumerate((False, True, False)):
+            lk.phantoms.record({**SAME, **FIRST, "phantom_id": f"p{number}"})
+            if is_changed:
+                lk.phantoms.patch(f"p{number}", **LATER)
+            lk.drain()
+            assert decided(lk, f"p{number}") == FIRST
+        lk.phantoms.record({**SAME, **FIRST, "phantom_id": "p3"})
+        assert [decided(lk, f"p{n}") for n in range(4)] == [FIRST] * 4
+        assert lk.frame("SELECT count(*) FROM phantoms_as_decided WHERE ml_score = 99.0").item() == 0

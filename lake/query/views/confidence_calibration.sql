@@ -33,13 +33,19 @@ FROM (
         model_version,
         symbol,
         least(floor(round(confidence, 6) * 10), 9)::INTEGER AS bucket,
-        is_remembered(model_version, analyzed_at) AS is_inside,
+        is_inside,
         CASE WHEN is_inside THEN NULL WHEN is_past(coalesce(outcome_recorded_at, analyzed_at)) THEN outcome_correct
-            ELSE struct_extract(former_outcome(outcome_history), 'outcome_correct') END::INTEGER AS hit,
+            ELSE struct_extract(former, 'outcome_correct') END::INTEGER AS hit,
         CASE WHEN hit IS NOT NULL THEN confidence END AS stated
-    FROM decisions_as_decided
-    WHERE recommendation IN ('LONG', 'SHORT') AND confidence IS NOT NULL
-        AND in_window(analyzed_at) AND is_past(analyzed_at)
+    FROM (
+        SELECT
+            *,
+            is_remembered(model_version, analyzed_at) AS is_inside,
+            former_outcome(outcome_history) AS former
+        FROM decisions_as_decided
+        WHERE recommendation IN ('LONG', 'SHORT') AND confidence IS NOT NULL
+            AND in_window(analyzed_at) AND is_past(analyzed_at)
+    )
 )
 GROUP BY prompt_version, model_version, symbol, bucket
 HAVING count(hit) > 0 OR count_of(is_inside) > 0

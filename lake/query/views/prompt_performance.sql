@@ -22,18 +22,23 @@
 -- input_tokens, output_tokens: in all.
 -- inside_training_period: decisions about a moment that their model may remember (settings, [knowledge_cutoffs]; the
 --   variable knowledge_cutoffs); they are in no other figure, not in decisions either.
-WITH decision AS (
+WITH told AS (
+    SELECT
+        *,
+        NOT is_remembered(model_version, analyzed_at) AS counts,
+        is_past(coalesce(outcome_recorded_at, analyzed_at)) AS is_known,
+        former_outcome(outcome_history) AS former
+    FROM decisions_as_decided
+    WHERE in_window(analyzed_at) AND is_past(analyzed_at)
+), decision AS (
     SELECT
         d.prompt_version,
         d.model_version,
-        NOT is_remembered(d.model_version, d.analyzed_at) AS counts,
+        counts,
         counts AND d.recommendation = 'HOLD' AS is_hold,
         counts AND d.recommendation IN ('LONG', 'SHORT') AS is_directional,
-        is_past(coalesce(d.outcome_recorded_at, d.analyzed_at)) AS is_known,
-        CASE WHEN is_known THEN d.outcome_correct
-            ELSE struct_extract(former_outcome(d.outcome_history), 'outcome_correct') END AS was_correct,
-        CASE WHEN is_known THEN d.actual_pnl
-            ELSE struct_extract(former_outcome(d.outcome_history), 'actual_pnl') END AS told_pnl,
+        CASE WHEN is_known THEN d.outcome_correct ELSE struct_extract(former, 'outcome_correct') END AS was_correct,
+        CASE WHEN is_known THEN d.actual_pnl ELSE struct_extract(former, 'actual_pnl') END AS told_pnl,
         CASE WHEN is_hold THEN was_correct END AS hold_correct,
         CASE WHEN is_directional THEN was_correct END AS direction_correct,
         CASE WHEN is_directional THEN d.confidence END AS confidence,
@@ -45,9 +50,8 @@ WITH decision AS (
         CASE WHEN counts THEN d.latency_ms END AS latency_ms,
         CASE WHEN counts THEN d.input_tokens END AS input_tokens,
         CASE WHEN counts THEN d.output_tokens END AS output_tokens
-    FROM decisions_as_decided AS d
+    FROM told AS d
     LEFT JOIN money_of_decisions('decisions_as_decided', 'trades') AS m ON d.decision_id = m.decision_id
-    WHERE in_window(d.analyzed_at) AND is_past(d.analyzed_at)
 ), counted AS (
     SELECT
         prompt_version,
