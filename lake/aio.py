@@ -62,14 +62,22 @@ class AsyncOwnCommits(AsyncLedger):
         ledger: the ledger.
         writer: its writer.
         methods: those that commit themselves; all when left out.
+        together: those that do not, of which many land together.
     """
 
-    def __init__(self, ledger: object, writer: Writer, methods: frozenset[str] | None = None) -> None:
+    def __init__(
+        self,
+        ledger: object,
+        writer: Writer,
+        methods: frozenset[str] | None = None,
+        together: frozenset[str] = frozenset(),
+    ) -> None:
         super().__init__(ledger, writer)
         self._methods = methods
+        self._together = together
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
-        if self._methods is not None and name not in self._methods:
+        if name in self._together or (self._methods is not None and name not in self._methods):
             return super().__getattr__(name)
         method = getattr(self._ledger, name)
 
@@ -78,6 +86,17 @@ class AsyncOwnCommits(AsyncLedger):
             return await asyncio.to_thread(method, *args, **kwargs)
 
         return call
+
+
+class AsyncSignals(AsyncOwnCommits):
+    """Signals as coroutines: many tasks that record some land together, unless duplicates are looked for."""
+
+    async def record(self, signal: Mapping[str, Any] | None = None, /, **fields: Any) -> Receipt:
+        """See :meth:`lake.ledgers.signals.Signals.record`."""
+        own = fields.get("unless_duplicate", False)
+        recorder = AsyncOwnCommits if own else AsyncLedger
+        receipt: Receipt = await recorder(self._ledger, self._writer).record(signal, **fields)
+        return receipt
 
 
 class AsyncView:
@@ -112,8 +131,8 @@ class AsyncLake:
         self.decisions = AsyncLedger(lake.decisions, lake.writer)
         self.prompts = AsyncOwnCommits(lake.prompts, lake.writer)
         self.predictions = AsyncOwnCommits(lake.predictions, lake.writer, frozenset({"resolve_due"}))
-        self.signals = AsyncOwnCommits(lake.signals, lake.writer)
-        self.phantoms = AsyncOwnCommits(lake.phantoms, lake.writer)
+        self.signals = AsyncSignals(lake.signals, lake.writer)
+        self.phantoms = AsyncOwnCommits(lake.phantoms, lake.writer, together=frozenset({"record"}))
         self.positions = AsyncOwnCommits(lake.positions, lake.writer)
         self.fills = AsyncLedger(lake.fills, lake.writer)
         self.bots = AsyncOwnCommits(lake.bots, lake.writer)

@@ -109,7 +109,7 @@ class Signals(Ledger):
             refuse_another(self._ds, known, row, _IDENTITY, self._writer.bot)
             return _completed(folder(self._ds)(known, told(row)))
 
-        return changed(key, *self._writer.change("signals", key, fold))
+        return changed(key, *self._writer.change("signals", key, fold, is_new=True))
 
     def _record_once(self, row: Row, whole: Row, rule: Sameness, keep_duplicate: bool) -> Receipt:
         with self._lock, self._alone():

@@ -94,3 +94,35 @@ def test_rows_that_wait_when_their_lake_is_closed_are_durable_or_refused(tmp_pat
     assert {type(r) for r in refused} <= {ClosedError}
     with lake.open(tmp_path / "lake", bot_id="a") as lk:
         assert lk.sql("SELECT count(*) FROM trades").fetchall() == [(50 - len(refused),)]
+
+
+def test_tasks_that_record_signals_and_phantoms_share_their_commits(tmp_path: Path) -> None:
+    async def work() -> tuple[int, int]:
+        async with await lake.open_async(tmp_path / "lake", bot_id="a") as alk:
+            await alk.signals.record(signal_id="first", symbol="BTCUSDT", direction="LONG")
+            gauge = alk.lake.writer.hot().log.gauge
+            before = gauge._health.commits
+            await asyncio.gather(
+                *(alk.signals.record(signal_id=f"s{n}", symbol="BTCUSDT", direction="LONG") for n in range(60)),
+                *(
+                    alk.phantoms.record(phantom_id=f"p{n}", symbol="BTCUSDT", side="LONG", entry_price=100.0)
+                    for n in range(60)
+                ),
+            )
+            held = (await alk.sql("SELECT (SELECT count(*) FROM signals) + (SELECT count(*) FROM phantoms)")).item()
+            return held, gauge._health.commits - before
+
+    held, commits = asyncio.run(work())
+    assert held == 121
+    assert commits < 60
+
+
+def test_of_tasks_that_record_one_signal_unless_it_is_a_duplicate_one_does(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with await lake.open_async(tmp_path / "lake", bot_id="a") as alk:
+            same = {"symbol": "BTCUSDT", "timeframe": "1h", "direction": "LONG", "entry_price": 100.0}
+            done = await asyncio.gather(*(alk.signals.record(same, unless_duplicate=True) for _ in range(8)))
+            assert sorted(r.inserted for r in done) == [0] * 7 + [1]
+            assert len({r.id for r in done}) == 1
+
+    asyncio.run(work())
