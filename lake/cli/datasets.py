@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from lake.cli.app import Context, command, main
+from lake.cli.moments import moment
 from lake.cli.working import working
 from lake.errors import LeakError
 from lake.learn.datasets.export import FORMATS
@@ -28,8 +29,8 @@ def dataset() -> None:
     click.argument("name"),
     click.option("--from", "--source", "source", type=click.Choice(SOURCES), required=True, help="What the rows are."),
     click.option("--features", default="standard", show_default=True, help="Set of that name, path.py:name, or none."),
-    click.option("--start", help="Only rows decided at or after it: ISO time with offset."),
-    click.option("--end", help="Only rows decided before it, with an outcome known by then."),
+    click.option("--start", callback=moment, help="Only rows decided at or after it: ISO time with offset."),
+    click.option("--end", callback=moment, help="Only rows decided before it, with an outcome known by then."),
     click.option("--symbol", "symbols", multiple=True, help="Only of this symbol; may be given several times."),
     click.option("--timeframe", help="Of the candles that features are computed from."),
     click.option("--no-recorded", is_flag=True, help="Leave out what the bot recorded with each row."),

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
 from lake.cli.app import Context, command
+from lake.cli.moments import moment
 from lake.exporters import FORMATS, Progress, Selection, Target, export
 
 
@@ -25,13 +26,13 @@ from lake.exporters import FORMATS, Progress, Selection, Target, export
     click.option("--symbol", "symbols", multiple=True, help="Only of this symbol; several times for several."),
     click.option("--timeframe", default="", help="Only of this one."),
     click.option("--venue", help="Only of this exchange."),
-    click.option("--start", help="Only from this time on (ISO with offset)."),
-    click.option("--end", help="Only before this time."),
+    click.option("--start", callback=moment, help="Only from this time on (ISO with offset)."),
+    click.option("--end", callback=moment, help="Only before this time."),
     click.option("--table", default="", help="In SQLite and PostgreSQL; by default NAME."),
     click.option("--replace", is_flag=True, help="Put it in the place of what is there."),
     click.option("--append", is_flag=True, help="Add to the table that is there."),
     click.option("--tag", help="Of the lake as it was under a tag."),
-    click.option("--at", "moment", help="Of the lake as it was at a time (ISO with offset)."),
+    click.option("--at", "moment", callback=moment, help="Of the lake as it was at a time (ISO with offset)."),
     name="export",
 )
 def export_(ctx: Context, name: str, to: str, form: str | None, **options: Any) -> None:

@@ -11,6 +11,7 @@ import click
 
 from lake.cli.app import Context, command
 from lake.cli.late_lake import LateLake
+from lake.cli.moments import moment
 from lake.cli.progress import ingest_with_progress
 from lake.errors import UsageError
 from lake.lake import Lake
@@ -20,7 +21,6 @@ from lake.sources.mapping import OPTIONS, map_file
 from lake.sources.registry import by_name
 from lake.sources.report import IngestReport
 from lake.spec import timeframes
-from lake.spec.times import to_micros
 from lake.store.location import resolve
 from lake.store.opening import FORMAT_FILE
 
@@ -41,7 +41,11 @@ from lake.store.opening import FORMAT_FILE
     ),
     click.option("--workers", type=click.IntRange(1), help="Files read at once."),
     click.option("--exchange", help="With PATHS = ccxt: the exchange's ccxt name."),
-    click.option("--since", help="With PATHS = ccxt: from when on, unless candles are held already (ISO with offset)."),
+    click.option(
+        "--since",
+        callback=moment,
+        help="With PATHS = ccxt: from when on, unless candles are held already (ISO with offset).",
+    ),
     click.option("--all-files", is_flag=True, help="List every file in the report."),
 )
 def ingest(ctx: Context, paths: tuple[str, ...], **options: Any) -> None:
@@ -115,7 +119,6 @@ def _ingest_exchange(ctx: Context, options: dict[str, Any]) -> None:
                 todo="lake ingest ccxt --exchange binance --symbol BTC/USDT --timeframe 1h --since 2026-01-01T00:00Z",
             )
     timeframes.parse(options["timeframe"])
-    to_micros(options["since"], where="--since")
     with ctx.open(create=True) as lk:
         report = ingest_ccxt(
             lk, options["exchange"], options["symbol"].split(","), options["timeframe"], options["since"]

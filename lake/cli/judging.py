@@ -8,6 +8,7 @@ import click
 
 import lake
 from lake.cli.app import Context, command
+from lake.cli.moments import moment
 from lake.clock import now_micros
 from lake.errors import UsageError
 from lake.kernels.deciding import CORRECTIONS
@@ -99,7 +100,7 @@ def drift(ctx: Context, by: tuple[str, ...], source: str, *, features: bool, **o
 
 @command(
     click.argument("symbol"),
-    click.option("--before", help="The time of the situation, ISO-8601 with an offset; now by default."),
+    click.option("--before", callback=moment, help="The time of the situation (ISO with offset); now by default."),
     click.option("--count", "k", type=click.IntRange(1), default=5, show_default=True, help="How many."),
     click.option("--side", type=click.Choice(["LONG", "SHORT", "HOLD"]), help="That is considered."),
     click.option("--timeframe", help="That is looked at, such as 1h."),

@@ -11,6 +11,7 @@ import polars as pl
 
 from lake.cli import results
 from lake.cli.app import Context, command
+from lake.cli.moments import moment
 from lake.errors import LakeError, UsageError
 from lake.query.engine import Relation, fetched
 from lake.query.views import views
@@ -35,7 +36,7 @@ from lake.spec.times import from_micros
         help="Rows of a printed table; 0 prints all.",
     ),
     click.option("--tag", help="Read the lake as it was under a tag."),
-    click.option("--at", "moment", help="Read the lake as it was at a time (ISO with offset)."),
+    click.option("--at", "moment", callback=moment, help="Read the lake as it was at a time (ISO with offset)."),
     click.option("--allow-external", is_flag=True, help="Let the statement read and write files outside the lake."),
 )
 def sql(ctx: Context, statement: str, **options: Any) -> None:

@@ -67,6 +67,20 @@ def test_a_result_that_cannot_be_written_leaves_nothing(uri: str, tmp_path: Path
     assert [p.name for p in tmp_path.iterdir()] == ["lake"]
 
 
+ASK_EXCHANGE = (
+    "ingest",
+    "ccxt",
+    "--exchange",
+    "kraken",
+    "--symbol",
+    "A/B",
+    "--timeframe",
+    "1h",
+    "--since",
+    "2026-01-01",
+)
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
@@ -78,6 +92,10 @@ def test_a_result_that_cannot_be_written_leaves_nothing(uri: str, tmp_path: Path
         (("retain", "--keep", "candle=3"), 2, "Did you mean candles"),
         (("retain", "--keep", "candles=-3"), 2, "--keep takes DATASET=DAYS"),
         (("report", "--day", "yesterday"), 2, "no date"),
+        (("sql", "SELECT 1", "--at", "2026-01-01"), 2, "'--at': a naive time could mean any zone"),
+        (("export", "trades", "--to", "x.csv", "--start", "monday"), 2, "Invalid value for '--start'"),
+        (("lessons", "BTC/USDT", "--before", "2026-01-01"), 2, "'--before': a naive time could mean any zone"),
+        (ASK_EXCHANGE, 2, "'--since': a naive time"),
     ],
 )
 def test_wrong_use_is_one_sentence_and_its_status(

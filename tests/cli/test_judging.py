@@ -106,5 +106,5 @@ def test_lessons_are_lines_for_a_prompt(folder: str) -> None:
     assert len(done.stdout.splitlines()) == 3
     rows = json.loads(run(*words, "--json").stdout)
     assert [row["analyzed_at"] < "2026-01-06" for row in rows] == [True, True]
-    assert run("lessons", "BTCUSDT", "--before", "2026-01-06", "--lake", folder).exit_code == 1
+    assert run("lessons", "BTCUSDT", "--before", "2026-01-06", "--lake", folder).exit_code == 2
     assert run("lessons", "BTCUSDT", "--lake", folder).stdout.count("\n- ") == 5
