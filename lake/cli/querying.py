@@ -48,7 +48,7 @@ def sql(ctx: Context, statement: str, **options: Any) -> None:
             found = lk.at(tag=options["tag"], time=options["moment"]).sql(text, params)
         else:
             found = lk.sql(text, params, allow_external=options["allow_external"])
-        _emit(ctx, found, options)
+        _emit(ctx, found, {**options, "statement": text})
 
 
 def _emit(ctx: Context, found: Relation, options: dict[str, Any]) -> None:
@@ -58,7 +58,7 @@ def _emit(ctx: Context, found: Relation, options: dict[str, Any]) -> None:
         raise UsageError("which format?", value=form, todo=f"Add --format with one of {', '.join(results.FORMATS)}.")
     if form == "parquet" and output is None:
         raise UsageError("Parquet goes to a file", todo="Add --output FILE.")
-    frame = fetched(results.fitted(found, form))
+    frame = fetched(results.fitted(found, form), options["statement"])
     if form == "table" and output is None:
         _show(ctx, frame, options["limit"] or frame.height)
     elif form == "parquet" and output is not None:
@@ -89,7 +89,7 @@ def shell(ctx: Context) -> None:
             if not text.strip():
                 return
             try:
-                _show(ctx, fetched(results.fitted(lk.sql(text), "table")), 1000)
+                _show(ctx, fetched(results.fitted(lk.sql(text), "table"), text), 1000)
             except LakeError as error:
                 click.echo(str(error), err=True)
 

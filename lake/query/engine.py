@@ -30,6 +30,7 @@ _EXPLAIN = re.compile(r"\s*explain\b(?:\s*\([^)]*\)|\s+analyze\b|\s+verbose\b)*"
 _CATALOGUE = re.compile(r"\bshow\b|information_schema|duckdb_|pg_|^\s*desc(?:ribe)?\s*;?\s*$", re.IGNORECASE)
 _BY_NAME = re.compile(r"\bquery(?:_table)?\s*\(", re.IGNORECASE)  # functions that read what a text names
 _STATISTICS = "trade_figures"  # the macro that sums of trades can be kept for
+_GONE = re.compile(r'No files found that match the pattern "([^"]+)"')
 _CONVERSION_ERRORS = (pl.exceptions.PolarsError, pa.ArrowException, OverflowError)
 
 
@@ -230,4 +231,9 @@ def _plain(value: Any) -> Any:
 
 
 def _query_error(error: duckdb.Error, sql: str) -> QueryError:
-    return QueryError(str(error).strip(), value=sql, todo="`lake tables` lists what there is to ask.")
+    said = str(error).strip()
+    gone = _GONE.search(said)
+    if gone is not None and gone[1] not in sql:
+        todo = "An earlier version may have been vacuumed: tag those that are to stay. `lake verify` checks the newest."
+        return QueryError("a data file is gone", where=gone[1], todo=todo)
+    return QueryError(said, value=sql or None, todo="`lake tables` lists what there is to ask.")

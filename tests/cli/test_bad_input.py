@@ -92,6 +92,7 @@ ASK_EXCHANGE = (
         (("retain", "--keep", "candle=3"), 2, "Did you mean candles"),
         (("retain", "--keep", "candles=-3"), 2, "--keep takes DATASET=DAYS"),
         (("report", "--day", "yesterday"), 2, "no date"),
+        (("sql", "SELECT 'x'::INT"), 2, """(got "SELECT 'x'::INT")"""),
         (("sql", "SELECT 1", "--at", "2026-01-01"), 2, "'--at': a naive time could mean any zone"),
         (("export", "trades", "--to", "x.csv", "--start", "monday"), 2, "Invalid value for '--start'"),
         (("lessons", "BTC/USDT", "--before", "2026-01-01"), 2, "'--before': a naive time could mean any zone"),

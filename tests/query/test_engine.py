@@ -236,8 +236,21 @@ def test_a_lazy_relation_raises_errors_of_its_own_when_it_is_read(lk: lake.Lake)
 def test_a_data_file_that_is_gone_is_a_query_error(lk: lake.Lake) -> None:
     for file in Path(lk.uri("candles")).rglob("*.parquet"):
         file.unlink()
-    with pytest.raises(QueryError, match="No files found"):
+    with pytest.raises(QueryError, match=r"part-.*\.parquet: a data file is gone\. .*vacuumed: tag"):
         lk.sql("SELECT * FROM candles")
+
+
+def test_a_version_that_was_vacuumed_is_one_sentence(tmp_path: Path) -> None:
+    with lake.open(tmp_path / "lake") as lk:
+        for close in (1.5, 1.6):
+            lk.candles.write([[1_767_225_600_000, 1.0, 2.0, 1.0, close, 5.0]], "1m", symbol="A")
+            lk.drain()
+        first = lk.version() - 1
+    with lake.open(tmp_path / "lake") as lk:
+        assert lk.vacuum(grace_hours=0).files_before == 1
+        with pytest.raises(QueryError, match=r"a data file is gone\. An earlier version may have been vacuumed"):
+            lk.at(version=first).read("candles")
+        assert lk.read("candles")["close"].to_list() == [1.6]
 
 
 @pytest.mark.parametrize(
