@@ -8,17 +8,21 @@ from difflib import get_close_matches
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 
 from lake.errors import UnknownSymbolError, UsageError
 from lake.ledgers.series import Series, split
-from lake.spec import symbols, timeframes
+from lake.spec import registry, symbols, timeframes
+from lake.spec.schema import arrow_schema
 from lake.spec.times import to_micros
 from lake.store.cold.files import Bounds
+from lake.store.cold.merge import bounds_of, frame_of
 from lake.store.snapshot import Snapshot
 from lake.store.store import Store
 
 _DATASET = "candles"
 _NAMES = ("symbol", "venue")
+_KEYS = pa.schema([field for field in arrow_schema(registry.get(_DATASET)) if field.name in registry.get(_DATASET).key])
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,17 @@ class HeldCandles:
             if "symbol" not in part.constants:
                 held |= set(scanner.read(part)["symbol"].unique().to_list())
         return held | set(snapshot.hot[_DATASET]["symbol"].unique().to_list())
+
+
+def rows_of(store: Store, snapshot: Snapshot) -> int:
+    """How many candles a snapshot holds: one that waits in hot and has settled in another version counts once."""
+    state, hot = snapshot.states[_DATASET], snapshot.hot[_DATASET]
+    if hot.is_empty():
+        return state.rows
+    table, key = store.table(_DATASET), list(_KEYS.names)
+    parts = table.reader.read(table.folder, state.files.values(), bounds_of(hot, key), _KEYS)
+    settled = sum(frame_of(part).join(hot.select(key), on=key, how="semi").height for part in parts)
+    return state.rows + hot.height - settled
 
 
 def timeframes_of(snapshot: Snapshot) -> list[str]:

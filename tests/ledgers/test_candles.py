@@ -446,6 +446,15 @@ def test_gaps_are_found_across_hot_and_cold(lk: lake.Lake) -> None:
     assert lk.candles.gaps("A", "1m").select("gap_start", "missing").rows() == [(frame["open_time"][10], 2)]
 
 
+def test_a_candle_that_settled_and_was_written_again_counts_once(lk: lake.Lake) -> None:
+    for symbol in ("A", "B"):
+        lk.candles.write([bar(n) for n in range(10)], "1m", symbol=symbol)
+    lk.drain()
+    lk.candles.write([bar(n) for n in range(5, 12)], "1m", symbol="A")
+    lk.candles.write([bar(60)], "1h", symbol="A")
+    assert (lk.candles.stats()["candles"], lk.frame("SELECT count(*) FROM candles").item()) == (23, 23)
+
+
 def test_stats_count_hot_and_cold(lk: lake.Lake) -> None:
     assert lk.candles.stats()["candles"] == 0
     lk.write("candles", market.candles("A", START, 6000, price=1.0, seed=1))
