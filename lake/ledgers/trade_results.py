@@ -171,6 +171,12 @@ def completed(ds: Dataset, row: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
+def ended_now(known: Row) -> int:
+    """When a trade ended of which that is said now: not before it was opened, by a clock that may be ahead."""
+    opened: int = known.get("opened_at", 0)
+    return max(now_micros(), opened)
+
+
 def exit_given(ds: Dataset, price: Any) -> float:
     """The price of an exit, in whatever form a number is given.
 
@@ -207,4 +213,4 @@ def liquidated(ds: Dataset, known: Row, exit_price: float | None, fields: Mappin
         price = kernel.liquidation_price(row["entry_price"], row["side"], row.get("leverage") or 1.0)
     end = {"status": "closed", "exit_reason": LIQUIDATED, "exit_price": price}
     found = result({**row, **end}, fields)
-    return {"closed_at": max(now_micros(), known.get("opened_at", 0)), **fields, **end, **found}
+    return {"closed_at": ended_now(known), **fields, **end, **found}

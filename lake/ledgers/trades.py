@@ -152,7 +152,7 @@ class Trades(Ledger):
             found = {**said, **results.result(folder(self._ds)(known, said), said)}
             if found.get("pnl") is None:
                 raise self._unknown_result(trade_id, {**known, **said})
-            return {"status": "closed", "closed_at": max(now_micros(), known.get("opened_at", 0)), **found}
+            return {"status": "closed", "closed_at": results.ended_now(known), **found}
 
         return changed((trade_id,), *self._writer.change("trades", (trade_id,), fold))
 
@@ -206,6 +206,8 @@ class Trades(Ledger):
         return self._end(trade_id, "error", reason)
 
     def _end(self, trade_id: str, status: str, reason: str) -> Receipt:
+        said = {"exit_reason": reason} if reason else {}
+
         def fold(known: Row | None) -> Mapping[str, Any] | None:
             if known is None:
                 raise self._unknown(trade_id)
@@ -213,7 +215,7 @@ class Trades(Ledger):
                 return None
             if known["status"] not in _OPEN:
                 raise _ended(trade_id, known, status)
-            return {"status": status, "closed_at": now_micros(), **({"exit_reason": reason} if reason else {})}
+            return {"status": status, "closed_at": results.ended_now(known), **said}
 
         return changed((trade_id,), *self._writer.change("trades", (trade_id,), fold))
 

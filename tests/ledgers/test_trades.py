@@ -89,6 +89,14 @@ def test_opening_the_same_trade_again_changes_nothing(lk: lake.Lake) -> None:
 
 
 @pytest.mark.parametrize("step", ["cancel", "error"])
+def test_a_trade_that_was_opened_by_a_clock_ahead_ends_no_earlier_than_it_began(lk: lake.Lake, step: str) -> None:
+    ahead = datetime.now(UTC) + timedelta(hours=1)
+    lk.trades.open(LONG, trade_id="t", opened_at=ahead)
+    getattr(lk.trades, step)("t")
+    assert lk.frame("SELECT closed_at FROM trades").item() == ahead
+
+
+@pytest.mark.parametrize("step", ["cancel", "error"])
 def test_a_trade_that_came_to_nothing_says_why_and_counts_nowhere(lk: lake.Lake, step: str) -> None:
     lk.trades.open(LONG, trade_id="t", status="pending")
     getattr(lk.trades, step)("t", "no margin")
