@@ -55,15 +55,15 @@ class GivenRows:
         return row if row.get("bot_id") else {**row, "bot_id": self._bot}
 
     def signing(self, ds: Dataset, fold: Fold) -> Fold:
-        """The fold, with this lake's bot as the writer of a row that it makes anew."""
+        """The fold, with this lake's bot as the writer of a whole row that it makes, unless that names another."""
         if not self._bot or "bot_id" not in ds.by_name:
             return fold
 
         def signed(known: Row | None) -> Mapping[str, Any] | Whole | None:
             made = fold(known)
-            if made is None or known is not None:
-                return made
-            return Whole(self._signed(made.row)) if isinstance(made, Whole) else self._signed(made)
+            if isinstance(made, Whole):
+                return Whole(self._signed(made.row))
+            return made if made is None or known is not None else self._signed(made)
 
         return signed
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from lake.errors import InvalidRowError, LifeCycleError
@@ -28,7 +29,7 @@ def write_apart(
     """Write rows, without those that are of another bot or differ in one of ``names`` from a row that has their id.
 
     These are quarantined and reported. The same id twice among the rows counts too. What a row does not say of
-    ``names`` stays as it is known.
+    ``names``, and its bot, stay as they are known.
 
     Args:
         writer, engine: of the lake.
@@ -38,28 +39,17 @@ def write_apart(
         refuse: raises LifeCycleError for what else may not follow on a known row; it has bot_id, ``names`` and those
             columns that say whether it is open.
     """
-    names = tuple(names)
-    columns = ("bot_id", *names, *(ds.open_when or ()))
-    known = _known(writer, engine, ds, rows, columns)
-    good, refused = [], []
-    for given in rows:
-        row, row_id = given, given.get(ds.key[0])
-        try:
-            if row_id is not None and str(row_id) in known:
-                before = known[str(row_id)]
-                refuse_another(ds, before, row, names, writer.bot)
-                if refuse is not None:
-                    refuse(before, row)
-                row = kept(before, row, names)
-            if row_id is not None:
-                known[str(row_id)] = _said(ds, row, columns)
-        except LifeCycleError as error:
-            refused.append(Rejection(row, str(error)))
-            continue
-        except InvalidRowError:  # it is refused with its reason when it is written
-            pass
-        good.append(row)
-    done = writer.write(ds.name, good)
+    refused: list[Rejection] = []
+    with writer.alone():
+        known = _KnownRows(ds, tuple(names), writer.bot, refuse)
+        known.load(writer, engine, rows)
+        good = []
+        for row in rows:
+            try:
+                good.append(known.taking(row))
+            except LifeCycleError as error:
+                refused.append(Rejection(row, str(error)))
+        done = writer.write(ds.name, good)
     if not refused:
         return done
     writer.quarantine.add(ds.name, [(rejection.row, rejection.reason) for rejection in refused])
@@ -71,20 +61,55 @@ def kept(known: Mapping[str, Any], row: Mapping[str, Any], names: Iterable[str])
     return {**row, **{n: known[n] for n in names if row.get(n) is None and known.get(n) is not None}}
 
 
-def _known(
-    writer: Writer, engine: Engine, ds: Dataset, rows: Sequence[Mapping[str, Any]], names: Sequence[str]
-) -> dict[str, Row]:
-    key = ds.key[0]
-    ids = sorted({str(row[key]) for row in rows if row.get(key) is not None})
-    if not ids:
-        return {}
-    sql = f"SELECT {key}, {', '.join(names)} FROM {ds.name} WHERE {key} IN (SELECT unnest(?::VARCHAR[]))"
-    known: dict[str, Row] = {row[key]: row for row in engine.frame(sql, [ids]).to_dicts()}
-    transaction = writer.open_transaction()
-    if transaction is not None:  # queries do not see what it has written so far
-        own = {row_id: transaction.get(ds, (row_id,)) for row_id in ids}
-        known.update({row_id: row for row_id, row in own.items() if row is not None})
-    return known
+@dataclass
+class _KnownRows:
+    """What is known of the ids among some rows, and what these say themselves, one after the other."""
+
+    ds: Dataset
+    names: tuple[str, ...]
+    bot: str
+    refuse: Refuse | None
+    rows: dict[str, Row] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ("bot_id", *self.names, *(self.ds.open_when or ()))
+
+    def load(self, writer: Writer, engine: Engine, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Look the ids up together, in a transaction as that sees them."""
+        key = self.ds.key[0]
+        ids = sorted({str(row[key]) for row in rows if row.get(key) is not None})
+        if not ids:
+            return
+        sql = (
+            f"SELECT {key}, {', '.join(self.columns)} FROM {self.ds.name} WHERE {key} IN (SELECT unnest(?::VARCHAR[]))"
+        )
+        self.rows.update({row[key]: row for row in engine.frame(sql, [ids]).to_dicts()})
+        transaction = writer.open_transaction()
+        if transaction is not None:  # queries do not see what it has written so far
+            own = {row_id: transaction.get(self.ds, (row_id,)) for row_id in ids}
+            self.rows.update({row_id: row for row_id, row in own.items() if row is not None})
+
+    def taking(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A row with what it does not say as it is known; from now on it is known itself.
+
+        Raises:
+            LifeCycleError: it is refused.
+        """
+        row_id = row.get(self.ds.key[0])
+        if row_id is None:
+            return row
+        before = self.rows.get(str(row_id))
+        try:
+            if before is not None:
+                refuse_another(self.ds, before, row, self.names, self.bot)
+                if self.refuse is not None:
+                    self.refuse(before, row)
+                row = kept(before, row, ("bot_id", *self.names))
+            self.rows[str(row_id)] = _said(self.ds, row, self.columns)
+        except InvalidRowError:  # it is refused with its reason when it is written
+            pass
+        return row
 
 
 def _said(ds: Dataset, row: Mapping[str, Any], names: Iterable[str]) -> Row:

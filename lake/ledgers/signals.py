@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from threading import Lock
 from typing import Any
 from weakref import ref
@@ -112,7 +111,7 @@ class Signals(Ledger):
         return changed(key, *self._writer.change("signals", key, fold, is_new=True))
 
     def _record_once(self, row: Row, whole: Row, rule: Sameness, keep_duplicate: bool) -> Receipt:
-        with self._lock, self._alone():
+        with self._lock, self._writer.alone():
             is_new = self._is_new((whole["signal_id"],), keep_duplicate)
             repeated = self._repeated(whole, rule) if is_new else None
             if repeated is None:
@@ -128,11 +127,6 @@ class Signals(Ledger):
         """Whether no signal has that id; or one that was kept as a duplicate, and is recorded again."""
         known = self._writer.current(self._ds, key)
         return known is None or (or_duplicate and known.get("rejection_reason") == "duplicate")
-
-    def _alone(self) -> AbstractContextManager[None]:
-        """No other process of the host records between the look and the write; a transaction writes at its end."""
-        within = self._writer.open_transaction() is not None
-        return nullcontext() if within else self._writer.hot().log.turn.held()
 
     def _repeated(self, row: Row, rule: Sameness) -> str | None:
         found = given_of(row)

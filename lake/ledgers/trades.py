@@ -13,9 +13,9 @@ from lake.ledgers import trade_results as results
 from lake.ledgers.base import Ledger, changed, given, told
 from lake.ledgers.demands import demand, refuse_another, refuse_nan
 from lake.ledgers.receipt import Receipt
-from lake.ledgers.same_id import kept, write_apart
 from lake.ledgers.trade_tables import sorted_table
 from lake.ledgers.transaction import Whole
+from lake.ledgers.whole_trades import record_many, record_one
 from lake.spec.frames import dicts
 from lake.spec.patch import folder
 from lake.spec.rows import row_checker
@@ -263,37 +263,12 @@ class Trades(Ledger):
                 that a trade which has ended is open, or ended otherwise; of many, those are quarantined and reported.
         """
         if trades is None or isinstance(trades, Mapping):
-            row = self._whole(given(trades, fields))
-            known = self._known(row)
-            if known is not None:
-                refuse_another(self._ds, known, row, results.IDENTITY, self._writer.bot)
-                self._refuse_back(known, row)
-                row = kept(known, row, results.IDENTITY)
-            return self._insert(row)
+            return record_one(self._writer, given(trades, fields))
         if isinstance(trades, Iterator | Sequence):
-            return self._record_rows(dicts(self._ds, trades))
+            return record_many(self._writer, self._engine, dicts(self._ds, trades))
         checked, single = sorted_table(self._writer, self._engine, trades)
         done = self._writer.write_frame(self._ds, checked)
-        return done + self._record_rows(single) if single else done
-
-    def _record_rows(self, trades: Sequence[Mapping[str, Any]]) -> Receipt:
-        rows = [self._whole(row) for row in trades]
-        return write_apart(self._writer, self._engine, self._ds, rows, results.IDENTITY, self._refuse_back)
-
-    def _refuse_back(self, known: Row, row: Mapping[str, Any]) -> None:
-        results.refuse_back(self._ds, known, row)
-
-    def _whole(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
-        made = results.completed(self._ds, row)
-        if made.get("status") == "closed" and made.get("closed_at") is None:
-            known = self._known(made)
-            first = known.get("closed_at") if known is not None and known["status"] == "closed" else None
-            made["closed_at"] = first or now_micros()
-        return made
-
-    def _known(self, row: Mapping[str, Any]) -> Row | None:
-        trade_id = row.get("trade_id")
-        return None if trade_id is None else self._writer.current(self._ds, (str(trade_id),))
+        return done + record_many(self._writer, self._engine, single) if single else done
 
     def active(self) -> list[dict[str, Any]]:
         """Trades that are pending or open: all, or with a bot id those of that bot."""

@@ -23,7 +23,7 @@ from lake.store.hot.entry import Entry, Row
 
 
 class Whole(NamedTuple):
-    """A whole new row that a fold has checked already."""
+    """A whole row that a fold has checked already: a new one, or one to take the place of the known one."""
 
     row: Row
 
@@ -35,13 +35,14 @@ def folded(ds: Dataset, row: Row | None, fold: Fold) -> Row | None:
     """The next version of a row; None when the fold leaves it as it is.
 
     ``fold`` is given the current version, or None when there is none, and returns what changes (a whole new row
-    when there is none, :class:`Whole` if it is checked). What the row's inputs were when it was decided stays with it.
+    when there is none, :class:`Whole` if it is checked, which may also take the place of the current version). What
+    the row's inputs were when it was decided stays with it.
     """
     changes = fold(row)
     if changes is None:
         return None
     if isinstance(changes, Whole):
-        return changes.row
+        return changes.row if row is None else with_inputs(ds, row, {**changes.row}, now_micros())
     if row is None:
         return row_checker(ds)(changes)
     return with_inputs(ds, row, folder(ds)(row, changes), now_micros())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from threading import Lock
 from typing import Any
 
@@ -139,6 +139,10 @@ class Writer:
             self.look(ds)
             stored = self._find(ds, key, transaction)
         return transaction.change(ds, key, fold, stored)
+
+    def alone(self) -> AbstractContextManager[None]:
+        """No other process of the host writes between a look and the write; a transaction looks again at its end."""
+        return self.hot().log.turn.held() if self.open_transaction() is None else nullcontext()
 
     def look(self, *datasets: Dataset) -> bool:
         """Take in what others wrote of datasets; whether a cold table has changed."""

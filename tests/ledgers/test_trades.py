@@ -521,6 +521,29 @@ def test_a_record_goes_on_with_a_trade_of_which_it_does_not_say_what_is_known(lk
     assert (row["status"], row["mode"], row["venue"], row["pnl"]) == ("closed", "paper", "x", 10.0)
 
 
+@pytest.mark.parametrize("form", RECORDED)
+def test_a_record_goes_on_with_a_trade_that_another_bot_has_just_written(tmp_path: Path, form: str) -> None:
+    with lake.open(tmp_path, bot_id="a") as bot, lake.open(tmp_path) as everyone, lake.open(tmp_path, bot_id="b") as b:
+        everyone.trades.record(BASE, trade_id="first")
+        bot.trades.open(BASE, trade_id="t", mode="paper", venue="x")
+        closed = {**BASE, "trade_id": "t", "status": "closed", "exit_price": 110.0}
+        message = "its bot_id is 'a'"
+        if form == "one":
+            with pytest.raises(LifeCycleError, match=message):
+                RECORDED[form](b, closed)
+        else:
+            assert message in RECORDED[form](b, closed).rejections[0].reason
+        assert RECORDED[form](everyone, closed).updated == 1
+        found = everyone.frame("SELECT bot_id, mode, venue, pnl FROM trades WHERE trade_id = 't'").rows()
+        assert found == [("a", "paper", "x", 10.0)]
+        taking_back = {**BASE, "trade_id": "t", "status": "open"}
+        if form == "one":
+            with pytest.raises(LifeCycleError, match="would take that back"):
+                RECORDED[form](bot, taking_back)
+        else:
+            assert "would take that back" in RECORDED[form](bot, taking_back).rejections[0].reason
+
+
 def test_a_trade_given_twice_at_once_does_not_go_back_either(lk: lake.Lake) -> None:
     rows = [
         {**BASE, "trade_id": "t", "status": "closed", "exit_price": 110.0},

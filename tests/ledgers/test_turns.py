@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from threading import Thread
+from threading import Condition, Thread
 from typing import Any
 
 import pytest
@@ -98,6 +99,39 @@ def test_processes_that_patch_different_columns_of_one_row_keep_all_of_them(tmp_
         lk.write("trades", trade(1, status="open"))
         finished(*(spawned(_patch_one_column, str(tmp_path), f"b-{name}", name) for name in columns))
         assert lk.frame("SELECT stop_loss, take_profit, fees FROM trades").row(0) == (ROUNDS,) * 3
+
+
+def _record_the_same(path: str, bot: str, start: Any, inserted: Any) -> None:
+    with lake.open(path, bot_id=bot) as lk:
+        for number in range(ROUNDS):
+            start.wait(60)
+            row = trade(number, bot_id="shared", side="LONG", pnl=1.0)
+            receipt = lk.trades.record(row) if bot == "b0" else lk.trades.record([row])
+            with inserted.get_lock():
+                inserted.value += receipt.inserted
+
+
+def test_of_processes_that_record_one_trade_at_once_exactly_one_has_made_it(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    start, inserted = context.Barrier(3), context.Value("i", 0)
+    work = [spawned(_record_the_same, str(tmp_path), f"b{n}", start, inserted) for n in range(3)]
+    finished(*work)
+    assert inserted.value == ROUNDS
+
+
+def test_a_thread_that_has_the_turn_takes_it_again_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lake.store.hot.turn._LONGEST_SECONDS", -1.0)  # threads of one process join each other no more
+    turn = Turn(tmp_path)
+    with turn.held():
+        monkeypatch.setattr(turn, "_state", _Unwaited())
+        with turn.held(), turn.held():
+            pass
+    turn.close()
+
+
+class _Unwaited(Condition):
+    def wait(self, timeout: float | None = None) -> bool:
+        pytest.fail(f"it waits for itself for {timeout} s")
 
 
 def test_two_lakes_of_one_process_take_turns_too(tmp_path: Path) -> None:

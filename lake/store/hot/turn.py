@@ -16,9 +16,9 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from threading import Condition
+from threading import Condition, local
 
-_LONGEST_SECONDS = 0.02  # threads that follow each other without a break hand the turn on after so long
+_LONGEST_SECONDS = 0.02  # threads that follow each other without a break hand the turn on after so long, if it is waited for
 _PATIENCE_SECONDS = 0.2  # who has waited so long for the others of its process joins them: they may wait for its thread
 
 
@@ -32,15 +32,21 @@ class Turn:
         self._inside = 0
         self._asking = False
         self._since = 0.0
+        self._own = local()  # whether the thread has the turn
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Have the turn inside the block; waits for other processes."""
+        """Have the turn inside the block; waits for other processes. A thread that has it may take it again."""
         self._enter()
+        outer, self._own.has = self._has(), True
         try:
             yield
         finally:
+            self._own.has = outer
             self._leave()
+
+    def _has(self) -> bool:
+        return getattr(self._own, "has", False)
 
     @asynccontextmanager
     async def held_async(self) -> AsyncIterator[None]:
@@ -114,6 +120,8 @@ class Turn:
     def _may_join(self) -> bool:
         if not self._inside:
             return False
+        if self._has():
+            return True
         now = time.monotonic()
         if now - self._since >= _LONGEST_SECONDS and self._is_alone():
             self._since = now
