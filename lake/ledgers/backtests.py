@@ -53,10 +53,10 @@ class Backtests(Ledger):
         """
         row = given(run, fields)
         run_id = str(row.get("run_id") or uuid7())
+        is_first = self._writer.current(self._ds, (run_id,)) is None
         before = known_trades(self._writer, self._engine, run_id)
         table = timed(table_of(trades, run_id, row, self._writer.bot), before)
         refuse_others(table, before, run_id)
-        is_first = self._writer.current(self._ds, (run_id,)) is None
         whole = {**facts(table), **totals(table), **row, "run_id": run_id}
 
         def fold(known: Row | None) -> Mapping[str, Any]:

@@ -166,7 +166,7 @@ class RecentSignals:
         if self._links.get((ds.name, key)) == link:
             return
         self._links[ds.name, key] = link
-        found = None if signal_id is None else self.writer.current(_DS, (signal_id,))
+        found = None if signal_id is None else self.writer.known(_DS, (signal_id,))
         if found is not None:
             self._take(found)
         else:

@@ -54,7 +54,7 @@ def record_many(writer: Writer, engine: Engine, trades: Sequence[Mapping[str, An
 
 def _known(writer: Writer, trade: Mapping[str, Any]) -> Row | None:
     trade_id = trade.get("trade_id")
-    return None if trade_id is None else writer.current(_DS, (str(trade_id),))
+    return None if trade_id is None else writer.known(_DS, (str(trade_id),))
 
 
 def _completed(trade: Mapping[str, Any], known: Row | None) -> dict[str, Any]:

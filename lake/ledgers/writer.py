@@ -263,7 +263,12 @@ class Writer:
             self._hot = None
 
     def current(self, ds: Dataset, key: Key) -> Row | None:
-        """The newest version of a row that this writer knows or the lake holds; None when there is none."""
+        """The newest version of a row, whoever wrote it; None when there is none."""
+        self.look(ds)
+        return self.known(ds, key)
+
+    def known(self, ds: Dataset, key: Key) -> Row | None:
+        """The newest version of a row as of the last :meth:`look`; None when there is none."""
         return self._find(ds, key_given(ds, key), self._rows())
 
     def _find(self, ds: Dataset, key: Key, known: Known) -> Row | None:

@@ -294,6 +294,14 @@ def test_what_nobody_told_of_a_run_stays_as_it_was_first_recorded(lk: lake.Lake)
     assert (lk.read("trades").equals(before[0]), lk.read("backtests").equals(before[1])) == (True, True)
 
 
+def test_a_run_that_another_process_has_just_recorded_is_recorded_again(lk: lake.Lake) -> None:
+    with lake.open(lk.location.uri) as other:
+        other.backtests.record({**RUN, "run_id": "first"}, TRADES)
+        lk.backtests.record(RUN, TRADES)
+        assert other.backtests.record(RUN, [{**row, "bot_id": "b"} for row in TRADES]).unchanged == 1
+        assert lk.frame("SELECT count(*) FROM trades WHERE run_id = 'r'").item() == len(TRADES)
+
+
 def test_two_processes_that_record_one_run_at_once_leave_the_trades_of_one(
     lk: lake.Lake,
 ) -> None:

@@ -220,6 +220,17 @@ def test_a_phantom_takes_from_its_signal_what_it_does_not_say(lk: lake.Lake) -> 
     assert lk.phantoms.record(LONG, signal_id="not there yet").inserted == 1
 
 
+def test_a_phantom_takes_from_a_signal_that_another_bot_has_just_recorded(tmp_path: Path) -> None:
+    signal_ = {"symbol": "BTCUSDT", "direction": "LONG", "entry_price": 100.0, "stop_loss": 98.0}
+    with lake.open(tmp_path, bot_id="strategy") as strategy, lake.open(tmp_path, bot_id="follower") as follower:
+        follower.phantoms.record(LONG)
+        strategy.signals.record(signal_, signal_id="s", action="REJECTED", rejection_reason="spread")
+        follower.phantoms.record(phantom_id="p", signal_id="s")
+        row = follower.phantoms.get("p")
+        assert row is not None
+        assert (row["entry_price"], row["stop_loss"], row["reject_reason"]) == (100.0, 98.0, "spread")
+
+
 def test_recording_a_phantom_again_takes_nothing_away(lk: lake.Lake) -> None:
     phantom(lk, strategy="trend", features={"rsi": 61})
     before = lk.phantoms.get("p")
