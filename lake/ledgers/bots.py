@@ -142,10 +142,8 @@ class Bots(Ledger):
 
     def _latest(self, bot: str) -> Row | None:
         """The newest snapshot as stored; inside a transaction as that sees it."""
-        known, transaction = self._newest.find(bot), self._writer.open_transaction()
-        entries = [] if transaction is None else transaction.entries
-        own = [row for entry in entries if entry.dataset == _STATES.name for row in entry.rows if row["bot_id"] == bot]
-        found = [row for row in (*reversed(own), known) if row is not None]
+        own = [row for row in self._writer.unlanded(_STATES.name) if row["bot_id"] == bot]
+        found = [row for row in (*reversed(own), self._newest.find(bot)) if row is not None]
         return max(found, key=itemgetter("snapshot_time"), default=None)
 
     def _guarded(self, row: Mapping[str, Any], before: Row, equity: float | None) -> dict[str, Any]:

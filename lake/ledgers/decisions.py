@@ -11,6 +11,7 @@ from lake.clock import MICROS_PER_MINUTE, now_micros
 from lake.errors import InvalidRowError, LifeCycleError, UsageError
 from lake.ledgers.base import Ledger, changed, given, stated
 from lake.ledgers.demands import refuse_another, refuse_nan
+from lake.ledgers.open_rows import open_rows
 from lake.ledgers.outcomes import OUTCOME, outcome_of, said_of, with_former
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.resolving import Traded, agrees, followed, may_follow, resolve_traded
@@ -164,7 +165,7 @@ class Decisions(Ledger):
         latest = now_micros() - minutes * MICROS_PER_MINUTE
         rows = [
             row
-            for row in self._writer.open_rows("decisions")
+            for row in open_rows(self._writer, self._ds)
             if older_than_minutes is None or row["analyzed_at"] <= latest
         ]
         return self._writer.shown("decisions", sorted(rows, key=lambda row: (row["analyzed_at"], row["decision_id"])))
@@ -217,9 +218,9 @@ class Decisions(Ledger):
 
     def _trades(self, decision_id: str, decision: Row | None) -> list[Row]:
         """The trades that came of a decision, in their newest versions."""
-        linked = self._engine.frame("SELECT trade_id FROM trades WHERE decision_id = ? ORDER BY ALL", [decision_id])
-        named = [(decision or {}).get("trade_id")]
-        for candidates in (linked["trade_id"].to_list(), named):
+        landed = self._engine.frame("SELECT trade_id FROM trades WHERE decision_id = ?", [decision_id])["trade_id"]
+        own = {row["trade_id"] for row in self._writer.unlanded("trades") if row.get("decision_id") == decision_id}
+        for candidates in (sorted({*landed, *own}), [(decision or {}).get("trade_id")]):
             rows = [self._newest("trades", trade_id) for trade_id in candidates if trade_id is not None]
             real = [row for row in rows if row is not None and row.get("mode") != "backtest"]
             if real:

@@ -12,10 +12,6 @@ from lake.store.hot.entry import Row
 def open_rows(writer: Writer, ds: Dataset) -> list[Row]:
     """Every open row of the lake, in its newest version; with a bot id, only the rows of that bot."""
     rows = {key_of(ds, row): row for row in writer.open_rows(ds.name)}
-    transaction = writer.open_transaction()
-    if transaction is None:
-        return list(rows.values())
-    for entry in transaction.entries:
-        rows.update((key_of(ds, row), row) for row in entry.rows if entry.dataset == ds.name)
+    rows.update((key_of(ds, row), row) for row in writer.unlanded(ds.name))
     live = [row for row in rows.values() if is_open(ds, row)]
     return [row for row in live if row.get("bot_id", "") == writer.bot] if writer.bot else live

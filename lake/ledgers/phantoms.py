@@ -252,13 +252,9 @@ class Phantoms(Ledger):
 
     def _active(self, symbol: str | None) -> list[Row]:
         """The same as they are stored; inside a transaction as it sees them."""
-        transaction = self._writer.open_transaction()
-        rows: dict[Any, Row | None] = {row["phantom_id"]: row for row in self._followed.rows()}
-        if transaction is not None:
-            own = [row for entry in transaction.entries if entry.dataset == "phantoms" for row in entry.rows]
-            rows.update((row["phantom_id"], transaction.get(self._ds, (row["phantom_id"],))) for row in own)
-        live = [row for row in rows.values() if row is not None and kernel.can_be_followed(row)]
-        return [row for row in live if symbol in {None, row["symbol"]}]
+        newest = (*self._followed.rows(), *self._writer.unlanded("phantoms"))
+        rows = {row["phantom_id"]: row for row in newest}.values()
+        return [row for row in rows if kernel.can_be_followed(row) and symbol in {None, row["symbol"]}]
 
     def stats(self, strategy: str | None = None, days: int | None = None, **variables: Any) -> pl.DataFrame:
         """What became of phantoms: the row of all of them, or of one strategy; the view phantom_statistics.

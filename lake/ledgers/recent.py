@@ -112,10 +112,8 @@ class RecentSignals:
         self._refresh(at)
         self.claims = [claim for claim in self.claims if claim.stands()]
         known = [*self._groups.get(group, {}).values(), *(c.given for c in self.claims if c.group == group)]
-        transaction = self.writer.open_transaction()
-        for entry in [] if transaction is None else transaction.entries:
-            own = entry.rows if entry.dataset == "signals" else ()
-            known += [given for row in own if (given := given_of(row)) is not None and group_of(row) == group]
+        own = self.writer.unlanded(_DS.name)
+        known += [given for row in own if (given := given_of(row)) is not None and group_of(row) == group]
         near = [given for given in known if rule.is_near(price, given.entry_price)]
         if not near:
             return None

@@ -25,10 +25,8 @@ def known_trades(writer: Writer, engine: Engine, run_id: str) -> pl.DataFrame:
     """The trades of a run, and all others whose id begins with the run's, in the columns of the dataset."""
     prefix = f"{run_id}/"
     found = engine.frame(_KNOWN, {"run_id": run_id, "prefix": prefix}).select(*_DS.by_name)
-    transaction = writer.open_transaction()
-    entries = [] if transaction is None else transaction.entries  # queries do not see what it has written so far
-    rows = [dict(row) for entry in entries if entry.dataset == _DS.name for row in entry.rows]
-    own = [row for row in rows if row.get("run_id") == run_id or row["trade_id"].startswith(prefix)]
+    rows = writer.unlanded(_DS.name)
+    own = [dict(row) for row in rows if row.get("run_id") == run_id or row["trade_id"].startswith(prefix)]
     if not own:
         return found
     return pl.concat([found, rows_to_frame(_DS, own).select(*_DS.by_name)]).unique("trade_id", keep="last")

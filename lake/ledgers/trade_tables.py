@@ -66,9 +66,7 @@ def _is_sure(writer: Writer, engine: Engine, trades: pl.DataFrame) -> pl.Series:
     goes_on = [pl.col(name).eq_missing(pl.col(f"{name}_known")) for name in _SAME]
     says_when = ~_IS_CLOSED | pl.col("closed_at").is_not_null()
     sure = both.select(pl.col("is_known").is_null() | pl.all_horizontal(*goes_on, says_when)).to_series()
-    transaction = writer.open_transaction()
-    entries = [] if transaction is None else transaction.entries  # queries do not see what it has written so far
-    own = {row["trade_id"] for entry in entries if entry.dataset == _DS.name for row in entry.rows}
+    own = {row["trade_id"] for row in writer.unlanded(_DS.name)}
     return sure & ~trades["trade_id"].is_in(sorted(own))
 
 

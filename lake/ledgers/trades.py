@@ -12,6 +12,7 @@ from lake.errors import LifeCycleError, UsageError
 from lake.ledgers import trade_results as results
 from lake.ledgers.base import Ledger, changed, given, told
 from lake.ledgers.demands import demand, refuse_another, refuse_nan
+from lake.ledgers.open_rows import open_rows
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.trade_tables import sorted_table
 from lake.ledgers.transaction import Whole
@@ -272,7 +273,7 @@ class Trades(Ledger):
 
     def active(self) -> list[dict[str, Any]]:
         """Trades that are pending or open: all, or with a bot id those of that bot."""
-        return self._writer.shown("trades", self._writer.open_rows("trades"))
+        return self._writer.shown("trades", open_rows(self._writer, self._ds))
 
     def statistics(
         self, days: int | None = None, by: str | None = None, *, mode: str | None = None, **variables: Any

@@ -221,6 +221,12 @@ class Writer:
         """The transaction that a write is part of; raises ClosedError when it has ended."""
         return self._transactions.open()
 
+    def unlanded(self, name: str) -> list[Row]:
+        """Rows of a dataset that the open transaction has written so far, in their order: no query sees them."""
+        transaction = self.open_transaction()
+        entries = [] if transaction is None else transaction.entries
+        return [row for entry in entries if entry.dataset == name for row in entry.rows]
+
     def _rows(self) -> Known:
         """What is known of rows where this write stands: inside a transaction, or outside of any."""
         return self.open_transaction() or self.hot().current

@@ -158,6 +158,23 @@ def test_a_decision_a_signal_and_their_trade_land_together_or_not_at_all(lk: lak
     ).rows() == [(True, "open")]
 
 
+def test_a_transaction_sees_its_own_trades_and_decides_by_them(lk: lake.Lake) -> None:
+    lk.trades.open(LONG, trade_id="before")
+    with lk.transaction():
+        lk.decisions.record(decision_id="d", symbol="BTCUSDT", recommendation="LONG")
+        for trade_id in ("t", "u"):
+            lk.trades.open(LONG, trade_id=trade_id, decision_id="d")
+        lk.trades.close("before", 101.0)
+        assert [row["trade_id"] for row in lk.trades.active()] == ["t", "u"]
+        assert [row["decision_id"] for row in lk.decisions.unresolved()] == ["d"]
+        for trade_id in ("t", "u"):
+            lk.trades.close(trade_id, 110.0)
+        lk.decisions.resolve("d")
+        assert lk.decisions.unresolved() == []
+    pnls = lk.frame("SELECT pnl FROM trades WHERE decision_id = 'd'")["pnl"]
+    assert lk.frame("SELECT outcome_correct, actual_pnl FROM decisions").row(0) == (True, pnls.sum())
+
+
 def test_whole_trades_are_recorded_with_their_results(lk: lake.Lake) -> None:
     done = {**LONG, "status": "closed", "exit_price": 90.0, "closed_at": NOON}
     assert lk.trades.record(done).inserted == 1
