@@ -156,6 +156,8 @@ class Signals(Ledger):
                 raise self._unknown(signal_id)
             made = folder(self._ds)(known, changes)
             whole = _completed(dict(made))
+            if "direction" in known.keys() - whole.keys():
+                whole["dedupe_key"] = changes.get("dedupe_key")  # what it has is that of its former direction
             return {**changes, **{name: value for name, value in whole.items() if made.get(name) != value}}
 
         return changed((signal_id,), *self._writer.change("signals", (signal_id,), fold))

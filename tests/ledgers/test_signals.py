@@ -286,6 +286,13 @@ def test_a_patch_leaves_no_signal_that_contradicts_itself(lk: lake.Lake) -> None
     assert row is not None
     assert row["dedupe_key"] == "|BTCUSDT|1h|SHORT|2026-03-01"
     assert lk.signals.patch("s", action="EXECUTED").unchanged == 1
+    lk.signals.patch("s", direction=None, signal_type="HOLD")
+    row = lk.signals.get("s")
+    assert row is not None
+    assert (row["direction"], row["signal_type"], row["dedupe_key"]) == (None, "HOLD", None)
+    lk.signals.record(symbol="BTCUSDT", signal_id="own", dedupe_key="mine")
+    lk.signals.patch("own", strength=5.0)
+    assert lk.frame("SELECT dedupe_key FROM signals WHERE signal_id = 'own'").item() == "mine"
     with pytest.raises(UnknownRowError, match="'s9'"):
         lk.signals.patch("s9", action="EXECUTED")
 
