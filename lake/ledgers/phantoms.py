@@ -37,7 +37,7 @@ FROM (
     SELECT count(*) AS n, count(*) FILTER (outcome = 'win') AS wins
     FROM (
         SELECT outcome FROM phantoms
-        WHERE outcome IN ('win', 'loss') AND strategy IS NOT DISTINCT FROM ?
+        WHERE outcome IN ('win', 'loss', 'breakeven') AND strategy IS NOT DISTINCT FROM ?
         ORDER BY coalesce(exit_time, signal_time) DESC, phantom_id DESC
         LIMIT ?
     )
@@ -51,7 +51,7 @@ class WinRate:
 
     Attributes:
         value, low, high: in percent; None without any decided phantom.
-        n: decided phantoms, which are wins and losses.
+        n: decided phantoms, which are wins, losses and breakevens.
     """
 
     value: float | None
@@ -271,7 +271,8 @@ class Phantoms(Ledger):
     def win_rate(self, strategy: str | None = None, window: int = 200) -> WinRate:
         """Share of wins among the last decided phantoms of a strategy (None: of those without one).
 
-        Decided are wins and losses; breakevens, timeouts and unknown ends take no place in the window.
+        Decided are wins, losses and breakevens; timeouts and unknown ends take no place in the window. With a window
+        of 200 it is the row of the view phantom_win_rate.
 
         Raises:
             UsageError: a window that is not a whole number above 0.

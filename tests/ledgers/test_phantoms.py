@@ -556,6 +556,15 @@ def test_rates_counts_and_learning_data_come_from_completed_phantoms(lk: lake.La
         lk.phantoms.win_rate("trend", window=0)
 
 
+def test_the_rolling_win_rate_is_that_of_the_view_breakevens_among_the_decided(lk: lake.Lake) -> None:
+    for number, price in enumerate((101.0, 100.0, 99.0, 100.0, 101.0)):
+        lk.phantoms.close(phantom(lk, f"p{number}", strategy="trend"), price, at=NOON + timedelta(minutes=number))
+    lk.phantoms.close(phantom(lk, "p9", strategy="trend"), 101.0, "timeout", at=NOON + timedelta(minutes=9))
+    rate, row = lk.phantoms.win_rate("trend"), lk.read("phantom_win_rate").row(0, named=True)
+    assert (rate.value, rate.n, rate.low, rate.high) == (40.0, 5, row["win_rate_low"], row["win_rate_high"])
+    assert (row["win_rate"], row["n"]) == (40.0, 5)
+
+
 def test_blocked_signals_are_counted_by_day_and_reason(lk: lake.Lake) -> None:
     phantom(lk, "a", was_executed=False, reject_reason="low score")
     phantom(lk, "b", was_executed=True)
