@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -503,6 +503,27 @@ def test_recent_signals_tell_why_and_what_became_of_them(lk: lake.Lake) -> None:
         ("refused", None, None, None, "low confidence"),
     ]
     assert lk.read("recent_signals", variables={"now": NOW, "days": 2})["signal_id"].to_list()[-1] == "old"
+
+
+def test_recent_signals_of_a_moment_know_no_end_that_came_later(lk: lake.Lake) -> None:
+    hours = 24.0 * 70  # of NOW, after the start
+    signals = {"ended": -2.0, "ends later": 0.5, "opens later": 2.0, "made later": 1.5}
+    lk.write("signals", [
+        {"signal_id": name, "symbol": "BTCUSDT", "signal_time": NOW - timedelta(hours=3)} for name in signals
+    ])  # fmt: skip
+    lk.write("trades", [trade(name, 5.0, hours + at, signal_id=name) for name, at in signals.items()])
+    lk.patch("trades", "opens later", {"created_at": NOW - timedelta(hours=1)})
+
+    def outcomes(now: datetime) -> dict[str, tuple[str | None, float | None, bool]]:
+        found = lk.read("recent_signals", variables={"now": now})
+        columns = found.select("signal_id", "outcome", "pnl", pl.col("closed_at").is_not_null()).rows()
+        return {name: (outcome, pnl, is_over) for name, outcome, pnl, is_over in columns}
+
+    assert outcomes(NOW) == {
+        "ended": ("win", 5.0, True), "ends later": ("open", None, False),
+        "opens later": ("pending", None, False), "made later": (None, None, False),
+    }  # fmt: skip
+    assert outcomes(NOW + timedelta(hours=3)) == dict.fromkeys(signals, ("win", 5.0, True))
 
 
 def test_winning_patterns_count_each_condition_and_put_the_surest_first(lk: lake.Lake) -> None:
