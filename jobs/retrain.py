@@ -9,6 +9,9 @@ from lake import Lake, LakeError
 from lake.learn.models.judging import NEVER
 from lake.learn.models.model import Model
 
+# of a request, what is given by itself, or as it is now: all rows, and the settings' knowledge cutoffs
+_ANEW = ("name", "source", "features", "end", "cutoffs")
+
 
 def work(lk: Lake) -> dict[str, Any]:
     """Train models again whose policy says so: enough is new, they are old, or their calibration has drifted."""
@@ -31,7 +34,7 @@ def _again(lk: Lake, name: str, trigger: str) -> dict[str, Any]:
     request = dict(before["manifest"].get("request") or {})
     if not request:
         return {"skipped": "it was not trained on a data set of the lake", "trigger": trigger}
-    asked = {key: value for key, value in request.items() if key not in ("name", "source", "features", "end")}
+    asked = {key: value for key, value in request.items() if key not in _ANEW}
     data = lk.datasets.build(request["name"], request["source"], request["features"], **asked)
     if data.manifest.content == before["manifest"].get("content"):
         return {"skipped": "the data set holds nothing new", "trigger": trigger}

@@ -12,7 +12,8 @@ import polars as pl
 import pytest
 
 import lake
-from lake.errors import UsageError
+from jobs import retrain
+from lake.errors import RebuildError, UsageError
 from lake.learn.comparison import Rules
 from lake.learn.cutoff import Cutoffs, flagged, guard
 from lake.settings import Settings, load
@@ -128,3 +129,69 @@ def test_a_replay_of_days_that_a_model_was_trained_on_counts_in_no_report_unless
     everywhere = lk.calibration.report("model_version", cutoffs={"m*": "2030-01-01"})
     assert everywhere.frame["n"].to_list() == [0, 0]
     assert sorted(everywhere.frame["inside_training_period"].to_list()) == [80, 80]
+
+
+def decided(days: int, model: str, **more: Any) -> dict[str, Any]:
+    at = JUNE + timedelta(days=days)
+    told = {"outcome_correct": days % 2 == 0, "outcome_recorded_at": at + timedelta(hours=1), "confidence": 0.6}
+    return {
+        "decision_id": f"{model}{days}", "symbol": "BTCUSDT", "recommendation": "LONG", "analyzed_at": at,
+        "model_version": model, "actual_pnl_percent": 1.0, **told, **more,
+    }  # fmt: skip
+
+
+def test_a_data_set_leaves_out_what_a_model_may_remember_and_says_so(lk: lake.Lake) -> None:
+    lk.write("decisions", [decided(day, model) for day in (-3, -2, 4, 5) for model in ("m1", "m2")])
+    made = lk.datasets.build("d", "decisions", None)
+    assert made.frame["id"].to_list() == ["m2-3", "m2-2", "m14", "m24", "m15", "m25"]
+    assert made.manifest.excluded == {"inside_training_period": 2}
+    assert made.manifest.notes == {"unknown_cutoff": 4}
+    assert made.manifest.request["cutoffs"] == {"m1": "2025-06-30"}
+    kept = lk.datasets.build("d", "decisions", None, keep_inside=True)
+    flagged = kept.frame.filter("flag_inside_training_period")["id"].to_list()
+    assert (flagged, kept.frame.height, kept.manifest.excluded) == (["m1-3", "m1-2"], 8, {})
+    assert kept.manifest.notes == {"unknown_cutoff": 4, "inside_training_period": 2}
+    assert lk.datasets.build("d", "decisions", None, cutoffs={"m*": "2025-07-04"}).frame.height == 2
+    assert lk.datasets.build("d", "decisions", None, cutoffs={}).frame.height == 8
+    with pytest.raises(UsageError, match="phantoms name no model that could remember.*decisions and predictions"):
+        lk.datasets.build("p", "phantoms", None, cutoffs={})
+
+
+def test_a_data_set_is_rebuilt_byte_for_byte_whatever_the_cutoffs_of_the_settings_become(
+    lk: lake.Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lk.write("decisions", [decided(day, "m1") for day in range(-5, 6)])
+    made = lk.datasets.build("d", "decisions", None)
+    older = {name: value for name, value in made.manifest.request.items() if name not in {"cutoffs", "keep_inside"}}
+    before = Path(made.path).read_bytes()
+    lk.close()
+    monkeypatch.setenv("LAKE_KNOWLEDGE_CUTOFFS", "m1=2030-01-01")
+    with lake.open(lk.location.uri, bot_id="tester") as again:
+        assert Path(again.datasets.rebuild(made.manifest).path).read_bytes() == before
+        assert again.datasets.load("d").audit().passed
+        with pytest.raises(UsageError, match="left out: 11 inside_training_period"):
+            again.datasets.build("d", "decisions", None)
+        with pytest.raises(RebuildError, match="11 rows instead of"):  # a request of before cutoffs had none
+            again.datasets.rebuild({**made.manifest.as_dict(), "request": older})
+
+
+def test_what_a_model_may_remember_is_no_new_row_to_train_on(lk: lake.Lake) -> None:
+    lk.write("decisions", [decided(day, "m1", confidence=0.5 + day / 200) for day in range(1, 61)])
+    data = lk.datasets.build("d", "decisions", None)
+    lk.models.train(data, "m", recipe={"trees": 2, "rounds": 2, "repeats": 0, "folds": 2})
+    lk.write("decisions", [decided(-day, "m1") for day in range(1, 61)])
+    info = lk.models.retrain_info("m")
+    assert (info.resolved, info.new, info.due) == (60, 0, False)
+
+
+def test_a_retraining_asks_the_settings_of_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with lake.open(tmp_path / "lake", bot_id="b") as lk:
+        lk.write("decisions", [decided(day, "m1", confidence=0.5 + day / 400) for day in range(1, 61)])
+        data = lk.datasets.build("d", "decisions", None)
+        lk.models.train(data, "m", recipe={"trees": 2, "rounds": 2, "repeats": 0, "folds": 2})
+        lk.write("decisions", [decided(day, "m1") for day in range(61, 121)])
+    monkeypatch.setenv("LAKE_KNOWLEDGE_CUTOFFS", "m1=2025-07-04")
+    with lake.open(tmp_path / "lake", bot_id="b") as lk:
+        assert retrain.work(lk)["trained"]["m"]["versions"]
+        newest = lk.datasets.load("d").manifest
+        assert (newest.request["cutoffs"], newest.rows) == ({"m1": "2025-07-04"}, 116)

@@ -17,7 +17,7 @@ from lake.learn.datasets.labelled import with_labels
 from lake.learn.datasets.pinned import Pinned
 from lake.learn.datasets.planned import plan_features
 from lake.learn.datasets.request import Request
-from lake.learn.datasets.sources import IDENTITY, LABELS, must_have_rows, read_rows
+from lake.learn.datasets.sources import FLAG_INSIDE, IDENTITY, LABELS, must_have_rows, read_rows
 from lake.learn.features import FeatureSet
 from lake.spec import timeframes
 
@@ -67,6 +67,7 @@ def assemble(pinned: Pinned, request: Request, feature_set: FeatureSet | None) -
             *told.get_columns(),
             *rows.frame.select(LABELS).get_columns(),
             *_weights(rows.frame, request),
+            *rows.frame.select(n for n in (FLAG_INSIDE,) if n in rows.frame.columns).get_columns(),
             *computed.select(*market_flags.NAMES, "regime").get_columns(),
         ]
     )

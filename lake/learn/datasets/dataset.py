@@ -22,8 +22,8 @@ class Dataset:
 
     Columns of ``frame``: id, kind, bot_id, venue, symbol, timeframe, strategy, side, decision_time; the features, as
     ``manifest["features"]`` names them; label_outcome, label_win, label_pnl_percent (%), label_rr (R), label_time (when
-    it was over); weight_uniqueness, weight_return, weight_recency; flag_flash_crash, flag_outlier, flag_low_liquidity;
-    regime. Rows are in order of decision_time and id.
+    it was over); weight_uniqueness, weight_return, weight_recency; flag_flash_crash, flag_outlier, flag_low_liquidity,
+    with ``keep_inside`` flag_inside_training_period; regime. Rows are in order of decision_time and id.
 
     Args:
         writer: of the lake.

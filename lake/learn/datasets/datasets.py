@@ -19,7 +19,7 @@ from lake.learn.datasets.assemble import Assembled, assemble
 from lake.learn.datasets.dataset import Dataset
 from lake.learn.datasets.manifest import Manifest, code_versions, hashed, schema_of
 from lake.learn.datasets.pinned import Pinned, pin
-from lake.learn.datasets.request import Options, Request
+from lake.learn.datasets.request import REMEMBERED, Options, Request
 from lake.learn.features import FeatureSet, load
 from lake.learn.features.reading import digest
 from lake.ledgers.writer import Writer
@@ -61,8 +61,9 @@ class Datasets:
             features: a feature set, its name, or ``path.py:name``; None for recorded features alone.
             start: only rows decided at or after it: an aware time, epoch number or ISO text with offset.
             end: only rows decided before it, with an outcome known by then.
-            **options: symbols, timeframe, recorded, plan, labels, fees, neutral, ambiguous, half_life: see
-                :class:`Request`; at: the lake as it was, by a version's number, {dataset: version}, a tag or a time.
+            **options: symbols, timeframe, recorded, plan, labels, fees, neutral, ambiguous, half_life, keep_inside,
+                cutoffs: see :class:`Request`; at: the lake as it was, by a version's number, {dataset: version}, a tag
+                or a time.
 
         Raises:
             UsageError: an argument is wrong, or there are no rows; it says why rows were left out.
@@ -70,6 +71,8 @@ class Datasets:
         """
         more: dict[str, Any] = dict(options)
         at = more.pop("at", None)
+        if source in REMEMBERED and more.get("cutoffs") is None:
+            more["cutoffs"] = self._store.settings.knowledge_cutoffs
         feature_set = None if features is None else load(features)
         asked = features.name if isinstance(features, FeatureSet) else features
         request = _request(name, source, asked, (start, end), more)

@@ -148,5 +148,5 @@ class _Ladder:
 
 
 def _span(request: Request, rows: pl.DataFrame) -> tuple[int, int | None]:
-    """From a week before the first decision, since an entry may lie inside any candle, to the end asked for."""
+    """From a week before the first decision, since it may lie inside any candle, to the end that was asked for."""
     return max(to_micros(rows["decision_time"].min()) - 7 * 86_400_000_000, 0), request.end

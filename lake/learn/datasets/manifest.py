@@ -47,6 +47,8 @@ class Manifest:
             beyond: features that look back further than they say. Empty in manifests of older builds.
         notes: what is to be told of rows that are there -> how many: ``inputs_changed_later`` (what was recorded first
             counts), ``several_phantoms`` and ``several_trades`` of a signal (the one that came with it counts),
+            ``unknown_cutoff`` (rows of models of which nobody said until when they were trained) and
+            ``inside_training_period`` (rows that their model may remember, where these were asked for),
             ``no_candles`` (none of its symbol and venue, so that no computed feature is known; a row that names no
             venue has none where several hold its symbol).
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any, TypedDict
 
 from lake.errors import UsageError
+from lake.learn.cutoff import Cutoffs
 from lake.spec import symbols as symbol_names
 from lake.spec import timeframes
 from lake.spec.times import from_micros, to_micros
@@ -16,6 +17,8 @@ from lake.spec.times import from_micros, to_micros
 SOURCES = ("phantoms", "decisions", "predictions", "signals")
 LABELS = ("recorded", "candles")
 NEUTRAL = ("not_won", "left_out")
+#: Rows of these name the model that may remember what came after them.
+REMEMBERED = ("decisions", "predictions")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -31,6 +34,8 @@ class Options(TypedDict, total=False):
     neutral: str
     ambiguous: bool
     half_life: timedelta | None
+    keep_inside: bool
+    cutoffs: Mapping[str, Any] | None
     at: Any
 
 
@@ -51,6 +56,10 @@ class Request:
             among them; values that do not fit are null then.
         plan: whether side and distances of stop and targets become features, as ``plan.*``
             (:mod:`lake.learn.datasets.planned`).
+        keep_inside: whether decisions and predictions dated inside the training period of their model are kept, told
+            by ``flag_inside_training_period``; left out by default, and counted (:mod:`lake.learn.cutoff`).
+        cutoffs: {model version: last day of its training}; those of the settings as they are at the build when None,
+            so that a rebuild does not depend on what they become. Only of decisions and predictions.
         labels: "recorded" for outcomes that were recorded, "candles" to follow each row's levels through the candles.
         fees: of "candles" labels, as a fraction of the price for each of entry and exit.
         neutral: what ``label_win`` is of breakevens and timeouts, which neither won nor lost: "not_won" for false,
@@ -80,19 +89,28 @@ class Request:
     ambiguous: bool = False
     half_life: float | None = None
     plan: bool = True
+    keep_inside: bool = False
+    cutoffs: Any = None
 
     def __post_init__(self) -> None:
         check_name(self.name)
         _one_of("source", self.source, SOURCES)
         _one_of("labels", self.labels, LABELS)
         _one_of("neutral", self.neutral, NEUTRAL)
-        for name, todo in (("ambiguous", "True keeps such rows."), ("plan", "True makes features of the levels.")):
+        for name, todo in _SWITCHES.items():
             if not isinstance(getattr(self, name), bool):
                 raise UsageError(f"{name} is True or False", where=name, value=getattr(self, name), todo=todo)
         if not isinstance(self.recorded, bool | Mapping) or (
             isinstance(self.recorded, Mapping) and not all(isinstance(name, str) for name in self.recorded)
         ):
             raise UsageError("recorded is True, False or {name: type}", where="recorded", value=self.recorded)
+        if self.cutoffs is not None:
+            self._set("cutoffs", {model: str(day) for model, day in Cutoffs(self.cutoffs).days.items()})
+        if (self.cutoffs is not None or self.keep_inside) and self.source not in REMEMBERED:
+            raise UsageError(
+                f"{self.source} name no model that could remember", where="datasets.build",
+                todo=f"cutoffs and keep_inside are of {' and '.join(REMEMBERED)}.",
+            )  # fmt: skip
         if not _is_number(self.fees) or not 0 <= self.fees < 1:
             raise UsageError("fees are a fraction from 0 to 1", where="fees", value=self.fees, todo="Such as 0.001.")
         self._set("start", None if self.start is None else to_micros(self.start, where="start"))
@@ -116,7 +134,7 @@ class Request:
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Request:
-        """What :meth:`as_dict` gave; a request that does not tell of ``plan`` is older than it, and had none.
+        """What :meth:`as_dict` gave; a request that does not tell of ``plan`` or cutoffs is older, and had none.
 
         Raises:
             UsageError: fields that a request does not have.
@@ -125,6 +143,13 @@ class Request:
         if strange:
             raise UsageError("a request has no such fields", where="datasets", value=strange)
         return cls(**{"plan": False, **given})
+
+
+_SWITCHES = {
+    "ambiguous": "True keeps such rows.",
+    "plan": "True makes features of the levels.",
+    "keep_inside": "True keeps such rows.",
+}
 
 
 def check_name(name: Any) -> str:

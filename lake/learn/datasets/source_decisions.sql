@@ -8,7 +8,7 @@
 SELECT
     decision_id AS id,
     'decision' AS kind,
-    bot_id, venue, symbol, timeframe,
+    bot_id, venue, symbol, timeframe, model_version,
     NULL::VARCHAR AS strategy,
     recommendation AS side,
     analyzed_at AS decision_time,

@@ -12,7 +12,7 @@ WITH directed AS (
 SELECT
     prediction_id AS id,
     'prediction' AS kind,
-    bot_id, venue, symbol, timeframe,
+    bot_id, venue, symbol, timeframe, model_version,
     NULL::VARCHAR AS strategy,
     side,
     predicted_at AS decision_time,

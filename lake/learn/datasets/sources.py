@@ -11,6 +11,8 @@ from typing import Any
 import polars as pl
 
 from lake.errors import UnknownRowError, UsageError
+from lake.learn.cutoff import COLUMN as INSIDE
+from lake.learn.cutoff import Cutoffs, flagged
 from lake.learn.datasets.request import Request
 from lake.query.engine import Engine
 from lake.spec.times import from_micros
@@ -28,7 +30,9 @@ NOTES = "note."
 #: Outcomes that are neither won nor lost.
 NEUTRAL = ("breakeven", "timeout")
 #: Why rows are left out. ``known_later``: the outcome was known only after the end asked for.
-REASONS = ("unresolved", "unknown", "hold", "end_unknown", "ambiguous", "known_later")
+REASONS = ("unresolved", "unknown", "hold", "end_unknown", "ambiguous", "known_later", INSIDE)
+#: Of rows that are kept though their model may remember what came after them.
+FLAG_INSIDE = f"flag_{INSIDE}"
 #: The tables that a source reads.
 TABLES = {
     "phantoms": ("phantoms",),
@@ -44,7 +48,7 @@ class Rows:
 
     Attributes:
         frame: :data:`IDENTITY`, ``recorded.*``, the JSON of :data:`DOCUMENTS`, :data:`LEVELS`, :data:`LABELS`,
-            ``note.*``.
+            ``note.*``; :data:`FLAG_INSIDE` where the request keeps such rows.
         excluded: reason -> rows.
     """
 
@@ -87,11 +91,25 @@ def known(found: pl.DataFrame, request: Request) -> Rows:
     if request.labels == "recorded" and request.end is not None:
         later = reason.is_null() & (pl.col("label_known_at") > from_micros(request.end))
         reason = pl.when(later).then(pl.lit("known_later")).otherwise(reason)
-    found = found.with_columns(reason.alias("reason"))
+    found = guarded(found.with_columns(reason.alias("reason")), request)
     counted = found.filter(pl.col("reason").is_not_null())["reason"].value_counts()
     excluded = {str(name): int(count) for name, count in sorted(counted.iter_rows())}
     kept = found.filter(pl.col("reason").is_null()).drop("reason", "label_known_at")
     return Rows(_typed(kept, request).sort("decision_time", "id"), excluded)
+
+
+def guarded(rows: pl.DataFrame, request: Request) -> pl.DataFrame:
+    """The rows, with a reason to leave out what their model may remember, or flagged where the request keeps that."""
+    if request.cutoffs is None:
+        return rows
+    told = flagged(rows, Cutoffs(request.cutoffs), time="decision_time")
+    inside = pl.col(INSIDE).fill_null(value=False)
+    unknown = pl.col("model_version").is_not_null() & pl.col(INSIDE).is_null()
+    notes = [unknown.alias(f"{NOTES}unknown_cutoff")]
+    if request.keep_inside:
+        return told.with_columns(*notes, inside.alias(f"{NOTES}{INSIDE}"), inside.alias(FLAG_INSIDE)).drop(INSIDE)
+    reason = pl.when(pl.col("reason").is_null() & inside).then(pl.lit(INSIDE)).otherwise("reason")
+    return told.with_columns(*notes, reason.alias("reason")).drop(INSIDE)
 
 
 def rows_of(engine: Engine, request: Request, ids: Sequence[str]) -> pl.DataFrame:

@@ -12,6 +12,8 @@ import polars as pl
 
 from lake.errors import QueryError, UnknownVersionError
 from lake.kernels.overlaps import Spans, spans
+from lake.learn.cutoff import COLUMN as INSIDE
+from lake.learn.cutoff import Cutoffs, flagged
 from lake.learn.datasets.pinned import Pinned
 from lake.query.engine import Engine
 from lake.spec.times import from_micros, to_micros
@@ -145,6 +147,9 @@ def _wanted(rows: pl.DataFrame, row: Row | None) -> pl.DataFrame:
         rows = rows.filter(pl.col("decided_at") >= from_micros(to_micros(request["start"])))
     if request.get("neutral") == "left_out":
         rows = rows.filter(~pl.col("is_neutral"))
+    if request.get("cutoffs") and not request.get("keep_inside"):
+        told = flagged(rows, Cutoffs(request["cutoffs"]), time="decided_at")
+        rows = told.filter(~pl.col(INSIDE).fill_null(value=False)).drop(INSIDE)
     if not request.get("ambiguous"):
         rows = rows.filter(~pl.col("is_ambiguous"))
     return rows
