@@ -35,6 +35,7 @@ def dataset() -> None:
     click.option("--timeframe", help="Of the candles that features are computed from."),
     click.option("--no-recorded", is_flag=True, help="Leave out what the bot recorded with each row."),
     click.option("--no-plan", is_flag=True, help="Leave out side and distances of stop and targets."),
+    click.option("--no-strategy", is_flag=True, help="Leave out the names of strategies."),
     click.option(
         "--labels", type=click.Choice(LABELS), default="recorded", show_default=True, help="Where outcomes are from."
     ),
@@ -58,6 +59,7 @@ def build(ctx: Context, name: str, source: str, features: str, symbols: tuple[st
         "symbols": symbols or None,
         "recorded": not options.pop("no_recorded"),
         "plan": not options.pop("no_plan"),
+        "strategy": not options.pop("no_strategy"),
         "at": int(at) if at is not None and at.isdecimal() and len(at) < 10 else at,
         **options,
     }

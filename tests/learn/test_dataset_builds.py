@@ -53,7 +53,7 @@ def test_columns_are_those_that_models_are_promised(shared: lake.Lake) -> None:
     made = shared.datasets.build("columns", "phantoms", "small")
     assert made.frame.columns == [
         "id", "kind", "bot_id", "venue", "symbol", "timeframe", "strategy", "side", "decision_time",
-        "change_3", "close_now", "plan.side", "plan.stop_percent", "plan.tp1_percent",
+        "change_3", "close_now", "plan.side", "plan.stop_percent", "plan.tp1_percent", "plan.strategy",
         "features.book.spread", "features.rsi", "recorded.ml_score",
         "label_outcome", "label_win", "label_pnl_percent", "label_rr", "label_time",
         "weight_uniqueness", "weight_return", "weight_recency",
@@ -61,7 +61,8 @@ def test_columns_are_those_that_models_are_promised(shared: lake.Lake) -> None:
     ]  # fmt: skip
     assert made.manifest["features"] == {
         "change_3": "Float64", "close_now": "Float64", "plan.side": "Float64", "plan.stop_percent": "Float64",
-        "plan.tp1_percent": "Float64", "features.book.spread": "Float64", "features.rsi": "Int64",
+        "plan.tp1_percent": "Float64", "plan.strategy": "String", "features.book.spread": "Float64",
+        "features.rsi": "Int64",
         "recorded.ml_score": "Float64",
     }  # fmt: skip
     assert dict(made.manifest.schema) == {n: str(t) for n, t in made.frame.schema.items()}
@@ -330,9 +331,10 @@ def test_without_candles_recorded_features_are_enough(tmp_path: Path) -> None:
 
 
 def test_recorded_features_can_be_chosen_or_left_out(shared: lake.Lake) -> None:
-    none = shared.datasets.build("none", "phantoms", "small", recorded=False, plan=False)
+    none = shared.datasets.build("none", "phantoms", "small", recorded=False, plan=False, strategy=False)
     assert none.features == ("change_3", "close_now")
-    chosen = shared.datasets.build("chosen", "phantoms", "small", recorded={"features.rsi": "Float64"}, plan=False)
+    only: dict[str, Any] = {"recorded": {"features.rsi": "Float64"}, "plan": False, "strategy": False}
+    chosen = shared.datasets.build("chosen", "phantoms", "small", **only)
     assert chosen.features == ("change_3", "close_now", "features.rsi")
     assert chosen.frame.schema["features.rsi"] == pl.Float64
     with pytest.raises(UsageError, match="records no such thing.*features.<key>"):
@@ -346,18 +348,25 @@ def test_side_and_distances_of_the_levels_are_features_unless_left_out(tmp_path:
         made = lk.datasets.build("sided", "phantoms", "small", recorded=False)
         assert made.frame.select(pl.selectors.starts_with("plan.")).to_dict(as_series=False) == {
             "plan.side": [1.0, -1.0], "plan.stop_percent": [1.0, 2.0], "plan.tp1_percent": [1.0, 2.0],
-            "plan.tp2_percent": [None, 4.0],
+            "plan.tp2_percent": [None, 4.0], "plan.strategy": ["cross", "cross"],
         }  # fmt: skip
         assert made.features == ("change_3", "close_now", *(n for n in made.frame.columns if n.startswith("plan.")))
         bare = lk.datasets.build("bare", "phantoms", "small", recorded=False, plan=False)
-        assert bare.features == ("change_3", "close_now")
-        with pytest.raises(UsageError, match="plan is True or False"):
-            lk.datasets.build("bare", "phantoms", "small", plan="no")  # type: ignore[arg-type]
+        assert bare.features == ("change_3", "close_now", "plan.strategy")
+        assert lk.datasets.build("bare", "phantoms", "small", recorded=False, strategy=False).features == tuple(
+            name for name in made.features if name != "plan.strategy"
+        )
+        for option in ("plan", "strategy"):
+            with pytest.raises(UsageError, match=f"{option} is True or False"):
+                lk.datasets.build("bare", "phantoms", "small", **{option: "no"})  # type: ignore[arg-type]
 
 
-def test_a_manifest_older_than_planned_features_gives_the_same_bytes_without_them(lk: lake.Lake) -> None:
-    made = lk.datasets.build("older", "phantoms", "small", plan=False)
-    request = {name: value for name, value in made.manifest.request.items() if name != "plan"}
+@pytest.mark.parametrize("later", [{"strategy"}, {"plan", "strategy"}])
+def test_a_manifest_older_than_planned_features_gives_the_same_bytes_without_them(
+    lk: lake.Lake, later: set[str]
+) -> None:
+    made = lk.datasets.build("older", "phantoms", "small", plan="plan" not in later, strategy=False)
+    request = {name: value for name, value in made.manifest.request.items() if name not in later}
     again = lk.datasets.rebuild({**made.manifest.as_dict(), "request": request})
     assert again.features == made.features
     assert content(again.path) == made.manifest.content["sha256"]

@@ -270,10 +270,13 @@ def test_levels_that_are_moved_after_the_decision_are_no_inputs(lk: lake.Lake, m
     made = lk.datasets.build("levels", "phantoms", "small", recorded=False)
     audited = made.audit()
     assert audited.passed
-    assert {"plan.side", "plan.stop_percent", "plan.tp1_percent"} <= set(audited.features)
+    assert {"plan.side", "plan.stop_percent", "plan.tp1_percent", "plan.strategy"} <= set(audited.features)
     leaky = sources.statement("phantoms").replace("stop_loss, tp1", "realized_rr * pnl_percent AS stop_loss, tp1")
     monkeypatch.setattr(recording, "statement", lambda source: leaky)
     assert list(made.audit().leaking) == ["plan.stop_percent"]
+    told = sources.statement("phantoms").replace("timeframe, strategy,", "timeframe, outcome AS strategy,")
+    monkeypatch.setattr(recording, "statement", lambda source: told)
+    assert list(made.audit().leaking) == ["plan.strategy"]
 
 
 def test_a_sample_is_spread_over_all_rows() -> None:

@@ -443,7 +443,8 @@ def _sided(path: Path) -> lake.Lake:
 def _signal(name: str, symbol: str) -> dict[str, Any]:
     return {
         "signal_id": name, "symbol": symbol, "venue": "binance", "timeframe": "1m", "signal_type": "BUY",
-        "direction": "LONG", "entry_price": 100.0, "stop_loss": 99.0, "tp1": 102.0, "signal_time": at(1400),
+        "strategy": "cross", "direction": "LONG", "entry_price": 100.0, "stop_loss": 99.0, "tp1": 102.0,
+        "signal_time": at(1400),
     }  # fmt: skip
 
 
@@ -474,6 +475,24 @@ def test_a_row_that_was_just_recorded_is_predicted_with_the_features_of_the_data
             lk.models.predict("framed", "p9001")
         with pytest.raises(UsageError, match="several different ones"):
             lk.models.predict("scorer", [])
+
+
+def test_one_model_tells_strategies_apart_and_knows_nothing_of_a_new_one(tmp_path: Path) -> None:
+    with lake.open(tmp_path / "lake", bot_id="bot") as lk:
+        won = {name: {"outcome": "win", "realized_rr": 2.0} for name in ("good",)}
+        lost = {"outcome": "loss", "realized_rr": -1.0}
+        names = [("good", "bad")[n % 2] for n in range(120)]
+        lk.write("phantoms", [phantom(n, 5 * n, strategy=s, **won.get(s, lost)) for n, s in enumerate(names)])
+        data = lk.datasets.build("told", "phantoms", None, recorded=False)
+        assert data.audit().passed
+        lk.models.train(data, "m", promote=True, recipe=SMALL)
+        fresh: dict[str, Any] = {**dict.fromkeys(lost), "exit_time": None, "pnl_percent": None, "status": "active"}
+        news = ("good", "bad", "new", None)
+        lk.write("phantoms", [phantom(900 + n, 900, strategy=s, **fresh) for n, s in enumerate(news)])
+        said = lk.models.predict("m", [f"p090{n}" for n in range(4)])
+        good, bad, new, _ = said["score"]
+        assert good > new > bad
+        assert said["missing"].to_list() == [0, 0, 0, 1]
 
 
 def test_the_model_of_a_symbol_predicts_its_rows_and_signals_are_predicted_like_phantoms(tmp_path: Path) -> None:

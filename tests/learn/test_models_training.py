@@ -206,6 +206,20 @@ def test_texts_and_flags_are_features_and_an_unseen_text_is_none_of_those_known(
     assert up > other > down
 
 
+def test_of_many_texts_those_are_known_that_are_often_and_ids_teach_nothing() -> None:
+    number = pl.int_range(pl.len())
+    often = pl.when(number < 200).then(pl.format("t{}", number % 20)).otherwise(pl.format("once{}", number))
+    frame = rows(300).with_columns(often=often, own="id")
+    found = examples(frame, ["a", "often", "own"])
+    assert found.schema.texts == {"often": tuple(sorted(f"t{n}" for n in range(20))), "own": ()}
+    assert found.x.shape == (300, 21)
+    assert train(found, "m", SMALL).predict(frame.drop("b")).height == 300
+    many = rows(700).with_columns(text=pl.format("t{}", number % 70))
+    assert len(examples(many, ["text"]).schema.texts["text"]) == 64
+    with pytest.raises(FeatureMismatchError, match=r"own has no text in ten rows\. Name other features"):
+        examples(frame, ["own"])
+
+
 def test_weights_count() -> None:
     """Rows of weight nothing teach nothing: their labels may be turned round."""
     frame = rows(200).with_columns(weight_recency=pl.when(pl.int_range(pl.len()) % 2 == 0).then(1.0).otherwise(0.0))

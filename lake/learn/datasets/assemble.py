@@ -15,7 +15,7 @@ from lake.learn.datasets.asof import Joined, join
 from lake.learn.datasets.inputs import recorded_features
 from lake.learn.datasets.labelled import with_labels
 from lake.learn.datasets.pinned import Pinned
-from lake.learn.datasets.planned import plan_features
+from lake.learn.datasets.planned import plan_features, strategy_feature
 from lake.learn.datasets.request import Request
 from lake.learn.datasets.sources import FLAG_INSIDE, IDENTITY, LABELS, must_have_rows, read_rows
 from lake.learn.features import FeatureSet
@@ -77,7 +77,9 @@ def assemble(pinned: Pinned, request: Request, feature_set: FeatureSet | None) -
 def told_features(rows: pl.DataFrame, request: Request) -> pl.DataFrame:
     """The features that come with the rows: what was planned, and what was recorded, as the request asks for them."""
     planned = plan_features(rows) if request.plan else pl.DataFrame()
-    return pl.DataFrame([*planned.get_columns(), *recorded_features(rows, request).get_columns()])
+    strategy = strategy_feature(rows) if request.strategy else pl.DataFrame()
+    parts = (planned, strategy, recorded_features(rows, request))
+    return pl.DataFrame([column for part in parts for column in part.get_columns()])
 
 
 def timeframe_of(pinned: Pinned, request: Request, feature_set: FeatureSet | None, rows: pl.DataFrame) -> str:

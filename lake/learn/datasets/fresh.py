@@ -11,7 +11,7 @@ import polars as pl
 from lake.errors import FeatureMismatchError, UsageError
 from lake.learn.datasets.asof import Joined, join
 from lake.learn.datasets.assemble import check_joined
-from lake.learn.datasets.planned import plan_features
+from lake.learn.datasets.planned import plan_features, strategy_feature
 from lake.learn.datasets.request import Request
 from lake.learn.datasets.sources import DOCUMENTS, IDENTITY, RECORDED, rows_of
 from lake.learn.features import FeatureSet, load, read_recorded
@@ -103,7 +103,8 @@ def features_of(live: Live, wanted: Wanted) -> pl.DataFrame:
     computed = join(live, joined, rows.select(_EVENT)).frame
     names = () if joined.feature_set is None else joined.feature_set.names
     check_joined(computed.select(names), rows, joined, request)
-    told = [*plan_features(rows, every=True).get_columns(), *_recorded(rows, request.source, wanted.manifest)]
+    planned = plan_features(rows, every=True), strategy_feature(rows, every=True)
+    told = [*(c for part in planned for c in part.get_columns()), *_recorded(rows, request.source, wanted.manifest)]
     return pl.DataFrame([*rows.select(IDENTITY).get_columns(), *computed.get_columns(), *told])
 
 

@@ -1,4 +1,4 @@
-"""What was planned with each row, as features: ``plan.side``, and how far stop and targets lay from the entry."""
+"""What was planned with each row, as features: strategy, side, and how far stop and targets lay from the entry."""
 
 from __future__ import annotations
 
@@ -13,6 +13,16 @@ _DISTANCES = {
     "tp2": ("tp2_percent", 1),
     "tp3": ("tp3_percent", 1),
 }
+
+
+def strategy_feature(rows: pl.DataFrame, *, every: bool = False) -> pl.DataFrame:
+    """Column ``plan.strategy``: the name, a text; none where no row names one, unless it is asked for.
+
+    >>> strategy_feature(pl.DataFrame({"strategy": ["cross", None]})).to_series().to_list()
+    ['cross', None]
+    """
+    named = rows["strategy"].cast(pl.String).alias(f"{PLAN}strategy")
+    return pl.DataFrame([named] if every or named.null_count() < rows.height else [])
 
 
 def plan_features(rows: pl.DataFrame, *, every: bool = False) -> pl.DataFrame:

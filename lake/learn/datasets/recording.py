@@ -26,7 +26,7 @@ def changed_inputs(pinned: Pinned, request: Request, rows: pl.DataFrame, seed: i
     Other tables that the source reads are shuffled as a whole. Of the later half of the rows what was recorded is
     shuffled too, and only the earlier half is compared then.
     """
-    if request.recorded is False and not request.plan:
+    if request.recorded is False and not request.plan and not request.strategy:
         return {}
     cut = rows["decision_time"].sort()[rows.height // 2]
     leaking: dict[str, Mapping[str, Any]] = {}

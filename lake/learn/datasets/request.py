@@ -29,6 +29,7 @@ class Options(TypedDict, total=False):
     timeframe: str | None
     recorded: bool | Mapping[str, str]
     plan: bool
+    strategy: bool
     labels: str
     fees: float
     neutral: str
@@ -56,6 +57,8 @@ class Request:
             among them; values that do not fit are null then.
         plan: whether side and distances of stop and targets become features, as ``plan.*``
             (:mod:`lake.learn.datasets.planned`).
+        strategy: whether the name of a row's strategy becomes a feature, ``plan.strategy``, so that one model of
+            several strategies can tell them apart.
         keep_inside: whether decisions and predictions dated inside the training period of their model are kept, told
             by ``flag_inside_training_period``; left out by default, and counted (:mod:`lake.learn.cutoff`).
         cutoffs: {model version: last day of its training}; those of the settings as they are at the build when None,
@@ -89,6 +92,7 @@ class Request:
     ambiguous: bool = False
     half_life: float | None = None
     plan: bool = True
+    strategy: bool = True
     keep_inside: bool = False
     cutoffs: Any = None
 
@@ -134,7 +138,7 @@ class Request:
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Request:
-        """What :meth:`as_dict` gave; a request that does not tell of ``plan`` or cutoffs is older, and had none.
+        """What :meth:`as_dict` gave; one without ``plan``, ``strategy`` or cutoffs is older, and had none of these.
 
         Raises:
             UsageError: fields that a request does not have.
@@ -142,12 +146,13 @@ class Request:
         strange = sorted(set(given) - {f.name for f in fields(cls)})
         if strange:
             raise UsageError("a request has no such fields", where="datasets", value=strange)
-        return cls(**{"plan": False, **given})
+        return cls(**{"plan": False, "strategy": False, **given})
 
 
 _SWITCHES = {
     "ambiguous": "True keeps such rows.",
     "plan": "True makes features of the levels.",
+    "strategy": "True makes a feature of its name.",
     "keep_inside": "True keeps such rows.",
 }
 

@@ -21,6 +21,7 @@ DESCRIBING = frozenset(
 )
 _PREFIXES = ("label_", "weight_", "flag_")
 _MOST_TEXTS = 64
+_OFTEN = 10  # rows of a text, where there are more texts: of fewer no tree learns much
 _LARGEST = float(np.finfo(np.float32).max)  # trees compare in 32 bits
 
 
@@ -30,7 +31,8 @@ class FeatureSchema:
 
     Attributes:
         kinds: name -> number, flag or text.
-        texts: of text features, the values that occurred in training; others count as none of them.
+        texts: of text features, the values that occurred in training; others count as none of them. Of more than 64
+            these are the 64 most frequent of those that occurred in ten rows: none of what names each row by itself.
 
     Raises:
         UsageError: no feature, or a kind that there is not.
@@ -64,6 +66,8 @@ class FeatureSchema:
             raise _mismatch(troubles, "training", "Features are numbers, flags or texts.")
         kinds = {n: kind_of(frame.schema[n]).replace("empty", "number") for n in wanted}
         texts = {n: _texts(frame[n]) for n, kind in kinds.items() if kind == "text"}
+        if not any(kind != "text" or texts[n] for n, kind in kinds.items()):
+            raise _mismatch([f"{n} has no text in ten rows" for n in texts], "training", "Name other features, too.")
         return cls(kinds, texts)
 
     @property
@@ -176,12 +180,11 @@ def kind_of(dtype: pl.DataType) -> str:
 
 
 def _texts(column: pl.Series) -> tuple[str, ...]:
-    found = sorted(column.cast(pl.String).drop_nulls().unique().to_list())
-    if len(found) > _MOST_TEXTS:
-        raise FeatureMismatchError(
-            f"{column.name} has {len(found)} different texts", where="training", todo="Leave it out of the features."
-        )
-    return tuple(found)
+    counts = column.cast(pl.String).drop_nulls().alias("text").value_counts(name="rows")
+    if counts.height > _MOST_TEXTS:
+        often = counts.filter(pl.col("rows") >= _OFTEN).sort("rows", "text", descending=[True, False])
+        counts = often.head(_MOST_TEXTS)
+    return tuple(counts["text"].sort().to_list())
 
 
 def _floats(column: pl.Series) -> Floats:
