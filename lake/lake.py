@@ -271,8 +271,8 @@ class Lake:
     def publish(self, path: str | Path | None = None) -> Path:
         """Drain, and write a DuckDB catalogue of views that any SQL tool opens read-only; returns its path.
 
-        The catalogue's files stay, under the tag ``published``, until it is published again. On any error the
-        catalogue and the tag are as they were.
+        Its views leave out what models may remember by the settings of now. The catalogue's files stay, under the tag
+        ``published``, until it is published again. On any error the catalogue and the tag are as they were.
 
         Raises:
             ReadOnlyError: a remote lake without a path.
@@ -283,7 +283,7 @@ class Lake:
         target = Path(path) if path is not None else Path(self._store.location.url("lake.duckdb"))
         self.drain(every_writer=True)
         snapshot = self._store.snapshot(registry.names())
-        publish(target, self._store.location, snapshot)
+        publish(target, self._store.location, snapshot, _variables(self._store))
         versions.replace_tag(self._store, "published", versions.LakeVersion(snapshot.versions()))
         return target
 

@@ -42,10 +42,14 @@ CREATE OR REPLACE MACRO deviation(n, total, squares) AS
 -- a bot's clock is ahead.
 CREATE OR REPLACE MACRO is_past(moment) AS moment <= coalesce(getvariable('now')::TIMESTAMPTZ, 'infinity');
 
+-- What is told of knowledge cutoffs, as JSON; a published catalogue tells those of the settings where the variable is
+-- not set.
+CREATE OR REPLACE MACRO told_cutoffs() AS getvariable('knowledge_cutoffs')::VARCHAR;
+
 -- The first moment after the training period of a model, by the variable knowledge_cutoffs: of its whole name, else of
 -- the longest name that ends in * and that it begins with; NULL where it is not known.
 CREATE OR REPLACE MACRO knowledge_cutoffs() AS from_json(
-    coalesce(getvariable('knowledge_cutoffs')::VARCHAR, '[]'), '[{"model": "VARCHAR", "until": "TIMESTAMPTZ"}]');
+    coalesce(told_cutoffs(), '[]'), '[{"model": "VARCHAR", "until": "TIMESTAMPTZ"}]');
 CREATE OR REPLACE MACRO knowledge_until(model_version) AS coalesce(
     list_filter(knowledge_cutoffs(), lambda c: c.model = model_version)[1].until,
     list_filter(knowledge_cutoffs(), lambda c: c.model[-1] = '*' AND starts_with(model_version, c.model[:-2]))[1].until
@@ -53,7 +57,7 @@ CREATE OR REPLACE MACRO knowledge_until(model_version) AS coalesce(
 
 -- Whether a model was asked about a moment inside its training period, where that is known. Without the variable DuckDB
 -- leaves the question out of the plan.
-CREATE OR REPLACE MACRO is_remembered(model_version, moment) AS CASE WHEN getvariable('knowledge_cutoffs') IS NULL
+CREATE OR REPLACE MACRO is_remembered(model_version, moment) AS CASE WHEN told_cutoffs() IS NULL
     THEN false ELSE coalesce(moment < knowledge_until(model_version), false) END;
 
 -- Whether a trade counts: it is closed and its result is known. What has no result is never taken for a loss.

@@ -11,17 +11,18 @@ import duckdb
 
 from lake.errors import QueryError, StorageError
 from lake.query import relations
-from lake.query.variables import macros
+from lake.query.variables import Variables, defaults, macros
 from lake.query.views import closure, views
 from lake.spec import registry
 from lake.store.location import Location
 from lake.store.snapshot import Snapshot
 
 
-def publish(path: Path, location: Location, snapshot: Snapshot) -> int:
+def publish(path: Path, location: Location, snapshot: Snapshot, variables: Variables | None = None) -> int:
     """Write the catalogue of a snapshot, whole or not at all; returns how many views it has.
 
-    Hot rows are not in it: drain before. On any error a catalogue that was there before stays as it is.
+    Hot rows are not in it: drain before. ``variables`` are those of the views where nobody sets them there. On any
+    error a catalogue that was there before stays as it is.
 
     Raises:
         StorageError: nothing can be written at ``path``, or the lake is on S3 and DuckDB's httpfs is not installed.
@@ -36,7 +37,7 @@ def publish(path: Path, location: Location, snapshot: Snapshot) -> int:
             raise StorageError("there is no such folder", where=str(path.parent), todo="Make it first.")
         draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
         try:
-            count = _fill(draft, location, snapshot)
+            count = _fill(draft, location, snapshot, variables or {})
             draft.replace(path)
         finally:
             for left in (draft, draft.with_name(f"{draft.name}.wal")):
@@ -44,12 +45,13 @@ def publish(path: Path, location: Location, snapshot: Snapshot) -> int:
     return count
 
 
-def _fill(draft: Path, location: Location, snapshot: Snapshot) -> int:
+def _fill(draft: Path, location: Location, snapshot: Snapshot, variables: Variables) -> int:
     ordered = closure(tuple(views()))[1]
     with duckdb.connect(str(draft)) as connection:
         if not location.is_local:
             connection.register_filesystem(location.filesystem)
-        connection.execute(macros())
+        for statement in (macros(), *defaults(variables)):
+            connection.execute(statement)
         for name in registry.names():
             ds = registry.get(name)
             empty = snapshot.hot[name].clear()

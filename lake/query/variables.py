@@ -21,6 +21,22 @@ def macros() -> str:
     return (resources.files("lake.query") / "macros.sql").read_text(encoding="utf-8")
 
 
+def defaults(given: Variables) -> list[str]:
+    """Statements, after :func:`macros`, by which a catalogue keeps what variables are where nobody sets them.
+
+    >>> defaults({})
+    []
+
+    Raises:
+        UsageError: a value that it cannot have.
+    """
+    if not given.get("knowledge_cutoffs"):
+        return []
+    kept = _knowledge_cutoffs(given["knowledge_cutoffs"])
+    told = f"coalesce(getvariable('knowledge_cutoffs')::VARCHAR, {kept})"
+    return [f"CREATE OR REPLACE MACRO told_cutoffs() AS {told}"]
+
+
 def assignments(given: Variables) -> list[str]:
     """Statements that set the variables.
 

@@ -100,6 +100,29 @@ def test_a_replaced_tag_is_there_at_every_moment(lk: lake.Lake) -> None:
     assert lk.tags()["published"] == versions.current(lk.store)
 
 
+def test_a_catalogue_leaves_out_what_models_may_remember_as_the_lake_did_when_it_was_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"symbol": "BTCUSDT", "recommendation": "LONG", "confidence": 0.6, "prompt_version": "v1"}
+    rows = [
+        {**said, "decision_id": f"d{month}", "model_version": "m'1", "analyzed_at": f"2025-{month:02}-01T00:00Z"}
+        for month in range(1, 10)
+    ]
+    told = "SELECT decisions, inside_training_period FROM prompt_performance"
+    monkeypatch.setenv("LAKE_KNOWLEDGE_CUTOFFS", "m*=2025-03-31")
+    with lake.open(tmp_path / "lake", bot_id="b1") as lk:
+        lk.write("decisions", rows)
+        path, expected = lk.publish(), lk.sql(told).fetchall()
+    assert expected == [(6, 3)]
+    monkeypatch.delenv("LAKE_KNOWLEDGE_CUTOFFS")
+    with duckdb.connect(str(path), read_only=True) as other:
+        assert other.sql(told).fetchall() == expected
+        other.execute("SET VARIABLE knowledge_cutoffs = '[]'")
+        assert other.sql(told).fetchall() == [(9, 0)]
+    with lake.open(tmp_path / "lake", bot_id="b1") as lk, duckdb.connect(str(lk.publish()), read_only=True) as other:
+        assert other.sql(told).fetchall() == lk.sql(told).fetchall() == [(9, 0)]
+
+
 def test_what_is_published_is_what_the_tag_keeps(lk: lake.Lake) -> None:
     lk.candles.write(candles(range(6000, 6005)), "1m", venue="binance")
     path = lk.publish()
