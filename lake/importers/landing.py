@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from lake.errors import InvalidRowError
@@ -18,12 +20,13 @@ from lake.importers.refusals import Refusals
 from lake.importers.report import KEPT_DIFFERENCES, Difference, Sum, TableReport
 from lake.importers.twins import Twins
 from lake.importers.watching import watches
+from lake.importers.wording import counted
 from lake.ledgers.changes import change_many
 from lake.spec.dataset import Type
 from lake.spec.times import from_micros
 
 _OTHERWISE = "another row of this table has its key, and tells it otherwise"
-_TWINS = "rows have the facts of another row of this table in their ids, and tell it otherwise: they get their own"
+_TWINS = "the facts of another row of this table, told otherwise: each gets an id of its own"
 _SERIAL = frozenset({"id", "_id", "rowid", "created_at", "updated_at", "inserted_at"})  # they tell of the store
 
 
@@ -68,9 +71,17 @@ class RecordLanding:
         mapper: makes the rows.
         refusals: keeps what does not fit.
         plan: takes what would be written, when nothing is.
+        again: the rows of the table from its beginning, in batches.
     """
 
-    def __init__(self, lk: Any, mapper: Mapper, refusals: Refusals, plan: Plan | None = None) -> None:
+    def __init__(
+        self,
+        lk: Any,
+        mapper: Mapper,
+        refusals: Refusals,
+        plan: Plan | None = None,
+        again: Callable[[], Iterator[Sequence[Row]]] | None = None,
+    ) -> None:
         self._lk, self._mapper, self._refusals, self._plan = lk, mapper, refusals, plan
         self._counts: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
@@ -78,7 +89,8 @@ class RecordLanding:
         self._differing = 0
         self._seen = Keys()  # of this table's rows so far
         self._names: set[str] = set()  # under which its rows have values
-        self._twins = Twins(mapper.dataset, mapper.label) if mapper.map.numbered else None
+        whole = None if again is None else partial(self._whole, again)
+        self._twins = Twins(mapper.dataset, mapper.label, whole) if mapper.map.numbered else None
         self._totals = {column: _Total() for column in mapper.map.sums}
         self._watches = watches(mapper.dataset.name)
 
@@ -164,15 +176,30 @@ class RecordLanding:
         """The rows, of which twins have ids of their own; and the lake's rows of their keys."""
         if self._twins is None or not made:
             return made, self._there(made)
-        ds, bases = self._mapper.dataset, {one.key[0] for one in made}
-        there = {} if self._lk is None else family(self._lk, ds, bases)
-        there |= {} if self._plan is None else self._plan.family(ds, bases)
+        there = self._families([one.row for one in made])
         named = self._twins.named([one.row for one in made], there.values())
         made = [
             one if one.row is row else replace(one, row=row, key=self._mapper.key(row))
             for one, row in zip(made, named, strict=True)
         ]
         return made, {one.key: there[one.key] for one in made if one.key in there}
+
+    def _families(self, rows: Sequence[Canonical]) -> dict[Key, Canonical]:
+        """The lake's rows, or a plan's, of the ids of some rows, and of their twins."""
+        ds, bases = self._mapper.dataset, {self._mapper.key(row)[0] for row in rows}
+        there = {} if self._lk is None else family(self._lk, ds, bases)
+        return there | ({} if self._plan is None else self._plan.family(ds, bases))
+
+    def _whole(
+        self, again: Callable[[], Iterator[Sequence[Row]]]
+    ) -> Iterator[tuple[list[Canonical], Iterable[Canonical]]]:
+        """All rows of the table that fit, in batches, each with the lake's rows of their ids."""
+        for rows in again():
+            made = []
+            for row in rows:
+                with suppress(InvalidRowError):  # it is refused when its turn comes
+                    made += [self._mapper(row)] if self._mapper.takes(row) else []
+            yield made, self._families(made).values()
 
     def _fate(self, one: _Made, current: dict[Key, Canonical]) -> str:
         """What becomes of a row; ``current`` is brought up to date."""
@@ -302,7 +329,7 @@ class RecordLanding:
             watch.tell(notes)
         counts, ds = self._counts, self._mapper.map.dataset
         if self._twins is not None and self._twins.count:
-            notes.tell(f"{self._twins.count:,} {_TWINS}")
+            notes.tell(f"{counted(self._twins.count, 'row has', 'rows have')} {_TWINS}")
         sums = tuple(t.sum(f"{ds}.{column}", read_back=self._plan is None) for column, t in self._totals.items())
         return TableReport(
             table, ds, counts["found"], counts["inserted"] + counts["changed"], counts["changed"],

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -98,7 +99,7 @@ class _Run:
         reasons: Counter[str] = Counter()
         keeping = Keeping(self.lk, table.about, f"{self.kind}:{table.name}", self.options.bot_id)
         for batch in _batches(table.rows(notes)):
-            proper = [row for row in batch if not isinstance(row, Refused)]
+            proper = _proper(batch)
             for stray in (row for row in batch if isinstance(row, Refused)):
                 reasons[stray.reason] += 1
                 if self.write:
@@ -133,9 +134,10 @@ class _Run:
         notes, done, clocks, nans = Notes(), 0, ClockChanges(self.options), Nans()
         label = f"{self.kind}:{table.label or table.name}"
         mappers = [Mapper(clocks.mapped(m), self.options, label) for m in table.maps]
-        landings = [RecordLanding(self.lk, m, self.refusals, self.plan) for m in mappers]
+        again = partial(self._again, table)
+        landings = [RecordLanding(self.lk, m, self.refusals, self.plan, again) for m in mappers]
         for rows in _batches(table.rows(notes)):
-            proper = [row for row in rows if not isinstance(row, Refused)]
+            proper = _proper(rows)
             for row in proper:
                 nans.look(row)
             strays = [row for row in proper if not any(mapper.takes(row) for mapper in mappers)]
@@ -152,9 +154,21 @@ class _Run:
         nans.tell(notes)
         return [landing.report(table.name, notes if n == 0 else Notes()) for n, landing in enumerate(landings)]
 
+    def _again(self, table: Table) -> Iterator[list[Row]]:
+        """A table's rows once more, in batches: what is to be told of them is told the other time."""
+        for rows in _batches(table.rows(Notes())):
+            proper = _proper(rows)
+            if table.look is not None:
+                table.look(self.lk, proper, self.options)
+            yield proper
+
     def _tell(self, table: Table | CandleTable, rows: int) -> None:
         if self.progress is not None:
             self.progress(Progress(table.name, rows, table.count))
+
+
+def _proper(rows: list[Row | Refused]) -> list[Row]:
+    return [row for row in rows if not isinstance(row, Refused)]
 
 
 def _batches(rows: Iterator[Row | Refused]) -> Iterator[list[Row | Refused]]:

@@ -5,13 +5,14 @@ number makes no second row. The first story of an id has it; a twin has a digest
 number, so that neither the order in which a store tells them nor what it has forgotten meanwhile makes one another.
 Which of the lake's rows a story is, is decided before: the one with its digest, the one of which this table said just
 that, the one that it contradicts in nothing; then one that went on and has ended in it, then one that it corrects.
+A row is corrected only if no story of the whole table, in whichever batch it comes, is surely it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ SUFFIX = 12  # characters behind the id that a twin shares: a hyphen and a diges
 _TWIN = re.compile(rf".+-[0-9a-f]{{{SUFFIX - 1}}}", re.DOTALL)
 _MILLISECOND = 1_000  # what most stores keep of a time
 _Story = tuple[str, int]  # the id of the facts, and a hash of what is told
+_Batch = tuple[Sequence[Canonical], Iterable[Canonical]]
 
 
 def base_of(name: str) -> str:
@@ -53,6 +55,8 @@ class Twins:
     Args:
         ds: the dataset of the rows, whose key is one text.
         label: of the table, under which found rows are kept.
+        whole: reads the table from its beginning, and gives for each batch what :meth:`named` takes; it is asked for
+            once, when a story contradicts all that the lake has. Left out, a batch is all that there is.
 
     >>> from lake.spec import registry
     >>> twins = Twins(registry.get("trades"), "trades-json:trades")
@@ -61,14 +65,15 @@ class Twins:
     (['t', 't-1fc6abbcf3e', 't', 't-1fc6abbcf3e'], 1)
     """
 
-    def __init__(self, ds: Dataset, label: str) -> None:
+    def __init__(self, ds: Dataset, label: str, whole: Callable[[], Iterator[_Batch]] | None = None) -> None:
         (self._column,) = ds.key
-        self._ds, self._label = ds, label
+        self._ds, self._label, self._whole = ds, label, whole
         self._told = [(name, column.type) for name, column in ds.by_name.items() if name not in {self._column, "extra"}]
         self._firsts = Keys()  # stories that have the id of their facts
         self._names: dict[_Story, str] = {}  # those that have another
         self._taken = Keys()  # ids, and whether in a stage of life that went on: had by stories of this table
         self._made = Keys()  # ids that this table brought
+        self._claimed: Keys | None = None  # ids and stages of life of which some story of the table is surely one
         self.count = 0
 
     def named(self, rows: Sequence[Canonical], there: Iterable[Canonical]) -> list[Canonical]:
@@ -78,17 +83,8 @@ class Twins:
             rows: in order, under the ids of their facts.
             there: what the lake, or a plan of it, has under those ids and with digests behind them.
         """
-        tellings = [self._tells(row) for row in rows]
-        stories = [(str(row[self._column]), hash(told)) for row, told in zip(rows, tellings, strict=True)]
-        new: dict[str, dict[_Story, _Candidate]] = {}
-        for row, told, story in zip(rows, tellings, stories, strict=True):
-            if story not in self._firsts and story not in self._names:
-                new.setdefault(story[0], {})[story] = _Candidate(row, told, is_open(self._ds, row))
-        families: dict[str, dict[str, Canonical]] = {base: {} for base in new}
-        for row in there:
-            name = str(row[self._column])
-            for base in {name, base_of(name)} & families.keys():
-                families[base][name] = row
+        stories, new = self._new(rows)
+        families = self._families(new, there)
         for base, candidates in new.items():
             self._settle(base, candidates, families[base])
         return [
@@ -96,14 +92,34 @@ class Twins:
             for row, story in zip(rows, stories, strict=True)
         ]
 
+    def _new(self, rows: Sequence[Canonical]) -> tuple[list[_Story], dict[str, dict[_Story, _Candidate]]]:
+        """The story of each row; and by the id of their facts those that have no row yet."""
+        tellings = [self._tells(row) for row in rows]
+        stories = [(str(row[self._column]), hash(told)) for row, told in zip(rows, tellings, strict=True)]
+        new: dict[str, dict[_Story, _Candidate]] = {}
+        for row, told, story in zip(rows, tellings, stories, strict=True):
+            if story not in self._firsts and story not in self._names:
+                new.setdefault(story[0], {})[story] = _Candidate(row, told, is_open(self._ds, row))
+        return stories, new
+
+    def _families(self, bases: Iterable[str], there: Iterable[Canonical]) -> dict[str, dict[str, Canonical]]:
+        families: dict[str, dict[str, Canonical]] = {base: {} for base in bases}
+        for row in there:
+            name = str(row[self._column])
+            for base in {name, base_of(name)} & families.keys():
+                families[base][name] = row
+        return families
+
     def _settle(self, base: str, candidates: dict[_Story, _Candidate], family: dict[str, Canonical]) -> None:
         """Find the rows of stories that are new: first those that are surely one, then the others in order."""
         is_alone = len(candidates) == 1 and family.keys() <= {base}
         if is_alone and not any((base, stage) in self._taken for stage in (True, False)):
             ((story, candidate),) = candidates.items()
-            self._take(story, candidate, base, family)
-            return
-        before = {name: found_before(row, self._label) for name, row in family.items()}
+            is_sure = base not in family or not contradictions(self._ds, family[base], candidate.row)
+            if is_sure or not self._is_claimed(base, candidate):
+                self._take(story, candidate, base, family)
+                return
+        before = self._before(family)
         sure = [
             (rank, name, story)
             for story, candidate in candidates.items()
@@ -114,6 +130,29 @@ class Twins:
                 self._take(story, candidates.pop(story), name, family)
         for story, candidate in candidates.items():
             self._take(story, candidate, self._other(base, candidate, family), family)
+
+    def _before(self, family: Mapping[str, Canonical]) -> dict[str, Any]:
+        return {name: found_before(row, self._label) for name, row in family.items()}
+
+    def _is_claimed(self, name: str, one: _Candidate) -> bool:
+        """Whether another story of the table is surely the lake's row of that id, which this one contradicts."""
+        if self._claimed is None:
+            self._claimed = Keys()
+            for batch in self._whole() if self._whole is not None else ():
+                for claim in self._claims(*batch):
+                    self._claimed.add(claim)
+        return (name, one.goes_on) in self._claimed
+
+    def _claims(self, rows: Sequence[Canonical], there: Iterable[Canonical]) -> Iterator[tuple[str, bool]]:
+        """Of each story that has no row yet the id of the lake's row that it is most surely."""
+        _, new = self._new(rows)
+        families = self._families(new, there)
+        for base, candidates in new.items():
+            before = self._before(families[base])
+            for one in candidates.values():
+                ranks = ((rank, name) for name, rank in self._ranks(base, one, families[base], before))
+                if (best := min(ranks, default=None)) is not None:
+                    yield best[1], one.goes_on
 
     def _ranks(
         self, base: str, one: _Candidate, family: Mapping[str, Canonical], before: Mapping[str, Any]
@@ -140,7 +179,7 @@ class Twins:
 
         What this table brought itself it does not correct: of two stories of one table, each is true.
         """
-        free = {name: row for name, row in family.items() if self._is_free(name, one)}
+        free = {n: row for n, row in family.items() if self._is_free(n, one) and not self._is_claimed(n, one)}
         near = {name: len(contradictions(self._ds, row, one.row)) for name, row in free.items()}
         ending = [name for name, row in free.items() if is_open(self._ds, row) and not one.goes_on]
         same = [name for name in free if name in self._made and not near[name]]

@@ -278,12 +278,30 @@ def test_a_source_that_has_forgotten_a_trade_does_not_make_its_twin_another(
         assert (first, second, len(held)) == (-2.0, 0.25, 3)
 
 
-def test_what_is_new_beside_a_trade_that_is_there_is_its_twin_in_whatever_order(tmp_path: Path) -> None:
+@pytest.mark.parametrize("batch", [1, 2, 100])
+def test_what_is_new_beside_a_trade_that_is_there_is_its_twin_in_whatever_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    monkeypatch.setattr(running, "BATCH_ROWS", batch)
     with lake.open(tmp_path / "lake") as lk:
         imported(lk, KIND, history(tmp_path / "t.json", [trade(1)]))
         report = imported(lk, KIND, history(tmp_path / "t.json", [trade(1, pnl_usd=7.0), trade(1)]))
         assert (report.totals["landed"], report.totals["changed"], differences(report)) == (1, 0, [])
         assert sorted(rows(lk, "trades", "pnl")) == [0.25, 7.0]
+
+
+@pytest.mark.parametrize("batch", [1, 100])
+def test_a_trade_that_its_source_tells_otherwise_is_corrected_in_whatever_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    monkeypatch.setattr(running, "BATCH_ROWS", batch)
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, KIND, history(tmp_path / "t.json", [trade(1), trade(2), trade(3)]))
+        told = [trade(1, pnl_usd=9.0), trade(1), trade(2, pnl_usd=7.0), trade(3)]
+        report = imported(lk, KIND, history(tmp_path / "t.json", told))
+        assert (report.totals["landed"], report.totals["changed"]) == (2, 1)
+        assert sorted(rows(lk, "trades", "pnl")) == sorted([9.0, 0.25, 7.0, trade(3)["pnl_usd"]])
+        assert len(differences(report)) == 1
 
 
 def test_twins_go_on_over_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

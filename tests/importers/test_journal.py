@@ -168,7 +168,7 @@ def test_two_ends_of_one_trade_under_two_ids_are_both_kept(tmp_path: Path) -> No
     with lake.open(tmp_path / "lake") as lk:
         report = imported(lk, "journal", journal(tmp_path / "j.json", trades))
         assert rows(lk, "trades", "pnl_percent") == [-2.5, 3.25]
-        assert "they get their own" in notes(report)
+        assert "each gets an id of its own" in notes(report)
 
 
 def test_a_trade_that_is_there_as_pending_as_ended_and_with_a_note_is_one(tmp_path: Path) -> None:

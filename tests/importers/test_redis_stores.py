@@ -164,7 +164,7 @@ def test_phantoms_of_one_moment_are_told_apart_by_their_ids_and_strategies(lk: l
     names = rows(lk, "phantoms", "phantom_id")
     assert sorted(base_of(name)[len("phantom-") + 24 :] for name in names) == ["", "", "", "-scalp"]
     assert len({base_of(name) for name in names}) == 3
-    assert "1 rows have the facts of another row" in notes(report)
+    assert "1 row has the facts of another row" in notes(report)
 
 
 def test_win_rates_and_blocked_counters_are_compared_told_and_kept(lk: lake.Lake, redis: Redis) -> None:
