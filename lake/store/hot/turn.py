@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from threading import Condition, local
 
-_LONGEST_SECONDS = 0.02  # threads that follow each other without a break hand the turn on after so long, if it is waited for
+_LONGEST_SECONDS = 0.02  # where others wait, threads that follow each other hand the turn on after so long
 _PATIENCE_SECONDS = 0.2  # who has waited so long for the others of its process joins them: they may wait for its thread
 
 
