@@ -66,7 +66,7 @@ class HotLogs:
             return []
         known, found = self._writers
         if stamp != known:
-            known, found = trusted(stamp), self._listed()
+            known, found = trusted(stamp, is_own=True), self._listed()
             self._writers = known, found
         return found
 

@@ -111,14 +111,20 @@ class Location(Protocol):
 _GRAIN_NS = 2_500_000_000  # the clocks of file systems tick every few milliseconds, of old ones every two seconds
 
 
-def trusted(stamp: int | None) -> int | None:
+_TICK_NS = 50_000_000  # where stamps have fractions of a second, and are of this machine's own clock
+
+
+def trusted(stamp: int | None, *, is_own: bool = False) -> int | None:
     """The stamp of a folder that is read now, if whatever is added from now on must change it; else None.
+
+    ``is_own`` says that the folder is on a disk of this machine, whose clock made the stamp.
 
     >>> import time
     >>> trusted(1_000), trusted(time.time_ns()), trusted(None)
     (1000, None, None)
     """
-    return stamp if stamp is not None and time.time_ns() - stamp > _GRAIN_NS else None
+    grain = _TICK_NS if is_own and stamp is not None and stamp % 1_000_000_000 else _GRAIN_NS
+    return stamp if stamp is not None and time.time_ns() - stamp > grain else None
 
 
 def checked(path: str) -> str:
