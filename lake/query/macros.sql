@@ -68,7 +68,7 @@ CREATE OR REPLACE MACRO has_result(status, pnl, closed_at) AS
 -- without that variable, where the outcome it has now is the one that counts.
 CREATE OR REPLACE MACRO former_outcome(outcome_history) AS CASE WHEN getvariable('now') IS NOT NULL THEN
     list_filter(
-        from_json(outcome_history, '[{"outcome_correct": "BOOLEAN", "actual_pnl": "DOUBLE",
+        from_json(outcome_history, '[{"outcome_correct": "BOOLEAN", "ambiguous": "BOOLEAN", "actual_pnl": "DOUBLE",
             "actual_pnl_percent": "DOUBLE", "hold_duration_minutes": "DOUBLE", "outcome_source": "VARCHAR",
             "outcome_recorded_at": "BIGINT"}]'),
         lambda o: is_past(make_timestamptz(o.outcome_recorded_at))

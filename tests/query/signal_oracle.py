@@ -300,6 +300,7 @@ def _prompt_figures(rows: list[Row]) -> Row:
         "directional": len(directional),
         "resolved": len(resolved),
         "unresolved": len(directional) - len(resolved),
+        "ambiguous": sum(bool(r["ambiguous"]) for r in resolved),
         "correct": correct,
         **rate("accuracy", correct, len(resolved)),
         "traded": sum(r["was_traded"] for r in rows),
@@ -334,6 +335,7 @@ def confidence_calibration(decisions: list[Row]) -> list[Row]:
         found.append(
             {"prompt_version": key[0], "model_version": key[1], "symbol": key[2]}
             | {"bucket_low": key[3] / 10, "bucket_high": (key[3] + 1) / 10, "n": len(resolved)}
+            | {"ambiguous": sum(bool(r["ambiguous"]) for r in resolved)}
             | {"unresolved": len(part) - len(resolved), "confidence": stated}
             | rate("observed", correct, len(resolved), unit=1.0)
             | {"gap": correct / len(resolved) - stated, "inside_training_period": 0}
@@ -379,6 +381,7 @@ def training_examples(rows: dict[str, list[Row]]) -> list[Row]:
     for row in found:
         row["label_time"] = row["known_at"] = max(row["label_time"], row["decision_time"])
         row["label_win"] = row["label_outcome"] == "win"
+        row["label_ambiguous"] = bool(row.get("label_ambiguous"))
     return found
 
 
@@ -393,6 +396,7 @@ def _of_phantom(row: Row) -> Row:
     taken = _taken(row, *_WHERE, "signal_id", "strategy", "side", "ml_score", "regime", "features", "entry_price")
     taken |= _taken(row, "stop_loss", "tp1", "tp2", "tp3")
     labels = {"label_outcome": row["outcome"], "label_pnl_percent": row["pnl_percent"], "label_rr": row["realized_rr"]}
+    labels["label_ambiguous"] = row["ambiguous"]
     times = {"decision_time": row["signal_time"], "label_time": row["exit_time"]}
     return {"kind": "phantom", "id": row["phantom_id"], **taken, **labels, **times}
 
@@ -403,6 +407,7 @@ def _of_decision(row: Row) -> Row:
     labels = {
         "label_outcome": "win" if row["outcome_correct"] else "loss",
         "label_pnl_percent": row["actual_pnl_percent"],
+        "label_ambiguous": row["ambiguous"],
     }
     times = {"decision_time": row["analyzed_at"], "label_time": row["outcome_recorded_at"]}
     return {"kind": "decision", "id": row["decision_id"], **taken, **labels, **times}

@@ -130,6 +130,7 @@ def decisions(rng: Random, count: int) -> list[Row]:
                 **({"outcome_recorded_at": made + timedelta(hours=rng.choice((-1, 30)))} if known or i % 5 else {}),
                 "actual_pnl": some(rng, rng.choice((0.0, rng.gauss(0, 10))), 0.4),
                 "actual_pnl_percent": some(rng, rng.gauss(0, 2)),
+                "ambiguous": (None, False, True)[i % 3],
             }
         )
     return rows

@@ -256,6 +256,23 @@ def test_only_wins_are_a_rate_of_100_whose_interval_is_honest(lk: lake.Lake) -> 
     assert found["win_rate_low"] == pytest.approx(72.2467, abs=1e-4)  # 10 of 10, as published tables have it
 
 
+def test_outcomes_that_are_an_assumption_are_told_beside_the_rates_as_they_were_then(lk: lake.Lake) -> None:
+    unsure = {"outcome_source": "candles", "ambiguous": True, "confidence": 0.85}
+    lk.write("decisions", [decision(1, False, **unsure), decision(2, False, **unsure), decision(3, **unsure)])
+    lk.write("phantoms", [phantom(n, "loss", exit_time=NOON, ambiguous=n == 1) for n in (1, 2)])
+    lk.decisions.correct("d1", outcome_correct=True, at=NOON + timedelta(hours=5))
+    for hours, ambiguous, right in ((2, 2, 0), (6, 1, 1)):
+        now = {"now": NOON + timedelta(hours=hours)}
+        prompts = one(lk.read("prompt_performance", variables=now))
+        assert (prompts["resolved"], prompts["ambiguous"], prompts["correct"]) == (2, ambiguous, right)
+        tenth = one(lk.read("confidence_calibration", variables=now))
+        assert (tenth["n"], tenth["ambiguous"], tenth["observed"]) == (2, ambiguous, right / 2)
+        examples = lk.read("training_examples", variables=now)
+        flagged = examples.filter("label_ambiguous")["id"].to_list()
+        assert sorted(flagged) == sorted(["p1", "d2", *(["d1"] if ambiguous == 2 else [])])
+        assert examples.height == 4
+
+
 # --- phantoms -------------------------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,8 @@
 -- prompt_version, model_version: NULL for decisions without one. symbol: bots and venues are taken together.
 -- bucket_low, bucket_high (0-1): confidence from bucket_low to below bucket_high; the last one includes 1. Confidences
 --   are rounded to 6 decimals first, so that 0.7 kept in 32 bits stays in its bucket.
--- n: resolved decisions in the bucket. unresolved: those that wait for their outcome, in no other figure.
+-- n: resolved decisions in the bucket. ambiguous: those of them whose outcome from candles is an assumption, the worse
+--   of two, since nothing tells which level was reached first: where they are many, observed is too low. unresolved: those that wait for their outcome, in no other figure.
 -- confidence (0-1): mean of what was stated. observed, observed_low, observed_high (0-1): share that was right, and its
 --   Wilson interval at 95 %.
 -- gap: observed - confidence; below 0 the model is too sure.
@@ -20,6 +21,7 @@ SELECT
     bucket / 10 AS bucket_low,
     (bucket + 1) / 10 AS bucket_high,
     count(hit) AS n,
+    count_of(hit IS NOT NULL AND is_ambiguous) AS ambiguous,
     count_of(NOT is_inside) - count(hit) AS unresolved,
     avg(stated) AS confidence,
     avg(hit) AS observed,
@@ -34,8 +36,10 @@ FROM (
         symbol,
         least(floor(round(confidence, 6) * 10), 9)::INTEGER AS bucket,
         is_inside,
-        CASE WHEN is_inside THEN NULL WHEN is_past(coalesce(outcome_recorded_at, analyzed_at)) THEN outcome_correct
+        is_past(coalesce(outcome_recorded_at, analyzed_at)) AS is_known,
+        CASE WHEN is_inside THEN NULL WHEN is_known THEN outcome_correct
             ELSE struct_extract(former, 'outcome_correct') END::INTEGER AS hit,
+        CASE WHEN is_known THEN ambiguous ELSE struct_extract(former, 'ambiguous') END AS is_ambiguous,
         CASE WHEN hit IS NOT NULL THEN confidence END AS stated
     FROM (
         SELECT

@@ -6,7 +6,8 @@
 --   but in no rate. directional: LONG and SHORT; what is none of the three (an answer that could not be read) is
 --   neither.
 -- resolved, unresolved: directional decisions whose outcome is known (outcome_correct), and not known yet. The
---   unresolved are in no rate: they are never losses.
+--   unresolved are in no rate: they are never losses. ambiguous: resolved ones whose outcome from candles is an
+--   assumption, the worse of two, since nothing tells which level was reached first.
 -- correct, accuracy, accuracy_low, accuracy_high (%): resolved ones whose direction was right, traded or not, their
 --   share and its Wilson interval at 95 %.
 -- traded: decisions that were traded. closed: those of them whose result in money is known: the sum of their closed
@@ -38,6 +39,7 @@ WITH told AS (
         counts AND d.recommendation = 'HOLD' AS is_hold,
         counts AND d.recommendation IN ('LONG', 'SHORT') AS is_directional,
         CASE WHEN is_known THEN d.outcome_correct ELSE struct_extract(former, 'outcome_correct') END AS was_correct,
+        CASE WHEN is_known THEN d.ambiguous ELSE struct_extract(former, 'ambiguous') END AS is_ambiguous,
         CASE WHEN is_known THEN d.actual_pnl ELSE struct_extract(former, 'actual_pnl') END AS told_pnl,
         CASE WHEN is_hold THEN was_correct END AS hold_correct,
         CASE WHEN is_directional THEN was_correct END AS direction_correct,
@@ -63,6 +65,7 @@ WITH told AS (
         count_of(is_directional) AS directional,
         count(direction_correct) AS resolved,
         directional - resolved AS unresolved,
+        count_of(direction_correct IS NOT NULL AND is_ambiguous) AS ambiguous,
         count_of(direction_correct) AS correct,
         count_of(was_traded) AS traded,
         count(pnl) AS closed,

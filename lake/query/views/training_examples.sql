@@ -16,6 +16,8 @@
 --   not closed, have no result or no time of their end are not here. A decision wins when its direction was right.
 -- label_win: true for a win, else false: who takes the trade gets what a breakeven or a timeout made.
 -- label_pnl_percent (%), label_rr (R, of phantoms): the result.
+-- label_ambiguous: true where the outcome of a phantom or decision is an assumption, the worse of two: two of stop, target
+--   and timeout lay in one candle, and nothing finer tells which came first. Data sets (lk.datasets) leave these out.
 -- label_time: when it was over; of a decision whose outcome was given, when that was recorded. Never before
 --   decision_time.
 -- known_at: when the whole row could first be known: label_time, of a decision when its outcome was recorded. Train on
@@ -26,8 +28,8 @@ WITH example AS (
         NULL AS mode, signal_time AS decision_time, side, NULL AS confidence, ml_score, regime,
         entry_price, stop_loss, tp1, tp2, tp3, features, NULL AS conditions,
         NULL AS prompt_version, NULL AS model_version,
-        outcome AS label_outcome, pnl_percent AS label_pnl_percent, realized_rr AS label_rr, exit_time AS label_time,
-        exit_time AS recorded_at
+        outcome AS label_outcome, pnl_percent AS label_pnl_percent, realized_rr AS label_rr,
+        ambiguous AS label_ambiguous, exit_time AS label_time, exit_time AS recorded_at
     FROM phantoms_as_decided
     WHERE outcome IN ('win', 'loss', 'breakeven', 'timeout')
     UNION ALL BY NAME
@@ -36,7 +38,7 @@ WITH example AS (
         analyzed_at AS decision_time, recommendation AS side, confidence, entry_price, stop_loss, take_profit AS tp1,
         market_snapshot AS features, prompt_version, model_version,
         CASE WHEN outcome_correct THEN 'win' ELSE 'loss' END AS label_outcome,
-        actual_pnl_percent AS label_pnl_percent,
+        actual_pnl_percent AS label_pnl_percent, ambiguous AS label_ambiguous,
         decision_over(outcome_source, analyzed_at, hold_duration_minutes, trades_closed_at, outcome_recorded_at)
             AS label_time,
         outcome_recorded_at AS recorded_at
@@ -44,6 +46,7 @@ WITH example AS (
         SELECT * REPLACE (
             CASE WHEN is_known THEN outcome_correct ELSE struct_extract(former, 'outcome_correct') END
                 AS outcome_correct,
+            CASE WHEN is_known THEN ambiguous ELSE struct_extract(former, 'ambiguous') END AS ambiguous,
             CASE WHEN is_known THEN actual_pnl_percent ELSE struct_extract(former, 'actual_pnl_percent') END
                 AS actual_pnl_percent,
             CASE WHEN is_known THEN hold_duration_minutes ELSE struct_extract(former, 'hold_duration_minutes') END
@@ -71,11 +74,12 @@ WITH example AS (
     WHERE t.status = 'closed' AND coalesce(t.pnl, t.pnl_percent) IS NOT NULL
 )
 SELECT
-    * EXCLUDE (label_outcome, label_pnl_percent, label_rr, label_time, recorded_at),
+    * EXCLUDE (label_outcome, label_pnl_percent, label_rr, label_ambiguous, label_time, recorded_at),
     label_outcome,
     label_outcome = 'win' AS label_win,
     label_pnl_percent,
     label_rr,
+    coalesce(label_ambiguous, false) AS label_ambiguous,
     greatest(label_time, decision_time) AS label_time,
     greatest(recorded_at, decision_time) AS known_at
 FROM example
