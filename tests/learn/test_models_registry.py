@@ -495,6 +495,31 @@ def test_one_model_tells_strategies_apart_and_knows_nothing_of_a_new_one(tmp_pat
         assert said["missing"].to_list() == [0, 0, 0, 1]
 
 
+def test_a_model_is_loaded_once_however_often_it_predicts_and_another_as_soon_as_it_is_live(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with _sided(tmp_path / "lake") as lk:
+        data = lk.datasets.build("plain", "phantoms", None, recorded=False)
+        made = lk.models.train_each(data, "each", "symbol", promote=True, recipe=SMALL).models
+        loaded: list[str] = []
+        load, find, asked = storing.load, lk.models._versions.all, []
+        monkeypatch.setattr(storing, "load", lambda *a, **k: loaded.append(a[1]) or load(*a, **k))  # type: ignore[func-returns-value]
+        monkeypatch.setattr(lk.models._versions, "all", lambda *a: asked.append(a) or find(*a))  # type: ignore[func-returns-value]
+        ids = data.frame["id"].to_list()
+        first = lk.models.predict("each", ids)
+        assert len(loaded) == 3  # the general one, and one for each of two symbols
+        assert len(asked) == 1 + data.frame.select("symbol", "regime").n_unique()
+        assert lk.models.predict("each", ids).equals(first)
+        assert len(loaded) == 3
+        again = lk.models.train(data, "each", promote=True, recipe={**SMALL.as_dict(), "seed": 9})
+        lk.models.retire(made["ETHUSDT"].version)
+        said = lk.models.predict("each", ids)
+        assert set(said["version"]) == {again.version, made["BTCUSDT"].version}
+        assert lk.models.predict("each", ids, version=made[""].version)["version"].unique().to_list() == [
+            made[""].version
+        ]
+
+
 def test_the_model_of_a_symbol_predicts_its_rows_and_signals_are_predicted_like_phantoms(tmp_path: Path) -> None:
     with _sided(tmp_path / "lake") as lk:
         data = lk.datasets.build("plain", "phantoms", recorded=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypedDict
 
 import polars as pl
@@ -13,6 +13,7 @@ from lake.learn.features import FeatureSet
 from lake.learn.models.model import Model
 
 _TOLD = ("id", "symbol", "side", "decision_time")
+_HELD = 8  # models that are kept loaded: of a few MB each, and a second's work to load
 _DESCRIBING = ("venue", "symbol", "side", "decision_time", "regime")
 
 
@@ -33,9 +34,8 @@ class PredictOptions(TypedDict, total=False):
     load: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
 class Predicting:
-    """Predicts rows of a lake, with models that ``load`` gives by name and version; ``find`` tells which is live.
+    """Predicts rows of a lake; the models that it used last stay loaded, since a version never changes.
 
     Their features are made as those of the model's data set were: from the candles that were known at each row's
     decision, and from what was planned and recorded with it.
@@ -49,34 +49,48 @@ class Predicting:
         UnknownRowError: there is no such row.
         FeatureMismatchError: rows of the source do not record a feature of the model, or its feature set has changed.
         UsageError: it was trained on a frame, or no candle was known in time.
+
+    Args:
+        load: gives a model by its version, and further arguments.
+        find: tells the row of the live one by name, symbol and regime.
+        live: the lake.
     """
 
-    load: Callable[..., Model]
-    find: Callable[..., Mapping[str, Any]]
-    live: Live
+    def __init__(self, load: Callable[..., Model], find: Callable[..., Mapping[str, Any]], live: Live) -> None:
+        self._load = load
+        self._find = find
+        self._live = live
+        self._kept = lru_cache(_HELD)(lambda version: load(version=version))
 
     def __call__(self, name: str, ids: str | Sequence[str], options: PredictOptions) -> pl.DataFrame:
         """What the model says of the rows; see :meth:`lake.learn.models.registry.Models.predict`."""
         wanted = options.get("source"), options.get("features")
         given = options.get("load") or {}
-        model = self.load(name, options.get("version"), **given)
-        rows = features_of(self.live, Wanted(model.manifest, ids, *wanted))
-        if options.get("version") is not None:
+        version = options.get("version")
+        model = self._model(version or self._find(name)["version"], given)
+        rows = features_of(self._live, Wanted(model.manifest, ids, *wanted))
+        if version is not None:
             return _said(model, rows)
-        serving = [
-            self.find(name, symbol=symbol, regime=regime)["version"]
-            for symbol, regime in rows.select("symbol", "regime").iter_rows()
-        ]
         parts = []
-        for version in dict.fromkeys(serving):
-            mine = rows.filter(pl.Series([each == version for each in serving]))
-            if version != model.version:
-                other = self.load(name, version, **given)
-                mine = features_of(self.live, Wanted(other.manifest, mine["id"].to_list(), *wanted))
-                parts.append(_said(other, mine))
-            else:
+        for serving, mine in self._served(name, rows):
+            if serving == model.version:
                 parts.append(_said(model, mine))
+            else:
+                other = self._model(serving, given)
+                again = features_of(self._live, Wanted(other.manifest, mine["id"].to_list(), *wanted))
+                parts.append(_said(other, again))
         return rows.select("id").join(pl.concat(parts), on="id", how="left", maintain_order="left")
+
+    def _model(self, version: str, given: Mapping[str, Any]) -> Model:
+        return self._load(version=version, **given) if given else self._kept(version)
+
+    def _served(self, name: str, rows: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
+        """Live versions, each with the rows that it serves by their symbol and regime."""
+        found: dict[str, list[pl.DataFrame]] = {}
+        for mine in rows.partition_by("symbol", "regime", maintain_order=True):
+            symbol, regime = mine.row(0, named=True)["symbol"], mine.row(0, named=True)["regime"]
+            found.setdefault(self._find(name, symbol=symbol, regime=regime)["version"], []).append(mine)
+        return [(version, pl.concat(parts)) for version, parts in found.items()]
 
 
 def _said(model: Model, rows: pl.DataFrame) -> pl.DataFrame:
