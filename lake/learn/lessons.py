@@ -102,7 +102,7 @@ class Recall:
             side: LONG, SHORT or HOLD, where one is considered; BUY is LONG, SELL is SHORT.
             timeframe: of the candles that are looked at.
             features: the market snapshot of the situation, a dict or JSON text; of nested ones the numbers count.
-            only: exact values of bot_id, venue, prompt_version, model_version, recommendation or traded.
+            only: exact values of bot_id, venue, prompt_version, model_version, recommendation or traded; None for all.
 
         Raises:
             UsageError: an argument that does not fit.
@@ -125,10 +125,12 @@ class Recall:
         unknown = sorted(set(only) - set(_ONLY))
         if unknown:
             raise UsageError("lessons are not chosen by that", value=unknown, todo=f"By: {', '.join(_ONLY)}.")
-        params = {"paths": names, "symbol": symbol, "newest": NEWEST}
-        variables = {"now": moment - timedelta(microseconds=1)}
-        rows = self._engine.frame(statement("lessons"), params, variables)
-        return rows.filter(**only) if only else rows
+        for name, value in only.items():
+            kind = bool if name == "traded" else str
+            if value is not None and not isinstance(value, kind):
+                raise UsageError(f"it is a {'flag' if kind is bool else 'text'}", where=f"lessons, {name}", value=value)
+        params = {"paths": names, "symbol": symbol, "newest": NEWEST, **dict.fromkeys(_ONLY), **only}
+        return self._engine.frame(statement("lessons"), params, {"now": moment - timedelta(microseconds=1)})
 
 
 def numbers(features: Any) -> dict[str, float]:

@@ -2,7 +2,8 @@
 -- corrected the newest recorded by then. What was decided later, or resolved later for the first time, is not there.
 -- What was thought is as it was written when it was decided, whatever a bot wrote over it since.
 -- Parameters: $paths, JSON pointers of the features that are compared; $symbol; $newest, how many rows at most, those of
--- the symbol first, then the newest.
+-- the symbol first, then the newest; $bot_id, $venue, $prompt_version, $model_version, $recommendation, $traded: only
+-- rows of that value, NULL for all.
 -- inside: about a moment that its model may remember, by the variable knowledge_cutoffs; these come last.
 -- features: the values at these paths in market_snapshot, as text; NULL where the snapshot has none.
 WITH decided AS (
@@ -41,6 +42,12 @@ SELECT
     is_remembered(model_version, analyzed_at) AS inside,
     json_extract_string(market_snapshot, $paths::VARCHAR[]) AS features
 FROM decided
-WHERE is_known OR former IS NOT NULL
+WHERE (is_known OR former IS NOT NULL)
+    AND ($bot_id IS NULL OR bot_id = $bot_id)
+    AND ($venue IS NULL OR venue = $venue)
+    AND ($prompt_version IS NULL OR prompt_version = $prompt_version)
+    AND ($model_version IS NULL OR model_version = $model_version)
+    AND ($recommendation IS NULL OR recommendation = $recommendation)
+    AND ($traded IS NULL OR CASE WHEN is_known THEN traded ELSE coalesce(former.traded, traded) END = $traded)
 ORDER BY inside, symbol = $symbol DESC, analyzed_at DESC, decision_id
 LIMIT $newest

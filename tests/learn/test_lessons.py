@@ -193,6 +193,25 @@ def test_two_bots_learn_from_one_another_unless_one_is_named(lk: lake.Lake, tmp_
             assert ids(eyes.lessons("BTCUSDT", before=DAY + 9 * HOUR, bot_id="b")) == ["theirs"]
 
 
+@pytest.mark.parametrize(
+    "only", [{"bot_id": "tester"}, {"venue": "b"}, {"prompt_version": "p"}, {"model_version": "m"}, {"traded": True}]
+)
+def test_the_few_that_are_asked_for_are_found_among_however_many_newer_ones(
+    lk: lake.Lake, monkeypatch: pytest.MonkeyPatch, only: dict[str, Any]
+) -> None:
+    monkeypatch.setattr("lake.learn.lessons.NEWEST", 20)
+    told = {"symbol": "BTCUSDT", "recommendation": "LONG", "outcome_correct": True, "actual_pnl_percent": 1.0}
+    rows = [
+        {**told, "decision_id": f"d{n}", "analyzed_at": DAY + timedelta(minutes=n), "bot_id": "other", "venue": "a",
+         "outcome_recorded_at": DAY + timedelta(minutes=n + 1), "traded": False}
+        for n in range(60)
+    ]  # fmt: skip
+    rows[3] |= only
+    lk.write("decisions", rows)
+    found = lk.lessons("BTC/USDT", before=DAY + timedelta(days=1), **only)
+    assert (found.frame["decision_id"].to_list(), found.resolved, found.right) == (["d3"], 1, 1)
+
+
 def test_the_text_says_what_was_thought_what_was_done_and_what_became_of_it(lk: lake.Lake) -> None:
     record(lk, "a", reasoning="RSI low,\n\n  volume up. " + "Long. " * 60, traded=True)
     lk.decisions.resolve(
@@ -256,6 +275,8 @@ def test_asyncio_gives_the_same_lessons(lk: lake.Lake, tmp_path: Path) -> None:
         ({"side": "up"}, UsageError, r"side: a side is LONG, SHORT or HOLD \(got 'up'\)"),
         ({"side": 1}, UsageError, r"side: a side is LONG, SHORT or HOLD \(got 1\)"),
         ({"features": {"rsi": 10**400}}, UsageError, "features, rsi: a number beyond 1e308"),
+        ({"bot_id": 5}, UsageError, r"lessons, bot_id: it is a text \(got 5\)"),
+        ({"traded": "yes"}, UsageError, r"lessons, traded: it is a flag \(got 'yes'\)"),
         ({"colour": "red"}, UsageError, r"not chosen by that \(got \['colour'\]\)\. By: bot_id"),
     ],
 )
