@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -160,12 +159,17 @@ def _tier(rows: int) -> int:
     return tier
 
 
-def frame_of(table: Any) -> pl.DataFrame:
-    """An Arrow table as a Polars frame, without copying what need not be."""
-    frame = pl.from_arrow(table, rechunk=False)
-    if not isinstance(frame, pl.DataFrame):
-        frame = frame.to_frame()
-    return frame
+def frame_of(table: pa.Table) -> pl.DataFrame:
+    """An Arrow table as a Polars frame, without copying what need not be.
+
+    Column by column: a whole table is handed to Polars' own threads, which wait for a core while others decode.
+    """
+    return pl.DataFrame([_column(name, table.column(name)) for name in table.column_names])
+
+
+def _column(name: str, values: pa.ChunkedArray) -> pl.Series:
+    found = pl.from_arrow(values, rechunk=False)
+    return found.to_series() if isinstance(found, pl.DataFrame) else found.alias(name)
 
 
 def bounds_of(frame: pl.DataFrame, columns: Sequence[str]) -> dict[str, Bounds]:
