@@ -28,6 +28,7 @@ class Footer:
         self.names = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
         self._bounds: dict[str, list[Bounds | None]] = {}
         self._empty: dict[tuple[str, int], bool] = {}
+        self._constants: dict[tuple[str, int], str | None] = {}
 
     def groups(self, wanted: Mapping[str, Bounds]) -> list[int]:
         """Row groups that may hold a row between all the bounds of ``wanted``."""
@@ -40,15 +41,20 @@ class Footer:
 
     def constant(self, name: str, groups: Sequence[int]) -> str | None:
         """The one value that a text column has in all rows of the groups; None when it has several, or nulls."""
-        bounds = self.bounds(name)
-        first = bounds[groups[0]]
-        if first is None or first[0] != first[1] or not isinstance(first[0], str):
-            return None
-        if any(bounds[g] != first for g in groups):
-            return None
-        index = self.names.index(name)
-        nulls = (self.metadata.row_group(g).column(index).statistics.null_count for g in groups)
-        return None if any(nulls) else first[0]
+        values = {self._constant(name, group) for group in groups}
+        return values.pop() if len(values) == 1 else None
+
+    def _constant(self, name: str, group: int) -> str | None:
+        if (name, group) not in self._constants:
+            low, high = self.bounds(name)[group] or (None, None)
+            single = isinstance(low, str) and low == high
+            self._constants[name, group] = low if single and not self._nulls(name, group) else None
+        return self._constants[name, group]
+
+    def _nulls(self, name: str, group: int) -> int:
+        """How many nulls the column has in a group; -1 where its statistics do not say."""
+        statistics = self.metadata.row_group(group).column(self.names.index(name)).statistics
+        return statistics.null_count if statistics is not None and statistics.has_null_count else -1
 
     def is_empty(self, name: str, groups: Sequence[int]) -> bool:
         """Whether a column is null in all rows of the groups, and its statistics say so."""
@@ -56,10 +62,7 @@ class Footer:
 
     def _is_empty(self, name: str, group: int) -> bool:
         if (name, group) not in self._empty:
-            found = self.metadata.row_group(group)
-            statistics = found.column(self.names.index(name)).statistics
-            nulls = statistics.null_count if statistics is not None and statistics.has_null_count else -1
-            self._empty[name, group] = nulls == found.num_rows
+            self._empty[name, group] = self._nulls(name, group) == self.metadata.row_group(group).num_rows
         return self._empty[name, group]
 
     def may_hold(self, name: str, group: int, bounds: Bounds) -> bool:
