@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 
 from lake.errors import UsageError
 from lake.kernels import runs
+from lake.kernels.candle_arrays import PRICES, SUMS, arrays_of
 from lake.spec import timeframes
 
-_PRICES = ("open", "high", "low", "close")
-SUMS = ("volume", "quote_volume", "trade_count", "taker_buy_volume", "taker_buy_quote_volume")
 _COUNT = "trade_count"
 Name = tuple[str, str]  # symbol and venue
 
@@ -90,7 +90,7 @@ class Reduced:
         return np.full(len(self.times), name not in self.values) if found is None else found
 
 
-def reduced(rows: pl.DataFrame, buckets: Buckets) -> Reduced:
+def reduced(rows: pl.DataFrame | pa.Table, buckets: Buckets) -> Reduced:
     """The buckets of one series, one for each that has any row: its candles reduced to the coarser timeframe.
 
     Args:
@@ -100,25 +100,21 @@ def reduced(rows: pl.DataFrame, buckets: Buckets) -> Reduced:
     Raises:
         UsageError: the rows are not in order, each once, or a price is null.
     """
-    times = runs.micros(rows)
+    found = arrays_of(rows)
+    times, prices = found.times, found.prices
     if (times[1:] <= times[:-1]).any():
         raise UsageError("the candles are not sorted by time, each once", where="resample", todo="Sort them first.")
-    begins = buckets.begins(times)
-    cuts = _cuts(begins)
-    ends = np.append(cuts[1:], rows.height)[: len(cuts)]
-    prices = {name: _floats(rows.get_column(name)) for name in _PRICES}
+    begins, cuts = _cuts(times, buckets)
+    ends = np.append(cuts[1:], len(times))[: len(cuts)]
     values: dict[str, npt.NDArray[Any]] = {
         "open": prices["open"][cuts],
         "high": _reduce(np.fmax, prices["high"], cuts),
         "low": _reduce(np.fmin, prices["low"], cuts),
         "close": prices["close"][ends - 1],
     }
-    absent = {}
-    for amounts in (rows.get_column(name) for name in SUMS if name in rows.columns):
-        values[amounts.name] = _sum(amounts, cuts)
-        if amounts.null_count():
-            absent[amounts.name] = _reduce(np.logical_and, amounts.is_null().to_numpy(), cuts)
-    return Reduced(begins[cuts], ends - cuts, np.full(len(cuts), buckets.expected), values, absent)
+    values |= {name: _reduce(np.add, amounts, cuts) for name, amounts in found.amounts.items()}
+    absent = {name: _reduce(np.logical_and, nulls, cuts) for name, nulls in found.absent.items()}
+    return Reduced(begins, ends - cuts, np.full(len(cuts), buckets.expected), values, absent)
 
 
 def together(series: Sequence[tuple[Name, Reduced]], timeframe: str) -> pl.DataFrame:
@@ -138,30 +134,25 @@ def together(series: Sequence[tuple[Name, Reduced]], timeframe: str) -> pl.DataF
     columns = [venues.gather(owners).alias("venue"), symbols.gather(owners).alias("symbol")]
     columns.append(pl.Series("timeframe", [timeframe]).new_from_index(0, len(bars)))
     columns.append(runs.column_of("open_time", np.concatenate([one.times for one in found])))
-    columns += [_column(name, found) for name in (*_PRICES, *SUMS)]
+    columns += [_column(name, found) for name in (*PRICES, *SUMS)]
     columns.append(pl.Series("bars", bars, dtype=pl.Int64))
     columns.append(pl.Series("expected", expected, dtype=pl.Int64))
     columns.append(pl.Series("partial", bars < expected, dtype=pl.Boolean))
     return pl.DataFrame(columns)
 
 
-def _cuts(begins: runs.Integers) -> runs.Integers:
-    """Positions at which a bucket begins: where it differs from the one before."""
-    new = np.ones(len(begins), dtype=bool)
-    np.not_equal(begins[1:], begins[:-1], out=new[1:])
-    return np.flatnonzero(new)
+def _cuts(times: runs.Integers, buckets: Buckets) -> tuple[runs.Integers, runs.Integers]:
+    """The open times of the buckets that have rows, and the position of the first row of each; ``times`` ascend.
 
-
-def _floats(prices: pl.Series) -> npt.NDArray[np.float64]:
-    if prices.null_count():
-        raise UsageError("a candle without a price cannot be resampled", where=prices.name, value=prices.null_count())
-    return (prices if prices.dtype == pl.Float64 else prices.cast(pl.Float64)).to_numpy()
-
-
-def _sum(amounts: pl.Series, cuts: runs.Integers) -> npt.NDArray[Any]:
-    kind = pl.Int64 if amounts.dtype.is_integer() else pl.Float64
-    filled = amounts.fill_null(0) if amounts.null_count() else amounts
-    return _reduce(np.add, (filled if filled.dtype == kind else filled.cast(kind)).to_numpy(), cuts)
+    Each bucket is searched for, which takes a fraction of the time of looking at each row, unless there are more
+    buckets than rows.
+    """
+    first, last = buckets.begins(times[[0, -1]]) if len(times) else (0, -1)
+    few = (last - first) // buckets.length < len(times)
+    begins = np.arange(first, last + 1, buckets.length) if few else np.unique(buckets.begins(times))
+    cuts = times.searchsorted(begins)
+    filled = np.diff(cuts, append=len(times)) > 0
+    return begins[filled], cuts[filled]
 
 
 def _reduce(operation: np.ufunc, values: npt.NDArray[Any], cuts: runs.Integers) -> npt.NDArray[Any]:

@@ -6,8 +6,9 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 
 from lake.errors import UsageError
+from lake.kernels.candle_arrays import SUMS
 from lake.kernels.coverage import fuller, lacking
-from lake.kernels.resample import SUMS, Buckets, Reduced, reduced
+from lake.kernels.resample import Buckets, Reduced, reduced
 from lake.ledgers.held_candles import Asked, HeldCandles, timeframes_of
 from lake.ledgers.series import Name, Series
 from lake.spec import timeframes
@@ -77,7 +78,8 @@ def coarser(scanner: Scanner, of: Sequence[Source], *, threads: bool) -> Reduced
 
 def _made(scanner: Scanner, source: Source, threads: bool) -> Reduced:
     columns = [*_BARS, *(name for name in SUMS if source.series.holds(name))]
-    return reduced(source.series.load(scanner, columns, threads=threads), source.buckets)
+    stored = source.series.stored(scanner, columns, threads=threads)
+    return reduced(source.series.load(scanner, columns, threads=threads) if stored is None else stored, source.buckets)
 
 
 def _that_make(target: str, held: Container[str]) -> list[str]:

@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import TypeVar
 
 import polars as pl
+import pyarrow as pa
 
 from lake.spec import registry
 from lake.spec.schema import polars_schema
@@ -44,6 +45,12 @@ class Series:
         if self.hot is not None:
             pieces = [*(_without(p, self.hot) for p in pieces), _only(self.hot, columns)]
         return _joined(pieces) if pieces else pl.DataFrame(schema={name: _TYPES[name] for name in columns})
+
+    def stored(self, scanner: Scanner, columns: Sequence[str], *, threads: bool) -> pa.Table | None:
+        """Its rows as a file holds them, where that is what :meth:`load` would give; None where it takes more."""
+        if len(self.parts) != 1 or self.loose or self.hot is not None or not {*columns} <= {*self.parts[0].columns}:
+            return None
+        return scanner.stored(self.parts[0], threads=threads)
 
     def holds(self, column: str) -> bool:
         """Whether any of its rows may have a value in the column."""

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -117,3 +118,36 @@ def test_candles_without_a_price_are_refused() -> None:
 def test_a_series_in_which_an_amount_is_known_stands_beside_one_in_which_it_is_not() -> None:
     rows: list[Row] = [("A", 0, 1, 1, 1, 1, None, None), ("B", 0, 2, 2, 2, 2, 3, 4)]
     assert resample(frame(rows), "1h").select("volume", "trade_count").rows() == [(None, None), (3.0, 4)]
+
+
+def test_two_candles_decades_apart_make_two_buckets() -> None:
+    minutes = (datetime(1990, 1, 1, tzinfo=UTC) - ZERO) // MINUTE
+    found = resample(frame([("A", minutes, 1, 1, 1, 1, 1, 1), ("A", 0, 2, 2, 2, 2, 2, 2)]), "1h")
+    assert found.select("open_time", "close", "bars").rows() == [
+        (datetime(1990, 1, 1, tzinfo=UTC), 1, 1),
+        (ZERO, 2, 1),
+    ]
+
+
+@pytest.mark.parametrize("chunks", [0, 1, 3])
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+def test_candles_as_a_file_holds_them_make_the_buckets_of_the_same_frame(unit: Any, chunks: int) -> None:
+    rows: list[Row] = [("A", m, m, m + 2, m - 1, m, None if m % 7 else m, m) for m in range(1, 200)]
+    whole = frame(rows if chunks else []).with_columns(pl.col("open_time").dt.cast_time_unit(unit))
+    whole = whole.with_columns(pl.col("low").cast(pl.Float32))  # as another engine may have written it
+    pieces = [p.to_arrow().drop_columns(["venue", "symbol", "timeframe"]) for p in whole.iter_slices(70)]
+    table = pa.concat_tables(pieces[:chunks]) if chunks else whole.to_arrow()
+    buckets = Buckets("1m", "1h")
+    found, wanted = (
+        together([(("A", "v"), reduced(given, buckets))], "1h") for given in (table, whole.head(70 * chunks))
+    )
+    assert found.equals(wanted)
+    assert found.height == -(-min(70 * chunks, 200) // 60)
+
+
+def test_a_table_with_a_null_time_or_price_is_refused() -> None:
+    one = frame([("A", 0, 1, 1, 1, 1, 1, 1)])
+    for name, message in (("low", "low: a candle without a price"), ("open_time", "a candle without a time")):
+        table = one.with_columns(pl.lit(None, one.schema[name]).alias(name)).to_arrow()
+        with pytest.raises(UsageError, match=message):
+            reduced(table, Buckets("1m", "1h"))

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -338,6 +340,16 @@ def test_resample_tells_many_series_apart_in_hot_and_cold(lk: lake.Lake) -> None
         ("A", "x"), ("A", "y"), ("B", "x"), ("C", ""),
     ]  # fmt: skip
     assert lk.candles.resample(None, "1h", start=FIRST - timedelta(days=9), end=FIRST).schema == together.schema
+
+
+def test_the_first_resample_of_settled_candles_imports_no_pandas(tmp_path: Path) -> None:
+    with lake.open(tmp_path / "lake") as lk:
+        lk.candles.write(pl.DataFrame([bar(minute, symbol="A") for minute in range(180)]), "1m")
+        lk.drain()
+    asking = f"lk = lake.open({str(tmp_path / 'lake')!r}); print(lk.candles.resample('A', '1h').height); lk.close()"
+    code = f"import sys, lake; {asking}; print('pandas' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["3", "False"]
 
 
 def test_resample_picks_the_coarsest_finer_timeframe_held(lk: lake.Lake) -> None:

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lake.store.cold.blocks import Blocks
+from lake.store.cold.blocks import Block, Blocks
 from lake.store.cold.files import Bounds, DataFile
-from lake.store.cold.merge import frame_of
 from lake.store.cold.reader import FileReader, Footer
 
 _OPEN_FILES = 64  # per thread
@@ -90,14 +90,21 @@ class Scanner:
 
     def read(self, part: Part, *, threads: bool = True, keep: bool = True) -> pl.DataFrame:
         """The rows of a part between its bounds, without its constants; ``keep`` what was decoded in memory."""
+        return between(self._block(part, threads, keep).frame, part.wanted)
+
+    def stored(self, part: Part, *, threads: bool = True) -> pa.Table | None:
+        """All rows of a part as its file holds them; None when only those between bounds are wanted."""
+        return None if part.wanted else self._block(part, threads, keep=True).table
+
+    def _block(self, part: Part, threads: bool, keep: bool) -> Block:
         key = (part.path, *part.groups, *part.columns)
         block = self._blocks.get(key)
         if block is None:
             file = self._open(part.path)
-            block = frame_of(file.read_row_groups(part.groups, columns=list(part.columns), use_threads=threads))
+            block = Block(file.read_row_groups(part.groups, columns=list(part.columns), use_threads=threads))
             if keep:
                 self._blocks.put(key, block)
-        return between(block, part.wanted)
+        return block
 
     def _open(self, path: str) -> pq.ParquetFile:
         opened: OrderedDict[str, pq.ParquetFile] | None = getattr(self._local, "opened", None)
