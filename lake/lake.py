@@ -284,7 +284,7 @@ class Lake:
         self.drain(every_writer=True)
         snapshot = self._store.snapshot(registry.names())
         publish(target, self._store.location, snapshot, _variables(self._store))
-        versions.replace_tag(self._store, "published", versions.LakeVersion(snapshot.versions()))
+        versions.replace_tag(self._store, versions.PUBLISHED, versions.LakeVersion(snapshot.versions()))
         return target
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from lake.spec.times import to_micros
 from lake.store.store import Store
 
 FOLDER = "_lake/tags"
+PUBLISHED = "published"  # what the newest catalogue shows
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -79,9 +80,11 @@ def tag(store: Store, name: str) -> LakeVersion:
     """Name the lake as it is settled now.
 
     Raises:
-        UsageError: a name that is not a plain word, or is taken.
+        UsageError: a name that is not a plain word, or is taken, or the catalogue's.
     """
     path, found = _path(name), current(store)
+    if name == PUBLISHED:
+        raise UsageError("the tag goes with the published catalogue", value=name, todo="Choose another name.")
     if not store.location.create(path, _text(found)):
         raise UsageError("the tag exists", value=name, todo="Choose another name, or delete it first.")
     return found

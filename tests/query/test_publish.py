@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 import lake
-from lake.errors import QueryError, StorageError
+from lake.errors import QueryError, StorageError, UsageError
 from lake.query.publish import publish
 from lake.spec import registry
 from lake.store import versions
@@ -128,3 +128,9 @@ def test_what_is_published_is_what_the_tag_keeps(lk: lake.Lake) -> None:
     path = lk.publish()
     assert lk.at(tag="published").sql("SELECT count(*) FROM candles").fetchall() == [(6005,)]
     assert count(path) == 6005
+
+
+def test_the_tag_of_the_catalogue_is_nobody_elses(lk: lake.Lake) -> None:
+    with pytest.raises(UsageError, match="the tag goes with the published catalogue"):
+        lk.tag("published")
+    assert lk.tags() == {}
