@@ -83,7 +83,7 @@ def shell(ctx: Context) -> None:
     with ctx.open() as lk:
         while True:
             try:
-                text = click.prompt("lake", prompt_suffix="> ", default="", show_default=False)
+                text = click.prompt("lake", prompt_suffix="> ", default="", show_default=False, err=True)
             except click.Abort:
                 return
             if not text.strip():

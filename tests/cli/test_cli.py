@@ -208,3 +208,9 @@ def test_letting_go_of_a_tag_can_be_tried_first(folder: str) -> None:
     assert [t["tag"] for t in data("tags", "--lake", folder)] == ["kept"]
     run("tag", "kept", "--delete", "--lake", folder)
     assert data("tags", "--lake", folder) == []
+
+
+def test_the_prompt_of_the_shell_is_no_part_of_what_it_prints(folder: str) -> None:
+    done = CliRunner().invoke(main, ["shell", "--lake", folder], input="SELECT 41 + 1 AS a\nSELEC\n\n")
+    assert (done.exit_code, "42" in done.stdout, "lake>" in done.stdout) == (0, True, False)
+    assert ("lake>" in done.stderr, 'near "SELEC"' in done.stderr) == (True, True)
