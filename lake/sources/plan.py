@@ -149,10 +149,8 @@ def _examined(file: _Found, options: Options, done: Done, chosen: Source | None)
 
 
 def _already_there(path: Path, source: Source, refusal: Refusal | None) -> FileReport:
-    if refusal is None:
-        return FileReport(str(path), source.name, "already there")
-    rows, reasons = refusal.rows, refusal.reasons
-    return FileReport(str(path), source.name, "already there", rows_in=rows, quarantined=rows, reasons=reasons)
+    told = Refusal(0, {}) if refusal is None else refusal
+    return FileReport(str(path), source.name, "already there", reasons=told.reasons, refused_before=told.rows)
 
 
 def _walk(paths: Iterable[str | Path]) -> Iterator[tuple[Path, bool]]:

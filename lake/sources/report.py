@@ -16,9 +16,8 @@ class FileReport:
     Attributes:
         path: as it was found.
         source: the kind of file, ``""`` when it is not known.
-        status: ``done``, ``already there`` (an earlier ingest finished the same content; where that took not one row,
-            the counts and reasons are those of then), ``skipped`` (in a folder, and no candles or trades), ``failed``
-            (see ``error``).
+        status: ``done``, ``already there`` (an earlier ingest finished the same content), ``skipped`` (in a folder, and
+            no candles or trades), ``failed`` (see ``error``).
         rows_in: rows read: candles, metrics, or trades that are folded into candles.
         landed: rows whose key is new in the lake; a trade landed when its candle did.
         updated: rows that replaced other values of their key.
@@ -27,6 +26,7 @@ class FileReport:
         reasons: reason -> rows, for the quarantined, the left out, and those that replaced rows of other files.
         error: one sentence, or ``""``.
         trades: how many of the rows read are trades, folded into candles; 0 for a file of candles.
+        refused_before: rows of a file that is already there, where an earlier ingest refused all of them (``reasons``).
     """
 
     path: str
@@ -40,6 +40,7 @@ class FileReport:
     reasons: Mapping[str, int] = field(default_factory=dict)
     error: str = ""
     trades: int = 0
+    refused_before: int = 0
 
     @property
     def balanced(self) -> bool:
@@ -48,8 +49,8 @@ class FileReport:
 
     @property
     def refused(self) -> bool:
-        """Whether it has rows, and all were refused."""
-        return self.rows_in > 0 and self.rows_in == self.quarantined
+        """Whether it has rows, and all were refused, now or by an earlier ingest."""
+        return self.refused_before > 0 or 0 < self.rows_in == self.quarantined
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class IngestReport:
 
     @property
     def refused(self) -> tuple[FileReport, ...]:
-        """Files that were read, and of which no row could be taken: the timeframe or the unit of time is another."""
+        """Files of which no row could be taken, now or before: the timeframe or the unit of time is another."""
         return tuple(f for f in self.files if f.refused)
 
     @property
@@ -116,4 +117,5 @@ def _line(file: FileReport) -> str:
     counts = ", ".join(f"{getattr(file, name):,} {name}" for name in COUNTS if getattr(file, name))
     reasons = "; ".join(f"{count:,} x {reason}" for reason, count in file.reasons.items())
     state = "refused" if file.refused else file.status
+    counts = f"{file.refused_before:,} rows, all refused before" if file.refused_before else counts
     return f"  {state}  {file.path}: {counts or '0 rows'}" + (f" ({reasons})" if reasons else "")
