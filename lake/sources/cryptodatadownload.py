@@ -61,7 +61,7 @@ class CryptoDataDownload(CandleFiles):
         venue = venue_of(path) or re.split(r"[_\-]", stem(path))[0].lower()
         known = about(path, options, symbol=symbol, timeframe=frame, venue=venue, tz="UTC")
         for rows in csvs.frames(path, csvs.Layout(tuple(header), skip=1)):
-            raw = rows.select(list(names)).rename(names)
+            raw = csvs.named(rows, names)
             yield candle_batch(raw.drop("symbol", strict=False) if options.symbol else raw, known)
 
 
@@ -97,7 +97,7 @@ class WideCsv(CandleFiles):
         for rows in csvs.frames(path, csvs.Layout(tuple(header))):
             for coin in dict.fromkeys(m["coin"] for m in map(_WIDE.match, header) if m):
                 fields = {h: m["field"] for h in header if (m := _WIDE.match(h)) and m["coin"] == coin}
-                raw = rows.select(header[0], *fields).rename({header[0]: "open_time", **fields})
+                raw = csvs.named(rows, {header[0]: "open_time", **fields})
                 raw = raw.filter(~pl.all_horizontal(pl.col(list(fields.values())).is_null()))
                 symbol = symbols.canonical(f"{coin}/{quote}" if quote else coin)
                 require(fields.values(), NEEDED[1:], path, header)

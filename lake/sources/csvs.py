@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +12,9 @@ import polars as pl
 
 from lake.errors import SourceError
 from lake.sources.base import BATCH_ROWS
-from lake.sources.opening import line_blocks, text_lines
+from lake.sources.opening import HEAD, line_blocks, text_lines
 
+MORE = "values beyond the last column"
 _NUMERIC = re.compile(r"^\s*[\"']?[+-]?\d[\d.]*([eE][+-]?\d+)?[\"']?\s*$")
 
 
@@ -75,6 +76,9 @@ def looks_like_data(row: list[str]) -> bool:
 def frames(path: Path, layout: Layout) -> Iterator[pl.DataFrame]:
     """Rows as text columns, in order, blank lines left out.
 
+    Where a row has more values than there are columns, the first of them is in a column ``MORE``: its values may stand
+    in the wrong places, as those of numbers with a decimal comma do.
+
     Raises:
         SourceError: the text is no CSV of these columns.
     """
@@ -84,15 +88,21 @@ def frames(path: Path, layout: Layout) -> Iterator[pl.DataFrame]:
         first = False
         frame = _parsed(block, layout, lines_to_skip, path)
         frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
+        if frame[MORE].str.strip_chars().str.len_bytes().sum() == 0:
+            frame = frame.drop(MORE)  # a separator at the end of each line is none
         for start in range(0, frame.height, BATCH_ROWS):
             yield frame.slice(start, BATCH_ROWS)
 
 
 def _parsed(block: bytes, layout: Layout, skip: int, path: Path) -> pl.DataFrame:
-    schema = dict.fromkeys(layout.columns, pl.String)
+    schema = dict.fromkeys((*layout.columns, MORE), pl.String)
     body = _without_lines(block, skip)
     if not body.strip():
         return pl.DataFrame(schema=schema)
+    first = cells(first_line(body[:HEAD]), layout.separator)
+    if 0 < len(first) < len(layout.columns):
+        what = f"a row of {len(first)} values where {len(layout.columns)} are to be"
+        raise SourceError(what, where=str(path), value=first, todo="Look for a missing quote, or another separator.")
     try:
         return pl.read_csv(
             body,
@@ -100,10 +110,17 @@ def _parsed(block: bytes, layout: Layout, skip: int, path: Path) -> pl.DataFrame
             schema=schema,
             separator=layout.separator,
             truncate_ragged_lines=True,
+            extra_columns="ignore",
+            missing_columns="insert",
             encoding="utf8-lossy",
         )
     except pl.exceptions.PolarsError as error:
-        raise SourceError(f"the file is no CSV of {len(schema)} columns: {error}", where=str(path)) from error
+        raise SourceError(f"the file is no CSV of {len(layout.columns)} columns: {error}", where=str(path)) from error
+
+
+def named(frame: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFrame:
+    """The columns that have a name, by it, and what stands beyond the last column."""
+    return frame.select(*names, *({MORE} & set(frame.columns))).rename(dict(names))
 
 
 def _without_lines(block: bytes, count: int) -> bytes:

@@ -44,7 +44,7 @@ class Generic(CandleFiles):
                 raise SourceError("the column map names a column that the file lacks", where=str(path), value=absent[0])
             require(names.values(), NEEDED, path, rows.columns)
             known = known or _known(path, options, set(names.values()))
-            raw = rows.select(list(names)).rename(names)
+            raw = csvs.named(rows, names)
             said = {"symbol": options.symbol, "timeframe": options.timeframe, "venue": options.venue}
             yield candle_batch(raw.drop([c for c, v in said.items() if v is not None], strict=False), known)
 

@@ -9,11 +9,13 @@ import polars as pl
 
 from lake.kernels import ohlcv
 from lake.sources.base import CANDLES, KEYS, METRICS, REJECTED, SCHEMAS, TICKS, Batch, no_rejects
+from lake.sources.csvs import MORE
 from lake.sources.moments import read_times
 from lake.sources.naming import About, held_timeframe
 from lake.spec import symbols, timeframes
 
 SAME = "the same row stands in the file again"
+TOO_LONG = "the row has more values than the file has columns"
 HALF_BUILT = "the bar had not closed when the file was collected"
 SUPERSEDED = "superseded by a later row of the file at the same time"
 
@@ -157,6 +159,8 @@ def _unknown_timeframe() -> pl.Expr:
 
 def _settled(frame: pl.DataFrame, reasons: list[pl.Expr], raw: pl.DataFrame, dataset: str) -> Batch:
     """Rows with a reason set aside, then rows that a later one of the same key replaces."""
+    if MORE in raw.columns:
+        reasons = [pl.when(pl.col(MORE).str.strip_chars() != "").then(pl.lit(TOO_LONG)), *reasons]
     reason = frame.select(reason=pl.coalesce(reasons))["reason"]
     good = frame.select(pl.col(name).cast(kind) for name, kind in SCHEMAS[dataset].items())
     rejected = no_rejects()

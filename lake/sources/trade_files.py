@@ -182,7 +182,7 @@ class TradesCsv(_TradeFiles):
         said = "" if "symbol" not in names.values() else "-"
         known = known_of(path, options, said)
         for frame in csvs.frames(path, csvs.Layout(tuple(header), csvs.separator_of(line))):
-            raw = frame.select(list(names)).rename(names)
+            raw = csvs.named(frame, names)
             yield tick_batch(_sided(raw.drop("symbol", strict=False) if options.symbol else raw), known)
 
 

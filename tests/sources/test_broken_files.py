@@ -17,6 +17,7 @@ from lake.sources.base import Options
 from lake.sources.ingest import ingest
 from lake.sources.registry import by_name, sniff
 from lake.sources.report import FileReport
+from lake.sources.shape import TOO_LONG
 from tests.sources.made import START, csv_text, kline_rows, written
 from tests.sources.recorder import RecordingLake
 
@@ -339,3 +340,38 @@ def test_sniffing_finds_by_content_whatever_the_name(tmp_path: Path) -> None:
     }
     assert {path.name: sniff(path).name for path in found.values()} == {path.name: name for name, path in found.items()}
     assert by_name("binance").name == "binance"
+
+
+OHLCV = "open_time,open,high,low,close,volume\n"
+
+
+def test_a_row_with_more_values_than_columns_is_refused_alone_wherever_it_stands(
+    lk: RecordingLake, tmp_path: Path
+) -> None:
+    good, commas = "2026-01-01T0{}:00:00Z,1,2,0.5,1.5,1\n", "2026-01-01T09:00:00Z,1,0,2,5,0,5,1,5,1\n"
+    for place in range(3):
+        rows = [good.format(place * 2), good.format(place * 2 + 1)]
+        rows.insert(place, commas)
+        path = written(tmp_path, f"A{place}USDT-1h.csv", OHLCV + "".join(rows))
+        file = _one(lk, path, Options(timeframe="1h"))
+        assert (file.landed, file.reasons) == (2, {TOO_LONG: 1})
+    assert json.loads(lk.quarantined[0]["row"])["values beyond the last column"] == "5"
+    assert lk.rows["candles"]["open"].to_list() == [1.0] * 6
+
+
+def test_a_separator_at_the_end_of_each_line_is_no_value(lk: RecordingLake, tmp_path: Path) -> None:
+    path = written(tmp_path, "AUSDT-1h.csv", OHLCV + "2026-01-01T00:00:00Z,1,2,0.5,1.5,1,\n" * 2)
+    assert _one(lk, path, Options(timeframe="1h")).landed == 1
+
+
+def test_a_quote_that_is_not_closed_is_one_sentence(lk: RecordingLake, tmp_path: Path) -> None:
+    path = written(tmp_path, "AUSDT-1h.csv", OHLCV + '"2026-01-01T00:00:00Z,1,2,0.5,1.5,1\n' * 2)
+    error = _one(lk, path, Options(timeframe="1h")).error
+    assert "a row of 1 values where 6 are to be" in error
+    assert error.endswith("Look for a missing quote, or another separator.")
+
+
+def test_blank_lines_before_the_first_row_are_no_rows(lk: RecordingLake, tmp_path: Path) -> None:
+    path = written(tmp_path, "AUSDT-1h.csv", OHLCV + "\n" * 9 + "2026-01-01T00:00:00Z,1,2,0.5,1.5,1\n")
+    file = _one(lk, path, Options(timeframe="1h"))
+    assert (file.rows_in, file.landed) == (1, 1)
