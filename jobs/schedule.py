@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import signal
 from collections.abc import Iterator, Mapping
@@ -33,6 +34,8 @@ from jobs import (
 )
 from jobs.running import Work, log, once
 
+_log = logging.getLogger("lake.run")  # the scheduler's own: that a job is still at work when its time comes is no news
+_log.setLevel(logging.ERROR)
 _INTERVAL = re.compile(r"([0-9]{1,9})([smhd])")
 _CRON_FIELDS = ("minute", "hour", "day of month", "month", "day of week")
 _SHORTEST, _LONGEST = 1, 366 * 86_400  # seconds
@@ -113,10 +116,11 @@ def _no_time(what: str, when: str) -> lake.UsageError:
 def run(lk: lake.Lake, jobs: list[Scheduled], stop: Event) -> None:
     """Run the jobs at their times until ``stop`` is set; then wait for those at work, and drain.
 
-    A job never runs twice at once; one that was missed runs once, not as often as it was missed.
+    A job never runs twice at once: while it is at work, its times pass. One that was missed runs once, not as often as
+    it was missed.
     """
     scheduler = BackgroundScheduler(
-        timezone=UTC, executors={"default": {"type": "threadpool", "max_workers": 2}},
+        timezone=UTC, logger=_log, executors={"default": {"type": "threadpool", "max_workers": 2}},
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
     )  # fmt: skip
     scheduler.add_listener(_tell_failure, EVENT_JOB_ERROR | EVENT_JOB_MISSED)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from click.testing import CliRunner
 
 import lake
 from jobs import resolve_decisions
-from jobs.schedule import DEFAULTS, chosen, trigger
+from jobs.schedule import DEFAULTS, Scheduled, chosen, run, trigger
 from lake.cli import main
 from lake.errors import UsageError
 from tests.helpers import trade, write_candles
@@ -121,6 +122,24 @@ def test_a_job_resolves_decisions_from_their_trades_and_corrects_them_when_these
         assert line() == {"resolved": 0, "corrected": 1}
         assert lk.read("prompt_performance")[["resolved", "closed", "correct"]].row(0) == (1, 1, 0)
         assert line() == {"resolved": 0, "corrected": 0}
+
+
+def test_a_job_that_is_still_at_work_lets_its_times_pass_without_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stop, begun = Event(), []
+
+    def slow(_: lake.Lake) -> dict[str, Any]:
+        begun.append(1)
+        time.sleep(2.5)
+        stop.set()
+        return {}
+
+    with lake.open(tmp_path) as lk:
+        run(lk, [Scheduled("slow", slow, "1s")], stop)
+    out, err = capfd.readouterr()
+    assert (len(begun), err, caplog.messages) == (1, "", [])
+    assert [json.loads(line)["job"] for line in out.splitlines()] == ["run", "slow", "drain", "run"]
 
 
 def test_a_job_that_fails_is_logged_and_the_others_go_on(tmp_path: Path) -> None:
