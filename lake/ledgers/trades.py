@@ -27,7 +27,12 @@ _MODES = ("live", "paper", "backtest")
 _NAMES = {"symbol": "symbol", "strategy": "strategy", "bot": "bot_id"}  # by what: column of the name
 _OPENED = (*results.IDENTITY, "entry_price", "quantity", "leverage")
 _STATISTICS = """
-SELECT s.* EXCLUDE (name), q.longest_win_streak, q.longest_loss_streak, q.current_streak, q.exposure
+SELECT
+    s.* EXCLUDE (name),
+    coalesce(q.longest_win_streak, 0) AS longest_win_streak,
+    coalesce(q.longest_loss_streak, 0) AS longest_loss_streak,
+    coalesce(q.current_streak, 0) AS current_streak,
+    q.exposure
 FROM (SELECT *, {name} AS name FROM {view} WHERE period = 'all') AS s
 LEFT JOIN trade_sequences AS q ON q.mode = s.mode AND q.kind = '{kind}' AND q.name = s.name
 WHERE {condition}

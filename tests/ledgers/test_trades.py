@@ -175,6 +175,13 @@ def test_a_transaction_sees_its_own_trades_and_decides_by_them(lk: lake.Lake) ->
     assert lk.frame("SELECT outcome_correct, actual_pnl FROM decisions").row(0) == (True, pnls.sum())
 
 
+def test_a_mode_in_which_nothing_closed_has_no_streak(lk: lake.Lake) -> None:
+    lk.trades.open(LONG)
+    (row,) = lk.trades.statistics().to_dicts()
+    streaks = [row[name] for name in ("longest_win_streak", "longest_loss_streak", "current_streak", "exposure")]
+    assert (row["trades"], row["open_trades"], streaks) == (0, 1, [0, 0, 0, None])
+
+
 def test_whole_trades_are_recorded_with_their_results(lk: lake.Lake) -> None:
     done = {**LONG, "status": "closed", "exit_price": 90.0, "closed_at": NOON}
     assert lk.trades.record(done).inserted == 1
