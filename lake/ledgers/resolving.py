@@ -21,6 +21,7 @@ from lake.query.engine import Engine
 from lake.spec import registry
 from lake.spec.decode import frame_to_rows
 from lake.spec.patch import folder
+from lake.store.hot.claim import file_name
 from lake.store.hot.entry import Row
 
 _FOLLOWED = ("trade", "candles")  # outcomes that nobody gave; what the trade says takes their place
@@ -52,7 +53,8 @@ def resolve_traded(writer: Writer, engine: Engine) -> Traded:
     Looked at are decisions and trades that were written since the last call, whichever process made it; once a day
     all of them, since a trade may have left one decision for another.
     """
-    unseen = Unseen(writer.store, f"resolve-traded-{writer.bot}", ("decisions", "trades"))
+    bot = file_name(writer.bot) if writer.bot else ""
+    unseen = Unseen(writer.store, f"resolve-traded-{bot}", ("decisions", "trades"))
     ids = None if unseen.is_whole else _touched(unseen, engine)
     trades = {} if ids is not None and not ids else _trades(engine, writer.bot, ids)
     done = {True: 0, False: 0}

@@ -267,6 +267,16 @@ def test_a_job_resolves_what_a_running_bot_recorded(tmp_path: Path) -> None:
         assert row(lk)["bot_id"] == "tester"
 
 
+@pytest.mark.parametrize("bot", ["desk/../../btc", "a" * 300, "bot ü"])
+def test_decisions_of_a_bot_are_resolved_whatever_it_is_called(tmp_path: Path, bot: str) -> None:
+    with lake.open(tmp_path / "lake", bot_id=bot) as lk:
+        lk.decisions.record(SAID, decision_id="d")
+        lk.trades.record(trade_id="t", symbol="BTCUSDT", side="LONG", status="closed", pnl=1.0, decision_id="d")
+        assert lk.decisions.resolve_traded().resolved == 1
+        assert [entry.path.count("/") for entry in lk.location.list("_lake/seen")] == [2]
+    assert [path.name for path in tmp_path.iterdir()] == ["lake"]
+
+
 def test_decisions_are_recorded_and_resolved_by_tasks(tmp_path: Path) -> None:
     async def work() -> None:
         async with await lake.open_async(tmp_path, bot_id="tester") as alk:

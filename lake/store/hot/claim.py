@@ -53,6 +53,15 @@ def host_of(writer: str) -> str:
 def writer_id(bot_id: str) -> str:
     """The writer id of a bot on this host, stable over restarts; two bot ids have never the same one.
 
+    Raises:
+        UsageError: the bot id has no letter or digit, of any script.
+    """
+    return f"{file_name(bot_id)}@{host_name()}"
+
+
+def file_name(bot_id: str) -> str:
+    """A bot id as a file may be called; of two bot ids never the same.
+
     An id that is no safe file name gets one that ends in ``~`` and its hash: ``desk/btc`` and ``desk btc`` stay apart.
 
     Raises:
@@ -64,7 +73,7 @@ def writer_id(bot_id: str) -> str:
     if safe != bot_id:
         digest = hashlib.sha256(bot_id.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST]
         safe = f"{safe[:_READABLE].rstrip('-.') or 'bot'}~{digest}"
-    return f"{safe}@{host_name()}"
+    return safe
 
 
 def claim(folder: Path, bot_id: str) -> Claim:
