@@ -18,6 +18,7 @@ import lake
 from lake.errors import (
     CorruptLakeError,
     FeatureMismatchError,
+    InvalidRowError,
     LifeCycleError,
     NotEnoughRowsError,
     UnknownModelError,
@@ -475,6 +476,23 @@ def test_a_row_that_was_just_recorded_is_predicted_with_the_features_of_the_data
             lk.models.predict("framed", "p9001")
         with pytest.raises(UsageError, match="several different ones"):
             lk.models.predict("scorer", [])
+
+
+def test_a_recorded_number_may_have_a_fraction_where_the_data_set_had_none(tmp_path: Path) -> None:
+    with _sided(tmp_path / "lake") as lk:
+        fresh = dict.fromkeys(("outcome", "exit_time", "pnl_percent", "realized_rr"))
+        for number, rsi in enumerate((55, 55.5, "high")):
+            features = {"rsi": rsi, "book": {"spread": 1.0}}
+            lk.write("phantoms", [phantom(9000 + number, 1400, status="active", **fresh, features=features)])
+        for name, recorded in (("as_is", True), ("typed", {"features.rsi": "Int64"})):
+            data = lk.datasets.build(name, "phantoms", None, recorded=recorded)
+            assert data.manifest.features["features.rsi"] == "Int64"
+            lk.models.train(data, name, promote=True, recipe=SMALL)
+        said = lk.models.predict("as_is", ["p9000", "p9001"])
+        assert said["missing"].to_list() == [0, 0]
+        with pytest.raises(InvalidRowError, match="p9002, features.rsi: the value does not fit Float64"):
+            lk.models.predict("as_is", ["p9002"])
+        assert lk.models.predict("typed", ["p9000", "p9001", "p9002"])["missing"].to_list() == [0, 1, 1]
 
 
 def test_one_model_tells_strategies_apart_and_knows_nothing_of_a_new_one(tmp_path: Path) -> None:

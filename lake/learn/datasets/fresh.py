@@ -104,16 +104,22 @@ def features_of(live: Live, wanted: Wanted) -> pl.DataFrame:
     names = () if joined.feature_set is None else joined.feature_set.names
     check_joined(computed.select(names), rows, joined, request)
     planned = plan_features(rows, every=True), strategy_feature(rows, every=True)
-    told = [*(c for part in planned for c in part.get_columns()), *_recorded(rows, request.source, wanted.manifest)]
+    told = [*(c for part in planned for c in part.get_columns()), *_recorded(rows, request, wanted.manifest)]
     return pl.DataFrame([*rows.select(IDENTITY).get_columns(), *computed.get_columns(), *told])
 
 
-def _recorded(rows: pl.DataFrame, source: str, manifest: Mapping[str, Any]) -> list[pl.Series]:
-    """The columns that were recorded, of the types that they have in the data set."""
+def _recorded(rows: pl.DataFrame, request: Request, manifest: Mapping[str, Any]) -> list[pl.Series]:
+    """The columns that were recorded, of the types that they have in the data set; to a model a number is a number.
+
+    What does not fit is null where the request says the types, as in the data set, and refused else.
+    """
+    source, chosen = request.source, isinstance(request.recorded, Mapping)
     documents = {f"{name}." for name in DOCUMENTS.values()}
     own = f"{DOCUMENTS[source]}." if source in DOCUMENTS else None
     types = {n: t for n, t in manifest["features"].items() if n.startswith((RECORDED, *documents))}
     inside = {n: t for n, t in types.items() if own is not None and n.startswith(own)}
+    if not chosen:  # whole numbers as far as the data set goes may have fractions later
+        inside = {n: "Float64" if t == "Int64" else t for n, t in inside.items()}
     single = [n for n in types if n not in inside]
     if strange := [n for n in single if n not in rows.columns]:
         raise FeatureMismatchError(
@@ -121,4 +127,6 @@ def _recorded(rows: pl.DataFrame, source: str, manifest: Mapping[str, Any]) -> l
             todo=f"The model was trained on {manifest['source']}.",
         )  # fmt: skip
     found = rows.select(single).get_columns()
-    return found if not inside else [*found, *read_recorded(rows, DOCUMENTS[source], inside).frame.get_columns()]
+    if inside:
+        found += read_recorded(rows, DOCUMENTS[source], inside, strict=not chosen).frame.get_columns()
+    return found
