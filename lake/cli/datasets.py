@@ -48,6 +48,7 @@ def dataset() -> None:
         help="What breakevens and timeouts are to a model.",
     ),
     click.option("--ambiguous", is_flag=True, help="Keep rows whose stop and target lay in one candle, as losses."),
+    click.option("--own-scores", is_flag=True, help="Keep scores that models of this lake gave as features."),
     click.option("--keep-inside", is_flag=True, help="Keep decisions that their model may remember, and flag them."),
     click.option("--at", help="The lake as it was: a tag, a version's number, or a time."),
     group=dataset,

@@ -495,6 +495,30 @@ def test_a_recorded_number_may_have_a_fraction_where_the_data_set_had_none(tmp_p
         assert lk.models.predict("typed", ["p9000", "p9001", "p9002"])["missing"].to_list() == [0, 1, 1]
 
 
+def test_the_score_of_a_model_is_no_feature_of_its_successor_and_that_of_another_program_is(tmp_path: Path) -> None:
+    with _sided(tmp_path / "lake") as lk:
+        first = lk.models.train(lk.datasets.build("d", "phantoms", None), "m", promote=True, recipe=SMALL)
+        assert "recorded.ml_score" in first.schema.names
+        said = lk.models.predict("m", [f"p{n:04d}" for n in range(240)])
+        for row in said.iter_rows(named=True):
+            lk.patch("phantoms", row["id"], {"model_version": row["version"]})
+        assert "recorded.ml_score" in lk.datasets.build("d", "phantoms", None).features  # named too late to count
+        fresh = dict.fromkeys(("outcome", "exit_time", "pnl_percent", "realized_rr"))
+        over = {"outcome": "win", "exit_time": at(1410), "pnl_percent": 1.0, "realized_rr": 1.0}
+        for number, more in enumerate((over, {**fresh, "status": "active"})):
+            lk.write("phantoms", [phantom(9000 + number, 1400, **more, ml_score=77.0, model_version=first.version)])
+        data = lk.datasets.build("d", "phantoms", None)
+        assert data.manifest.notes["own_scores"] == 1
+        assert data.frame.filter(id="p9000")["recorded.ml_score"].to_list() == [None]
+        assert data.frame["recorded.ml_score"].null_count() == 1
+        assert data.audit().passed
+        assert lk.models.predict("m", ["p9001"], version=first.version)["missing"].to_list() == [1]
+        kept = lk.datasets.build("d", "phantoms", None, own_scores=True)
+        assert kept.frame.filter(id="p9000")["recorded.ml_score"].to_list() == [77.0]
+        older = {name: value for name, value in kept.manifest.request.items() if name != "own_scores"}
+        assert lk.datasets.rebuild({**kept.manifest.as_dict(), "request": older}).frame.equals(kept.frame)
+
+
 def test_one_model_tells_strategies_apart_and_knows_nothing_of_a_new_one(tmp_path: Path) -> None:
     with lake.open(tmp_path / "lake", bot_id="bot") as lk:
         won = {name: {"outcome": "win", "realized_rr": 2.0} for name in ("good",)}

@@ -61,8 +61,8 @@ class Datasets:
             features: a feature set, its name, or ``path.py:name``; None for recorded features alone.
             start: only rows decided at or after it: an aware time, epoch number or ISO text with offset.
             end: only rows decided before it, with an outcome known by then.
-            **options: symbols, timeframe, recorded, plan, strategy, labels, fees, neutral, ambiguous, half_life,
-                keep_inside, cutoffs: see :class:`Request`; at: the lake as it was, by a version's number,
+            **options: symbols, timeframe, recorded, plan, strategy, own_scores, labels, fees, neutral, ambiguous,
+                half_life, keep_inside, cutoffs: see :class:`Request`; at: the lake as it was, by a version's number,
                 {dataset: version}, a tag or a time.
 
         Raises:

@@ -11,6 +11,7 @@ import polars as pl
 from lake.errors import FeatureMismatchError, UsageError
 from lake.learn.datasets.asof import Joined, join
 from lake.learn.datasets.assemble import check_joined
+from lake.learn.datasets.inputs import without_own_scores
 from lake.learn.datasets.planned import plan_features, strategy_feature
 from lake.learn.datasets.request import Request
 from lake.learn.datasets.sources import DOCUMENTS, IDENTITY, RECORDED, rows_of
@@ -99,7 +100,7 @@ def features_of(live: Live, wanted: Wanted) -> pl.DataFrame:
     """
     request = wanted.request
     joined = Joined(wanted.feature_set, str(wanted.manifest["timeframe"]))
-    rows = rows_of(live.engine, request, wanted.ids)
+    rows = without_own_scores(rows_of(live.engine, request, wanted.ids), request)
     computed = join(live, joined, rows.select(_EVENT)).frame
     names = () if joined.feature_set is None else joined.feature_set.names
     check_joined(computed.select(names), rows, joined, request)

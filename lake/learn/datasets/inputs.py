@@ -9,7 +9,7 @@ import polars as pl
 
 from lake.errors import InvalidRowError, UsageError
 from lake.learn.datasets.request import Request
-from lake.learn.datasets.sources import DOCUMENTS, RECORDED
+from lake.learn.datasets.sources import DOCUMENTS, NOTES, RECORDED
 from lake.learn.features import read_recorded
 
 _KINDS = {"Float64": pl.Float64, "Int64": pl.Int64, "Boolean": pl.Boolean, "String": pl.String}
@@ -26,6 +26,7 @@ def recorded_features(rows: pl.DataFrame, request: Request) -> pl.DataFrame:
     """
     if request.recorded is False:
         return pl.DataFrame()
+    rows = without_own_scores(rows, request)
     single = [n for n in rows.columns if n.startswith(RECORDED)]
     document = DOCUMENTS.get(request.source)
     if isinstance(request.recorded, Mapping):
@@ -35,6 +36,17 @@ def recorded_features(rows: pl.DataFrame, request: Request) -> pl.DataFrame:
         found += _all(rows, document).get_columns()
     held = [column for column in found if column.null_count() < rows.height]
     return pl.DataFrame(sorted(held, key=lambda column: column.name))
+
+
+def without_own_scores(rows: pl.DataFrame, request: Request) -> pl.DataFrame:
+    """The rows without the scores that models of the lake gave, unless the request keeps them.
+
+    A row that is to be predicted has no such score yet: a model that leant on it would have nothing to lean on.
+    """
+    own, score = f"{NOTES}own_scores", f"{RECORDED}ml_score"
+    if request.own_scores or own not in rows.columns:
+        return rows
+    return rows.with_columns(pl.when(~pl.col(own)).then(score).alias(score))
 
 
 def _all(rows: pl.DataFrame, document: str) -> pl.DataFrame:

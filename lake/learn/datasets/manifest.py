@@ -49,6 +49,7 @@ class Manifest:
             counts), ``several_phantoms`` and ``several_trades`` of a signal (the one that came with it counts),
             ``unknown_cutoff`` (rows of models of which nobody said until when they were trained) and
             ``inside_training_period`` (rows that their model may remember, where these were asked for),
+            ``own_scores`` (phantoms that a model of the lake scored: the score is no feature unless it was asked for),
             ``no_candles`` (none of its symbol and venue, so that no computed feature is known; a row that names no
             venue has none where several hold its symbol).
 

@@ -30,6 +30,7 @@ class Options(TypedDict, total=False):
     recorded: bool | Mapping[str, str]
     plan: bool
     strategy: bool
+    own_scores: bool
     labels: str
     fees: float
     neutral: str
@@ -59,6 +60,8 @@ class Request:
             (:mod:`lake.learn.datasets.planned`).
         strategy: whether the name of a row's strategy becomes a feature, ``plan.strategy``, so that one model of
             several strategies can tell them apart.
+        own_scores: whether an ``ml_score`` that a model of this lake gave, named by ``model_version``, is a feature as
+            one of another program is. A row has none before it is predicted, so the next model must not lean on it.
         keep_inside: whether decisions and predictions dated inside the training period of their model are kept, told
             by ``flag_inside_training_period``; left out by default, and counted (:mod:`lake.learn.cutoff`).
         cutoffs: {model version: last day of its training}; those of the settings as they are at the build when None,
@@ -93,6 +96,7 @@ class Request:
     half_life: float | None = None
     plan: bool = True
     strategy: bool = True
+    own_scores: bool = False
     keep_inside: bool = False
     cutoffs: Any = None
 
@@ -138,7 +142,7 @@ class Request:
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Request:
-        """What :meth:`as_dict` gave; one without ``plan``, ``strategy`` or cutoffs is older, and had none of these.
+        """What :meth:`as_dict` gave; one that tells nothing of an option is older than it, and is as then.
 
         Raises:
             UsageError: fields that a request does not have.
@@ -146,13 +150,14 @@ class Request:
         strange = sorted(set(given) - {f.name for f in fields(cls)})
         if strange:
             raise UsageError("a request has no such fields", where="datasets", value=strange)
-        return cls(**{"plan": False, "strategy": False, **given})
+        return cls(**{"plan": False, "strategy": False, "own_scores": True, **given})
 
 
 _SWITCHES = {
     "ambiguous": "True keeps such rows.",
     "plan": "True makes features of the levels.",
     "strategy": "True makes a feature of its name.",
+    "own_scores": "True keeps such scores.",
     "keep_inside": "True keeps such rows.",
 }
 

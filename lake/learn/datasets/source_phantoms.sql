@@ -1,5 +1,6 @@
 -- Phantoms as examples: one row each, decided at the signal. Inputs are what the bot knew then: recorded.* and features
 -- (JSON). Levels are as planned; an outcome counts once it ended, and was known then.
+-- note.own_scores: a model of this lake gave the score, as it will give one to whatever is predicted.
 -- note.*: what the manifest tells of the row. reason: why the row cannot be learned from; NULL for one that can.
 SELECT
     phantom_id AS id,
@@ -15,6 +16,7 @@ SELECT
     greatest(exit_time, signal_time) AS label_time,
     greatest(exit_time, signal_time) AS label_known_at,
     changed_inputs IS NOT NULL AS "note.inputs_changed_later",
+    coalesce(model_version IN (SELECT version FROM model_versions), false) AS "note.own_scores",
     CASE
         WHEN outcome IS NULL OR status = 'active' THEN 'unresolved'
         WHEN outcome = 'unknown' THEN 'unknown'

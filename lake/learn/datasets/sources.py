@@ -35,7 +35,7 @@ REASONS = ("unresolved", "unknown", "hold", "end_unknown", "ambiguous", "known_l
 FLAG_INSIDE = f"flag_{INSIDE}"
 #: The tables that a source reads.
 TABLES = {
-    "phantoms": ("phantoms",),
+    "phantoms": ("phantoms", "model_versions"),
     "decisions": ("decisions", "trades"),
     "predictions": ("predictions",),
     "signals": ("signals", "phantoms", "trades"),
