@@ -31,7 +31,9 @@ class Output:
         if self.as_json:
             click.echo(as_json(data))
             return
-        click.echo(text if text is not None else "\n".join(f"{name:<18}{shown(value)}" for name, value in data.items()))
+        width = max([16, *map(len, data)]) + 2
+        lines = (f"{name:<{width}}{shown(value)}".rstrip() for name, value in data.items())
+        click.echo(text if text is not None else "\n".join(lines))
 
     def rows(self, rows: Sequence[Mapping[str, Any]], columns: Iterable[str] | None = None) -> None:
         """Rows of a table."""

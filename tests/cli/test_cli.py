@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 import lake
 from lake.cli import main
+from lake.cli.output import Output
 from lake.kernels import market
 
 START = 1_767_225_600_000_000
@@ -214,3 +215,8 @@ def test_the_prompt_of_the_shell_is_no_part_of_what_it_prints(folder: str) -> No
     done = CliRunner().invoke(main, ["shell", "--lake", folder], input="SELECT 41 + 1 AS a\nSELEC\n\n")
     assert (done.exit_code, "42" in done.stdout, "lake>" in done.stdout) == (0, True, False)
     assert ("lake>" in done.stderr, 'near "SELEC"' in done.stderr) == (True, True)
+
+
+def test_names_however_long_are_apart_from_their_values(capsys: pytest.CaptureFixture[str]) -> None:
+    Output().result({"short": 1, "brier_of_base_rate": 0.25, "nothing": None})
+    assert capsys.readouterr().out == "short               1\nbrier_of_base_rate  0.25\nnothing\n"
