@@ -571,3 +571,11 @@ def test_the_model_of_a_symbol_predicts_its_rows_and_signals_are_predicted_like_
         found = lk.models.predict("each", ["ETHUSDT", "BTCUSDT"], source="signals")
         assert found["version"].to_list() == [made.models[""].version, made.models["BTCUSDT"].version]
         assert found["missing"].to_list() == [0, 0]
+        lk.models.retire(made.models[""].version)
+        (said,) = lk.models.predict("each", "BTCUSDT", source="signals")["version"]
+        assert said == made.models["BTCUSDT"].version
+        with pytest.raises(UnknownModelError, match="no model is live"):
+            lk.models.predict("each", ["ETHUSDT"], source="signals")
+        lk.models.retire(said)
+        with pytest.raises(UnknownModelError, match="no model is live"):
+            lk.models.predict("each", ["BTCUSDT"], source="signals")

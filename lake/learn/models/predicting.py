@@ -53,12 +53,20 @@ class Predicting:
     Args:
         load: gives a model by its version, and further arguments.
         find: tells the row of the live one by name, symbol and regime.
+        list_: tells the versions by name and stage.
         live: the lake.
     """
 
-    def __init__(self, load: Callable[..., Model], find: Callable[..., Mapping[str, Any]], live: Live) -> None:
+    def __init__(
+        self,
+        load: Callable[..., Model],
+        find: Callable[..., Mapping[str, Any]],
+        list_: Callable[[str, str], pl.DataFrame],
+        live: Live,
+    ) -> None:
         self._load = load
         self._find = find
+        self._list = list_
         self._live = live
         self._kept = lru_cache(_HELD)(lambda version: load(version=version))
 
@@ -67,7 +75,7 @@ class Predicting:
         wanted = options.get("source"), options.get("features")
         given = options.get("load") or {}
         version = options.get("version")
-        model = self._model(version or self._find(name)["version"], given)
+        model = self._model(version or self._one_live(name), given)
         rows = features_of(self._live, Wanted(model.manifest, ids, *wanted))
         if version is not None:
             return _said(model, rows)
@@ -83,6 +91,11 @@ class Predicting:
 
     def _model(self, version: str, given: Mapping[str, Any]) -> Model:
         return self._load(version=version, **given) if given else self._kept(version)
+
+    def _one_live(self, name: str) -> str:
+        """A live version: the general one, or where there is none one of a symbol or regime."""
+        live = self._list(name, "live").sort(pl.col("symbol", "regime").fill_null(""), maintain_order=True)
+        return str(live["version"][0] if live.height else self._find(name)["version"])
 
     def _served(self, name: str, rows: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
         """Live versions, each with the rows that it serves by their symbol and regime."""

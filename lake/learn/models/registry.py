@@ -47,7 +47,7 @@ class Models:
         self._keep = keep
         self._versions = Versions(writer, engine)
         self._outcomes = Outcomes(engine, writer.store)
-        self._predicting = Predicting(self.load, self.find, Live(writer.store, engine))
+        self._predicting = Predicting(self.load, self.find, self.list, Live(writer.store, engine))
         self._runs = Runs(writer, lambda model, run_id: self.save(model, run_id=run_id))
 
     def train(self, data: Any, name: str, *, promote: bool = False, **options: Unpack[TrainOptions]) -> Model:
