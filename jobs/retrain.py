@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import polars as pl
+
 from jobs.running import job
 from lake import Lake, LakeError
 from lake.learn.models.judging import NEVER
 from lake.learn.models.model import Model
 
+_TRIGGERS = ("count", "age", "drift")  # why this job trains
 # of a request, what is given by itself, or as it is now: all rows, and the settings' knowledge cutoffs
 _ANEW = ("name", "source", "features", "end", "cutoffs")
 
@@ -35,8 +38,11 @@ def _again(lk: Lake, name: str, trigger: str) -> dict[str, Any]:
     if not request:
         return {"skipped": "it was not trained on a data set of the lake", "trigger": trigger}
     asked = {key: value for key, value in request.items() if key not in _ANEW}
+    held = {manifest.hash for manifest in lk.datasets.list(request["name"])}
     data = lk.datasets.build(request["name"], request["source"], request["features"], **asked)
     if data.manifest.content == before["manifest"].get("content"):
+        if data.manifest.hash not in held:
+            lk.datasets.delete(request["name"], data.manifest.hash)
         return {"skipped": "the data set holds nothing new", "trigger": trigger}
     options = {**before["options"], "trigger": trigger}
     if before["by"] is None:
@@ -46,7 +52,23 @@ def _again(lk: Lake, name: str, trigger: str) -> dict[str, Any]:
     live = [model.version for model in made if before["live"] and is_worth_it(model)]
     for version in live:
         lk.models.promote(version)
+    for hash_ in outlived(lk, request["name"]):
+        lk.datasets.delete(request["name"], hash_)
     return {"versions": [model.version for model in made], "live": live, "trigger": trigger}
+
+
+def outlived(lk: Lake, dataset: str) -> list[str]:
+    """Hashes of data sets that this job built, and that no model is left of; each pins what no vacuum removes then.
+
+    What somebody trained on by hand stays, and what is being trained on.
+    """
+    hash_ = pl.col("dataset_manifest").str.json_path_match("$.hash").alias("hash")
+    runs = lk.read("training_runs").with_columns(hash_)
+    is_over = pl.col("trigger").is_in(_TRIGGERS) & (pl.col("status") != "running")
+    with_file = lk.read("model_versions").filter(pl.col("path").is_not_null()).select(hash_)
+    kept = {*with_file["hash"], *runs.filter(~is_over)["hash"]}
+    gone = set(runs.filter(is_over)["hash"].drop_nulls()) - kept
+    return [manifest.hash for manifest in lk.datasets.list(dataset) if manifest.hash in gone]
 
 
 def is_worth_it(model: Model) -> bool:

@@ -291,6 +291,23 @@ def test_from_phantoms_to_a_live_model_and_back_by_commands_and_the_job(tmp_path
     assert {row["stage"] for row in run(path, "models", "list")} == {"retired"}
 
 
+def test_data_sets_of_the_job_go_with_the_last_model_of_theirs_and_others_stay(lk: lake.Lake) -> None:
+    lk.models._keep = 1
+    lk.write("phantoms", phantoms(60))
+    by_hand = lk.datasets.build("d", "phantoms", None).manifest.hash
+    recipe = {"trees": 2, "rounds": 2, "repeats": 0, "folds": 2}
+    lk.models.train(lk.datasets.load("d"), "m", recipe=recipe)
+    built = []
+    for part in range(1, 4):
+        lk.write("phantoms", phantoms(50, 10 + 50 * part))
+        assert once("retrain", retrain.work, lk)["trained"]["m"]["versions"]
+        built.append(lk.datasets.load("d").manifest.hash)
+    assert {manifest.hash for manifest in lk.datasets.list("d")} == {by_hand, built[-1]}
+    assert sorted(tag for tag in lk.tags() if tag.startswith("dataset-")) == sorted(
+        f"dataset-d-{each}" for each in (by_hand, built[-1])
+    )
+
+
 def test_the_job_goes_on_where_one_model_cannot_be_trained(lk: lake.Lake) -> None:
     lk.models.train(rows(60), "plain", features=NAMES, recipe={"trees": 2, "rounds": 2, "repeats": 0})
     lk.write("phantoms", phantoms(200))
