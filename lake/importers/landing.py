@@ -113,7 +113,7 @@ class RecordLanding:
         if self._plan is None:
             self._land([row for key, row in changed.items() if key not in known])
             self._fold({key: stories[key] for key in changed if key in known})
-            self._read_back(made, before)
+            self._read_back([current[one.key] for one in made if one.key in current], before)
         else:
             self._plan.add(self._mapper.dataset, changed)
         for total in self._totals.values():
@@ -134,12 +134,12 @@ class RecordLanding:
             done.append(moved[-1])
         return done, current | self._there(moved)
 
-    def _read_back(self, made: Sequence[_Made], before: Mapping[str, float]) -> None:
-        """Add what the lake's sums of these rows have become."""
-        if not made or not self._totals:
+    def _read_back(self, rows: Sequence[Canonical], before: Mapping[str, float]) -> None:
+        """Add what the lake's sums of these rows have become, which are as they should be there."""
+        if not rows or not self._totals:
             return
         ds = self._mapper.dataset
-        there = columns_of(self._lk, ds, [one.row for one in made], [*ds.key, *self._totals])
+        there = columns_of(self._lk, ds, rows, [*ds.key, *self._totals], are_there=True)
         for column, total in self._totals.items():
             total.in_lake += [self._told_sum(column, there), -before[column]]
 

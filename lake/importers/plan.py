@@ -17,6 +17,7 @@ from lake.lake import open as open_lake
 from lake.spec import registry
 from lake.spec.dataset import Dataset
 from lake.spec.decode import keys_to_frame, plain_rows, rows_to_frame
+from lake.spec.times import from_micros
 
 _IN_MEMORY = 100_000  # rows; more of them go to a lake of their own, in a temporary folder
 Key = tuple[Any, ...]
@@ -70,23 +71,49 @@ def key_of(ds: Dataset, row: Canonical) -> Key:
 
 
 def held(lk: Any, ds: Dataset, rows: Sequence[Canonical]) -> dict[Key, Canonical]:
-    """A lake's rows of the keys of some rows."""
-    return columns_of(lk, ds, rows, list(ds.by_name))
+    """A lake's rows of the keys of some rows.
+
+    They are found by the columns of the key alone, which are a small part of the files, and read where they lie then.
+    """
+    time = _time_beside(ds)
+    if time is None:
+        return columns_of(lk, ds, rows, list(ds.by_name))
+    there = columns_of(lk, ds, rows, [*ds.key, time])
+    return columns_of(lk, ds, list(there.values()), list(ds.by_name), are_there=True)
 
 
-def columns_of(lk: Any, ds: Dataset, rows: Sequence[Canonical], columns: Sequence[str]) -> dict[Key, Canonical]:
-    """Some columns, the key's among them, of a lake's rows of the keys of some rows."""
+def columns_of(
+    lk: Any, ds: Dataset, rows: Sequence[Canonical], columns: Sequence[str], *, are_there: bool = False
+) -> dict[Key, Canonical]:
+    """Some columns, the key's among them, of a lake's rows of the keys of some rows.
+
+    Args:
+        lk: an open lake.
+        ds: their dataset.
+        rows: whose keys are meant.
+        columns: which of them.
+        are_there: whether the rows are those of the lake, so that files of other times are left out.
+    """
     if not rows:
         return {}
     asked = keys_to_frame(ds, rows).unique()
     keys = [asked[name].to_list() for name in ds.key]
-    spans = [edge for values in keys for edge in (min(values), max(values))]  # by which files are left out
+    spans = {name: (min(values), max(values)) for name, values in zip(ds.key, keys, strict=True)}  # leave files out
+    if are_there and (time := _time_beside(ds)) is not None:
+        times = [row[time] for row in rows]
+        spans[time] = (from_micros(min(times)), from_micros(max(times)))
     shown = ", ".join(f'{ds.name}."{name}"' for name in columns)
     wanted = ", ".join(f'unnest(?) AS "{name}"' for name in ds.key)
-    within = " AND ".join(f'{ds.name}."{name}" BETWEEN ? AND ?' for name in ds.key)
+    within = " AND ".join(f'{ds.name}."{name}" BETWEEN ? AND ?' for name in spans)
     named = ", ".join(f'"{name}"' for name in ds.key)
     sql = f"SELECT {shown} FROM {ds.name} SEMI JOIN (SELECT {wanted}) AS asked USING ({named}) WHERE {within}"
-    return {key_of(ds, row): row for row in plain_rows(lk.frame(sql, [*keys, *spans]), columns)}
+    edges = [edge for span in spans.values() for edge in span]
+    return {key_of(ds, row): row for row in plain_rows(lk.frame(sql, [*keys, *edges]), columns)}
+
+
+def _time_beside(ds: Dataset) -> str | None:
+    """The time that a row's place among the files comes from, and that never changes; None where the key tells it."""
+    return None if ds.partition.time in ds.key else ds.partition.time
 
 
 def family(lk: Any, ds: Dataset, bases: AbstractSet[str]) -> dict[Key, Canonical]:
@@ -94,13 +121,13 @@ def family(lk: Any, ds: Dataset, bases: AbstractSet[str]) -> dict[Key, Canonical
     if not bases:
         return {}
     (name,) = ds.key
-    shown, asked = ", ".join(f'"{column}"' for column in ds.by_name), list(bases)
+    shown, asked = list(filter(None, [name, _time_beside(ds)])), list(bases)
     sql = (
-        f'SELECT {shown} FROM {ds.name} WHERE "{name}" BETWEEN ? AND ? '  # by which files are left out
+        f"""SELECT {", ".join(f'"{column}"' for column in shown)} FROM {ds.name} WHERE "{name}" BETWEEN ? AND ? """
         f'AND ("{name}" IN (SELECT unnest(?)) OR left("{name}", {-SUFFIX}) IN (SELECT unnest(?)))'
     )
-    rows = plain_rows(lk.frame(sql, [min(asked), max(asked) + "~", asked, asked]), list(ds.by_name))
-    return {key_of(ds, row): row for row in rows}
+    there = plain_rows(lk.frame(sql, [min(asked), max(asked) + "~", asked, asked]), shown)
+    return columns_of(lk, ds, there, list(ds.by_name), are_there=True)
 
 
 def write(lk: Any, name: str, rows: Sequence[Canonical]) -> None:

@@ -322,6 +322,18 @@ def test_a_row_that_goes_on_and_one_in_which_it_has_ended_are_one_life(tmp_path:
         assert rows(lk, "trades", "status", "pnl") == [("closed", 2.0)]
 
 
+def test_a_row_whose_time_its_source_tells_otherwise_is_found_where_it_lies(tmp_path: Path) -> None:
+    """It stays in its year, and its sum is read back from there."""
+    with lake.open(tmp_path / "lake") as lk:
+        _both(lk, [_life("closed", pnl=2.0), _life("closed", id="t2", at=1_500_000_000, pnl=1.0)])
+        lk.drain()
+        told = [_life("closed", pnl=3.0, at=1_600_000_000), _life("closed", id="t2", at=1_500_000_000, pnl=1.0)]
+        (report,) = _both(lk, told).tables
+        assert (report.found, report.changed, report.unchanged) == (2, 1, 1)
+        assert report.balanced
+        assert rows(lk, "trades", "trade_id", "pnl") == [("t1", 3.0), ("t2", 1.0)]
+
+
 def _life(status: str, **more: Any) -> dict[str, Any]:
     return {
         "id": "t1",
