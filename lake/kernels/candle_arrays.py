@@ -83,17 +83,11 @@ def _numbers(rows: pl.DataFrame | pa.Table, name: str) -> tuple[Numbers, Mask | 
 
 
 def _shared(rows: pl.DataFrame | pa.Table, name: str, kind: pa.DataType) -> Numbers | None:
-    """A table's column of just that type and without nulls, as it is; times as whole numbers.
-
-    By DLPack, since PyArrow's own ``to_numpy`` imports pandas, which takes longer than decoding two million candles.
-    """
+    """A table's column of just that type and without nulls, as it is; times as whole numbers."""
     if isinstance(rows, pl.DataFrame):
         return None
     column = rows.column(name)
-    if column.null_count or column.type != kind or not column.num_chunks:
-        return None
-    chunks = [chunk.view(pa.int64()) if pa.types.is_timestamp(kind) else chunk for chunk in column.chunks]
-    return np.from_dlpack(chunks[0]) if len(chunks) == 1 else np.concatenate([np.from_dlpack(c) for c in chunks])
+    return None if column.null_count or column.type != kind or not column.num_chunks else runs.shared(column)
 
 
 def _series(rows: pl.DataFrame | pa.Table, name: str) -> pl.Series:

@@ -6,10 +6,13 @@ import math
 import re
 from operator import itemgetter
 from threading import Lock
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from lake.clock import MICROS_PER_SECOND
+from lake.kernels.runs import shared
 from lake.spec import registry
 from lake.spec.schema import arrow_schema
 from lake.store.cold.files import Bounds, DataFile
@@ -103,7 +106,8 @@ def _newest_of_file(store: Store, file: DataFile, bot: str, best: Row | None) ->
     for latest, group in sorted(groups, reverse=True):
         if best is not None and latest <= best[_TIMES]:
             break
-        found = _newest_in(store.reader.read_groups("bot_states", file, [group], _STORED), bot)
+        table = store.reader.read_groups("bot_states", file, [group], _STORED)
+        found = _newest_in(table, bot, alone=footer.constant("bot_id", [group]) == bot)
         if found is not None and (best is None or found[_TIMES] > best[_TIMES]):
             best = found
     return best
@@ -117,17 +121,22 @@ def _latest(bounds: Bounds | None) -> float:
     return math.inf if bounds is None else bounds[1]
 
 
-def _newest_in(table: pa.Table, bot: str) -> Row | None:
-    """The newest of a bot's rows in a small table, as stored; by PyArrow alone, since Polars takes longer to begin."""
-    times = table.column(_TIMES).cast(pa.int64()).to_pylist()
-    bots = table.column("bot_id").to_pylist()
-    place = max((n for n, name in enumerate(bots) if name == bot), key=times.__getitem__, default=None)
-    if place is None:
+def _newest_in(table: pa.Table, bot: str, *, alone: bool) -> Row | None:
+    """The newest of a bot's rows in a small table, as stored; ``alone`` when no other bot has rows in it.
+
+    Without Polars and PyArrow's own computing, which take longer to begin.
+    """
+    if not table.num_rows:
         return None
-    columns = zip(table.column_names, table.slice(place, 1).columns, strict=True)
-    found = {name: _plain(column).to_pylist()[0] for name, column in columns}
-    return {name: value for name, value in found.items() if value is not None}
+    times = shared(table.column(_TIMES))
+    bots = [bot] * len(times) if alone else table.column("bot_id").to_pylist()
+    own = np.flatnonzero([name == bot for name in bots])
+    if not len(own):
+        return None
+    row = table.slice(int(own[times[own].argmax()]), 1)
+    return {name: _value(row.column(name)) for name in row.column_names if not row.column(name).null_count}
 
 
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    return column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
+def _value(column: pa.ChunkedArray) -> Any:
+    """The one value of a column, times in microseconds."""
+    return int(shared(column)[0]) if pa.types.is_timestamp(column.type) else column[0].as_py()

@@ -153,19 +153,16 @@ def _stats(footer: pq.FileMetaData, schema: pa.Schema) -> dict[str, Any]:
     return {"numRecords": footer.num_rows, "minValues": low, "maxValues": high, "nullCount": nulls}
 
 
-def micros_of(statistics: pq.Statistics) -> tuple[int, int] | None:
-    """Smallest and largest time of a row group in microseconds; None of a column of other values.
-
-    Plain numbers: PyArrow imports pandas to make times of them.
-    """
-    if statistics.logical_type.type == "TIMESTAMP" and "microseconds" in statistics.logical_type.to_json():
-        return statistics.min_raw, statistics.max_raw
-    return None
+def is_micros(column: Any) -> bool:
+    """Whether a column (its schema, or the statistics of a row group) holds times in microseconds."""
+    kind = column.logical_type
+    return kind.type == "TIMESTAMP" and "microseconds" in kind.to_json()
 
 
 def _bounds(statistics: pq.Statistics) -> tuple[Any, Any]:
-    micros = micros_of(statistics)
-    return (statistics.min, statistics.max) if micros is None else (from_micros(micros[0]), from_micros(micros[1]))
+    if is_micros(statistics):  # from plain numbers: PyArrow imports pandas to make times of them
+        return from_micros(statistics.min_raw), from_micros(statistics.max_raw)
+    return statistics.min, statistics.max
 
 
 def _shown(value: Any) -> Any:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from lake.errors import CorruptLakeError
 from lake.store.cold.files import Bounds, DataFile
-from lake.store.cold.parquet import micros_of
+from lake.store.cold.parquet import is_micros
 from lake.store.location import Location
 
 _FOOTERS_KEPT = 4096
@@ -73,8 +73,9 @@ class Footer:
         """Smallest and largest value of the column in each row group; None where unknown."""
         if name not in self._bounds:
             index = self.names.index(name)
-            groups = range(self.metadata.num_row_groups)
-            self._bounds[name] = [_group_bounds(self.metadata.row_group(g).column(index).statistics) for g in groups]
+            micros = is_micros(self.metadata.schema.column(index))
+            columns = [self.metadata.row_group(g).column(index) for g in range(self.metadata.num_row_groups)]
+            self._bounds[name] = [_group_bounds(column.statistics, micros) for column in columns]
         return self._bounds[name]
 
 
@@ -97,7 +98,8 @@ class FileReader:
                 self._footers.move_to_end(path)
                 return self._footers[path]
         try:
-            footer = Footer(pq.read_metadata(self.location.open_input(path)))
+            with self.open(path) as file:
+                footer = Footer(file.metadata)
         except (FileNotFoundError, pa.ArrowInvalid) as error:
             raise CorruptLakeError(
                 f"a data file cannot be read: {error}",
@@ -109,6 +111,14 @@ class FileReader:
             while len(self._footers) > _FOOTERS_KEPT:
                 self._footers.popitem(last=False)
         return footer
+
+    def open(self, path: str, metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
+        """The file at ``path``, whose ``metadata`` need not be read when they are given.
+
+        Local files are mapped here: of a mere path PyArrow looks for the file system, which takes as long as a footer.
+        """
+        given = self.location.open_input(path)
+        return pq.ParquetFile(pa.memory_map(given) if isinstance(given, str) else given, metadata=metadata)
 
     def read(
         self, folder: str, files: Iterable[DataFile], wanted: Mapping[str, Bounds], schema: pa.Schema
@@ -126,10 +136,7 @@ class FileReader:
         path = f"{folder}/{file.path}"
         footer = self.footer(path)
         stored = [n for n in schema.names if n in footer.names]
-        opened = pq.ParquetFile(
-            self.location.open_input(path), metadata=footer.metadata, memory_map=self.location.is_local
-        )
-        with opened:
+        with self.open(path, footer.metadata) as opened:
             table = opened.read_row_groups(list(groups), columns=stored, use_threads=len(groups) > 1)
         return conform(table, file.partition, schema)
 
@@ -162,10 +169,12 @@ def _overlaps(bounds: Bounds | None, low: Any, high: Any) -> bool:
     return (high is None or bounds[0] <= high) and (low is None or bounds[1] >= low)
 
 
-def _group_bounds(statistics: pq.Statistics | None) -> Bounds | None:
+def _group_bounds(statistics: pq.Statistics | None, micros: bool) -> Bounds | None:
     if statistics is None or not statistics.has_min_max:
         return None
-    return micros_of(statistics) or (_plain(statistics.min), _plain(statistics.max))
+    if micros:  # plain numbers: PyArrow imports pandas to make times of them
+        return statistics.min_raw, statistics.max_raw
+    return _plain(statistics.min), _plain(statistics.max)
 
 
 def _plain(value: Any) -> Any:

@@ -112,10 +112,7 @@ class Scanner:
             opened = self._local.opened = OrderedDict()
         file = opened.get(path)
         if file is None:
-            location = self._reader.location
-            file = opened[path] = pq.ParquetFile(
-                location.open_input(path), metadata=self._reader.footer(path).metadata, memory_map=location.is_local
-            )
+            file = opened[path] = self._reader.open(path, self._reader.footer(path).metadata)
             if len(opened) > _OPEN_FILES:
                 opened.popitem(last=False)[1].close()
         else:
