@@ -36,7 +36,7 @@ _DAY = re.compile(r"(\d{1,2})([A-Z]{3})(\d{2})")
 
 
 _MOST = 65_536
-SPELLED: set[str] = set()  # spellings that are known to be the lake's own, so that most symbols need a look only
+SPELLED: set[str] = set()  # ASCII spellings that are known to be the lake's own, so that most symbols need a look only
 
 
 @lru_cache(maxsize=_MOST)
@@ -56,7 +56,7 @@ def canonical(text: str) -> str:
     if not isinstance(text, str):
         raise InvalidRowError("a symbol is a text", value=text)
     found = _canonical(text)
-    if found == text != "" and len(SPELLED) < _MOST:
+    if found == text != "" and text.isascii() and len(SPELLED) < _MOST:
         SPELLED.add(found)
     return found
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from lake.errors import InvalidRowError, InvalidTimeError, UnknownTimeframeError
-from lake.spec import registry
+from lake.spec import registry, symbols
 from lake.spec.patch import folder
 from lake.spec.rows import converter, row_checker
 
@@ -244,3 +244,10 @@ def test_a_symbol_is_canonical_in_every_dataset(name: str) -> None:
     row: dict[str, Any] = {"symbol": "btc/usdt:usdt", "check": "gaps", "dataset": "candles"}
     row |= {"side": "BUY" if name == "fills" else "LONG", "quantity": 1.0, "price": 2.0, "entry_price": 2.0}
     assert row_checker(ds)({n: v for n, v in row.items() if n in ds.by_name})["symbol"] == "BTCUSDT.P"
+
+
+def test_a_symbol_with_half_a_character_is_refused_even_when_it_was_spelled_before() -> None:
+    broken = "BTC\ud800"
+    assert symbols.canonical(broken) == broken
+    with pytest.raises(InvalidRowError, match="half a character"):
+        row_checker(registry.get("trades"))({"symbol": broken, "side": "LONG"})
