@@ -22,6 +22,7 @@ from lake.spec import registry
 from lake.spec.dataset import Dataset
 from lake.spec.decode import frame_to_rows, rows_to_frame
 from lake.spec.frames import Checked, check_frame, dicts
+from lake.store import forks
 from lake.store.cold.order import is_unique_and_ordered
 from lake.store.drain import Drained, Step, ignore
 from lake.store.hot.entry import Entry, Row
@@ -44,6 +45,7 @@ class Writer:
         self._lock = Lock()
         self._transactions = Transactions(store.location.uri, lambda: self.hot().current)
         self._given = GivenRows(self.bot, self._classifier, self._rows)
+        forks.watch(self)
 
     def write(self, name: str, data: Any, constants: Mapping[str, Any] | None = None) -> Receipt:
         """Write rows of a dataset: a dict, an iterable of dicts, or a Polars, pandas or Arrow table.
@@ -261,6 +263,10 @@ class Writer:
                 together = Together(log, current, settler)
                 self._hot = Hot(log, current, Latest(self.store, log, current), settler, together)
             return self._hot
+
+    def forsake(self) -> None:
+        """This process is a child of the one that opened the lake, whose hot log it must not touch."""
+        self._hot, self._lock = None, Lock()
 
     def close(self) -> None:
         """End the background drain; what was acknowledged stays where it is."""

@@ -21,6 +21,7 @@ from lake.query.rollups import Rollups
 from lake.query.variables import Variables, assignments
 from lake.query.views import View, closure, mentioned, views
 from lake.spec import registry
+from lake.store import forks
 from lake.store.location import Location
 from lake.store.snapshot import Snapshot
 
@@ -31,6 +32,7 @@ _CATALOGUE = re.compile(r"\bshow\b|information_schema|duckdb_|pg_|^\s*desc(?:rib
 _BY_NAME = re.compile(r"\bquery(?:_table)?\s*\(", re.IGNORECASE)  # functions that read what a text names
 _STATISTICS = "trade_figures"  # the macro that sums of trades can be kept for
 _GONE = re.compile(r'No files found that match the pattern "([^"]+)"')
+_INHERITED: list[Database | None] = []  # to end one in a forked child ends the child
 _CONVERSION_ERRORS = (pl.exceptions.PolarsError, pa.ArrowException, OverflowError)
 
 
@@ -59,6 +61,7 @@ class Engine:
         self._database: Database | None = None
         self._lock = Lock()
         self._rollups = Rollups(location)
+        forks.watch(self)
 
     def sql(self, sql: str, params: Params = None, variables: Variables | None = None) -> Relation:
         """A relation over one snapshot; it keeps that snapshot however late it is read.
@@ -103,6 +106,11 @@ class Engine:
             QueryError: DuckDB cannot run it, or stumbles over a value while it runs, or Polars has no such type.
         """
         return fetched(self.sql(sql, params, variables), sql)
+
+    def forsake(self) -> None:
+        """This process is a child of the one that opened the lake: DuckDB's threads are not in it."""
+        _INHERITED.append(self._database)
+        self._database, self._lock = None, Lock()
 
     def close(self) -> None:
         """End the engine; relations made before stay readable."""

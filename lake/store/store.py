@@ -11,6 +11,7 @@ from threading import RLock
 from lake.errors import ClosedError, LakeError, UsageError, WriterBusyError
 from lake.settings import Settings
 from lake.spec import registry
+from lake.store import forks
 from lake.store.cold.reader import FileReader
 from lake.store.cold.scan import Scanner
 from lake.store.cold.table import ColdTable
@@ -52,8 +53,9 @@ class Store:
         self._tables: dict[str, ColdTable] = {}
         self._known: dict[str, TableState] = {}
         self._hot: HotLog | None = None
-        self._closed = False
+        self._closed = self._forked = False
         self._lock = RLock()
+        forks.watch(self)
         if bot_id:
             self.writer()
 
@@ -94,7 +96,14 @@ class Store:
             if left.is_lost:
                 _log.warning("the hot log of %s: %s", left.writer, left.told())
 
+    def forsake(self) -> None:
+        """This process is a child of the one that opened the lake, which is none of its own."""
+        self._forked, self._hot, self._lock = True, None, RLock()
+
     def _must_be_open(self) -> None:
+        if self._forked:
+            todo = "Open it in the child, and start children by spawn: multiprocessing.get_context('spawn')."
+            raise ClosedError("the lake was opened before this process was forked", where=self.location.uri, todo=todo)
         if self._closed:
             raise ClosedError("the lake was closed", where=self.location.uri, todo="Open it again.")
 
@@ -251,6 +260,8 @@ class Store:
 
     def close(self) -> None:
         """Close files; what was acknowledged stays where it is."""
+        if self._forked:
+            return
         with self._lock:
             self._closed = True
             self.logs.close()

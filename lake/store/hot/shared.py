@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Lock
 
 from lake.errors import LakeError
+from lake.store import forks
 from lake.store.hot.claim import claim, writer_id
 from lake.store.hot.log import HotLog
 
@@ -22,6 +23,25 @@ class _Open:
 
 _lock = Lock()
 _open: dict[Path, _Open] = {}
+
+
+class _Inherited:
+    """The logs that a forked child finds open: they are its parent's, and so is the right to write them."""
+
+    def __init__(self) -> None:
+        self._kept: list[_Open] = []  # closing them would end what the parent has open
+
+    def forsake(self) -> None:
+        global _lock  # noqa: PLW0603 - a thread of the parent may have held it
+        _lock = Lock()
+        self._kept += _open.values()
+        _open.clear()
+        for one in self._kept:
+            one.log.claim.release()
+
+
+_inherited = _Inherited()
+forks.watch(_inherited)
 
 
 def acquire(folder: Path, bot_id: str, *, durability: str, busy_timeout_ms: int) -> tuple[HotLog, bool]:
