@@ -349,6 +349,19 @@ def test_a_signal_that_was_executed_is_not_blocked_by_a_phantom_that_says_so(lk:
     assert lk.read("blocked_signals").is_empty()
 
 
+def test_a_look_back_at_what_was_blocked_is_told_nothing_by_phantoms_that_came_later(lk: lake.Lake) -> None:
+    later = {"signal_time": NOON + timedelta(hours=2)}
+    lk.write("signals", [signal("a", action="REJECTED")])
+    lk.write("phantoms", [
+        phantom(1, signal_id="a", was_executed=False, reject_reason="news", **later),
+        phantom(2, signal_id="b", was_executed=False, reject_reason="no slots"),
+        phantom(3, signal_id="b", was_executed=True, **later),
+    ])  # fmt: skip
+    then = lk.read("blocked_signals", variables={"now": NOON + timedelta(hours=1)})
+    assert sorted(then["reason"].to_list(), key=str) == [None, "no slots"]
+    assert one(lk.read("blocked_signals"))["reason"] == "news"
+
+
 def test_two_bots_that_block_the_same_symbol_are_two_signals(lk: lake.Lake) -> None:
     lk.write("signals", [signal(f"{bot}1", bot_id=bot, action="IGNORED", rejection_reason="no slots") for bot in "xy"])
     assert one(lk.read("blocked_signals"))["blocked"] == 2

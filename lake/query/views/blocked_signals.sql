@@ -11,7 +11,7 @@ WITH reasons AS (
     FROM phantoms
     SEMI JOIN (SELECT signal_id FROM signals WHERE action IN ('REJECTED', 'IGNORED') AND rejection_reason IS NULL)
         USING (signal_id)
-    WHERE reject_reason IS NOT NULL
+    WHERE reject_reason IS NOT NULL AND is_past(signal_time)
     GROUP BY signal_id
 ), blocked AS (
     SELECT s.signal_time AS blocked_at, coalesce(s.rejection_reason, r.reason) AS reason, s.symbol, s.strategy
@@ -26,6 +26,7 @@ WITH reasons AS (
         arg_min(strategy, signal_time)
     FROM phantoms
     ANTI JOIN (SELECT signal_id FROM signals WHERE action IS NOT NULL OR rejection_reason IS NOT NULL) USING (signal_id)
+    WHERE is_past(signal_time)
     GROUP BY signal_id, CASE WHEN signal_id IS NULL THEN phantom_id END
     HAVING bool_or(NOT was_executed) AND NOT bool_or(was_executed)
 )

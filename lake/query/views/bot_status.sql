@@ -6,7 +6,8 @@
 -- snapshot_time, peak_equity (quote currency), current_drawdown_pct (%), current_trailing_stop, trading_halted,
 --   halt_reason, position_side, position_size_held (base currency), position_entry_price: of the last of bot_states.
 -- metric_time, price, metric_unrealized_pnl, metric_realized_pnl (quote currency): of the last of bot_metrics.
--- open_positions, unrealized_pnl (quote currency): of positions still held, all modes: a position has none.
+-- open_positions, unrealized_pnl (quote currency): of positions still held, all modes: a position has none. These and the
+--   configuration are as they stand, whatever the variable now says.
 -- trades, wins, losses, total_pnl (quote currency, net of fees): closed trades with a known result, of the mode;
 --   win_rate: % of trades. open_trades, pending_trades: of the mode. last_trade_at: its last entry or exit.
 WITH states AS (
