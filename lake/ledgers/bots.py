@@ -221,7 +221,7 @@ class Bots(Ledger):
             UsageError: no such day or zone.
         """
         found = daily_figures.of_days(self._engine, day, day, time_zone)
-        return found if bot_id is None else found.filter(pl.col("bot_id") == bot_id)
+        return found if bot_id is None else found.filter(pl.col("bot_id") == self._bot(bot_id))
 
     def snapshot_performance(self, day: date | str, bot_id: str | None = None, *, time_zone: str = "UTC") -> Receipt:
         """Write :meth:`performance` of any day to performance_snapshots: one row for a bot and day, however often."""

@@ -297,7 +297,7 @@ class Trades(Ledger):
         Raises:
             UsageError: another ``by``, or days that are not above 0.
         """
-        if by is not None and by not in _NAMES:
+        if by is not None and by not in tuple(_NAMES):
             raise UsageError(
                 "statistics by what?", where="by", value=by, todo="symbol, strategy or bot, or leave it out."
             )

@@ -39,7 +39,6 @@ _MOST = 65_536
 SPELLED: set[str] = set()  # ASCII spellings that are known to be the lake's own, so that most symbols need a look only
 
 
-@lru_cache(maxsize=_MOST)
 def canonical(text: str) -> str:
     """The lake's spelling; what is not understood is kept as given, but for blanks around it.
 
@@ -55,13 +54,18 @@ def canonical(text: str) -> str:
     """
     if not isinstance(text, str):
         raise InvalidRowError("a symbol is a text", value=text)
-    found = _canonical(text)
+    return _canonical(text)
+
+
+@lru_cache(maxsize=_MOST)
+def _canonical(text: str) -> str:
+    found = _spelled(text)
     if found == text != "" and text.isascii() and len(SPELLED) < _MOST:
         SPELLED.add(found)
     return found
 
 
-def _canonical(text: str) -> str:
+def _spelled(text: str) -> str:
     given = text.strip()
     upper = given.upper()
     suffix = _SUFFIX.search(upper)
