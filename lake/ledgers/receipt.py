@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import polars as pl
+
 from lake.errors import UsageError
 
 
@@ -75,6 +77,10 @@ class Receipt:
             (*self.keys, *other.keys),
         )
 
+    def with_rejections(self, rejections: Sequence[Rejection]) -> Receipt:
+        """The receipt of these rows too, which were not taken."""
+        return self + Receipt(rejected=len(rejections), rejections=rejections) if rejections else self
+
     def as_dict(self) -> dict[str, int]:
         """The counts, for JSON."""
         return {
@@ -83,3 +89,8 @@ class Receipt:
             "unchanged": self.unchanged,
             "rejected": self.rejected,
         }
+
+
+def rejections_of(bad: pl.DataFrame) -> list[Rejection]:
+    """Rows that a check of a frame refused, each with its ``reason`` among its columns."""
+    return [Rejection(row, str(row.pop("reason"))) for row in bad.to_dicts()]

@@ -15,7 +15,7 @@ from lake.ledgers.current import Key, key_given
 from lake.ledgers.given import GivenRows
 from lake.ledgers.hot import Hot, rows_of
 from lake.ledgers.latest import Latest
-from lake.ledgers.receipt import Receipt, Rejection
+from lake.ledgers.receipt import Receipt, Rejection, rejections_of
 from lake.ledgers.together import Together
 from lake.ledgers.transaction import Fold, Transaction, Transactions, folded
 from lake.spec import registry
@@ -70,7 +70,7 @@ class Writer:
         """Write rows given one by one, through hot. With ``strict`` the first bad one refuses all."""
         prepared, refused = self._prepare(ds, rows, strict)
         self._land(ds, prepared)
-        return _with_refused(prepared.receipt, refused)
+        return prepared.receipt.with_rejections(refused)
 
     async def write_rows_async(
         self, ds: Dataset, rows: Sequence[Mapping[str, Any]], *, strict: bool = False
@@ -85,7 +85,7 @@ class Writer:
                 await hot.land_async(lambda: entries)
         else:
             await hot.land_async(lambda: entries)
-        return _with_refused(prepared.receipt, refused)
+        return prepared.receipt.with_rejections(refused)
 
     async def write_row_async(self, ds: Dataset, row: Mapping[str, Any]) -> Receipt:
         """:meth:`write_rows_async` of one row; a new one goes together with those of other tasks."""
@@ -158,12 +158,12 @@ class Writer:
 
         ``unique`` says that no two rows are known to have one key, which then is not looked for.
         """
-        rejections = self._refuse(ds, checked.bad)
+        rejections = self._quarantined(ds, rejections_of(checked.bad))
         if checked.good.height < BULK_ROWS or self.open_transaction() is not None:
             receipt = self.write_checked_rows(ds, frame_to_rows(ds, checked.good))
         else:
             receipt = self.bulk(ds, checked.good, unique=unique)
-        return receipt + Receipt(rejected=len(rejections), rejections=rejections)
+        return receipt.with_rejections(rejections)
 
     def write_checked_rows(self, ds: Dataset, rows: Sequence[Row]) -> Receipt:
         """Write rows that are canonical already, through hot."""
@@ -341,18 +341,10 @@ class Writer:
                 if strict:
                     raise
                 refused.append(Rejection(row, str(error)))
-        if refused:
-            self.quarantine.add(ds.name, [(r.row, r.reason) for r in refused])
+        self._quarantined(ds, refused)
         return self._classifier.prepare(ds, good, self._rows()), refused
 
-    def _refuse(self, ds: Dataset, bad: pl.DataFrame) -> list[Rejection]:
-        if bad.is_empty():
-            return []
-        rows = [(dict(row), str(row.pop("reason"))) for row in bad.to_dicts()]
-        refused = [Rejection({k: v for k, v in row.items() if k != "reason"}, reason) for row, reason in rows]
-        self.quarantine.add(ds.name, [(r.row, r.reason) for r in refused])
+    def _quarantined(self, ds: Dataset, refused: list[Rejection]) -> list[Rejection]:
+        if refused:
+            self.quarantine.add(ds.name, [(r.row, r.reason) for r in refused])
         return refused
-
-
-def _with_refused(receipt: Receipt, refused: list[Rejection]) -> Receipt:
-    return receipt + Receipt(rejected=len(refused), rejections=refused) if refused else receipt

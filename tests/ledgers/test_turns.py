@@ -6,6 +6,7 @@ import asyncio
 import multiprocessing
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Condition, Thread
 from typing import Any
@@ -181,16 +182,16 @@ def test_a_plain_call_on_the_loop_does_not_wait_for_tasks_that_need_the_loop(tmp
 
 def test_a_turn_is_handed_on_only_to_one_who_waits_for_it(tmp_path: Path) -> None:
     mine, other = Turn(tmp_path), Turn(tmp_path)
-    with mine.held():
+    with ThreadPoolExecutor(1) as second, mine.held():
         time.sleep(0.05)  # longer than the others of a process may join while somebody waits
-        assert mine._try_enter()
+        assert second.submit(mine._try_enter).result()
         mine._leave()
         waiting = Thread(target=_take, args=(other,))
         waiting.start()
         while other._asking is False:
             time.sleep(0.001)
         time.sleep(0.05)
-        assert not mine._try_enter()
+        assert not second.submit(mine._try_enter).result()
     waiting.join(10)
     assert not waiting.is_alive()
     assert mine._try_enter()
