@@ -129,8 +129,8 @@ def _newest_in(table: pa.Table, bot: str, *, alone: bool) -> Row | None:
     if not table.num_rows:
         return None
     times = shared(table.column(_TIMES))
-    bots = [bot] * len(times) if alone else table.column("bot_id").to_pylist()
-    own = np.flatnonzero([name == bot for name in bots])
+    bots = () if alone else table.column("bot_id").to_pylist()
+    own = np.arange(len(times)) if alone else np.flatnonzero([name == bot for name in bots])
     if not len(own):
         return None
     row = table.slice(int(own[times[own].argmax()]), 1)

@@ -7,6 +7,8 @@ import json
 import math
 import os
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -477,6 +479,40 @@ def test_a_restart_reads_the_footer_of_no_file_but_the_newest(tmp_path: Path) ->
         assert state["state"] == 2025
         assert [path for path in lk.store.reader._footers if "period=2025" not in path] == []
         assert lk.store.reader._footers
+
+
+def test_the_newest_of_many_settled_states_is_found_of_each_bot_as_it_was_written(tmp_path: Path) -> None:
+    rows = [
+        {
+            "bot_id": bot,
+            "snapshot_time": NOON + n * timedelta(minutes=1),
+            "state": {"n": n},
+            "trading_halted": n == last,
+        }
+        for bot, last in (("a", 2_999), ("b", 1_500), ("c", 3))
+        for n in range(last + 1)
+    ]
+    with lake.open(tmp_path) as lk:
+        lk.write("bot_states", rows)
+        lk.compact("bot_states")
+        for bot, last in (("a", 2_999), ("b", 1_500), ("c", 3)):
+            state = lk.bots.latest_state(bot)
+            assert state is not None
+            assert (state["bot_id"], state["state"], state["trading_halted"]) == (bot, {"n": last}, True)
+            assert (state["snapshot_time"], state["total_pnl"]) == (NOON + last * timedelta(minutes=1), None)
+        assert lk.bots.latest_state("d") is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted as Linux shows them")
+def test_a_restart_finds_its_state_without_other_threads_and_without_pandas(tmp_path: Path) -> None:
+    with lake.open(tmp_path, bot_id="b") as lk:
+        lk.bots.save_state(state=1)
+        lk.drain()
+    asking = "before = len(os.listdir('/proc/self/task')); state = lk.bots.latest_state()['state']"
+    told = "print(state, len(os.listdir('/proc/self/task')) - before, 'pandas' in sys.modules)"
+    code = f"import os, sys, lake; lk = lake.open({str(tmp_path)!r}, bot_id='b'); {asking}; {told}; lk.close()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "0", "False"]
 
 
 def test_a_first_read_waits_for_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

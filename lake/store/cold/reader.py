@@ -116,9 +116,11 @@ class FileReader:
         """The file at ``path``, whose ``metadata`` need not be read when they are given.
 
         Local files are mapped here: of a mere path PyArrow looks for the file system, which takes as long as a footer.
+        They are not read ahead either: other threads would do so, and whoever reads would wait for these.
         """
         given = self.location.open_input(path)
-        return pq.ParquetFile(pa.memory_map(given) if isinstance(given, str) else given, metadata=metadata)
+        source = pa.memory_map(given) if isinstance(given, str) else given
+        return pq.ParquetFile(source, metadata=metadata, pre_buffer=not self.location.is_local)
 
     def read(
         self, folder: str, files: Iterable[DataFile], wanted: Mapping[str, Bounds], schema: pa.Schema
@@ -136,8 +138,9 @@ class FileReader:
         path = f"{folder}/{file.path}"
         footer = self.footer(path)
         stored = [n for n in schema.names if n in footer.names]
+        filled = [n for n in stored if not footer.is_empty(n, groups)] or stored  # a table has rows by its columns
         with self.open(path, footer.metadata) as opened:
-            table = opened.read_row_groups(list(groups), columns=stored, use_threads=len(groups) > 1)
+            table = opened.read_row_groups(list(groups), columns=filled, use_threads=len(groups) > 1)
         return conform(table, file.partition, schema)
 
 
