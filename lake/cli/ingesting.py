@@ -76,7 +76,7 @@ def _told(ctx: Context, report: IngestReport, text: str) -> None:
 
 
 def _lake(ctx: Context) -> Lake | LateLake:
-    """The lake; one that is not there yet is made when the first row lands, so that a vain ingest leaves none."""
+    """The lake; one that is not there yet is made when it is needed, so that a vain ingest of candles leaves none."""
     location = resolve(ctx.uri, None)
     if location.read_or_none(FORMAT_FILE) is None and not list(location.list_names("")):
         return LateLake(lambda: ctx.open(create=True))

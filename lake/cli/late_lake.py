@@ -1,4 +1,7 @@
-"""A lake that is made when its first row comes: an ingest that lands nothing leaves none behind."""
+"""A lake that is made when its first row comes: an ingest that lands nothing leaves none behind.
+
+Files of trades need it earlier, since ingests take turns in it: a vain ingest of those leaves an empty lake.
+"""
 
 from __future__ import annotations
 
