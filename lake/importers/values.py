@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -28,6 +29,32 @@ def as_number(name: str, value: Any) -> float:
     if not math.isfinite(done):
         raise InvalidRowError("not a finite number", where=name, value=value)
     return done
+
+
+def number_in(row: Mapping[str, Any], name: str) -> float | None:
+    """The number that a row has under a name; None where it has nothing there, or NaN.
+
+    >>> number_in({"fee": "0.5", "cost": float("nan")}, "fee"), number_in({"cost": float("nan")}, "cost")
+    (0.5, None)
+
+    Raises:
+        InvalidRowError: it is none.
+    """
+    value = row.get(name)
+    is_nothing = value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+    return None if is_nothing else as_number(name, value)
+
+
+def known_number(value: Any) -> float | None:
+    """A finite number; None of anything else, for what is only compared.
+
+    >>> known_number("2.5"), known_number(10**400), known_number(["x"])
+    (2.5, None, None)
+    """
+    try:
+        return as_number("", value)
+    except InvalidRowError:
+        return None
 
 
 def as_text(name: str, value: Any) -> str:

@@ -176,6 +176,17 @@ def test_one_broken_file_of_a_folder_leaves_the_others(tmp_path: Path) -> None:
         assert "SOLUSDT_1h.json is empty" in notes(report)
 
 
+@pytest.mark.parametrize(
+    "odd", [{"symbol": ["BTCUSDT"]}, {"timeframe": {}}, {"win_rate": 10**400}, {"timestamp": "soon"}, {"wins": "x"}]
+)
+def test_an_odd_value_of_a_run_costs_no_more_than_the_run(tmp_path: Path, odd: dict[str, Any]) -> None:
+    written(tmp_path / "a" / "backtest_results.json", {"backtests": [{**RUN, **odd}, SYMBOL_RUN]})
+    written(tmp_path / "a" / "aggregate.json", {"timestamp": RUN["timestamp"], "results": {"BTCUSDT_4h": TOTALS}})
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "backtests", tmp_path / "a")
+        assert "XRPUSDT" in rows(lk, "backtests", "symbol")
+
+
 def test_what_is_no_backtest_is_one_clear_error(tmp_path: Path) -> None:
     freqtrade = written(
         tmp_path / "backtest-result.json", {"strategy": {"S": {"trades": []}}, "strategy_comparison": []}

@@ -111,6 +111,13 @@ def test_a_trade_that_journal_and_statistics_wrote_down_seconds_apart_is_one(tmp
         assert lk.frame("SELECT 1 FROM signals JOIN trades USING (trade_id)").height == 1
 
 
+def test_a_signal_that_names_no_side_lands_without_one(tmp_path: Path) -> None:
+    sideless = {name: value for name, value in SIGNAL.items() if name != "type"}
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "bot-stats", stats(tmp_path / "s.json", [SIGNAL, sideless]))
+        assert rows(lk, "signals", "direction", "dedupe_key IS NULL") == [("SHORT", False), (None, True)]
+
+
 def test_a_file_of_another_kind_is_one_clear_error(tmp_path: Path) -> None:
     file = tmp_path / "s.json"
     file.write_text(json.dumps({"trades": []}))

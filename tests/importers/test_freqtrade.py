@@ -278,6 +278,23 @@ def test_totals_that_disagree_with_the_trades_are_told_and_the_trades_are_believ
         assert rows(lk, "backtests", "wins") == [1]
 
 
+@pytest.mark.parametrize(
+    "odd", [{"fee_open": "a"}, {"amount": [1]}, {"orders": "none"}, {"orders": True}, {"orders": ["x"]}]
+)
+def test_an_odd_value_of_a_trade_costs_no_more_than_the_trade(tmp_path: Path, odd: dict[str, Any]) -> None:
+    path = written(tmp_path / "r.json", result(trades=[result_trade(**odd), result_trade(pair="ETH/BTC")]))
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "freqtrade", path)
+        assert "ETHBTC" in rows(lk, "trades", "symbol")
+
+
+@pytest.mark.parametrize("odd", [True, 5, "Bounce", {"Bounce": 1}])
+def test_a_comparison_of_strategies_that_is_no_list_is_passed_over(tmp_path: Path, odd: Any) -> None:
+    path = written(tmp_path / "r.json", {**result(), "strategy_comparison": odd})
+    with lake.open(tmp_path / "lake") as lk:
+        assert imported(lk, "freqtrade", path).totals["refused"] == 0
+
+
 def test_repeated_runs_of_one_configuration_are_told_apart_by_their_beginning(tmp_path: Path) -> None:
     with lake.open(tmp_path / "lake") as lk:
         for begun in (1710000000, 1710009999):

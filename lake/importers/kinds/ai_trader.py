@@ -28,6 +28,7 @@ from lake.importers.rules import (
     text,
     whole,
 )
+from lake.importers.values import known_number
 from lake.importers.wording import counted
 
 _CASH = "CASH"
@@ -174,9 +175,10 @@ def _price(before: Row, after: Row, action: Row) -> float | None:
     """Money for the amount, if both went the way that the action says."""
     way = {"BUY": 1, "SELL": -1}.get(_SIDES.get(str(action.get("action")).upper()) or "")
     amount, name = action.get("amount"), str(action.get("symbol"))
-    values = (amount, before.get(_CASH), after.get(_CASH), before.get(name, 0.0), after.get(name))
-    if way is None or not all(isinstance(value, int | float) for value in values) or not amount:
+    told = (amount, before.get(_CASH), after.get(_CASH), before.get(name, 0.0), after.get(name))
+    values = [number for value in told if (number := known_number(value)) is not None]
+    if way is None or len(values) < len(told) or not values[0]:
         return None
-    _, cash, left, held, holds = (float(v) for v in values)  # type: ignore[arg-type]
+    wanted, cash, left, held, holds = values
     moved, paid = way * (holds - held), way * (cash - left)
-    return paid / amount if paid > 0 and abs(moved - amount) <= _NEAR * amount else None
+    return paid / wanted if paid > 0 and abs(moved - wanted) <= _NEAR * wanted else None

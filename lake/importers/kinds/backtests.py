@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from lake.errors import SourceError
+from lake.errors import InvalidRowError, SourceError
 from lake.importers.base import Check, Notes, Options, Refused, Row, RowMap, Rule, Table
 from lake.importers.kinds.backtest_files import UNKNOWN, BacktestFile, backtest_files, listed, runs, totals
 from lake.importers.kinds.signal_bot import (
@@ -37,6 +38,7 @@ from lake.importers.rules import (
     whole,
     within,
 )
+from lake.importers.values import known_number
 from lake.importers.wording import counted
 
 _TIME = moment("timestamp", "run_at", "created_at")
@@ -192,29 +194,36 @@ class _Known:
 
     def __init__(self, files: Sequence[BacktestFile], options: Options) -> None:
         self.notes, self.refused, self.count = Notes(), 0, 0
-        self._runs: dict[tuple[Any, Any], list[Row]] = {}
+        self._runs: dict[tuple[str, str], list[Row]] = {}
         for run in runs(files, self.notes):
             if isinstance(run, Refused):
                 self.refused += 1
                 continue
             self.count += 1
             kept = {_COUNTED: _counted(run), **{name: value for name, value in run.items() if name in _KEPT}}
-            self._runs.setdefault((run.get("symbol"), run.get("timeframe")), []).append(kept)
+            self._runs.setdefault(_pair(run), []).append(kept)
         told = {r["SYM_TF"]: r for r in totals(files, Notes()) if not isinstance(r, Refused)}
         self.count += len(told)
-        self.both = frozenset(n for n, r in told.items() if (r["symbol"], r["timeframe"]) in self._runs)
+        self.both = frozenset(n for n, r in told.items() if _pair(r) in self._runs)
         self.alone = frozenset(told) - self.both
         self._options = options
 
     def differences(self, _lk: Any, rows: Sequence[Row], _options: Options) -> Iterator[Difference]:
         """What totals say otherwise than the run of their symbol and timeframe that is nearest in time."""
         for row in rows:
-            run = min(self._runs[row["symbol"], row["timeframe"]], key=partial(self._between, row))
+            run = min(self._runs[_pair(row)], key=partial(self._between, row))
             for column, (theirs, apart) in _APART.items():
-                held, said = found(run, theirs)[1], found(row, theirs)[1]
-                if isinstance(held, int | float) and isinstance(said, int | float) and not abs(held - said) <= apart:
+                held, said = (known_number(found(one, theirs)[1]) for one in (run, row))
+                if held is not None and said is not None and abs(held - said) > apart:
                     yield Difference("backtests", row["SYM_TF"], column, held, said)
 
     def _between(self, row: Row, run: Row) -> float:
-        apart: timedelta = _MADE.read(row, self._options) - _MADE.read(run, self._options)
+        try:
+            apart: timedelta = _MADE.read(row, self._options) - _MADE.read(run, self._options)
+        except InvalidRowError:
+            return math.inf  # it is refused where it should land
         return abs(apart.total_seconds())
+
+
+def _pair(row: Row) -> tuple[str, str]:
+    return str(row.get("symbol")), str(row.get("timeframe"))

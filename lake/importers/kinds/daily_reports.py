@@ -16,6 +16,7 @@ from lake.importers.kinds.signal_bot import objects
 from lake.importers.reading.jsons import JsonText, broken, documents, items, names, text_value, told_of_end
 from lake.importers.report import Difference
 from lake.importers.rules import found
+from lake.importers.values import known_number
 
 _LISTS = ("reports", "daily_reports")
 _OTHERS = ("weekly_reports", "monthly_reports", "metadata")
@@ -104,7 +105,7 @@ def _differences(lk: Any, rows: Sequence[Row], options: Options) -> Iterator[Dif
     ours = {day["day"]: day for day in lk.frame(_SQL.read_text("utf-8"), asked, variables=zone).to_dicts()}
     for day, row in sorted(newest.items(), key=lambda pair: str(pair[0])):
         for name, (theirs, apart) in _NUMBERS.items():
-            _, value = found(row, theirs)
+            value = known_number(found(row, theirs)[1])
             held = float(ours.get(day, {}).get(name) or 0.0)
-            if isinstance(value, int | float) and not abs(held - value) <= apart:
+            if value is not None and abs(held - value) > apart:
                 yield Difference("daily_report", str(day), name, held, value)

@@ -15,6 +15,7 @@ from lake.errors import InvalidRowError, UsageError
 from lake.importers.base import Notes, Options, Refused, Row, RowMap, Rule, Table
 from lake.importers.reading.jsons import rows_in
 from lake.importers.rules import base, constant, identity, moment, number, one_of, option, text
+from lake.importers.values import number_in
 from lake.importers.wording import counted
 
 _SYMBOL = base("symbol")
@@ -24,7 +25,7 @@ _MISMATCHED = "the sell is of another symbol than the buy"
 
 def _size(order: Row) -> float:
     """How much was executed, by the money where the size was rounded away."""
-    size, funds, paid = (float(order.get(name) or 0.0) for name in ("size", "funds", "price"))
+    size, funds, paid = (number_in(order, name) or 0.0 for name in ("size", "funds", "price"))
     return size if size > 0 or not paid else funds / paid
 
 
@@ -56,14 +57,16 @@ def _symbol(row: Row, options: Options) -> Any:
 
 def _pnl(row: Row, options: Options) -> Any:
     """As it was told; computed where the quantity, and with it the gross result, was rounded to 0."""
-    if row.get("quantity") or row["quantity_by_funds"] is None:
+    entry, left, amount = (number_in(row, name) for name in ("entry_price", "exit_price", "quantity_by_funds"))
+    if row.get("quantity") or amount is None or entry is None or left is None:
         return number("net_pnl").read(row, options)
-    return (row["exit_price"] - row["entry_price"]) * row["quantity_by_funds"] - (row.get("fees") or 0.0)
+    return (left - entry) * amount - (number_in(row, "fees") or 0.0)
 
 
 def _pnl_percent(row: Row, options: Options) -> Any:
-    cost = (row.get("quantity") or row["quantity_by_funds"] or 0.0) * row["entry_price"]
-    return 100.0 * _pnl(row, options) / cost if cost else None
+    amount, gained = number_in(row, "quantity") or number_in(row, "quantity_by_funds"), _pnl(row, options)
+    cost = (amount or 0.0) * (number_in(row, "entry_price") or 0.0)
+    return 100.0 * gained / cost if cost and gained is not None else None
 
 
 ROUND_TRIPS = RowMap(
@@ -122,14 +125,22 @@ def _fills(path: Path, notes: Notes) -> Iterator[Row | Refused]:
         notes.tell(f"{counted(rounded, 'size was', 'sizes were')} rounded to 0: taken as funds / price")
 
 
+def _known_size(order: Row) -> float | None:
+    try:
+        return _size(order)
+    except InvalidRowError:
+        return None  # it is refused when it is mapped
+
+
 def _round_trips(path: Path, notes: Notes) -> Iterator[Row | Refused]:
     quiet = Notes()
-    orders = {r["order_id"]: (r.get("symbol"), _size(r)) for r in rows_in(path, "trades", quiet) if is_of_exchange(r)}
+    executed = (row for row in rows_in(path, "trades", quiet) if is_of_exchange(row))
+    orders = {str(row["order_id"]): (row.get("symbol"), _known_size(row)) for row in executed}
     unknown = (None, None)
     for row in rows_in(path, "matched_trades", notes):
         if not isinstance(row, dict):
             yield row if isinstance(row, Refused) else Refused(row, "not an object")
             continue
-        _, bought = orders.get(row.get("order_id_buy"), unknown)
-        sold_symbol, _ = orders.get(row.get("order_id_sell"), unknown)
+        _, bought = orders.get(str(row.get("order_id_buy")), unknown)
+        sold_symbol, _ = orders.get(str(row.get("order_id_sell")), unknown)
         yield {**row, "quantity_by_funds": bought, "symbol_sell": sold_symbol}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lake.importers.base import Notes, Options, Refused, Row, RowMap, Rule, Table
-from lake.importers.kinds.freqtrade_results import ResultFile, Run
+from lake.importers.kinds.freqtrade_results import ResultFile, Run, orders_of
 from lake.importers.rules import (
     constant,
     first_of,
@@ -25,6 +25,7 @@ from lake.importers.rules import (
     text,
     whole,
 )
+from lake.importers.values import number_in
 
 _SETTINGS = (
     "timeframe_detail", "timerange", "pairlist", "stake_amount", "stake_currency", "starting_balance", "dry_run_wallet",
@@ -60,11 +61,11 @@ def extreme(*, favorable: bool) -> Rule:
 
 def _fees(row: Row, _options: Options) -> float | None:
     """Rates on both ends, and what funding cost: freqtrade's is positive when it was received."""
-    amount, entry, exit_ = (row.get(name) for name in ("amount", "open_rate", "close_rate"))
-    if amount is None or entry is None or row.get("fee_open") is None:
+    amount, entry, opening = (number_in(row, name) for name in ("amount", "open_rate", "fee_open"))
+    if amount is None or entry is None or opening is None:
         return None
-    close = (exit_ or 0.0) * (row.get("fee_close") or 0.0)
-    return float(amount * (entry * row["fee_open"] + close) - (row.get("funding_fees") or 0.0))
+    closing = (number_in(row, "close_rate") or 0.0) * (number_in(row, "fee_close") or 0.0)
+    return amount * (entry * opening + closing) - (number_in(row, "funding_fees") or 0.0)
 
 
 FEES = Rule(("amount", "open_rate", "close_rate", "fee_open", "fee_close", "funding_fees"), _fees)
@@ -124,9 +125,9 @@ TRADES = RowMap(
 
 
 def _commission(row: Row, _options: Options) -> float | None:
-    amount, paid = row.get("amount"), row.get("safe_price")
-    rate = row.get("fee_open" if row.get("ft_is_entry") else "fee_close")
-    return None if amount is None or paid is None or rate is None else float(amount * paid * rate)
+    rate = "fee_open" if row.get("ft_is_entry") else "fee_close"
+    amount, paid, share = (number_in(row, name) for name in ("amount", "safe_price", rate))
+    return None if amount is None or paid is None or share is None else amount * paid * share
 
 
 FILLS = RowMap(
@@ -185,8 +186,10 @@ def _orders(file: ResultFile, notes: Notes) -> Iterator[Row | Refused]:
             continue
         of_trade: dict[str, Any] = {name: trade.get(name) for name in ("pair", "fee_open", "fee_close", "is_short")}
         of_run = {"stake_currency": run.told.get("stake_currency"), **_place(run, place)}
-        for position, order in enumerate(trade.get("orders") or ()):
-            yield {**order, **of_trade, **of_run, "number": position}
+        for position, order in enumerate(orders_of(trade)):
+            is_order = isinstance(order, dict)
+            told = {**of_trade, **of_run, "number": position}
+            yield {**order, **told} if is_order else Refused({"order": order, **told}, "not an object")
 
 
 def _place(run: Run, place: int) -> dict[str, Any]:

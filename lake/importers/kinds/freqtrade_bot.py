@@ -32,6 +32,7 @@ from lake.importers.rules import (
     whole,
 )
 from lake.importers.rules import symbol as symbol_of
+from lake.importers.values import number_in
 from lake.importers.wording import counted
 from lake.spec.symbols import split
 
@@ -106,9 +107,9 @@ def _commission(row: Row, options: Options) -> Any:
     """In the base, where freqtrade knows it; else by the rate of its trade, in the quote."""
     if row.get("ft_fee_base"):
         return row["ft_fee_base"]
-    rate = row.get("trade_fee_open" if _is_entry(row) else "trade_fee_close")
+    rate, filled = number_in(row, "trade_fee_open" if _is_entry(row) else "trade_fee_close"), number_in(row, "filled")
     paid = _PRICE.read(row, options)
-    return None if rate is None or paid is None else float(rate * paid * row["filled"])
+    return None if rate is None or paid is None or filled is None else rate * paid * filled
 
 
 def _commission_asset(row: Row, options: Options) -> str | None:

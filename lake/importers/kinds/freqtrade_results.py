@@ -22,6 +22,7 @@ from lake.errors import SourceError
 from lake.importers.base import Notes, Refused, Row
 from lake.importers.kinds.freqtrade_files import config_in, document_of, member_of, tell_members
 from lake.importers.reading.jsons import JsonText, items, names, opened, text_value
+from lake.importers.values import known_number
 
 LEGACY = (
     "pair", "profit_ratio", "open_s", "close_s", "index", "duration_min", "open_rate", "close_rate", "open_at_end",
@@ -48,12 +49,12 @@ class Tally:
     def take(self, trade: Row) -> None:
         """Count one."""
         self.trades += 1
-        self.orders += len(trade.get("orders") or ())
+        self.orders += len(orders_of(trade))
         if isinstance(trade.get("pair"), str):
             self.pairs.add(trade["pair"])
         amount, ratio = (
-            _number(trade.get("profit_abs")),
-            _number(trade.get("profit_ratio", trade.get("profit_percent"))),
+            known_number(trade.get("profit_abs")),
+            known_number(trade.get("profit_ratio", trade.get("profit_percent"))),
         )
         self.has_amounts |= amount is not None
         result = ratio if amount is None else amount
@@ -62,7 +63,7 @@ class Tally:
             self.losses += result < 0
         self.gained += max(amount or 0.0, 0.0)
         self.lost -= min(amount or 0.0, 0.0)
-        close = _number(trade.get("close_timestamp", trade.get("close_s")))
+        close = known_number(trade.get("close_timestamp", trade.get("close_s")))
         if close is not None and (self.last_close is None or close > self.last_close):
             self.last_close = close
 
@@ -91,7 +92,7 @@ class Run:
     def row(self, file: str) -> dict[str, Any]:
         """For the dataset of backtests."""
         tally, factor = self.tally, self.tally.gained / self.tally.lost if self.tally.lost else None
-        rejected = _number(self.told.get("rejected_signals"))
+        rejected = known_number(self.told.get("rejected_signals"))
         counted = {"trades": tally.trades, "wins": tally.wins, "losses": tally.losses}
         return {
             **self.told,
@@ -115,7 +116,7 @@ class Run:
             "profit_total_abs": tally.gained - tally.lost,
         }  # fmt: skip
         for name, ours in counted.items():
-            theirs = _number(self.told.get(name))
+            theirs = known_number(self.told.get(name))
             if theirs is not None and abs(theirs - ours) > 1e-6 * max(1.0, abs(ours)):
                 yield f"{self.strategy}: {name} is {theirs:g} in the file, and {ours:g} by its trades"
 
@@ -210,7 +211,9 @@ class ResultFile:
         for key in sorted(beside.keys() & inside.keys()):
             if beside[key] != inside[key]:
                 notes.tell(f"{name}: {key} is {inside[key]} in the file, and {beside[key]} in the .meta.json beside it")
-        compared = [c for c in around.get("strategy_comparison") or () if isinstance(c, dict) and c.get("key") == name]
+        listed = around.get("strategy_comparison")
+        entries = listed if isinstance(listed, list) else ()
+        compared = [c for c in entries if isinstance(c, dict) and c.get("key") == name]
         more = {
             "strategy_comparison": compared[0] if compared else None,
             "config": config_in(self.path, notes) if self.member else None,
@@ -269,5 +272,7 @@ def _entry(document: Any, name: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and value == value else None  # noqa: PLR0124 - NaN
+def orders_of(trade: Row) -> list[Any]:
+    """What a trade lists as its orders; nothing, where that is no list."""
+    listed = trade.get("orders")
+    return listed if isinstance(listed, list) else []

@@ -107,11 +107,13 @@ STATUS = Rule(("status", "outcome", "result", *CLOSED.names), _status)
 SIGNAL_TYPE = Rule(SIDE.names, lambda row, options: {"LONG": "BUY", "SHORT": "SELL"}.get(SIDE.read(row, options)))
 
 
-def _dedupe_key(row: Row, options: Options) -> str:
-    """As the lake makes it of its own signals."""
+def _dedupe_key(row: Row, options: Options) -> str | None:
+    """As the lake makes it of its own signals; None of one without a side or time."""
     made = {"venue": options.venue, "symbol": SYMBOL.read(row, options), "timeframe": TIMEFRAME.read(row, options)}
-    given = GIVEN.read(row, options)
-    return "|".join((*group_of({**made, "direction": SIDE.read(row, options)}), given.date().isoformat()))
+    direction, given = SIDE.read(row, options), GIVEN.read(row, options)
+    if direction is None or given is None:
+        return None
+    return "|".join((*group_of({**made, "direction": direction}), given.date().isoformat()))
 
 
 DEDUPE_KEY = Rule((*SYMBOL.names, *TIMEFRAME.names, *SIDE.names, *GIVEN.names), _dedupe_key)

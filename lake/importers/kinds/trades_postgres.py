@@ -16,6 +16,7 @@ from lake.importers.kinds.executed_trades import TRADES
 from lake.importers.reading.database import Database, database, require
 from lake.importers.report import Difference
 from lake.importers.rules import found, moment
+from lake.importers.values import known_number
 
 _TRADES, _CACHE = "trades", "trade_stats_cache"
 _PERIOD = ("period", "stat_type", "stats_type", "stat_key", "cache_key", "key", "name")
@@ -69,11 +70,9 @@ def _differences(db: Database | None, _lk: Any, rows: Sequence[Row], options: Op
         period = str(found(row, _PERIOD)[1])
         ours = _statistics(_within(trades, row, _days(period), options))
         for name, apart in _NUMBERS.items():
-            value = _said(row, name)
-            if value is None or not math.isfinite(ours[name]):
-                continue
-            if abs(ours[name] - float(value)) > apart:
-                yield Difference("trade_statistics", period, name, ours[name], float(value))
+            value = known_number(_said(row, name))
+            if value is not None and math.isfinite(ours[name]) and abs(ours[name] - value) > apart:
+                yield Difference("trade_statistics", period, name, ours[name], value)
 
 
 def _cached(db: Database, notes: Notes) -> Iterator[Row | Refused]:

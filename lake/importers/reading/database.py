@@ -52,7 +52,8 @@ class Database(Protocol):
 
         Args:
             table: its name.
-            columns: name -> String, Float64, or Int64; times come as Int64, in microseconds.
+            columns: name -> String, Float64, or Int64; times come as Int64, in microseconds. Where one is of any other
+                type, all pages are rows as they were found.
             notes: told what cannot be read.
             rows: of a page, about.
             newest_first: from the row that was added last to the first.
