@@ -33,6 +33,7 @@ LAYERS = {
     "lake": 8,  # the front door: it only gathers public names
     "jobs": 9,
     "lake.cli": 10,  # `lake run` schedules the jobs
+    "lake.__main__": 11,
 }
 # within these layers the packages know one another: errors serve settings, the async facade wraps the other
 SOCIABLE = {0, 6}

@@ -220,3 +220,8 @@ def test_the_prompt_of_the_shell_is_no_part_of_what_it_prints(folder: str) -> No
 def test_names_however_long_are_apart_from_their_values(capsys: pytest.CaptureFixture[str]) -> None:
     Output().result({"short": 1, "brier_of_base_rate": 0.25, "nothing": None})
     assert capsys.readouterr().out == "short               1\nbrier_of_base_rate  0.25\nnothing\n"
+
+
+def test_the_command_runs_as_a_module_too() -> None:
+    done = subprocess.run([sys.executable, "-m", "lake", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == run("--version").stdout
