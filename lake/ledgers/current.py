@@ -165,9 +165,9 @@ class CurrentRows:
         return made
 
     def promise_first(self, rows: Iterable[tuple[str, Key, Row, object]]) -> list[Promise | None]:
-        """:meth:`promise` for (dataset, key, row, ...), each an entry of its own; None for one that has a version."""
+        """:meth:`promise` for (dataset, key, row, ...), one entry for each dataset; None for one that has a version."""
         made: list[Promise | None] = []
-        number = 0
+        entries: dict[str, int] = {}
         with self._lock:
             for dataset, key, row, _ in rows:
                 known = self._rows.setdefault(dataset, {})
@@ -175,8 +175,7 @@ class CurrentRows:
                     made.append(None)
                     continue
                 version = known[key] = Version(_PROMISED, row)
-                made.append(Promise(number, dataset, key, version, None))
-                number += 1
+                made.append(Promise(entries.setdefault(dataset, len(entries)), dataset, key, version, None))
                 if self._watches:
                     self._changed(dataset, (key,))
         return made

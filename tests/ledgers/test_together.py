@@ -126,3 +126,28 @@ def test_of_tasks_that_record_one_signal_unless_it_is_a_duplicate_one_does(tmp_p
             assert len({r.id for r in done}) == 1
 
     asyncio.run(work())
+
+
+def test_rows_of_several_datasets_that_land_together_are_changed_drained_and_known_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    async def work() -> None:
+        async with await lake.open_async(tmp_path / "lake", bot_id="a") as alk:
+            await asyncio.gather(
+                *(alk.write("trades", trade(n, "open")) for n in range(30)),
+                *(alk.write("decisions", {"decision_id": f"d{n}", "symbol": "BTCUSDT"}) for n in range(30)),
+                *(alk.write("signals", {"signal_id": f"s{n}", "symbol": "BTCUSDT"}) for n in range(30)),
+            )
+            await asyncio.gather(*(alk.patch("trades", f"t{n}", {"fees": float(n)}) for n in range(0, 30, 2)))
+            assert (await alk.write("decisions", {"decision_id": "d7", "symbol": "BTCUSDT"})).inserted == 0
+
+    asyncio.run(work())
+    counted = "SELECT (SELECT count(*) FROM trades), (SELECT count(*) FROM decisions), (SELECT count(*) FROM signals)"
+    for is_drained in (False, True):
+        with lake.open(tmp_path / "lake", bot_id="a") as lk:
+            assert lk.sql(counted).fetchall() == [(30, 30, 30)]
+            assert lk.sql("SELECT sum(fees) FROM trades").fetchall() == [(float(sum(range(0, 30, 2))),)]
+            assert len(lk.trades.active()) == 30
+            if not is_drained:
+                lk.drain()
+            assert lk.verify().ok
