@@ -52,6 +52,7 @@ class Together:
     def _submit(self, loop: asyncio.AbstractEventLoop) -> None:
         gathered = self._gathered.pop(loop)
         landings = [landing for *_, landing in gathered]
+        made: list[Promise] = []
         try:
             with self._current.order:
                 promises = self._current.promise_first(gathered)
@@ -59,6 +60,7 @@ class Together:
                 made = [promise for promise in promises if promise is not None]
                 batch = self._log.submit_async(_entries(made)) if made else None
         except BaseException as error:
+            self._current.withdraw(made)
             _fail(landings, error)
             raise
         _tell(late, is_durable=False)

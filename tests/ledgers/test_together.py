@@ -8,6 +8,7 @@ from threading import Thread
 
 import lake
 from lake.errors import ClosedError, InvalidRowError
+from lake.spec import registry
 from tests.helpers import trade
 
 
@@ -151,3 +152,19 @@ def test_rows_of_several_datasets_that_land_together_are_changed_drained_and_kno
             if not is_drained:
                 lk.drain()
             assert lk.verify().ok
+
+
+def test_rows_that_find_no_place_in_the_log_fail_their_tasks_and_are_not_known_afterwards(tmp_path: Path) -> None:
+    async def work() -> None:
+        alk = await lake.open_async(tmp_path / "lake", bot_id="a")
+        await alk.write("trades", trade(0))
+        hot = alk.lake.writer.hot()
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        hot.log._group.close()  # as another task does that closes the lake meanwhile
+        done = await asyncio.gather(*(alk.write("trades", trade(n)) for n in range(1, 4)), return_exceptions=True)
+        assert [str(d) for d in done] == ["cannot schedule new futures after shutdown"] * 3
+        known = [hot.current.get(registry.get("trades"), (f"t{n}",)) is not None for n in range(4)]
+        assert known == [True, False, False, False]
+        await alk.close()
+
+    asyncio.run(work())
