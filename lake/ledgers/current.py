@@ -12,12 +12,13 @@ from threading import Lock
 from typing import Any, NamedTuple
 from weakref import WeakSet
 
-from lake.errors import UsageError
+from lake.errors import LakeError, UsageError
 from lake.spec import registry
 from lake.spec.dataset import Dataset
 from lake.spec.rows import converter
 from lake.store.drain import is_open
 from lake.store.hot.entry import Entry, Row, Stored
+from lake.store.hot.group import Batch
 
 Key = tuple[Any, ...]
 
@@ -180,11 +181,22 @@ class CurrentRows:
                     self._changed(dataset, (key,))
         return made
 
-    @staticmethod
-    def keep(promises: Iterable[Promise], sequences: Sequence[int]) -> None:
-        """The versions are durable, each entry under its sequence number."""
+    def committed(self, promises: Sequence[Promise], wrote: Callable[[int], object], batch: Batch) -> None:
+        """What became of versions is known: they are durable under the batch's numbers, or were refused.
+
+        A commit that was broken off (by Ctrl-C) may be durable: the versions count until the log is read again.
+
+        Args:
+            promises: the versions.
+            wrote: is told how many are durable.
+            batch: their entries.
+        """
+        if isinstance(batch.error, LakeError) or not batch.sequences:
+            self.withdraw(promises)
+            return
         for promise in promises:
-            promise.version.sequence = sequences[promise.entry]
+            promise.version.sequence = batch.sequences[promise.entry]
+        wrote(len(promises))
 
     def withdraw(self, promises: Sequence[Promise]) -> None:
         """The versions were refused: what was before holds, unless a later one was made already."""

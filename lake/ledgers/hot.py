@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
-from lake.errors import LakeError
 from lake.ledgers.current import CurrentRows, Promise
 from lake.ledgers.latest import Latest
 from lake.ledgers.together import Together
 from lake.store.hot.entry import Entry
+from lake.store.hot.group import Batch, Then
 from lake.store.hot.log import HotLog
 from lake.store.settler import Settler
 
 Plan = Callable[[], Sequence[Entry]]
+B = TypeVar("B", bound=Batch)
 _known: WeakKeyDictionary[HotLog, CurrentRows] = WeakKeyDictionary()
 
 
@@ -34,35 +37,30 @@ class Hot:
         Raises:
             HotLogError: it could not be made durable; nothing was accepted.
         """
-        with self.current.order:
-            entries = plan()
-            if not entries:
-                return
-            promises = self._promised(entries)
-            batch = self.log.submit(entries)
-        try:
-            sequences = self.log.wait(batch)
-        except LakeError:
-            self.current.withdraw(promises)
-            raise
-        self.current.keep(promises, sequences)
-        self.settler.wrote(len(promises))
+        batch = self._placed(plan, self.log.submit)
+        if batch is not None:
+            self.log.wait(batch)
 
     async def land_async(self, plan: Plan) -> None:
         """:meth:`land` for asyncio: waits for the disk without blocking the loop."""
+        batch = self._placed(plan, self.log.submit_async)
+        if batch is not None:
+            await batch.future
+
+    def _placed(self, plan: Plan, submit: Callable[[Sequence[Entry], Then], B]) -> B | None:
         with self.current.order:
             entries = plan()
-            if not entries:
-                return
-            promises = self._promised(entries)
-            batch = self.log.submit_async(entries)
+            return self._submitted(entries, submit) if entries else None
+
+    def _submitted(self, entries: Sequence[Entry], submit: Callable[[Sequence[Entry], Then], B]) -> B:
+        promises = self._promised(entries)
+        batch: B | None = None
         try:
-            sequences = await batch.future
-        except LakeError:
-            self.current.withdraw(promises)
-            raise
-        self.current.keep(promises, sequences)
-        self.settler.wrote(len(promises))
+            batch = submit(entries, partial(self.current.committed, promises, self.settler.wrote))
+        finally:
+            if batch is None:
+                self.current.withdraw(promises)
+        return batch
 
     def _promised(self, entries: Sequence[Entry]) -> list[Promise]:
         """The versions on their way to the disk; they are numbered above those they take the place of, by any clock."""

@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Sequence
 from functools import partial
 
-from lake.errors import LakeError
 from lake.ledgers.current import CurrentRows, Key, Promise
 from lake.spec.dataset import Dataset
 from lake.store.hot.entry import Entry, Row
@@ -58,7 +57,8 @@ class Together:
                 promises = self._current.promise_first(gathered)
                 late = [landing for landing, promise in zip(landings, promises, strict=True) if promise is None]
                 made = [promise for promise in promises if promise is not None]
-                batch = self._log.submit_async(_entries(made)) if made else None
+                then = partial(self._current.committed, made, self._settler.wrote)
+                batch = self._log.submit_async(_entries(made), then) if made else None
         except BaseException as error:
             self._current.withdraw(made)
             _fail(landings, error)
@@ -66,17 +66,14 @@ class Together:
         _tell(late, is_durable=False)
         if batch is not None:
             kept = [landing for landing in landings if landing not in late] if late else landings
-            batch.future.add_done_callback(partial(self._landed, kept, made))
+            batch.future.add_done_callback(partial(_tell_all, kept))
 
-    def _landed(self, landings: Sequence[Landing], made: Sequence[Promise], done: asyncio.Future[list[int]]) -> None:
-        error = done.exception()
-        if error is None:
-            self._current.keep(made, done.result())
-            self._settler.wrote(len(made))
-            _tell(landings, is_durable=True)
-            return
-        if isinstance(error, LakeError):
-            self._current.withdraw(made)
+
+def _tell_all(landings: Sequence[Landing], done: asyncio.Future[list[int]]) -> None:
+    error = done.exception()
+    if error is None:
+        _tell(landings, is_durable=True)
+    else:
         _fail(landings, error)
 
 

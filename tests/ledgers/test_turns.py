@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import sqlite3
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
-from threading import Condition, Thread
+from threading import Condition, Event, Thread
 from typing import Any
 
 import pytest
@@ -263,3 +265,63 @@ def test_a_transaction_changes_a_row_that_another_process_has_just_made(tmp_path
         with ours.transaction():
             assert ours.trades.close("t1", 2.0).updated == 1
         assert theirs.frame("SELECT status, pnl FROM trades WHERE trade_id = 't1'").row(0) == ("closed", 1.0)
+
+
+def test_a_task_that_waits_for_its_turn_when_its_loop_ends_gives_it_back(tmp_path: Path) -> None:
+    first, second = Turn(tmp_path), Turn(tmp_path)
+
+    async def enter() -> None:
+        async with second.held_async():
+            pass
+
+    async def leave_it_waiting() -> None:
+        waiting = asyncio.create_task(enter())
+        await asyncio.sleep(0.02)
+        assert not waiting.done()
+
+    begun = Event()
+
+    def hold() -> None:
+        with first.held():
+            begun.set()
+            time.sleep(0.3)
+
+    holder = Thread(target=hold)
+    holder.start()
+    begun.wait()
+    asyncio.run(leave_it_waiting())
+    holder.join()
+    third = Turn(tmp_path)
+    taken = Thread(target=_take, args=(third,), daemon=True)
+    taken.start()
+    taken.join(10)
+    assert not taken.is_alive(), "the turn is held though nobody has it"
+    for turn in (first, second, third):
+        turn.close()
+
+
+@pytest.mark.parametrize("is_known", [False, True], ids=["new", "known"])
+def test_what_another_process_changes_after_a_cancelled_write_is_not_lost(tmp_path: Path, *, is_known: bool) -> None:
+    async def work() -> None:
+        async with await lake.open_async(tmp_path / "lake", bot_id="a") as alk:
+            await alk.write("trades", trade(1 if is_known else 2))
+            (path,) = (tmp_path / "lake" / "_hot").glob("*.db")
+            with closing(sqlite3.connect(path, isolation_level=None)) as blocker:
+                blocker.execute("BEGIN IMMEDIATE")
+                writing = asyncio.create_task(alk.write("trades", trade(1) | {"strategy": "cross"}))
+                await asyncio.sleep(0.1)
+                writing.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await writing
+                blocker.execute("ROLLBACK")
+            for _ in range(500):
+                if not (await alk.read("trades", {"strategy": "cross"})).is_empty():
+                    break
+                await asyncio.sleep(0.01)
+            with lake.open(tmp_path / "lake") as other:
+                other.patch("trades", "t1", {"strategy": "breakout"})
+            await alk.patch("trades", "t1", {"exit_reason": "manual"})
+            row = (await alk.read("trades", {"trade_id": "t1"})).row(0, named=True)
+            assert (row["strategy"], row["exit_reason"]) == ("breakout", "manual")
+
+    asyncio.run(work())

@@ -17,16 +17,21 @@ from time import perf_counter
 
 from lake.store.hot.entry import Entry
 
+Then = Callable[["Batch"], None]
 _LONGEST_SECONDS = 0.001  # nobody is waited for longer, however slow the disk
 
 
 class Batch:
-    """Entries of one write, and what became of them; who writes them encodes them, while the disk works for others."""
+    """Entries of one write, and what became of them; who writes them encodes them, while the disk works for others.
 
-    __slots__ = ("abandoned", "encoded", "error", "gate", "led", "sequences")
+    ``then`` is called with the batch when that is known, by whoever committed it: who wrote it may have been cancelled.
+    """
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
+    __slots__ = ("abandoned", "encoded", "error", "gate", "led", "sequences", "then")
+
+    def __init__(self, entries: Sequence[Entry], then: Then | None = None) -> None:
         self.encoded = [(entry.dataset, entry.payload()) for entry in entries]
+        self.then = then
         self.sequences: list[int] = []
         self.error: BaseException | None = None
         self.gate: Lock | None = None
@@ -50,8 +55,8 @@ class AsyncBatch(Batch):
 
     __slots__ = ("future", "loop")
 
-    def __init__(self, entries: Sequence[Entry], loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(entries)
+    def __init__(self, entries: Sequence[Entry], loop: asyncio.AbstractEventLoop, then: Then | None = None) -> None:
+        super().__init__(entries, then)
         self.loop = loop
         self.future: asyncio.Future[list[int]] = loop.create_future()
 
@@ -82,9 +87,9 @@ class GroupCommit:
         """Commit from a thread; returns when the entries are durable."""
         return self.wait(self.submit(entries))
 
-    def submit(self, entries: Sequence[Entry]) -> Batch:
+    def submit(self, entries: Sequence[Entry], then: Then | None = None) -> Batch:
         """Take a place in the queue, without waiting; :meth:`wait` must follow, in the same thread."""
-        batch = Batch(entries)
+        batch = Batch(entries, then)
         with self._mutex:
             self._add(batch)
             batch.led = not self._leading
@@ -125,9 +130,9 @@ class GroupCommit:
         if leads:
             self._executor().submit(self._lead)
 
-    def submit_async(self, entries: Sequence[Entry]) -> AsyncBatch:
+    def submit_async(self, entries: Sequence[Entry], then: Then | None = None) -> AsyncBatch:
         """:meth:`submit` from a task; its ``future`` gives the sequence numbers."""
-        batch = AsyncBatch(entries, asyncio.get_running_loop())
+        batch = AsyncBatch(entries, asyncio.get_running_loop(), then)
         with self._mutex:
             self._add(batch)
             follows = self._leading
@@ -175,6 +180,9 @@ class GroupCommit:
         except BaseException as error:  # noqa: BLE001 - every waiter must learn of it, whatever it is
             for batch in group:
                 batch.error = error
+        for batch in group:
+            if batch.then is not None:
+                batch.then(batch)
         with self._mutex:
             self._expected = len(group) + len(self._waiting)
             self._patience = min((perf_counter() - began) / 2, _LONGEST_SECONDS)

@@ -15,11 +15,20 @@ import fcntl
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Condition, local
 
 _LONGEST_SECONDS = 0.02  # where others wait, threads that follow each other hand the turn on after so long
 _PATIENCE_SECONDS = 0.2  # who has waited so long for the others of its process joins them: they may wait for its thread
+
+
+@dataclass(slots=True)
+class _Waiter:
+    """A task for which a thread waits for the turn, and which may be cancelled meanwhile: the second gives it back."""
+
+    has_turn: bool = False
+    is_gone: bool = False
 
 
 class Turn:
@@ -59,12 +68,22 @@ class Turn:
             self._leave()
 
     async def _entered(self) -> None:
-        entering = asyncio.ensure_future(asyncio.to_thread(self._enter))
+        waiter = _Waiter()
         try:
-            await asyncio.shield(entering)
-        except asyncio.CancelledError:  # the thread still gets the turn, and must give it back
-            entering.add_done_callback(lambda done: None if done.exception() else self._leave())
+            await asyncio.to_thread(self._enter_for, waiter)
+        except asyncio.CancelledError:  # the thread still gets the turn, maybe when the loop has ended
+            with self._state:
+                waiter.is_gone = True
+                if waiter.has_turn:
+                    self._leave()
             raise
+
+    def _enter_for(self, waiter: _Waiter) -> None:
+        self._enter()
+        with self._state:
+            waiter.has_turn = True
+            if waiter.is_gone:
+                self._leave()
 
     def close(self) -> None:
         """Let go of the file."""
