@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from lake.errors import InvalidRowError, LakeError, UnknownRowError
+from lake.ledgers.bulk import make_way
 from lake.ledgers.classify import Classifier, Known, Prepared
 from lake.ledgers.current import Key, key_given
 from lake.ledgers.given import GivenRows
@@ -174,18 +175,16 @@ class Writer:
     def bulk(self, ds: Dataset, frame: pl.DataFrame, *, unique: bool = False) -> Receipt:
         """Write canonical rows straight to the cold table, in one commit; ``unique`` as in :meth:`write_frame`."""
         ordered = is_unique_and_ordered(ds, frame)
-        rows = frame
-        if not ordered and not unique:
-            rows = frame.unique(subset=list(ds.key), keep="last", maintain_order=True)
-        if self.store.waiting_writers([ds.name]):
-            self.drain(every_writer=True)  # what was written before must not override what is written now
+        rows = frame if ordered or unique else frame.unique(subset=list(ds.key), keep="last", maintain_order=True)
+        first, rows = make_way(self, ds, rows)
         landed = self.store.table(ds.name).upsert(rows, ordered=ordered)
         self._classifier.look_again()
         if landed is None:
             raise LakeError("a bulk write was taken for a drain", where=ds.name)
         if self.store.has_writer():
             self.hot().latest.look(ds)
-        return Receipt(landed.inserted, landed.updated, landed.unchanged + frame.height - rows.height)
+        twice = frame.height - rows.height - first.rows
+        return first + Receipt(landed.inserted, landed.updated, landed.unchanged + twice)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -47,14 +47,15 @@ class Turn:
     def held(self) -> Iterator[None]:
         """Have the turn inside the block; waits for other processes. A thread that has it may take it again."""
         self._enter()
-        outer, self._own.has = self._has(), True
+        outer, self._own.has = self.is_own(), True
         try:
             yield
         finally:
             self._own.has = outer
             self._leave()
 
-    def _has(self) -> bool:
+    def is_own(self) -> bool:
+        """Whether the calling thread has the turn."""
         return getattr(self._own, "has", False)
 
     @asynccontextmanager
@@ -139,7 +140,7 @@ class Turn:
     def _may_join(self) -> bool:
         if not self._inside:
             return False
-        if self._has():
+        if self.is_own():
             return True
         now = time.monotonic()
         if now - self._since >= _LONGEST_SECONDS and self._is_alone():
