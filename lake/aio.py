@@ -99,6 +99,17 @@ class AsyncSignals(AsyncOwnCommits):
         return receipt
 
 
+class AsyncWhole(AsyncLedger):
+    """A ledger as coroutines, of things that are told whole: of many, what is known is compared in one turn."""
+
+    async def record(self, rows: Any = None, /, **fields: Any) -> Receipt:
+        """See :meth:`lake.ledgers.trades.Trades.record`."""
+        is_one = rows is None or isinstance(rows, Mapping)
+        recorder = AsyncLedger if is_one else AsyncOwnCommits
+        receipt: Receipt = await recorder(self._ledger, self._writer).record(rows, **fields)
+        return receipt
+
+
 class AsyncView:
     """The lake at one version, for asyncio."""
 
@@ -127,14 +138,14 @@ class AsyncLake:
     def __init__(self, lake: Lake) -> None:
         self.lake = lake
         self.candles = AsyncOwnCommits(lake.candles, lake.writer)
-        self.trades = AsyncLedger(lake.trades, lake.writer)
+        self.trades = AsyncWhole(lake.trades, lake.writer)
         self.decisions = AsyncLedger(lake.decisions, lake.writer)
         self.prompts = AsyncOwnCommits(lake.prompts, lake.writer)
         self.predictions = AsyncOwnCommits(lake.predictions, lake.writer, frozenset({"resolve_due"}))
         self.signals = AsyncSignals(lake.signals, lake.writer)
         self.phantoms = AsyncOwnCommits(lake.phantoms, lake.writer, together=frozenset({"record"}))
         self.positions = AsyncOwnCommits(lake.positions, lake.writer)
-        self.fills = AsyncLedger(lake.fills, lake.writer)
+        self.fills = AsyncWhole(lake.fills, lake.writer)
         self.bots = AsyncOwnCommits(lake.bots, lake.writer)
         self.backtests = AsyncLedger(lake.backtests, lake.writer)
         self.calibration = AsyncOwnCommits(lake.calibration, lake.writer)

@@ -11,7 +11,7 @@ import polars as pl
 from lake.ledgers.base import Ledger, changed, given, stated
 from lake.ledgers.demands import refuse_another, refuse_nan
 from lake.ledgers.receipt import Receipt
-from lake.ledgers.same_id import write_apart
+from lake.ledgers.same_id import Kind, write_apart
 from lake.store.hot.entry import Row
 
 _IDENTITY = ("symbol", "venue", "side", "quantity", "price")
@@ -65,7 +65,7 @@ class Fills(Ledger):
             return self._record(given(fills, fields))
         rows = list(fills) if isinstance(fills, Iterator) else fills
         if isinstance(rows, Sequence) and all(isinstance(row, Mapping) for row in rows):
-            return write_apart(self._writer, self._engine, self._ds, rows, _IDENTITY)
+            return write_apart(self._writer, self._engine, Kind(self._ds, _IDENTITY), rows)
         return self._writer.write("fills", rows)
 
     def _record(self, row: Mapping[str, Any]) -> Receipt:

@@ -2,58 +2,122 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from lake.errors import InvalidRowError, LifeCycleError
+from lake.ledgers.base import changed
 from lake.ledgers.demands import refuse_another
 from lake.ledgers.receipt import Receipt, Rejection
+from lake.ledgers.transaction import Fold, Transaction, Whole
 from lake.ledgers.writer import Writer
 from lake.query.engine import Engine
 from lake.spec.dataset import Dataset
-from lake.spec.rows import converter
+from lake.spec.rows import converter, row_checker
 from lake.store.hot.entry import Row
 
-Refuse = Callable[[Row, Mapping[str, Any]], None]
+
+def _nothing_else(_: Row, __: Mapping[str, Any]) -> None:
+    pass
 
 
-def write_apart(
-    writer: Writer,
-    engine: Engine,
-    ds: Dataset,
-    rows: Sequence[Mapping[str, Any]],
-    names: Iterable[str],
-    refuse: Refuse | None = None,
-) -> Receipt:
-    """Write rows, without those that are of another bot or differ in one of ``names`` from a row that has their id.
+def _as_given(row: Mapping[str, Any], _: Row | None) -> Mapping[str, Any]:
+    return row
 
-    These are quarantined and reported. The same id twice among the rows counts too. What a row does not say of
-    ``names``, and its bot, stay as they are known.
 
-    Args:
-        writer, engine: of the lake.
-        ds: their dataset, whose key is an id.
-        rows: as given.
-        names: of the columns that tell one thing from another.
-        refuse: raises LifeCycleError for what else may not follow on a known row; it has bot_id, ``names`` and those
-            columns that say whether it is open.
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What is told whole under an id.
+
+    Attributes:
+        ds: its dataset, whose key is an id.
+        names: columns that tell one thing from another, beside its bot. What a row does not say of them stays as known.
+        refuse: raises LifeCycleError for what else may not follow on a known row.
+        complete: a row with what follows from it and from the known one, which has bot_id, ``names`` and those columns
+            that say whether and when it ended.
     """
-    refused: list[Rejection] = []
-    with writer.alone():
-        known = _KnownRows(ds, tuple(names), writer.bot, refuse)
-        known.load(writer, engine, rows)
-        good = []
-        for row in rows:
-            try:
-                good.append(known.taking(row))
-            except LifeCycleError as error:
-                refused.append(Rejection(row, str(error)))
-        done = writer.write(ds.name, good)
+
+    ds: Dataset
+    names: tuple[str, ...]
+    refuse: Callable[[Row, Mapping[str, Any]], None] = _nothing_else
+    complete: Callable[[Mapping[str, Any], Row | None], Mapping[str, Any]] = _as_given
+
+    def fold(self, row: Mapping[str, Any], bot: str) -> Fold:
+        """What puts a row in the place of the known one; it raises what :func:`refuse_another` and ``refuse`` do."""
+        clocks = [n for n, v in (self.ds.defaults or {}).items() if v == "now" and n not in self.ds.key]
+
+        def fold(known: Row | None) -> Whole:
+            made = self.complete(row, known)
+            if known is not None:
+                refuse_another(self.ds, known, made, self.names, bot)
+                self.refuse(known, made)
+                made = kept(known, made, ("bot_id", *self.names, *clocks))
+            return Whole(row_checker(self.ds)(made if made.get("bot_id") or not bot else {**made, "bot_id": bot}))
+
+        return fold
+
+
+def write_apart(writer: Writer, engine: Engine, kind: Kind, rows: Sequence[Mapping[str, Any]]) -> Receipt:
+    """Write rows, without those that are of another bot or another thing than the row that has their id.
+
+    These are quarantined and reported. The same id twice among the rows counts too. In a transaction each row is
+    a change, which is made again at its end where others have changed its row meanwhile.
+    """
+    transaction = writer.open_transaction()
+    if transaction is not None:
+        done, refused = _changed_within(transaction, writer, kind, rows)
+    else:
+        with writer.alone():
+            writer.look(kind.ds)
+            done, refused = _written(writer, engine, kind, rows)
     if not refused:
         return done
-    writer.quarantine.add(ds.name, [(rejection.row, rejection.reason) for rejection in refused])
-    return done + Receipt(rejected=len(refused), rejections=refused)
+    writer.quarantine.add(kind.ds.name, [(rejection.row, rejection.reason) for rejection in refused])
+    return done.with_rejections(refused)
+
+
+def _written(
+    writer: Writer, engine: Engine, kind: Kind, rows: Sequence[Mapping[str, Any]]
+) -> tuple[Receipt, list[Rejection]]:
+    refused: list[Rejection] = []
+    known = _KnownRows(kind, writer.bot)
+    known.load(engine, rows)
+    good = []
+    for row in rows:
+        try:
+            good.append(known.taking(row))
+        except LifeCycleError as error:
+            refused.append(Rejection(row, str(error)))
+    return writer.write(kind.ds.name, good), refused
+
+
+def _changed_within(
+    transaction: Transaction, writer: Writer, kind: Kind, rows: Sequence[Mapping[str, Any]]
+) -> tuple[Receipt, list[Rejection]]:
+    ds, keys, counts = kind.ds, [], Counter[str]()
+    refused: list[Rejection] = []
+    writer.look(ds)
+    stored = writer.settled(ds, {(row_id,) for row_id in _ids(ds, rows)})
+    for row in rows:
+        row_id = row.get(ds.key[0])
+        try:
+            if row_id is None:
+                receipt = writer.write_rows(ds, [kind.complete(row, None)], strict=True)
+            else:
+                key = (str(row_id),)
+                receipt = changed(key, *transaction.change(ds, key, kind.fold(row, writer.bot), stored.get(key)))
+        except (InvalidRowError, LifeCycleError) as error:
+            refused.append(Rejection(row, str(error)))
+        else:
+            counts.update(receipt.as_dict())
+            keys += receipt.keys
+    return Receipt(**counts, keys=keys), refused
+
+
+def _ids(ds: Dataset, rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    return sorted({str(row[ds.key[0]]) for row in rows if row.get(ds.key[0]) is not None})
 
 
 def kept(known: Mapping[str, Any], row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
@@ -65,30 +129,23 @@ def kept(known: Mapping[str, Any], row: Mapping[str, Any], names: Iterable[str])
 class _KnownRows:
     """What is known of the ids among some rows, and what these say themselves, one after the other."""
 
-    ds: Dataset
-    names: tuple[str, ...]
+    kind: Kind
     bot: str
-    refuse: Refuse | None
     rows: dict[str, Row] = field(default_factory=dict)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return ("bot_id", *self.names, *(self.ds.open_when or ()))
+        ds = self.kind.ds
+        return ("bot_id", *self.kind.names, *(ds.open_when or ()), *([ds.ends_at] if ds.ends_at else ()))
 
-    def load(self, writer: Writer, engine: Engine, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Look the ids up together, in a transaction as that sees them."""
-        key = self.ds.key[0]
-        ids = sorted({str(row[key]) for row in rows if row.get(key) is not None})
-        if not ids:
-            return
-        sql = (
-            f"SELECT {key}, {', '.join(self.columns)} FROM {self.ds.name} WHERE {key} IN (SELECT unnest(?::VARCHAR[]))"
-        )
-        self.rows.update({row[key]: row for row in engine.frame(sql, [ids]).to_dicts()})
-        transaction = writer.open_transaction()
-        if transaction is not None:  # queries do not see what it has written so far
-            own = {row_id: transaction.get(self.ds, (row_id,)) for row_id in ids}
-            self.rows.update({row_id: row for row_id, row in own.items() if row is not None})
+    def load(self, engine: Engine, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Look the ids up together."""
+        ds = self.kind.ds
+        ids, key = _ids(ds, rows), ds.key[0]
+        if ids:
+            columns = ", ".join((key, *self.columns))
+            sql = f"SELECT {columns} FROM {ds.name} WHERE {key} IN (SELECT unnest(?::VARCHAR[]))"
+            self.rows.update({row[key]: row for row in engine.frame(sql, [ids]).to_dicts()})
 
     def taking(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
         """A row with what it does not say as it is known; from now on it is known itself.
@@ -96,17 +153,17 @@ class _KnownRows:
         Raises:
             LifeCycleError: it is refused.
         """
-        row_id = row.get(self.ds.key[0])
+        kind, row_id = self.kind, row.get(self.kind.ds.key[0])
+        before = None if row_id is None else self.rows.get(str(row_id))
+        row = kind.complete(row, before)
         if row_id is None:
             return row
-        before = self.rows.get(str(row_id))
         try:
             if before is not None:
-                refuse_another(self.ds, before, row, self.names, self.bot)
-                if self.refuse is not None:
-                    self.refuse(before, row)
-                row = kept(before, row, ("bot_id", *self.names))
-            self.rows[str(row_id)] = _said(self.ds, row, self.columns)
+                refuse_another(kind.ds, before, row, kind.names, self.bot)
+                kind.refuse(before, row)
+                row = kept(before, row, ("bot_id", *kind.names))
+            self.rows[str(row_id)] = _said(kind.ds, row, self.columns)
         except InvalidRowError:  # it is refused with its reason when it is written
             pass
         return row

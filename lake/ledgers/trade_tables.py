@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
@@ -9,7 +10,6 @@ import polars as pl
 from lake.clock import now_micros
 from lake.kernels import pnl
 from lake.ledgers.trade_results import IDENTITY, LIQUIDATED
-from lake.ledgers.writer import Writer
 from lake.query.engine import Engine
 from lake.spec import registry
 from lake.spec.convert import is_nan
@@ -24,50 +24,65 @@ _KNOWN = f"SELECT trade_id, {', '.join(_SAME)} FROM trades WHERE trade_id IN (SE
 _IS_CLOSED = pl.col("status") == "closed"
 
 
-def sorted_table(writer: Writer, engine: Engine, data: Any) -> tuple[Checked, list[dict[str, Any]]]:
-    """A table of whole trades, completed; and those of it that are to be looked at one by one.
+@dataclass(frozen=True, slots=True)
+class CheckedTable:
+    """Trades in canonical columns with their results, those that do not fit, and what the table did not say."""
 
-    The latter have the id of a trade that is known otherwise, or one that is given twice, or a result that is not
-    finite. Of them columns that the table lacks are left out, since they say nothing of a trade that is known.
+    trades: pl.DataFrame
+    bad: pl.DataFrame
+    has_ids: bool
+    assumed: frozenset[str]
+
+
+def checked_table(data: Any, bot: str) -> CheckedTable:
+    """A table of whole trades, completed.
 
     Args:
-        writer, engine: of the lake.
         data: a Polars or pandas frame, or an Arrow table.
+        bot: signs trades that name no other.
 
     Raises:
         UsageError: it is no table.
         InvalidRowError: it lacks a required column.
     """
     given = as_polars(data)
-    parts = [(_check(part, writer.bot), says_when) for part, says_when in _by_time(given)]
+    parts = [(_check(part, bot), says_when) for part, says_when in _by_time(given)]
     trades = with_results(pl.concat([part.good if says_when else _planned(part.good) for part, says_when in parts]))
     bad = next((part.bad for part, _ in parts if part.bad.height == sum(p.bad.height for p, _ in parts)), None)
     if bad is None:
         bad = pl.concat([part.bad for part, _ in parts], how="diagonal")
+    assumed = frozenset((_DS.defaults or {}).keys() - set(given.columns))
+    return CheckedTable(trades, bad, "trade_id" in given.columns, assumed)
+
+
+def sorted_table(engine: Engine, table: CheckedTable) -> tuple[Checked, list[dict[str, Any]]]:
+    """Trades that can be written as they are, and those that are to be looked at one by one.
+
+    The latter have the id of a trade that is known otherwise, or one that is given twice, or a result that is not
+    finite. Of them columns that the table lacks are left out, since they say nothing of a trade that is known.
+    """
+    trades = table.trades
     is_single = ~_is_finite(trades)
-    if "trade_id" in given.columns:
-        is_single |= trades["trade_id"].is_duplicated() | ~_is_sure(writer, engine, trades)
-    assumed = (_DS.defaults or {}).keys() - set(given.columns)
+    if table.has_ids:
+        is_single |= trades["trade_id"].is_duplicated() | ~_is_sure(engine, trades)
     single = [
-        {name: value for name, value in row.items() if name not in assumed}
+        {name: value for name, value in row.items() if name not in table.assumed}
         for row in frame_to_rows(_DS, trades.filter(is_single))
     ]
-    return Checked(_ended(trades.filter(~is_single)), bad), single
+    return Checked(_ended(trades.filter(~is_single)), table.bad), single
 
 
 def _check(part: pl.DataFrame, bot: str) -> Checked:
     return check_frame(_DS, part, constants={"bot_id": bot} if bot else None)
 
 
-def _is_sure(writer: Writer, engine: Engine, trades: pl.DataFrame) -> pl.Series:
+def _is_sure(engine: Engine, trades: pl.DataFrame) -> pl.Series:
     """Whether a trade is new, or goes on as what it is known as."""
     known = engine.frame(_KNOWN, [trades["trade_id"].to_list()]).with_columns(is_known=True)
     both = trades.join(known, on="trade_id", how="left", suffix="_known", maintain_order="left")
     goes_on = [pl.col(name).eq_missing(pl.col(f"{name}_known")) for name in _SAME]
     says_when = ~_IS_CLOSED | pl.col("closed_at").is_not_null()
-    sure = both.select(pl.col("is_known").is_null() | pl.all_horizontal(*goes_on, says_when)).to_series()
-    own = {row["trade_id"] for row in writer.unlanded(_DS.name)}
-    return sure & ~trades["trade_id"].is_in(sorted(own))
+    return both.select(pl.col("is_known").is_null() | pl.all_horizontal(*goes_on, says_when)).to_series()
 
 
 def _is_finite(trades: pl.DataFrame) -> pl.Series:

@@ -14,9 +14,8 @@ from lake.ledgers.base import Ledger, changed, given, told
 from lake.ledgers.demands import demand, refuse_another, refuse_nan
 from lake.ledgers.open_rows import open_rows
 from lake.ledgers.receipt import Receipt
-from lake.ledgers.trade_tables import sorted_table
 from lake.ledgers.transaction import Whole
-from lake.ledgers.whole_trades import record_many, record_one
+from lake.ledgers.whole_trades import record_many, record_one, record_table
 from lake.spec.frames import dicts
 from lake.spec.patch import folder
 from lake.spec.rows import row_checker
@@ -272,9 +271,7 @@ class Trades(Ledger):
             return record_one(self._writer, given(trades, fields))
         if isinstance(trades, Iterator | Sequence):
             return record_many(self._writer, self._engine, dicts(self._ds, trades))
-        checked, single = sorted_table(self._writer, self._engine, trades)
-        done = self._writer.write_frame(self._ds, checked)
-        return done + record_many(self._writer, self._engine, single) if single else done
+        return record_table(self._writer, self._engine, trades)
 
     def active(self) -> list[dict[str, Any]]:
         """Trades that are pending or open: all, or with a bot id those of that bot."""

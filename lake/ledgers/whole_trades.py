@@ -8,18 +8,16 @@ from typing import Any
 from lake.clock import now_micros
 from lake.ledgers import trade_results as results
 from lake.ledgers.base import changed
-from lake.ledgers.demands import refuse_another
 from lake.ledgers.receipt import Receipt
-from lake.ledgers.same_id import kept, write_apart
-from lake.ledgers.transaction import Whole
+from lake.ledgers.same_id import Kind, write_apart
+from lake.ledgers.trade_tables import checked_table, sorted_table
 from lake.ledgers.writer import Writer
 from lake.query.engine import Engine
 from lake.spec import registry
-from lake.spec.rows import row_checker
+from lake.spec.tables import as_polars
 from lake.store.hot.entry import Row
 
 _DS = registry.get("trades")
-_KEPT = ("bot_id", _DS.event_time, *results.IDENTITY)
 
 
 def record_one(writer: Writer, trade: Mapping[str, Any]) -> Receipt:
@@ -31,30 +29,32 @@ def record_one(writer: Writer, trade: Mapping[str, Any]) -> Receipt:
     """
     if trade.get("trade_id") is None:
         return writer.write_rows(_DS, [_completed(trade, None)], strict=True)
-    trade_id = str(trade["trade_id"])
-
-    def fold(known: Row | None) -> Whole:
-        made = _completed(trade, known)
-        if known is not None:
-            refuse_another(_DS, known, made, results.IDENTITY, writer.bot)
-            _refuse_back(known, made)
-            made = kept(known, made, _KEPT)
-        return Whole(row_checker(_DS)(made))
-
-    return changed((trade_id,), *writer.change(_DS.name, (trade_id,), fold, is_new=True))
+    key = (str(trade["trade_id"]),)
+    return changed(key, *writer.change(_DS.name, key, _KIND.fold(trade, writer.bot), is_new=True))
 
 
 def record_many(writer: Writer, engine: Engine, trades: Sequence[Mapping[str, Any]]) -> Receipt:
     """Write trades in the place of what is known of them; those that :func:`record_one` refuses are quarantined."""
+    return write_apart(writer, engine, _KIND, trades)
+
+
+def record_table(writer: Writer, engine: Engine, table: Any) -> Receipt:
+    """:func:`record_many` of a table, for which no row is looked at alone that need not be.
+
+    Nobody else changes a trade between the look at what is known and the write.
+
+    Raises:
+        UsageError: it is no table.
+        InvalidRowError: it lacks a required column.
+    """
+    if writer.open_transaction() is not None:
+        return record_many(writer, engine, as_polars(table).to_dicts())
+    checked = checked_table(table, writer.bot)
     with writer.alone():
         writer.look(_DS)
-        rows = [_completed(trade, _known(writer, trade)) for trade in trades]
-        return write_apart(writer, engine, _DS, rows, results.IDENTITY, _refuse_back)
-
-
-def _known(writer: Writer, trade: Mapping[str, Any]) -> Row | None:
-    trade_id = trade.get("trade_id")
-    return None if trade_id is None else writer.known(_DS, (str(trade_id),))
+        apart, single = sorted_table(engine, checked)
+        done = writer.write_frame(_DS, apart)
+        return done + record_many(writer, engine, single) if single else done
 
 
 def _completed(trade: Mapping[str, Any], known: Row | None) -> dict[str, Any]:
@@ -68,3 +68,6 @@ def _completed(trade: Mapping[str, Any], known: Row | None) -> dict[str, Any]:
 
 def _refuse_back(known: Row, row: Mapping[str, Any]) -> None:
     results.refuse_back(_DS, known, row)
+
+
+_KIND = Kind(_DS, results.IDENTITY, _refuse_back, _completed)

@@ -6,17 +6,20 @@ import asyncio
 import multiprocessing
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from threading import Condition, Event, Thread
 from typing import Any
 
+import polars as pl
 import pytest
 
 import lake
+from lake.aio import AsyncLake
 from lake.errors import LifeCycleError
+from lake.ledgers.writer import BULK_ROWS
 from lake.store.hot.turn import Turn
 from tests.helpers import finished, spawned, trade
 
@@ -311,9 +314,10 @@ def test_what_another_process_changes_after_a_cancelled_write_is_not_lost(tmp_pa
                 writing = asyncio.create_task(alk.write("trades", trade(1) | {"strategy": "cross"}))
                 await asyncio.sleep(0.1)
                 writing.cancel()
+                await asyncio.sleep(0)
+                blocker.execute("ROLLBACK")
                 with pytest.raises(asyncio.CancelledError):
                     await writing
-                blocker.execute("ROLLBACK")
             for _ in range(500):
                 if not (await alk.read("trades", {"strategy": "cross"})).is_empty():
                     break
@@ -325,3 +329,93 @@ def test_what_another_process_changes_after_a_cancelled_write_is_not_lost(tmp_pa
             assert (row["strategy"], row["exit_reason"]) == ("breakout", "manual")
 
     asyncio.run(work())
+
+
+def _close_all(path: str, bot: str, number: int) -> None:
+    with lake.open(path, bot_id=bot) as lk:
+        for n in range(number):
+            lk.trades.close(f"t{n}", 101.0)
+
+
+def _drain_much(path: str, bot: str, rounds: int) -> None:
+    with lake.open(path, bot_id=bot) as lk:
+        for _ in range(rounds):
+            lk.trades.open(symbol="ETHUSDT", side="LONG", quantity=1.0, entry_price=1.0)
+            lk.drain(every_writer=True)
+
+
+def _opened(number: int, **more: Any) -> list[dict[str, Any]]:
+    bought = {"side": "LONG", "quantity": 1.0, "entry_price": 100.0, "bot_id": "closer"}
+    return [trade(n, status="open", **bought, **more) for n in range(number)]
+
+
+def _record_list(lk: lake.Lake, rows: list[dict[str, Any]]) -> None:
+    lk.trades.record(rows)
+
+
+def _record_table(lk: lake.Lake, rows: list[dict[str, Any]]) -> None:
+    lk.trades.record(pl.DataFrame(rows))
+
+
+def _record_in_transaction(lk: lake.Lake, rows: list[dict[str, Any]]) -> None:
+    try:
+        with lk.transaction():
+            lk.trades.record(rows)
+    except LifeCycleError:  # one was closed before the end of the transaction, which then wrote nothing
+        pass
+
+
+def _record_table_in_transaction(lk: lake.Lake, rows: list[dict[str, Any]]) -> None:
+    _record_in_transaction(lk, pl.DataFrame(rows))  # type: ignore[arg-type]
+
+
+def _record_as_task(lk: lake.Lake, rows: list[dict[str, Any]]) -> None:
+    asyncio.run(AsyncLake(lk).trades.record(rows))
+
+
+@pytest.mark.parametrize(
+    "record", [_record_list, _record_table, _record_in_transaction, _record_table_in_transaction, _record_as_task]
+)
+def test_many_trades_that_are_recorded_take_no_closing_back_that_another_process_has_made(
+    tmp_path: Path, record: Callable[[lake.Lake, list[dict[str, Any]]], None]
+) -> None:
+    number = 60
+    with lake.open(tmp_path) as lk:
+        lk.trades.record(_opened(number))
+        closer = spawned(_close_all, str(tmp_path), "closer", number)
+        rounds = 0
+        while closer.is_alive():
+            record(lk, _opened(number, conditions={"round": rounds}))
+            rounds += 1
+        finished(closer)
+        assert rounds > 1
+        assert lk.frame("SELECT count(*) FROM trades WHERE status = 'closed'").item() == number
+
+
+def test_more_trades_than_hot_takes_are_recorded_while_another_process_drains(tmp_path: Path) -> None:
+    rounds_wanted = 8
+    with lake.open(tmp_path) as lk:
+        lk.trades.record(_opened(BULK_ROWS))
+        drainer = spawned(_drain_much, str(tmp_path), "drainer", rounds_wanted)
+        rounds = 0
+        while drainer.is_alive() and rounds < rounds_wanted:
+            receipt = lk.trades.record(_opened(BULK_ROWS, conditions={"round": rounds}))
+            assert (receipt.updated, receipt.rows) == (BULK_ROWS, BULK_ROWS)
+            rounds += 1
+        finished(drainer)
+        told = "SELECT count(*), count(DISTINCT conditions), max(conditions) FROM trades WHERE bot_id = 'closer'"
+        assert lk.frame(told).row(0) == (BULK_ROWS, 1, f'{{"round":{rounds - 1}}}')
+        assert lk.frame("SELECT count(*) FROM trades").item() == BULK_ROWS + rounds_wanted
+
+
+def test_of_many_trades_those_that_wait_in_hot_and_the_others_are_all_recorded(tmp_path: Path) -> None:
+    with lake.open(tmp_path) as lk:
+        lk.trades.record(_opened(BULK_ROWS))
+        lk.drain()
+        lk.trades.patch("t7", stop_loss=90.0)
+        receipt = lk.trades.record(_opened(BULK_ROWS + 2, conditions={"again": True}))
+        assert (receipt.updated, receipt.inserted, receipt.rows) == (BULK_ROWS, 2, BULK_ROWS + 2)
+        told = "SELECT count(*), count(*) FILTER (conditions IS NOT NULL AND stop_loss IS NULL) FROM trades"
+        assert lk.frame(told).row(0) == (BULK_ROWS + 2,) * 2
+        lk.drain()
+        assert lk.frame(told).row(0) == (BULK_ROWS + 2,) * 2
