@@ -131,7 +131,7 @@ class Bots(Ledger):
         bot = self._bot(bot_id)
         equity, total_pnl = _finite("equity", equity), _finite("total_pnl", fields.get("total_pnl"))
         said = {**fields, "bot_id": bot, "state": state, "total_pnl": total_pnl}
-        with self._lock:
+        with self._writer.alone(), self._lock:
             checked = row_checker(_STATES)(said)
             if "null" in checked.get("state", ""):  # what it writes for NaN too
                 _refuse_nan(state, "bot_states.state")
@@ -169,7 +169,7 @@ class Bots(Ledger):
             UnknownRowError: it has no state.
         """
         bot = self._bot(bot_id)
-        with self._lock:
+        with self._writer.alone(), self._lock:
             before = self._latest(bot)
             if before is None:
                 raise self._unknown(bot)

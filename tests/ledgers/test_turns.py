@@ -419,3 +419,28 @@ def test_of_many_trades_those_that_wait_in_hot_and_the_others_are_all_recorded(t
         assert lk.frame(told).row(0) == (BULK_ROWS + 2,) * 2
         lk.drain()
         assert lk.frame(told).row(0) == (BULK_ROWS + 2,) * 2
+
+
+def _save_states(path: str, bots: list[str], is_saving: Any, is_over: Any) -> None:
+    with lake.open(path, bot_id="saver") as lk:
+        while not is_over.is_set():
+            for bot in bots:
+                lk.bots.save_state(bot, equity=80.0)
+            is_saving.set()
+
+
+def test_a_bot_that_saves_its_state_takes_no_resume_back_that_another_process_has_made(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    is_saving, is_over = context.Event(), context.Event()
+    bots = [f"b{number}" for number in range(150)]
+    with lake.open(tmp_path, bot_id="operator") as lk:
+        for bot in bots:
+            lk.bots.configure(bot, drawdown_guard_pct=10.0)
+            lk.bots.save_state(bot, equity=100.0)
+        saver = spawned(_save_states, str(tmp_path), bots, is_saving, is_over)
+        assert is_saving.wait(60)
+        for bot in bots:
+            lk.bots.resume(bot, "looked at")
+        is_over.set()
+        finished(saver)
+        assert [bot for bot in bots if lk.bots.latest_state(bot)["trading_halted"]] == []  # type: ignore[index]
