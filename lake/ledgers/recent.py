@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from weakref import ref
@@ -114,6 +115,18 @@ class RecentSignals:
         known = [*self._groups.get(group, {}).values(), *(c.given for c in self.claims if c.group == group)]
         own = self.writer.unlanded(_DS.name)
         known += [given for row in own if (given := given_of(row)) is not None and group_of(row) == group]
+        return self._first(known, price, at, rule)
+
+    def repeated_claim(self, claim: Claim, rule: Sameness) -> Given | None:
+        """The recorded signal that a claimed one repeats; None when there is none, or the claim does not stand."""
+        if not claim.stands():
+            return None
+        given = claim.given
+        self._refresh(given.at)
+        others = [other for other in self._groups.get(claim.group, {}).values() if other.signal_id != given.signal_id]
+        return self._first(others, given.entry_price, given.at, rule)
+
+    def _first(self, known: Sequence[Given], price: float, at: int, rule: Sameness) -> Given | None:
         near = [given for given in known if rule.is_near(price, given.entry_price)]
         if not near:
             return None

@@ -10,13 +10,14 @@ from weakref import ref
 import polars as pl
 
 from lake.clock import now_micros
-from lake.errors import InvalidRowError, UsageError
+from lake.errors import InvalidRowError, LifeCycleError, UsageError
 from lake.ledgers.bars import day_given
 from lake.ledgers.base import Ledger, changed, given, told
 from lake.ledgers.current import Key
 from lake.ledgers.demands import demand, refuse_another, refuse_nan
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.recent import Claim, RecentSignals, Sameness, given_of, group_of
+from lake.ledgers.transaction import Transaction
 from lake.ledgers.writer import Writer
 from lake.query.engine import Engine
 from lake.spec import symbols
@@ -78,8 +79,8 @@ class Signals(Ledger):
                 strength, confidence, indicators, action (EXECUTED, IGNORED, REJECTED), rejection_reason, trade_id, ...
             unless_duplicate: write nothing when it repeats another one (see :meth:`is_duplicate`), of whichever bot or
                 strategy; the receipt then says unchanged, and has the id of that one. Of the threads, tasks and
-                processes of a host that record the same signal at once exactly one does. In a transaction, signals
-                that other processes record after the call are not seen.
+                processes of a host that record the same signal at once exactly one does. A transaction looks again at
+                its end: it fails, and writes nothing, where another process has recorded the signal meanwhile.
             keep_duplicate: what repeats another one is written too, as IGNORED with the reason ``duplicate``, so that
                 its bot and strategy have a record of it; the receipt is the same.
             same: when one signal repeats another, ``lake.ledgers.recent.Sameness``.
@@ -87,7 +88,8 @@ class Signals(Ledger):
 
         Raises:
             InvalidRowError: a value does not fit, or direction, signal_type, action and reason contradict each other.
-            LifeCycleError: a signal of this id is of another bot, symbol, venue, timeframe, direction or entry_price.
+            LifeCycleError: a signal of this id is of another bot, symbol, venue, timeframe, direction or entry_price;
+                at the end of a transaction, one that another process has recorded meanwhile.
         """
         row = given(signal, fields)
         refuse_nan(self._ds, row)
@@ -111,12 +113,12 @@ class Signals(Ledger):
         return changed(key, *self._writer.change("signals", key, fold, is_new=True))
 
     def _record_once(self, row: Row, whole: Row, rule: Sameness, keep_duplicate: bool) -> Receipt:
-        with self._lock, self._writer.alone():
+        with self._writer.alone(), self._lock:
             is_new = self._is_new((whole["signal_id"],), keep_duplicate)
             repeated = self._repeated(whole, rule) if is_new else None
             if repeated is None:
                 receipt = self._record(row, whole)
-                self._claim(whole)
+                self._claim(whole, rule)
                 return receipt
             if keep_duplicate:
                 ignored = {"action": "IGNORED", "rejection_reason": "duplicate"}
@@ -135,11 +137,28 @@ class Signals(Ledger):
         other = self._recent.repeated(group_of(row), found.entry_price, found.at, rule)
         return None if other is None else other.signal_id
 
-    def _claim(self, row: Row) -> None:
-        """Inside a transaction nobody else sees the signal yet; until it has landed it is told from here."""
+    def _claim(self, row: Row, rule: Sameness) -> None:
+        """Inside a transaction nobody else sees the signal yet; until it has landed it is told from here.
+
+        Other processes see nothing of that, so that the transaction looks for their signals once more at its end.
+        """
         transaction, found = self._writer.open_transaction(), given_of(row)
         if transaction is not None and found is not None:
-            self._recent.claims.append(Claim(ref(transaction), group_of(row), found))
+            claim = Claim(ref(transaction), group_of(row), found)
+            self._recent.claims.append(claim)
+            transaction.checks.append(lambda: self._refuse_repeated(transaction, claim, rule))
+
+    def _refuse_repeated(self, transaction: Transaction, claim: Claim, rule: Sameness) -> None:
+        with self._lock:
+            other = self._recent.repeated_claim(claim, rule)
+        if other is not None:
+            transaction.whole = False  # what it claimed is free again
+            raise LifeCycleError(
+                "another process has recorded this signal during the transaction",
+                where=f"signals, {claim.given.signal_id}",
+                value=other.signal_id,
+                todo="Do it again: the receipt then says unchanged.",
+            )
 
     def patch(self, key: str, /, **changes: Any) -> Receipt:
         """Change some columns of one signal; None takes a value away, unknown fields are kept in extra.

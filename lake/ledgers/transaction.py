@@ -65,6 +65,7 @@ class Transaction:
         self.ended = False
         self.whole = False  # whether its block ended well, so that it is landing or has landed
         self.entries: list[Entry] = []
+        self.checks: list[Callable[[], None]] = []  # made at its end, before it lands; each may raise
         self._current = current
         self._operations: list[Entry | Change] = []
         self._own: dict[str, dict[Key, Row]] = {}

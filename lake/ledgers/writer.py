@@ -176,15 +176,14 @@ class Writer:
         """Write canonical rows straight to the cold table, in one commit; ``unique`` as in :meth:`write_frame`."""
         ordered = is_unique_and_ordered(ds, frame)
         rows = frame if ordered or unique else frame.unique(subset=list(ds.key), keep="last", maintain_order=True)
-        first, rows = make_way(self, ds, rows)
+        hot, rows = make_way(self, ds, rows)
         landed = self.store.table(ds.name).upsert(rows, ordered=ordered)
         self._classifier.look_again()
         if landed is None:
             raise LakeError("a bulk write was taken for a drain", where=ds.name)
         if self.store.has_writer():
             self.hot().latest.look(ds)
-        twice = frame.height - rows.height - first.rows
-        return first + Receipt(landed.inserted, landed.updated, landed.unchanged + twice)
+        return hot + Receipt(landed.inserted, landed.updated, landed.unchanged + frame.height - rows.height - hot.rows)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -212,6 +211,8 @@ class Writer:
         """Take in what others wrote of the datasets in which it changes rows."""
         if self.look(*{change.ds.name: change.ds for change in made.changes}.values()):
             made.renew(lambda ds, key: self._classifier.settled(ds, key, dict(zip(ds.key, key, strict=True))))
+        for check in made.checks:
+            check()
 
     def settled(self, ds: Dataset, keys: Iterable[Key]) -> dict[Key, Row]:
         """The cold rows of those keys of which nothing newer is known here, looked up together."""

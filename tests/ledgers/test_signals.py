@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import lake
-from lake.errors import InvalidRowError, UnknownRowError, UsageError
+from lake.errors import InvalidRowError, LifeCycleError, UnknownRowError, UsageError
 from tests.helpers import finished, spawned
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -187,6 +187,76 @@ def test_of_processes_with_the_same_signal_exactly_one_records_it(tmp_path: Path
         finished(*(spawned(_record_the_same, str(tmp_path), f"b{n}", start, inserted) for n in range(3)))
         assert inserted.value == 20
         assert lk.frame("SELECT count(*), count(DISTINCT symbol) FROM signals").row(0) == (20, 20)
+
+
+def _trade_the_same(path: str, bot: str, start: Any, traded: Any) -> None:
+    with lake.open(path, bot_id=bot) as lk:
+        for number in range(20):
+            start.wait(60)
+            try:
+                with lk.transaction():
+                    signal = lk.signals.record(SIGNAL, symbol=f"S{number}USDT", unless_duplicate=True)
+                    if signal.inserted:
+                        lk.trades.open(symbol=f"S{number}", side="LONG", quantity=1, entry_price=1, signal_id=signal.id)
+            except LifeCycleError:
+                continue
+            with traded.get_lock():
+                traded.value += signal.inserted
+
+
+async def _trade_as_tasks(path: str, bot: str, start: Any, traded: Any) -> None:
+    async with await lake.open_async(path, bot) as alk:
+        for number in range(20):
+            await asyncio.to_thread(start.wait, 60)
+            try:
+                async with alk.transaction():
+                    signal = await alk.signals.record(SIGNAL, symbol=f"S{number}USDT", unless_duplicate=True)
+                    if signal.inserted:
+                        bought = {"side": "LONG", "quantity": 1, "entry_price": 1, "signal_id": signal.id}
+                        await alk.trades.open(symbol=f"S{number}", **bought)
+            except LifeCycleError:
+                continue
+            with traded.get_lock():
+                traded.value += signal.inserted
+
+
+def _trade_the_same_as_tasks(path: str, bot: str, start: Any, traded: Any) -> None:
+    asyncio.run(_trade_as_tasks(path, bot, start, traded))
+
+
+def test_of_processes_that_trade_the_same_signal_in_a_transaction_exactly_one_does(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    start, traded = context.Barrier(3), context.Value("i", 0)
+    works = [_trade_the_same, _trade_the_same, _trade_the_same_as_tasks]
+    finished(*(spawned(work, str(tmp_path), f"b{n}", start, traded) for n, work in enumerate(works)))
+    with lake.open(tmp_path) as lk:
+        assert traded.value == 20
+        assert lk.frame("SELECT count(*), count(DISTINCT symbol) FROM signals").row(0) == (20, 20)
+        assert lk.frame("SELECT count(*) FROM trades").item() == 20
+
+
+def test_a_signal_that_another_process_records_during_a_transaction_undoes_it_and_may_be_recorded_again(
+    tmp_path: Path,
+) -> None:
+    with lake.open(tmp_path, bot_id="one") as one:
+        with pytest.raises(LifeCycleError, match="another process"):
+            _record_while_another_does(one, tmp_path)
+        again = one.signals.record(SIGNAL, unless_duplicate=True)
+        assert (again.unchanged, again.id) == (1, one.frame("SELECT signal_id FROM signals").item())
+        with one.transaction():
+            assert one.signals.record(SIGNAL, entry_price=200.0, unless_duplicate=True).inserted == 1
+        assert one.frame("SELECT count(*) FROM signals").item() == 2
+
+
+def _record_while_another_does(lk: lake.Lake, path: Path) -> None:
+    with lk.transaction():
+        assert lk.signals.record(SIGNAL, unless_duplicate=True).inserted == 1
+        finished(spawned(_record_once, str(path), "two"))
+
+
+def _record_once(path: str, bot: str) -> None:
+    with lake.open(path, bot_id=bot) as lk:
+        assert lk.signals.record(SIGNAL, unless_duplicate=True).inserted == 1
 
 
 def test_a_bot_may_keep_its_signal_that_repeats_another_bots(tmp_path: Path) -> None:
