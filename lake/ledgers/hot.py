@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -42,10 +43,13 @@ class Hot:
             self.log.wait(batch)
 
     async def land_async(self, plan: Plan) -> None:
-        """:meth:`land` for asyncio: waits for the disk without blocking the loop."""
+        """:meth:`land` for asyncio: waits for the disk without blocking the loop.
+
+        A task that is cancelled meanwhile waits for it all the same: its rows land, and its turn must not end before.
+        """
         batch = self._placed(plan, self.log.submit_async)
         if batch is not None:
-            await batch.future
+            await _seen_through(batch.future)
 
     def _placed(self, plan: Plan, submit: Callable[[Sequence[Entry], Then], B]) -> B | None:
         with self.current.order:
@@ -69,6 +73,18 @@ class Hot:
         if others:
             self.log.raise_floor(max(others))
         return promises
+
+
+async def _seen_through(landing: asyncio.Future[list[int]]) -> None:
+    """Wait for rows to land, and be cancelled then."""
+    cancelled: asyncio.CancelledError | None = None
+    while not landing.done():
+        try:
+            await asyncio.shield(landing)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
 
 
 def rows_of(log: HotLog) -> CurrentRows:

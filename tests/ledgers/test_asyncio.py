@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 import lake
-from lake.errors import InvalidRowError
-from tests.helpers import candles, trade
+from lake.errors import InvalidRowError, LifeCycleError
+from lake.spec import registry
+from tests.helpers import candles, finished, spawned, trade
 
 
 def public(kind: type) -> set[str]:
@@ -77,3 +78,34 @@ async def two_changes(alk: lake.AsyncLake) -> None:
     async with alk.transaction():
         await alk.patch("trades", "t1", {"fees": 1.0})
         await alk.patch("trades", "t1", {"side": "UP"})
+
+
+def _close_every_trade(path: str) -> None:
+    with lake.open(path, bot_id="other") as lk:
+        for row in lk.read("trades").to_dicts():
+            lk.trades.close(row["trade_id"], 101.0)
+
+
+async def _open_and_be_cancelled(alk: lake.AsyncLake, trade_id: str) -> None:
+    bought = {"symbol": "BTCUSDT", "side": "LONG", "quantity": 1.0, "entry_price": 100.0}
+    task = asyncio.create_task(alk.trades.open(trade_id=trade_id, bot_id="any", **bought))
+    current = alk.lake.writer.hot().current
+    while current.get(registry.get("trades"), (trade_id,)) is None:  # noqa: ASYNC110 - until it is on its way to the disk
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def test_a_trade_of_a_task_that_was_cancelled_while_it_landed_is_like_any_other(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with await lake.open_async(tmp_path) as alk:
+            for number in range(20):
+                await _open_and_be_cancelled(alk, f"t{number}")
+            await asyncio.to_thread(lambda: finished(spawned(_close_every_trade, str(tmp_path))))
+            assert await alk.trades.active() == []
+            with pytest.raises(LifeCycleError, match="closed"):
+                await alk.trades.close("t0", 55.0)
+            assert (await alk.sql("SELECT DISTINCT exit_price FROM trades")).item() == 101.0
+
+    asyncio.run(work())
