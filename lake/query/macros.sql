@@ -321,7 +321,7 @@ SELECT
     CASE WHEN depth > 0 THEN coalesce(fall.until, last_day) - coalesce(fall.from, first_day)
         WHEN depth = 0 THEN 0 END AS max_drawdown_days,
     sqrt(periods_per_year()) * ratio(day_mean, day_spread) AS sharpe_ratio,
-    sqrt(periods_per_year()) * ratio(day_mean, downside) AS sortino_ratio,
+    CASE WHEN days > 1 THEN sqrt(periods_per_year()) * ratio(day_mean, downside) END AS sortino_ratio,
     periods_per_year() * day_mean / nullif(depth, 0) AS calmar_ratio,
     sqrt(n) * ratio(mean, spread) AS sqn,
     coalesce(r_n, 0) AS r_trades,

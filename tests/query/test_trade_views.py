@@ -161,6 +161,12 @@ def test_only_wins_have_no_profit_factor_no_sortino_and_no_drawdown(lk: lake.Lak
     assert found["sharpe_ratio"] > 0
 
 
+def test_one_day_has_neither_sharpe_nor_sortino_however_bad_it_was(lk: lake.Lake) -> None:
+    lk.write("trades", [trade("a", -1.0, 1), trade("b", 0.5, 2)])
+    (found,) = statistics(lk)
+    assert_same(found, {"days": 1, "losses": 1, "max_drawdown": 0.5} | dict.fromkeys(("sharpe_ratio", "sortino_ratio")))
+
+
 def test_breakevens_count_in_the_denominator_and_break_both_streaks(lk: lake.Lake) -> None:
     lk.write("trades", [trade(str(i), pnl, i) for i, pnl in enumerate([1.0, 1.0, 0.0, 1.0, -1.0, 0.0, -1.0, 0.0])])
     (found,) = lk.trades.statistics(now=NOW).to_dicts()
