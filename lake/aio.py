@@ -139,7 +139,7 @@ class AsyncLake:
         self.lake = lake
         self.candles = AsyncOwnCommits(lake.candles, lake.writer)
         self.trades = AsyncWhole(lake.trades, lake.writer)
-        self.decisions = AsyncLedger(lake.decisions, lake.writer)
+        self.decisions = AsyncOwnCommits(lake.decisions, lake.writer, frozenset({"resolve_traded"}))
         self.prompts = AsyncOwnCommits(lake.prompts, lake.writer)
         self.predictions = AsyncOwnCommits(lake.predictions, lake.writer, frozenset({"resolve_due"}))
         self.signals = AsyncSignals(lake.signals, lake.writer)
