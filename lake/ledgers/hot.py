@@ -9,6 +9,7 @@ from functools import partial
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
+from lake.errors import LakeError
 from lake.ledgers.current import CurrentRows, Promise
 from lake.ledgers.latest import Latest
 from lake.ledgers.together import Together
@@ -76,15 +77,20 @@ class Hot:
 
 
 async def _seen_through(landing: asyncio.Future[list[int]]) -> None:
-    """Wait for rows to land, and be cancelled then."""
+    """Wait for rows to land; who is cancelled meanwhile is so afterwards."""
     cancelled: asyncio.CancelledError | None = None
     while not landing.done():
         try:
             await asyncio.shield(landing)
         except asyncio.CancelledError as error:
             cancelled = error
+        except LakeError:
+            break
+    refused = landing.exception()
     if cancelled is not None:
         raise cancelled
+    if refused is not None:
+        raise refused
 
 
 def rows_of(log: HotLog) -> CurrentRows:
