@@ -13,22 +13,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
-from lake.errors import LakeError, SourceError
+from lake.errors import LakeError
 from lake.sources.base import Options
 from lake.sources.done import Done
-from lake.sources.folding import fold_files
 from lake.sources.held_trades import HeldTrades
 from lake.sources.landing import GATHER_ROWS, Landing
 from lake.sources.market_turns import turns_at
 from lake.sources.pieces import Piece
 from lake.sources.plan import Job, Plan, Planned, Request, plan
+from lake.sources.reading import Damaged, pieces_of
 from lake.sources.report import IngestReport
 from lake.spec import timeframes
 
 _AHEAD = 2  # pieces that a reader may be ahead of the writer
-_MISSHAPEN = (pl.exceptions.PolarsError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +76,7 @@ def ingest(
     held = HeldTrades(lk.location)
     with _turns(lk, planned, done):
         run = _Run(lk, planned, _Notes(done, held), progress or (lambda _: None))
-        for job, pieces in _read_ahead(planned.jobs, partial(_pieces, options=options, held=held), at_once):
+        for job, pieces in _read_ahead(planned.jobs, partial(pieces_of, options=options, held=held), at_once):
             run.take(job, pieces)
         return run.finish()
 
@@ -117,23 +114,34 @@ class _Run:
         self._errors: dict[int, str] = {}
         self._taken = len(planned.settled)
 
-    def take(self, job: Job, pieces: Iterator[Piece]) -> None:
+    def take(self, job: Job, pieces: Iterator[Piece | Damaged]) -> None:
         """Write one job's pieces; they wait for its end, unless it is large, so that a damaged file lands nothing."""
         held: list[Piece] = []
+        written = False
         for piece in self._read(job, pieces):
-            held.append(piece)
+            if isinstance(piece, Damaged):
+                # what is written already was made with the damaged file, so that the others cannot begin anew
+                self._errors |= {f.number: piece.why for f in job.files if written or f.number == piece.file}
+                held.clear()
+            elif self._left(job):
+                held.append(piece)
             if sum(p.frame.height + p.held.height for p in held) >= GATHER_ROWS:
+                written = True
                 self._add(job, held)
                 self._flush()
-        if job.files[0].number not in self._errors:
+        if left := self._left(job):
             self._add(job, held)
-            self._finished += job.files
+            self._finished += left
         if self._landing.full or self._notes.held.rows >= GATHER_ROWS:
             self._flush()
         self._taken += len(job.files)
         self._tell()
 
-    def _read(self, job: Job, pieces: Iterator[Piece]) -> Iterator[Piece]:
+    def _left(self, job: Job) -> list[Planned]:
+        """The files of a job that are not known to be damaged."""
+        return [file for file in job.files if file.number not in self._errors]
+
+    def _read(self, job: Job, pieces: Iterator[Piece | Damaged]) -> Iterator[Piece | Damaged]:
         """The pieces of a job. What its files cannot give is their fault; what the lake cannot take is not."""
         try:
             yield from pieces
@@ -168,25 +176,9 @@ class _Run:
         return IngestReport(reports, self._landing.candles_made)
 
 
-def _pieces(job: Job, options: Options, held: HeldTrades) -> Iterator[Piece]:
-    """All pieces of a job; what a reader could not foresee in a file is the file's fault, and said so."""
-    try:
-        if job.folds:
-            readers = {file.number: partial(file.source.read, file.path, options) for file in job.files}
-            yield from fold_files(readers, job.timeframe, held.of(job.market))
-            return
-        for file in job.files:
-            for batch in file.source.read(file.path, options):
-                yield Piece.of(file.number, batch)
-    except _MISSHAPEN as error:
-        where = ", ".join(str(file.path) for file in job.files)
-        why = str(error).split("\n", 1)[0]
-        raise SourceError(f"the content does not have the shape of its kind: {why}", where=where) from error
-
-
 def _read_ahead(
-    jobs: Sequence[Job], read: Callable[[Job], Iterator[Piece]], workers: int
-) -> Iterator[tuple[Job, Iterator[Piece]]]:
+    jobs: Sequence[Job], read: Callable[[Job], Iterator[Piece | Damaged]], workers: int
+) -> Iterator[tuple[Job, Iterator[Piece | Damaged]]]:
     """Jobs in order, the next ones being read meanwhile by threads; each is at most ``_AHEAD`` pieces ahead."""
     stop = threading.Event()
     lanes: dict[int, _Lane] = {}
@@ -204,19 +196,19 @@ def _read_ahead(
 class _Lane:
     """A thread that fills a short queue from an iterator; its error is raised where the queue is read."""
 
-    def __init__(self, pool: ThreadPoolExecutor, pieces: Iterator[Piece], stop: threading.Event) -> None:
-        self._queue: queue.Queue[Piece | None] = queue.Queue(_AHEAD)
+    def __init__(self, pool: ThreadPoolExecutor, pieces: Iterator[Piece | Damaged], stop: threading.Event) -> None:
+        self._queue: queue.Queue[Piece | Damaged | None] = queue.Queue(_AHEAD)
         self._stop = stop
         self._ended = pool.submit(self._fill, pieces)
 
-    def _fill(self, pieces: Iterator[Piece]) -> None:
+    def _fill(self, pieces: Iterator[Piece | Damaged]) -> None:
         try:
             for piece in pieces:
                 self._put(piece)
         finally:
             self._put(None)
 
-    def _put(self, piece: Piece | None) -> None:
+    def _put(self, piece: Piece | Damaged | None) -> None:
         while not self._stop.is_set():
             try:
                 self._queue.put(piece, timeout=0.2)
@@ -224,7 +216,7 @@ class _Lane:
             except queue.Full:
                 continue
 
-    def __iter__(self) -> Iterator[Piece]:
+    def __iter__(self) -> Iterator[Piece | Damaged]:
         while (item := self._queue.get()) is not None:
             yield item
         self._ended.result()

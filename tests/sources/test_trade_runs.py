@@ -161,6 +161,44 @@ def test_a_damaged_file_leaves_no_trade_behind(tmp_path: Path) -> None:
     assert not (tmp_path / "lake" / FOLDER).exists()
 
 
+def _with_one_damaged(folder: Path) -> list[Path]:
+    """Three files of trades of one market; of the second one the last row is in another unit of time."""
+    trades = _made(random.Random(7), 90)
+    paths = [_binance(folder, place, trades[place * 30 : place * 30 + 30]) for place in range(3)]
+    number, time, price = trades[59]
+    paths[1].write_text(paths[1].read_text() + csv_text([[number + 1, price, 1, price, time * 1000, "True", "True"]]))
+    return paths
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_damaged_file_of_trades_does_not_keep_the_others_of_its_market_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, workers: int
+) -> None:
+    monkeypatch.setattr("lake.sources.csvs.BATCH_ROWS", 10)  # so that the damage is met when candles are made already
+    first, second, third = _with_one_damaged(tmp_path / "in")
+    lk, whole = RecordingLake(tmp_path / "lake"), RecordingLake(tmp_path / "whole")
+    report = ingest(lk, [first, second, third], workers=workers)
+    assert [file.status for file in report.files] == ["done", "failed", "done"]
+    assert "epoch times in mixed units" in report.failed[0].error
+    assert report.totals["landed"] == 60
+    ingest(whole, [first, third])
+    assert _candles(lk).equals(_candles(whole))
+
+
+def test_files_whose_candles_were_written_with_those_of_a_damaged_one_fail_with_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("lake.sources.csvs.BATCH_ROWS", 10)
+    monkeypatch.setattr(ingest_module, "GATHER_ROWS", 5)
+    paths = _with_one_damaged(tmp_path / "in")
+    lk, whole = RecordingLake(tmp_path / "lake"), RecordingLake(tmp_path / "whole")
+    assert [file.status for file in ingest(lk, paths).files] == ["failed"] * 3
+    paths[1].write_text("".join(paths[1].read_text().splitlines(keepends=True)[:-1]))
+    assert [file.status for file in ingest(lk, paths).files] == ["done"] * 3
+    ingest(whole, paths)
+    assert _candles(lk).equals(_candles(whole))
+
+
 @pytest.mark.parametrize(("damage", "sentence"), [("cut", "are damaged"), ("gone", "another ingest reads trades")])
 def test_kept_trades_that_cannot_be_read_are_one_sentence(tmp_path: Path, damage: str, sentence: str) -> None:
     trades = _made(random.Random(8), 40)
