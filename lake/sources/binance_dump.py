@@ -13,7 +13,7 @@ from lake.errors import SourceError
 from lake.sources import csvs
 from lake.sources.base import Batch, Options
 from lake.sources.columns import CANDLE_NAMES, NEEDED, NEEDED_TICKS, TICK_NAMES, require, translate
-from lake.sources.naming import About, about, guess, is_perpetual, need, perpetual
+from lake.sources.naming import About, about, guess, is_perpetual, need, perpetual, price_kind
 from lake.sources.opening import head, member_name, stem
 from lake.sources.shape import candle_batch, metric_batch, tick_batch
 from lake.spec import symbols
@@ -48,7 +48,6 @@ _NAME = re.compile(
     r"-(?P<kind>trades|aggTrades|fundingRate|\d+(?:mo|[smhdw])|1M)"
     r"(?:-(?P<date>\d{4}-\d{2}(?:-\d{2})?))?$"
 )
-_PRICE_KINDS = {"markPriceKlines": ".MARK", "indexPriceKlines": ".INDEX", "premiumIndexKlines": ".PREMIUM"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +125,7 @@ def _about(path: Path, options: Options, kind: str) -> About:
     symbol = symbols.canonical(need(text, "symbol", path))
     if options.symbol is None and (is_perpetual(path) or kind == "fundingRate"):
         symbol = perpetual(symbol)
-    symbol += next((suffix for folder, suffix in _PRICE_KINDS.items() if folder in path.parts), "")
+    symbol += price_kind(path)
     frame = ""
     if kind == "klines":
         written = named.kind if named else guessed[1]

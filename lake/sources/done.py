@@ -15,13 +15,14 @@ from typing import Any, Protocol
 import orjson
 
 from lake.sources.base import Options
+from lake.sources.naming import folder_meaning
 
 FOLDER = "_ingest"
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """One file as it was ingested: name, size, content, and the options that change its meaning."""
+    """One file as it was ingested: name, size, content, and the options and folders that change its meaning."""
 
     name: str
     size: int
@@ -33,7 +34,7 @@ class Identity:
         """Identity of a file on disk; reads it once."""
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        meaning = repr([(name, getattr(options, name)) for name in Options.__slots__]) + source
+        meaning = repr([(name, getattr(options, name)) for name in Options.__slots__]) + source + folder_meaning(path)
         return cls(path.name, path.stat().st_size, digest, hashlib.sha256(meaning.encode()).hexdigest()[:16])
 
 

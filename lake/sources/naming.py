@@ -81,6 +81,7 @@ _NOISE = frozenset(
 _PERPETUAL_FOLDERS = frozenset(
     {"futures", "um", "cm", "swap", "linear", "inverse", "cryptofuture", "perpetual", "perp"}
 )
+_PRICE_KINDS = {"markPriceKlines": ".MARK", "indexPriceKlines": ".INDEX", "premiumIndexKlines": ".PREMIUM"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +169,24 @@ def is_perpetual(path: Path) -> bool:
     return (
         bool(folders & _PERPETUAL_FOLDERS) or re.match(r"(futures|um|cm|swap|perp)[_-]", path.name.lower()) is not None
     )
+
+
+def folder_meaning(path: Path) -> str:
+    """What the folders of a file say beside its name: the exchange, and the kind of market or price; ``""`` if nothing.
+
+    >>> folder_meaning(Path("data/futures/um/daily/markPriceKlines/BTCUSDT-1m-2024-01-01.zip"))
+    ' perpetual .MARK'
+    >>> folder_meaning(Path("downloads/BTC_USDT-5m.feather"))
+    ''
+    """
+    market = "perpetual" if is_perpetual(path) else ""
+    said = (venue_of(path.parent / "_"), market, price_kind(path))
+    return "".join(f" {word}" for word in said if word)
+
+
+def price_kind(path: Path) -> str:
+    """``.MARK``, ``.INDEX`` or ``.PREMIUM`` where a folder of Binance's dumps says so, else ``""``."""
+    return next((suffix for folder, suffix in _PRICE_KINDS.items() if folder in path.parts), "")
 
 
 def perpetual(symbol: str) -> str:

@@ -140,6 +140,20 @@ def test_the_same_file_with_other_options_is_read_again(lk: RecordingLake, tmp_p
     assert (file.landed, sorted(lk.rows["candles"]["venue"].unique())) == (10, ["binance", "other"])
 
 
+def test_the_same_file_in_the_folder_of_another_market_is_read_there(lk: RecordingLake, tmp_path: Path) -> None:
+    text = json.dumps([row[:6] for row in kline_rows(3)])
+    for folder in ("binance", "kraken", "kraken/futures", "kraken/old"):
+        ingest(lk, written(tmp_path / folder, "BTC_USDT-1m.json", text))
+    held = lk.rows["candles"].group_by("venue", "symbol").len().sort("venue", "symbol").rows()
+    assert held == [("", "BTCUSDT", 3), ("binance", "BTCUSDT", 3), ("kraken", "BTCUSDT", 3), ("kraken", "BTCUSDT.P", 3)]
+
+
+def test_a_file_that_was_moved_where_it_means_the_same_is_not_read_again(lk: RecordingLake, tmp_path: Path) -> None:
+    for folder in ("old", "new"):
+        (file,) = ingest(lk, written(tmp_path / folder, "BTCUSDT-1m-2024-01.csv", csv_text(kline_rows(3)))).files
+    assert file.status == "already there"
+
+
 def test_a_failed_file_is_not_remembered(lk: RecordingLake, tmp_path: Path) -> None:
     path = written(tmp_path, "BTC_USDT-1m.json", b"[[1,2")
     assert ingest(lk, path).files[0].status == "failed"
