@@ -22,9 +22,7 @@ from lake.spec import symbols
 _BITTREX_NAME = re.compile(r"^(?P<quote>[A-Z0-9]+)_(?P<base>[A-Z0-9]+)-(?P<minutes>\d+)(?P<unit>[mhd]?)$")
 _BITTREX_KEYS = {"O", "H", "L", "C", "V", "T"}
 _ROW_KEYS = ("ohlcv", "data", "rows", "candles", "klines", "list", "result")
-_VANTAGE_KEY = re.compile(
-    r"^Time Series(?: Crypto)? \((?P<interval>[^)]+)\)$|^Time Series \(Digital Currency (?P<words>\w+)\)$"
-)
+_VANTAGE_KEY = re.compile(r"^Time Series(?: Crypto)? \((?:Digital Currency )?(?P<interval>[^)]+)\)$")
 _VANTAGE_INTERVALS = {"daily": "1d", "weekly": "1w", "monthly": "1M"}
 _VANTAGE_FIELD = re.compile(r"^\d+[a-z]?\. (open|high|low|close|volume)(?: \([A-Z]+\))?$")
 
@@ -170,7 +168,7 @@ class AlphaVantage(CandleFiles):
             raise SourceError("the JSON holds no time series", where=str(path), value=list(document)[:5])
         meta = {k.split(". ", 1)[-1]: v for k, v in document["Meta Data"].items()}
         found = _VANTAGE_KEY.match(key)
-        interval = (found["interval"] or found["words"] or "").lower() if found else ""
+        interval = found["interval"].lower() if found else ""
         frame = _VANTAGE_INTERVALS.get(interval, interval)
         base = str(meta.get("Digital Currency Code") or meta.get("Symbol") or "")
         digital = "Digital Currency" in str(meta.get("Information", "")) and "/" not in base

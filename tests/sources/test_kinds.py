@@ -110,6 +110,15 @@ CANDLES = {
         "timestamp,open,high,low,close,volume\n2021-12-31 23:05:00.000000,1,2,1,1.5,7\n",
         ("", "DOGEUSD.P", "5m"),
     ),
+    "daily_prices_LTC.json": (
+        json.dumps(
+            {
+                "Meta Data": {"2. Digital Currency Code": "LTC", "4. Market Code": "EUR", "7. Time Zone": "UTC"},
+                "Time Series (Digital Currency Daily)": {"2024-01-02": BAR, "2024-01-01": BAR},
+            }
+        ),
+        ("", "LTCEUR", "1d"),
+    ),
     "hourly_prices_ETH.json": (
         json.dumps(
             {
