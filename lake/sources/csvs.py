@@ -99,7 +99,7 @@ def _parsed(block: bytes, layout: Layout, skip: int, path: Path) -> pl.DataFrame
     body = _without_lines(block, skip)
     if not body.strip():
         return pl.DataFrame(schema=schema)
-    first = cells(first_line(body[:HEAD]), layout.separator)
+    first = cells(first_line(body[: body.find(b"\n", HEAD) + 1 or len(body)]), layout.separator)
     if 0 < len(first) < len(layout.columns):
         what = f"a row of {len(first)} values where {len(layout.columns)} are to be"
         raise SourceError(what, where=str(path), value=first, todo="Look for a missing quote, or another separator.")

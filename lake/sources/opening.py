@@ -15,6 +15,7 @@ from typing import IO, cast
 from lake.errors import SourceError
 
 HEAD = 4096
+_LONGEST_LINE = 1 << 20
 BLOCK = 8 << 20
 BOM = b"\xef\xbb\xbf"
 _DAMAGE = (EOFError, zlib.error, zipfile.BadZipFile, lzma.LZMAError, gzip.BadGzipFile, NotImplementedError)
@@ -100,13 +101,16 @@ def member_name(path: Path) -> str:
 
 
 def head(path: Path) -> bytes:
-    """The first bytes after decompression and without a byte-order mark.
+    """The first bytes after decompression and without a byte-order mark; of a table of text the first line at least.
 
     Raises:
         SourceError: see :func:`opened`.
     """
     with opened(path) as stream:
-        return stream.read(HEAD).removeprefix(BOM)
+        first = stream.read(HEAD).removeprefix(BOM)
+        if b"\n" not in first and b"\0" not in first and first.lstrip()[:1] not in (b"[", b"{"):
+            first += stream.readline(_LONGEST_LINE)
+        return _with_newlines(first) if _ends_lines_by_cr(first) else first
 
 
 def check(path: Path) -> None:
@@ -133,8 +137,10 @@ def line_blocks(path: Path, size: int = BLOCK) -> Iterator[bytes]:
     """Blocks of whole lines of about ``size`` bytes."""
     with opened(path) as stream:
         rest = stream.read(size).removeprefix(BOM)
+        convert = _with_newlines if _ends_lines_by_cr(rest) else bytes
+        rest = convert(rest)
         while True:
-            more = stream.read(size)
+            more = convert(stream.read(size))
             if not more:
                 break
             cut = rest.rfind(b"\n") + 1
@@ -143,6 +149,15 @@ def line_blocks(path: Path, size: int = BLOCK) -> Iterator[bytes]:
             rest = rest[cut:] + more
         if rest.strip():
             yield rest
+
+
+def _ends_lines_by_cr(data: bytes) -> bool:
+    """Whether text has carriage returns alone at the ends of its lines, as old spreadsheets write it."""
+    return b"\r" in data[:-1] and b"\n" not in data and b"\0" not in data
+
+
+def _with_newlines(data: bytes) -> bytes:
+    return data.replace(b"\r", b"\n")
 
 
 def text_lines(data: bytes, count: int) -> list[str]:

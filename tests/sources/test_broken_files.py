@@ -171,6 +171,8 @@ def test_an_unknown_timeframe_option_is_refused(lk: RecordingLake, tmp_path: Pat
         "semicolons": csv_text(kline_rows(20), HEADER.replace(",", ";"), ";"),
         "microseconds": csv_text(kline_rows(20, scale=1000)),
         "blank lines": csv_text(kline_rows(20)).replace("\n", "\n\n"),
+        "CR alone": csv_text(kline_rows(20), HEADER, end="\r"),
+        "CR alone without header": csv_text(kline_rows(20), end="\r"),
         "no last line end": csv_text(kline_rows(20)).rstrip("\n"),
     }.items(),
 )
@@ -357,6 +359,15 @@ def test_a_row_with_more_values_than_columns_is_refused_alone_wherever_it_stands
         assert (file.landed, file.reasons) == (2, {TOO_LONG: 1})
     assert json.loads(lk.quarantined[0]["row"])["values beyond the last column"] == "5"
     assert lk.rows["candles"]["open"].to_list() == [1.0] * 6
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_may_be_longer_than_what_is_looked_at_first(lk: RecordingLake, tmp_path: Path, end: str) -> None:
+    coins = [f"COIN{number}" for number in range(200)]
+    header = ",".join(["date", *(f"{coin}:{name}" for coin in coins for name in ("open", "high", "low", "close"))])
+    text = header + end + "".join(f"2026-01-0{day}" + ",100.25,102.25,100.25,101.25" * 200 + end for day in range(1, 4))
+    file = _one(lk, written(tmp_path, "bitstamp_USD_d_wide.csv", text))
+    assert (file.error, file.landed, lk.rows["candles"]["symbol"].n_unique()) == ("", 600, 200)
 
 
 def test_a_separator_at_the_end_of_each_line_is_no_value(lk: RecordingLake, tmp_path: Path) -> None:
