@@ -29,6 +29,15 @@ _NAMED = (
 )
 
 
+def is_named(path: Path) -> bool:
+    """Whether a file has the ending of data, and a name that candles or trades have.
+
+    >>> is_named(Path("BTC_USDT-1h.json")), is_named(Path("backtest-result-2024-09-05_22-20-02.json"))
+    (True, False)
+    """
+    return path.suffix.lower() in _DATA and any(name.fullmatch(stem(path)) for name in _NAMED)
+
+
 def check(path: Path, first: bytes) -> None:
     """Refuse a file that should have been recognised; one that claims nothing passes.
 
@@ -46,6 +55,6 @@ def check(path: Path, first: bytes) -> None:
         raise SourceError(
             f"the {meant} file is damaged: it does not begin like one", where=str(path), todo="Fetch the file again."
         )
-    if path.suffix.lower() in _DATA and any(name.fullmatch(stem(path)) for name in _NAMED):
+    if is_named(path):
         todo = "Fetch the file again, or move it away."
         raise SourceError("no known kind of candles or trades, though it is named like one", where=str(path), todo=todo)

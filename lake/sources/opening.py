@@ -22,6 +22,19 @@ _DAMAGE = (EOFError, zlib.error, zipfile.BadZipFile, lzma.LZMAError, gzip.BadGzi
 _AGAIN = "Fetch the file again."
 
 
+class SeveralFilesError(SourceError):
+    """A ZIP that holds another number of files than one.
+
+    Attributes:
+        names: of its files.
+    """
+
+    def __init__(self, path: Path, names: list[str]) -> None:
+        what = f"a ZIP of candles or trades holds one file, this one {len(names)}"
+        super().__init__(what, where=str(path), value=names[:5], todo="Unpack it, and ingest the folder.")
+        self.names = names
+
+
 def stem(path: Path) -> str:
     """File name without its data and compression suffixes.
 
@@ -80,9 +93,7 @@ def _member(archive: zipfile.ZipFile, path: Path) -> str:
     names = [i.filename for i in archive.infolist() if not i.is_dir() and not i.filename.endswith("CHECKSUM")]
     names = [n for n in names if not n.startswith("__MACOSX/")]
     if len(names) != 1:
-        raise SourceError(
-            f"a ZIP of candles or trades holds one file, this one {len(names)}", where=str(path), value=names[:5]
-        )
+        raise SeveralFilesError(path, names)
     return names[0]
 
 

@@ -15,7 +15,7 @@ from lake.sources.json_candles import AlphaVantage, Bittrex, Ccxt
 from lake.sources.lean import Lean, LeanFunding
 from lake.sources.nautilus import Nautilus
 from lake.sources.octobot import OctoBot
-from lake.sources.opening import head
+from lake.sources.opening import SeveralFilesError, head
 from lake.sources.trade_files import CcxtTrades, FreqtradeTrades, KrakenCandles, KrakenTrades, TradesCsv
 
 SOURCES: tuple[Source, ...] = (
@@ -66,7 +66,7 @@ def sniff(path: Path) -> Source:
         SourceError: the file is missing, empty or damaged, or not what its name says.
         UnknownKindError: it is of no known kind.
     """
-    first = head(path)
+    first = _first(path)
     for source in SOURCES:
         if source.matches(path, first):
             return source
@@ -75,3 +75,13 @@ def sniff(path: Path) -> Source:
     raise UnknownKindError(
         "no known kind of candles or trades", where=str(path), todo=f"Give --format, one of: {names}."
     )
+
+
+def _first(path: Path) -> bytes:
+    """The first bytes of a file; a ZIP of several files is of no known kind, unless one is named like candles."""
+    try:
+        return head(path)
+    except SeveralFilesError as error:
+        if any(claims.is_named(Path(name)) for name in (path.name, *(Path(n).name for n in error.names))):
+            raise
+        raise UnknownKindError(error.what, where=error.where, value=error.names[:5], todo=error.todo) from error

@@ -141,6 +141,23 @@ def test_a_broken_file_does_not_keep_the_others_out(lk: RecordingLake, tmp_path:
     assert lk.rows["candles"].height == 10
 
 
+def _zip_of(*names: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in names:
+            archive.writestr(name, "{}")
+    return buffer.getvalue()
+
+
+def test_a_zip_of_several_files_in_a_folder_is_skipped_unless_one_is_named_like_candles(
+    lk: RecordingLake, tmp_path: Path
+) -> None:
+    results = written(tmp_path / "in", "backtest-result.zip", _zip_of("backtest-result.json", "strategy.py"))
+    written(tmp_path / "in", "klines.zip", _zip_of("a/BTCUSDT-1m-2024-01.csv", "a/BTCUSDT-1m-2024-02.csv"))
+    assert [file.status for file in ingest(lk, tmp_path / "in").files] == ["skipped", "failed"]
+    assert "holds one file, this one 2" in _one(lk, results).error
+
+
 def test_a_path_that_is_not_there_is_refused(lk: RecordingLake, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="there is no such file or folder"):
         ingest(lk, tmp_path / "nothing")
