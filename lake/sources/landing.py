@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,8 @@ from lake.sources.pieces import Piece
 from lake.sources.report import COUNTS, FileReport
 
 GATHER_ROWS = 1_000_000
+MOST_REASONS = 50  # a file
+OTHER = "other reasons; each row is in quarantine with its own"
 REPLACED = "took the place of other values that stood there at the same time"
 
 
@@ -27,6 +30,12 @@ class Counts:
     duplicate: int = 0
     quarantined: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
+
+    def tell(self, reasons: Mapping[str, int]) -> None:
+        """Count rows by their reasons; those that name a value may be as many as rows, so that the rest are one."""
+        for reason, rows in reasons.items():
+            known = reason in self.reasons or len(self.reasons) < MOST_REASONS
+            self.reasons[reason if known else OTHER] += rows
 
     @property
     def refusal(self) -> Refusal | None:
@@ -89,7 +98,7 @@ class Landing:
         for number, what, why, rows in sums.sort("file", "fate", "reason").iter_rows():
             setattr(self.counts[number], what, getattr(self.counts[number], what) + rows)
             if why is not None:
-                self.counts[number].reasons[why] += rows
+                self.counts[number].tell({why: rows})
 
     def _tally(self, piece: Piece) -> None:
         for tally in piece.tallies:
@@ -97,9 +106,10 @@ class Landing:
             counts.rows_in += tally.rows_in
             counts.duplicate += tally.duplicate
             counts.quarantined += tally.rejected.height
-            counts.reasons.update(tally.notes)
+            counts.tell(tally.notes)
             if tally.rejected.height:
-                counts.reasons.update(dict(tally.rejected["reason"].value_counts().iter_rows()))
+                found = tally.rejected["reason"].value_counts().sort("count", "reason", descending=[True, False])
+                counts.tell(dict(found.iter_rows()))
                 self._lk.quarantine(self.names[tally.file], tally.rejected.to_dicts(), dataset=piece.dataset)
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
+_SHOWN = 10  # reasons of a file in the text
 COUNTS = ("rows_in", "landed", "updated", "duplicate", "quarantined")
 
 
@@ -115,7 +116,15 @@ def _line(file: FileReport) -> str:
     if file.status == "failed":
         return f"  failed  {file.error}"
     counts = ", ".join(f"{getattr(file, name):,} {name}" for name in COUNTS if getattr(file, name))
-    reasons = "; ".join(f"{count:,} x {reason}" for reason, count in file.reasons.items())
+    reasons = "; ".join(_reasons(file.reasons))
     state = "refused" if file.refused else file.status
     counts = f"{file.refused_before:,} rows, all refused before" if file.refused_before else counts
     return f"  {state}  {file.path}: {counts or '0 rows'}" + (f" ({reasons})" if reasons else "")
+
+
+def _reasons(reasons: Mapping[str, int]) -> list[str]:
+    """The most frequent reasons, and how many rows have another one."""
+    ordered = sorted(reasons.items(), key=lambda item: -item[1]) if len(reasons) > _SHOWN else list(reasons.items())
+    shown = [f"{count:,} x {reason}" for reason, count in ordered[:_SHOWN]]
+    rest = ordered[_SHOWN:]
+    return [*shown, f"{sum(count for _, count in rest):,} x something else"] if rest else shown

@@ -15,6 +15,7 @@ from lake.errors import MissingExtraError, SourceError, UnknownTimeframeError, U
 from lake.sources import frames, opening
 from lake.sources.base import Options
 from lake.sources.ingest import ingest
+from lake.sources.landing import MOST_REASONS, OTHER
 from lake.sources.registry import by_name, sniff
 from lake.sources.report import FileReport
 from lake.sources.shape import TOO_LONG
@@ -241,6 +242,19 @@ def test_bad_rows_are_quarantined_alone_with_their_reasons(lk: RecordingLake, tm
         "the time is in scientific notation (a spreadsheet saved it): the exact time is lost",
     }  # fmt: skip
     assert json.loads(next(q["row"] for q in lk.quarantined if "much" in q["reason"]))["high"] == "much"
+
+
+def test_a_reason_for_each_row_does_not_flood_the_report(lk: RecordingLake, tmp_path: Path) -> None:
+    rows = [[row[0], f"{place},5", *row[2:]] for place, row in enumerate(kline_rows(200))]
+    path = written(tmp_path, "BTCUSDT-1m-2024-01.csv", csv_text(rows, HEADER.replace(",", ";"), ";"))
+    report = ingest(lk, path)
+    (file,) = report.files
+    assert (sum(file.reasons.values()), len(file.reasons), file.reasons[OTHER]) == (200, MOST_REASONS + 1, 150)
+    assert len({row["reason"] for row in lk.quarantined}) == 200
+    assert "; 41 x something else)" in report.text()
+    assert len(report.text()) < 1000
+    (again,) = ingest(lk, path).files
+    assert again.reasons == file.reasons
 
 
 def test_naive_times_of_no_known_format_need_a_zone(lk: RecordingLake, tmp_path: Path) -> None:
