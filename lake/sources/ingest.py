@@ -49,8 +49,8 @@ def ingest(
     """Read files and folders of candles, trades and market metrics into a lake.
 
     A file whose content an earlier ingest finished is not read again. A file that is damaged lands no row; of one of
-    more than a million rows that is not compressed, what stands before the damage may have landed. Of several ingests
-    of trades of one market on a host, one at a time works.
+    more than a million rows what stands before a damage in its middle may have landed. Of several ingests of trades of
+    one market on a host, one at a time works.
 
     Args:
         lk: an open lake.

@@ -16,6 +16,7 @@ from lake.errors import SourceError
 
 HEAD = 4096
 _LONGEST_LINE = 1 << 20
+_TAIL = 1 << 16
 BLOCK = 8 << 20
 BOM = b"\xef\xbb\xbf"
 _DAMAGE = (EOFError, zlib.error, zipfile.BadZipFile, lzma.LZMAError, gzip.BadGzipFile, NotImplementedError)
@@ -124,18 +125,22 @@ def head(path: Path) -> bytes:
         return _with_newlines(first) if _ends_lines_by_cr(first) else first
 
 
-def check(path: Path) -> None:
-    """Read a compressed file to its end once, so that a damaged one is refused before any row of it lands.
+def tail(path: Path) -> bytes:
+    """The last bytes; a compressed file is read to its end for them, so that a damaged one is known before it lands.
 
     Raises:
         SourceError: the file is damaged or cut off.
     """
     with path.open("rb") as raw:
         packed = raw.read(2) in (b"\x1f\x8b", b"PK")
-    if packed:
-        with opened(path) as stream:
-            while stream.read(1 << 20):
-                pass
+    with opened(path) as stream:
+        if not packed:
+            stream.seek(max(0, path.stat().st_size - _TAIL))
+            return stream.read()
+        last = b""
+        while more := stream.read(1 << 20):
+            last = (last + more)[-_TAIL:]
+        return last
 
 
 def whole(path: Path) -> bytes:

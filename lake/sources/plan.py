@@ -10,7 +10,7 @@ from pathlib import Path
 from lake.errors import SourceError, UsageError
 from lake.sources.base import Options, Source
 from lake.sources.done import Done, Identity, Refusal
-from lake.sources.opening import check
+from lake.sources.endings import check
 from lake.sources.registry import UnknownKindError, by_name, sniff
 from lake.sources.report import FileReport
 from lake.spec import timeframes

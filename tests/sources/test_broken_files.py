@@ -81,6 +81,18 @@ BROKEN = {
     "an object": ("BTCUSDT-1m-2024-01.json", b'{"a":1}', "no known kind.*named like one"),
     "the head of an OctoBot file": ("x.data", b"SQLite format 3\0" + b"\1" * 900, "the OctoBot file is damaged"),
     "half a json": ("BTC_USDT-1m.json", json.dumps(FREQTRADE)[:-700].encode(), "the JSON is damaged or cut off"),
+    "a json that ends between two rows": (
+        "BTC_USDT-1m.json", json.dumps(FREQTRADE)[:-700].rpartition("]")[0].encode() + b"],", "damaged or cut off",
+    ),
+    "a csv that ends inside a row": (
+        "BTCUSDT-1m-2024-01.csv", KLINES[:-30].encode(), "ends in the middle of a row",
+    ),
+    "a gzip of a csv that ends inside a row": (
+        "BTCUSDT-1m-2024-01.csv.gz", gzip.compress(KLINES[:-30].encode()), "ends in the middle of a row",
+    ),
+    "a table with a header that ends inside a row": (
+        "BTCUSDT_1m.csv", csv_text(kline_rows(9), HEADER, end="\r\n")[:-30].encode(), "ends in the middle of a row",
+    ),
     "half a parquet": ("BTC_USDT-1m.parquet", _parquet(pl.DataFrame({"date": [1]}))[:60], "parquet file is damaged"),
     "no bytes": ("BTC_USDT-1m.feather", b"", r"the file is empty \(0 bytes\)"),
     "a missing column": (
@@ -178,6 +190,19 @@ def test_an_unknown_format_names_the_known_ones(lk: RecordingLake, tmp_path: Pat
 def test_an_unknown_timeframe_option_is_refused(lk: RecordingLake, tmp_path: Path) -> None:
     with pytest.raises(UnknownTimeframeError):
         ingest(lk, written(tmp_path, "a.csv", "x"), Options(timeframe="7m"))
+
+
+def test_of_a_large_file_that_is_cut_off_nothing_lands(
+    monkeypatch: pytest.MonkeyPatch, lk: RecordingLake, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("lake.sources.ingest.GATHER_ROWS", 100)
+    monkeypatch.setattr("lake.sources.jsons._CHUNK", 700)
+    for path in (
+        written(tmp_path, "BTCUSDT-1m-2024-01.csv", KLINES[:-30]),
+        written(tmp_path, "BTC_USDT-1m.json", json.dumps(FREQTRADE)[:-70]),
+    ):
+        assert _one(lk, path).status == "failed"
+    assert lk.commits == 0
 
 
 @pytest.mark.parametrize(

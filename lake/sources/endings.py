@@ -1,0 +1,38 @@
+"""Whether a file is there to its end: looked at before any row of it lands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lake.errors import SourceError
+from lake.sources import csvs
+from lake.sources.opening import head, tail
+
+_AGAIN = "Fetch the file again."
+
+
+def check(path: Path) -> None:
+    """Refuse a file that is cut off: compressed, JSON, or a table of text that ends inside of a row.
+
+    Feather, Parquet, HDF5 and SQLite files tell it themselves when they are opened.
+
+    Raises:
+        SourceError: the file is damaged or cut off.
+    """
+    first, last = head(path), tail(path)
+    if first.lstrip()[:1] in (b"[", b"{"):
+        if last.rstrip()[-1:] not in (b"]", b"}"):
+            raise SourceError("the JSON is damaged or cut off: it has no end", where=str(path), todo=_AGAIN)
+    elif b"\0" not in first:
+        _check_last_row(last, path)
+
+
+def _check_last_row(last: bytes, path: Path) -> None:
+    """A last row that no line end follows has as many values as the one before it."""
+    if last[-1:] in (b"\n", b"\r"):
+        return
+    lines = [line.decode("utf-8", "replace") for line in last.replace(b"\r", b"\n").split(b"\n") if line.strip()]
+    before, cut = ["", "", *lines][-2:]
+    separator = csvs.separator_of(before)
+    if cut.lstrip("\"' ")[:1].isdigit() and len(csvs.cells(cut, separator)) < len(csvs.cells(before, separator)):
+        raise SourceError("the file ends in the middle of a row", where=str(path), value=cut, todo=_AGAIN)
