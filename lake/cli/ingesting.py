@@ -76,10 +76,10 @@ def _told(ctx: Context, report: IngestReport, text: str) -> None:
 
 
 def _lake(ctx: Context) -> Lake | LateLake:
-    """The lake; one that is not there yet is made when it is needed, so that a vain ingest of candles leaves none."""
+    """The lake; one that is not there yet is made when it is needed, so that a vain ingest leaves none."""
     location = resolve(ctx.uri, None)
-    if location.read_or_none(FORMAT_FILE) is None and not list(location.list_names("")):
-        return LateLake(lambda: ctx.open(create=True))
+    if location.read_or_none(FORMAT_FILE) is None and {*location.list_names("")} <= {"_lake"}:  # turns may be there
+        return LateLake(location, lambda: ctx.open(create=True))
     return ctx.open(create=True)
 
 
@@ -119,7 +119,7 @@ def _ingest_exchange(ctx: Context, options: dict[str, Any]) -> None:
                 todo="lake ingest ccxt --exchange binance --symbol BTC/USDT --timeframe 1h --since 2026-01-01T00:00Z",
             )
     timeframes.parse(options["timeframe"])
-    with ctx.open(create=True) as lk:
+    with closing(_lake(ctx)) as lk:
         report = ingest_ccxt(
             lk, options["exchange"], options["symbol"].split(","), options["timeframe"], options["since"]
         )

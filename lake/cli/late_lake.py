@@ -1,16 +1,32 @@
-"""A lake that is made when its first row comes: an ingest that lands nothing leaves none behind.
-
-Files of trades need it earlier, since ingests take turns in it: a vain ingest of those leaves an empty lake.
-"""
+"""A lake that is made when its first row comes: an ingest that lands nothing leaves none behind."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lake.lake import Lake
 from lake.ledgers.candles import Candles
-from lake.store.store import Store
+from lake.sources.market_turns import FOLDER as TURNS
+from lake.store.location import Location
+from lake.store.opening import FORMAT_FILE, read_settings
+from lake.store.store import hot_folder
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where ingests of trades take turns, whether the lake is there or not.
+
+    Attributes:
+        location: of the lake.
+        hot_folder: where this host keeps its hot logs.
+    """
+
+    location: Location
+    hot_folder: Path
 
 
 class LateLake:
@@ -20,11 +36,13 @@ class LateLake:
     happens, and the report of the ingest has said it.
 
     Args:
+        place: where the lake is going to be.
         make: makes and opens the lake.
     """
 
-    def __init__(self, make: Callable[[], Lake]) -> None:
-        self._make = make
+    def __init__(self, place: Location, make: Callable[[], Lake]) -> None:
+        self._place, self._make = place, make
+        self._missing = _missing_folders(place)
         self._waiting: list[Callable[[Lake], object]] = []
         self.made: Lake | None = None
 
@@ -34,9 +52,9 @@ class LateLake:
         return self
 
     @property
-    def store(self) -> Store:
-        """Where ingests of trades take turns: the lake is made."""
-        return self._lake().store
+    def store(self) -> Place:
+        """Where ingests of trades take turns."""
+        return Place(self._place, hot_folder(self._place, read_settings(self._place)))
 
     @property
     def candles(self) -> Candles:
@@ -58,8 +76,9 @@ class LateLake:
         self._when_made(lambda lk: lk.quarantine(source, rows, dataset=dataset))
 
     def list(self, prefix: str) -> list[Any]:
-        """Notes of finished files, when the lake is there."""
-        return [] if self.made is None else list(self.made.location.list(prefix))
+        """Notes of finished files, when the lake is there: another ingest may have made it."""
+        there = self.made is not None or self._place.exists(FORMAT_FILE)
+        return list(self._lake().location.list(prefix)) if there else []
 
     def read(self, path: str) -> bytes:
         """One note."""
@@ -75,9 +94,13 @@ class LateLake:
             self.made.drain()
 
     def close(self) -> None:
-        """Close the lake, when it was made."""
+        """Close the lake, when it was made; else leave no folder behind in which turns were taken."""
         if self.made is not None:
             self.made.close()
+            return
+        for folder in self._missing:
+            with suppress(OSError):  # it holds something, or was never made
+                folder.rmdir()
 
     def _when_made(self, note: Callable[[Lake], object]) -> None:
         if self.made is None:
@@ -92,3 +115,11 @@ class LateLake:
                 note(self.made)
             self._waiting.clear()
         return self.made
+
+
+def _missing_folders(place: Location) -> list[Path]:
+    """The folders that ingests may have to make for their turns, the innermost first."""
+    if not place.is_local:
+        return []
+    turns = Path(place.url(TURNS))
+    return [folder for folder in (turns, *turns.parents) if not folder.exists()]

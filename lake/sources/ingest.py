@@ -50,7 +50,7 @@ def ingest(
 
     A file whose content an earlier ingest finished is not read again. A file that is damaged lands no row; of one of
     more than a million rows what stands before a damage in its middle may have landed. Of several ingests of trades of
-    one market on a host, one at a time works.
+    one market, one at a time works.
 
     Args:
         lk: an open lake.
@@ -87,7 +87,7 @@ def _turns(lk: Any, planned: Plan, done: Done) -> Iterator[None]:
     if not planned.markets:
         yield
         return
-    with turns_at(lk.store.hot_folder, planned.markets):
+    with turns_at(lk.store.location, lk.store.hot_folder, planned.markets):
         done.look_again()
         planned.leave_out(done)
         yield
@@ -108,6 +108,8 @@ class _Run:
         files = [file for job in planned.jobs for file in job.files]
         self._plan, self._notes, self._progress = planned, notes, progress
         self._landing = Landing(lk, {file.number: str(file.path) for file in files})
+        # candles of trades that wait in this host's log would settle over what the next host makes of them
+        self._settle = lk.drain if planned.markets and not lk.store.location.is_local else None
         self._finished: list[Planned] = []
         self._reports = dict(planned.settled)
         self._files = {file.number: file for file in files}
@@ -157,6 +159,8 @@ class _Run:
     def _flush(self) -> None:
         finished, self._finished = self._finished, []
         self._landing.flush()
+        if self._settle is not None:
+            self._settle()
         self._notes.held.write()
         self._notes.done.add({file.identity: self._landing.counts[file.number].refusal for file in finished})
         self._notes.held.drop_used()

@@ -13,7 +13,9 @@ from click.testing import CliRunner, Result
 
 import lake
 from lake.cli import main
+from lake.cli.late_lake import LateLake
 from lake.store.hot.database import HotDatabase
+from lake.store.location import resolve
 from tests.helpers import T0, trade
 
 EVERY_TYPE = """SELECT [1, 2] AS list, {'a': 1, 'i': INTERVAL 1 DAY} AS struct, MAP {'k': 1} AS map, 'x'::BLOB AS blob,
@@ -270,6 +272,37 @@ def test_an_ingest_that_lands_nothing_makes_no_lake(tmp_path: Path, text: str, p
     assert (totals["landed"], totals["rows_in"]) == (0, totals["quarantined"])
     assert not Path(uri, "_lake").exists()
     assert Path(uri).exists() is (place == "empty")
+
+
+TRADE = "id,price,qty,quote_qty,time,is_buyer_maker,is_best_match\n1,{price},1.0,100,{time},false,true\n"
+
+
+@pytest.mark.parametrize("trade", [(0, T0), (100, f"{T0}\n2,100,1.0,100,{T0}000")])
+def test_an_ingest_of_trades_that_lands_nothing_makes_no_lake(tmp_path: Path, trade: tuple[int, object]) -> None:
+    path = tmp_path / "BTCUSDT-trades-2024-01-01.csv"
+    path.write_text(TRADE.format(price=trade[0], time=trade[1]))
+    assert run("ingest", "--lake", str(tmp_path / "deep" / "lake"), str(path)).exit_code == 1
+    assert not (tmp_path / "deep").exists()
+    path.write_text(TRADE.format(price=100, time=T0))
+    assert run("ingest", "--lake", str(tmp_path / "deep" / "lake"), str(path)).exit_code == 0
+    with lake.open(tmp_path / "deep" / "lake", create=False) as lk:
+        assert lk.read("candles").height == 1
+
+
+def test_an_exchange_that_cannot_be_asked_makes_no_lake(tmp_path: Path) -> None:
+    asked = ("--exchange", "none", "--symbol", "A/B", "--timeframe", "1h", "--since", "2026-01-01T00:00Z")
+    assert run("ingest", "ccxt", *asked, "--lake", str(tmp_path / "new")).exit_code != 0
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_ingest_that_waited_sees_the_lake_that_another_has_made_meanwhile(tmp_path: Path) -> None:
+    place = resolve(str(tmp_path / "lake"), None)
+    late = LateLake(place, lambda: lake.open(place.uri))
+    assert late.list("_ingest") == []
+    with lake.open(place.uri) as lk:
+        lk.location.write("_ingest/a.jsonl", b"")
+    assert [entry.path for entry in late.list("_ingest")] == ["_ingest/a.jsonl"]
+    late.close()
 
 
 def test_an_ingest_that_lands_something_keeps_what_it_refused_before(tmp_path: Path) -> None:

@@ -25,8 +25,13 @@ class Receipt:
 class FolderLocation:
     """Files in a folder, as the lake's location offers them."""
 
+    is_local = True
+
     def __init__(self, root: Path) -> None:
         self._root = root
+
+    def url(self, path: str) -> str:
+        return str(self._root / path)
 
     def list(self, prefix: str) -> list[Any]:
         return [Entry(str(p.relative_to(self._root))) for p in sorted(self._root.glob(f"{prefix}/*")) if p.is_file()]
