@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import polars as pl
@@ -63,12 +63,26 @@ def _folded(job: Job, options: Options, held: HeldTrades) -> Iterator[Piece | Da
 
 
 def _watched(file: Planned, options: Options, broken: dict[int, str]) -> Iterator[Batch]:
-    """The batches of a file, which is noted when it cannot be read."""
+    """The batches of a file in order of time; it is noted when it cannot be read."""
     try:
-        yield from _batches(file, options)
+        yield from _ascending(_batches(file, options))
     except LakeError as error:
         broken[file.number] = str(error)
         raise
+
+
+def _ascending(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Batches of trades as they are, or turned around where the newest trade stands first: all are in memory then."""
+    first = next(batches, None)
+    if first is None:
+        return
+    times = first.frame.get_column("time")
+    if len(times) < 2 or times[0] <= times[-1]:
+        yield first
+        yield from batches
+        return
+    for batch in reversed([first, *batches]):
+        yield replace(batch, frame=batch.frame.reverse())
 
 
 def _batches(file: Planned, options: Options) -> Iterator[Batch]:

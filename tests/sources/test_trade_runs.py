@@ -145,6 +145,19 @@ def test_trades_are_kept_no_longer_than_their_candle_is_open(tmp_path: Path) -> 
         assert minutes == [first, last]
 
 
+@pytest.mark.parametrize("namer", [_binance, _freqtrade, _kraken])
+def test_a_file_whose_newest_trade_stands_first_makes_the_same_candles(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, namer: Namer
+) -> None:
+    monkeypatch.setattr("lake.sources.csvs.BATCH_ROWS", 40)
+    trades = [(n, time // 500 * 500, price) for n, time, price in _made(random.Random(9), 150)]
+    falling, rising = RecordingLake(tmp_path / "a"), RecordingLake(tmp_path / "b")
+    report = ingest(falling, namer(tmp_path / "falling", 0, trades[::-1]))
+    ingest(rising, namer(tmp_path / "rising", 0, trades))
+    assert (report.totals["landed"], report.totals["quarantined"]) == (150, 0)
+    assert _candles(falling).equals(_candles(rising))
+
+
 def test_a_file_of_trades_without_ids_that_grew_does_not_count_them_twice(tmp_path: Path) -> None:
     trades = _made(random.Random(6), 100)
     lk, whole = RecordingLake(tmp_path / "lake"), RecordingLake(tmp_path / "whole")
