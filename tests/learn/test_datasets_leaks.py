@@ -19,8 +19,9 @@ from lake.learn.datasets import recording, sources
 from lake.learn.datasets.asof import Joined, join
 from lake.learn.datasets.pinned import pin
 from lake.learn.datasets.sampling import stratified
-from lake.learn.datasets.windows import Bars, changed, recomputed
+from lake.learn.datasets.windows import Bars, recomputed
 from lake.learn.features import Feature, FeatureSet, Windows, compute, get, register
+from lake.learn.features.changing import changed
 from lake.learn.features.plan import planned
 from lake.spec import timeframes
 from tests.learn.dataset_lakes import BARS, SMALL, SYMBOLS, VENUES, at, bars, opened, phantom
@@ -42,6 +43,14 @@ PEEKING = {
     "quantile_of_all": (CLOSE.quantile(0.9) < CLOSE).cast(pl.Float64),
     "interpolated": pl.when(pl.col("volume") > 300).then(CLOSE).otherwise(None).interpolate(),
     "tiny_share": CLOSE + 1e-4 * CLOSE.shift(-2),
+    "next_is_green": pl.when(CLOSE.shift(-1) > pl.col("open").shift(-1)).then(1.0).otherwise(0.0),
+    "next_body": (CLOSE.shift(-1) / pl.col("open").shift(-1) - 1).fill_null(0.0),
+    "next_wick": pl.when((CLOSE - pl.col("low")).shift(-1) > (pl.col("high") - CLOSE).shift(-1))
+    .then(1.0)
+    .otherwise(0.0),
+    "gap_ahead": pl.when(pl.col("known_at").shift(-1) == pl.col("known_at") + timedelta(minutes=1))
+    .then(1.0)
+    .otherwise(0.0),
     "rows_of_all": pl.len().cast(pl.Float64) + 0 * CLOSE,
 }
 register(SMALL)
@@ -150,6 +159,28 @@ def test_a_metric_is_the_newest_known_at_the_close(tmp_path: Path) -> None:
         assert made.audit(features=honest).passed
         with pytest.raises(LeakError, match="funding_next"):
             lk.datasets.build("metrics", "phantoms", peeking)
+
+
+def test_a_sign_or_a_silence_to_come_is_a_leak_too(tmp_path: Path) -> None:
+    """What only tells whether a later value is below 0, nothing, or there at all."""
+    rate, volume, quote = pl.col("funding_rate").shift(-40), pl.col("volume").shift(-1), pl.col("quote_volume")
+    asked = {"falls": rate < 0, "is_flat": rate == 0, "silent": volume == 0, "untold": quote.shift(-1).is_null()}
+    source = {"falls": "market_metrics:funding_rate", "is_flat": "market_metrics:funding_rate"}
+    nth = pl.int_range(pl.len())
+    candles = bars("BTCUSDT", "binance").with_columns(
+        volume=pl.when(nth % 9 > 0).then("volume").otherwise(0.0),
+        quote_volume=pl.when(nth % 7 > 0).then(pl.col("volume") * 100),
+    )
+    with lake.open(tmp_path / "lake", bot_id="bot") as lk:
+        lk.candles.write(candles, "1m", symbol="BTCUSDT", venue="binance")
+        rate_of = {"venue": "binance", "symbol": "BTCUSDT", "metric": "funding_rate"}
+        lk.write("market_metrics", [{**rate_of, "time": at(n * 30), "value": n % 5 - 1.0} for n in range(50)])
+        lk.write("phantoms", [phantom(2 * n, 40 + 11 * n, venue="binance", symbol="BTCUSDT") for n in range(100)])
+        for name, told in asked.items():
+            value = pl.when(told).then(1.0).otherwise(0.0)
+            feature = Feature(name, value, 0, **({"source": source[name]} if name in source else {}))
+            with pytest.raises(LeakError, match=f": {name}: what was known only after"):
+                lk.datasets.build("signs", "phantoms", FeatureSet("signs", 1, (HONEST, feature)))
 
 
 def test_rows_that_were_joined_with_later_candles_are_caught(lk: lake.Lake) -> None:
@@ -303,6 +334,22 @@ def test_changed_bars_change_everywhere_they_should_and_nowhere_else() -> None:
     assert found["open_time"].equals(candles["open_time"])
     for name in ("open", "high", "low", "close", "volume", "trade_count"):
         assert (found[name].tail(BARS - 701) != candles[name].tail(BARS - 701)).all()
+
+
+def test_changed_bars_are_bars_of_another_shape_and_amounts_may_be_missing() -> None:
+    quiet = bars("BTCUSDT", "binance").with_columns(
+        volume=pl.lit(0.0), quote_volume=pl.lit(None, pl.Float64), funding=pl.lit(0.01)
+    )
+    found = changed(quiet, np.ones(BARS, dtype=bool), np.random.default_rng(1))
+    assert (found["low"] > 0).all()
+    for name in ("open", "close"):
+        assert found[name].is_between(found["low"], found["high"]).all()
+    green, was_green = found["close"] > found["open"], quiet["close"] > quiet["open"]
+    assert 0.4 < (green != was_green).mean() < 0.6
+    for name in ("volume", "quote_volume", "funding"):
+        assert 0.05 < found[name].null_count() / BARS < 0.2
+        assert (found[name].drop_nulls() != 0).all()
+    assert 0.4 < (found["funding"].drop_nulls() < 0).mean() < 0.6
 
 
 @pytest.mark.parametrize("rows", [0, -3, "x", True])

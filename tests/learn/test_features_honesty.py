@@ -169,6 +169,7 @@ def test_a_feature_that_looks_elsewhere_than_it_says_is_named() -> None:
             Feature("centred", CLOSE.rolling_mean(5, center=True), 5),
             Feature("scaled", (CLOSE - CLOSE.mean()) / CLOSE.std(), 5),
             Feature("numbered", CLOSE * pl.len(), 5),
+            Feature("green", pl.when(CLOSE.shift(-1) > pl.col("open").shift(-1)).then(1.0).otherwise(0.0), 5),
             Feature("filled", pl.when(rng == CLOSE).then(CLOSE).fill_null(strategy="backward"), 30),
             Feature("deeper", CLOSE / CLOSE.shift(9), 8),
             Feature("endless", CLOSE.ewm_mean(span=200), 60),
@@ -176,7 +177,7 @@ def test_a_feature_that_looks_elsewhere_than_it_says_is_named() -> None:
     )
     found = features.peeking(odd, CANDLES)
     assert found == {
-        **dict.fromkeys(("next", "centred", "scaled", "numbered", "filled"), "looks ahead"),
+        **dict.fromkeys(("next", "centred", "scaled", "numbered", "green", "filled"), "looks ahead"),
         "deeper": "looks back further than 8 bars",
         "endless": "looks back further than 60 bars",
     }

@@ -27,6 +27,7 @@ from lake.learn.datasets.pinned import Pinned
 from lake.learn.datasets.recording import changed_inputs
 from lake.learn.datasets.sampling import stratified
 from lake.learn.features import FeatureSet, blocks, load
+from lake.learn.features.changing import changed, lost
 from lake.learn.features.plan import Plan
 from lake.ledgers.series import load_all
 from lake.spec import timeframes
@@ -35,6 +36,7 @@ from lake.spec.times import from_micros
 _SAMPLE, _SEED = 500, 1  # rows that a build looks at, of all series
 _CERTAIN = 2  # rows of a series that are built again whatever comes out
 _SUSPECTS = 6  # rows of a series for each feature that came out otherwise
+_AGAIN = 2  # times that a suspect is built on changed rows again: what has two values alone may come out the same
 _EVENT = ("venue", "symbol", "decision_time")
 
 
@@ -207,16 +209,21 @@ class _Series:
 
     def audit(self, rng: np.random.Generator, certain: int) -> _Series:
         """Look at every row; build so many again whatever comes out."""
-        sure = np.linspace(0, self.events.height - 1, min(certain, self.events.height)).astype(np.int64)
-        suspects = {int(row): set(self.joined.types) for row in sure}
+        suspects = {int(row): set(self.joined.types) for row in self._fullest(certain)}
         differing = dict(self._differing(rng))
         for name, where in differing.items():
             for row in where[np.linspace(0, len(where) - 1, min(_SUSPECTS, len(where))).astype(np.int64)]:
                 suspects.setdefault(int(row), set()).add(name)
         for row in sorted(suspects):
-            self._ask(row, suspects[row] - set(self.leaking), rng)
+            self._ask(row, suspects[row] - set(self.leaking), set(differing), rng)
         self.beyond = set(differing) - set(self.leaking)
         return self
+
+    def _fullest(self, count: int) -> Any:
+        """So many rows, among those in which the least columns are null: a null tells little of where it looks."""
+        nulls = self.built.select(pl.sum_horizontal(pl.col(list(self.joined.types)).is_null())).to_series().to_numpy()
+        held = np.flatnonzero(nulls == nulls.min()) if len(nulls) else np.empty(0, np.int64)
+        return held[np.linspace(0, len(held) - 1, min(count, len(held))).astype(np.int64)]
 
     def _differing(self, rng: np.random.Generator) -> Iterator[tuple[str, Any]]:
         """Columns, and the rows in which they come out otherwise from their look-back alone."""
@@ -257,21 +264,26 @@ class _Series:
             if len(where):
                 yield name, places[where]
 
-    def _ask(self, row: int, names: set[str], rng: np.random.Generator) -> None:
-        """Build one row again without what was known later; note the features that change."""
+    def _ask(self, row: int, names: set[str], differing: set[str], rng: np.random.Generator) -> None:
+        """Build one row again without what was known later; note the features that change.
+
+        On changed rows, then without any; once more on changed ones where features that came out otherwise remain.
+        """
         event = self.events[row]
         moment = int(runs.micros(event, "decision_time")[0])
         candles, metrics = self._around(event)
         closes = runs.micros(candles) + timeframes.micros(self.joined.timeframe)
         later = closes > moment
-        others_changed, others_cut = metrics, metrics
-        if metrics is not None:
-            unknown = runs.micros(metrics, "time") > moment
-            others_changed, others_cut = windows.changed(metrics, unknown, rng), metrics.filter(~unknown)
-        worlds = [(windows.changed(candles, later, rng), others_changed), (candles.filter(~later), others_cut)]
-        for some, others in worlds:
+        unknown = None if metrics is None else runs.micros(metrics, "time") > moment
+        for number in range(2 + _AGAIN):
+            asked = [n for n in self.joined.types if n in names and n not in self.leaking]
+            if number >= 2 and not set(asked) & differing:
+                return
+            some, others = _world(candles, later, rng if number != 1 else None), metrics
+            if metrics is not None and unknown is not None:
+                others = _world(metrics, unknown, rng if number != 1 else None)
             found = self.joined.of(self.name, some, event, others) if some.height else _nothing(self.joined)
-            for name in (n for n in self.joined.types if n in names and n not in self.leaking):
+            for name in asked:
                 if _differ(self.built[name][[row]], found[name]).any():
                     self.leaking[name] = _example(self.built, row, name, found[name][0])
 
@@ -310,6 +322,11 @@ def _example(built: pl.DataFrame, row: int, name: str, found: Any) -> dict[str, 
     told = built.row(row, named=True)
     where = {"id": told["id"], "symbol": told["symbol"], "decision_time": told["decision_time"].isoformat()}
     return {**where, "built": told[name], "found": found}
+
+
+def _world(rows: pl.DataFrame, later: Any, rng: np.random.Generator | None) -> pl.DataFrame:
+    """The rows with those that came later changed and some of them lost; without them, where there is no ``rng``."""
+    return rows.filter(~later) if rng is None else changed(rows, later, rng).filter(~lost(later, rng))
 
 
 def _nothing(joined: Joined) -> pl.DataFrame:

@@ -16,12 +16,13 @@ import polars as pl
 
 from lake.kernels import extremes, runs
 from lake.learn import flags as market_flags
+from lake.learn.features.changing import changed
 from lake.learn.features.plan import Plan, Rows
 
 AFTER = 8  # changed bars behind each window; what is further away lies in other windows
 FLAGS_BEFORE = market_flags.Thresholds().window + market_flags.Thresholds().crash_bars  # bars that flags look back at
 _BARS = 32_768  # bars that are computed at a time
-Numbers = npt.NDArray[np.float64]
+_GAPS = 0.25  # share of changed bars that have a gap before them
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ def _gathered(plan: Plan, bars: Bars, wanted: Rows, rng: np.random.Generator) ->
         some = wanted[first : first + at_once]
         stacked = pl.concat([padded.slice(int(row), width) for row in some], rechunk=True)
         later = np.tile(np.arange(width) > before, len(some))
-        yield plan.gathered(changed(stacked, later, rng), np.arange(len(some)) * width + before)
+        other = _delayed(changed(stacked, later, rng), later, plan.timeframe.micros, rng)
+        yield plan.gathered(other, np.arange(len(some)) * width + before)
 
 
 def flagged(bars: pl.DataFrame, wanted: Rows, rng: np.random.Generator) -> pl.DataFrame:
@@ -73,8 +75,12 @@ def flagged(bars: pl.DataFrame, wanted: Rows, rng: np.random.Generator) -> pl.Da
     for first in range(0, len(wanted), at_once):
         some = wanted[first : first + at_once]
         places = np.minimum(some[:, None] + offsets, len(given.close) - 1)
-        factors = np.where(offsets > 0, rng.uniform(0.5, 2.0, places.shape), 1.0)
-        stacked = extremes.Bars(*((column[places] * factors).ravel() for column in given))
+        stacked = extremes.Bars(
+            *(
+                (column[places] * np.where(offsets > 0, rng.uniform(0.5, 2.0, places.shape), 1.0)).ravel()
+                for column in given
+            )
+        )
         found.append(market_flags.at_bars(stacked, np.arange(len(some)) * len(offsets) + FLAGS_BEFORE))
     return pl.concat(found)
 
@@ -86,18 +92,14 @@ def _padded(frame: pl.DataFrame, before: int) -> pl.DataFrame:
     return pl.concat([*[long_ago] * before, frame, *[last] * AFTER], rechunk=True)
 
 
-def changed(bars: pl.DataFrame, where: npt.NDArray[np.bool_], rng: np.random.Generator) -> pl.DataFrame:
-    """The bars with all prices, volumes, counts and metrics of some rows changed at random, each row by itself."""
-    factors = np.where(where, rng.uniform(0.5, 2.0, bars.height), 1.0)
-    fixed = ("open_time", "known_at", "time")
-    return bars.with_columns(_moved(c, factors) for c in bars if c.dtype.is_numeric() and c.name not in fixed)
-
-
-def _moved(column: pl.Series, factors: Numbers) -> pl.Series:
-    if column.dtype.is_float():
-        return column * pl.Series(factors)
-    counts = (column.cast(pl.Float64) * pl.Series(factors)).round().cast(column.dtype)
-    return (counts + pl.Series((factors != 1.0).astype(np.int64))).alias(column.name)  # small counts may round back
+def _delayed(stacked: pl.DataFrame, later: npt.NDArray[np.bool_], step: int, rng: np.random.Generator) -> pl.DataFrame:
+    """The windows with gaps before some of their later bars."""
+    shape = np.count_nonzero(later) // AFTER, AFTER
+    gaps = rng.integers(1, 4, shape) * (rng.random(shape) < _GAPS)
+    delays = np.zeros(stacked.height, np.int64)
+    delays[later] = gaps.cumsum(axis=1).ravel() * step
+    delay = pl.Series(delays).cast(pl.Duration("us"))
+    return stacked.with_columns(stacked[name] + delay for name in ("open_time", "known_at"))
 
 
 def _metric(plan: Plan, name: str, metrics: pl.DataFrame | None, closes: runs.Integers) -> pl.Series:

@@ -9,10 +9,12 @@ import polars as pl
 
 from lake.errors import UsageError
 from lake.learn.features.base import Feature, FeatureSet
+from lake.learn.features.changing import changed, lost
 from lake.learn.features.compute import compute
 
 _TOLERANCE = 1e-6  # what a state carried by Polars' own windows may leave behind
 _CUTS = (0.55, 0.75, 0.95)
+_DRAWS = 4  # of later bars: what has two values alone may come out the same
 
 
 def peeking(
@@ -49,7 +51,7 @@ def peeking(
     found: dict[str, str] = {}
     whole = values(candles)
     for cut in (int(candles.height * share) for share in _CUTS):
-        for other in _changed(candles, cut + 1, candles.height):
+        for other in _later(candles, cut + 1):
             again = values(other).head(cut + 1)
             ahead = [f for f in feature_set.features if not again[f.name].equals(whole[f.name].head(cut + 1))]
             found |= {f.name: "looks ahead" for f in ahead}
@@ -81,6 +83,14 @@ def _same(old: object, new: object) -> bool:
     if isinstance(old, float) and isinstance(new, float):
         return abs(old - new) <= _TOLERANCE * max(abs(old), 1e-3)
     return old == new
+
+
+def _later(candles: pl.DataFrame, first: int) -> Iterator[pl.DataFrame]:
+    """The candles changed from first on, some of them lost; and without these."""
+    later, rng = np.arange(candles.height) >= first, np.random.default_rng(first)
+    for _ in range(_DRAWS):
+        yield changed(candles, later, rng).filter(~lost(later, rng))
+    yield candles.head(first)
 
 
 def _changed(candles: pl.DataFrame, first: int, last: int) -> Iterator[pl.DataFrame]:
