@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 
 from lake.errors import FeatureMismatchError, NotEnoughRowsError, UsageError
 from lake.kernels.overlaps import spans
+from lake.learn.models import ensemble, importance
 from lake.learn.models.examples import examples
 from lake.learn.models.judging import NEVER, Judged, best_threshold, bucket_numbers, buckets_of
 from lake.learn.models.model import Model
@@ -23,6 +24,29 @@ from lake.learn.models.search import search
 from lake.learn.models.training import train
 from lake.learn.models.walking import walk_forward
 from tests.learn.models_made import NAMES, SMALL, rows
+
+
+def test_importance_is_the_same_however_many_changed_rows_are_scored_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Held to one shuffle after another, each scored by itself; a text has a column for each value."""
+    given = examples(rows(200, kind=["x", "y", "z", None] * 50), [*NAMES, "kind"])
+    recipe = SMALL.with_changes({"repeats": 3})
+    folds = walk_forward(given, recipe)
+    columns, rng = np.array(given.schema.columns()), np.random.default_rng(recipe.seed)
+    drops: dict[str, list[float]] = {name: [] for name in given.schema.names}
+    for fold in folds:
+        x, y = given.x[fold.test], given.y[fold.test]
+        for name, found in drops.items():
+            for _ in range(3):
+                changed, order = x.copy(), rng.permutation(len(x))
+                changed[:, columns == name] = x[order][:, columns == name]
+                found.append(roc_auc_score(y, fold.raw) - roc_auc_score(y, ensemble.score(fold.members, changed)))
+    for at_once in (1, 120, 20_000):
+        monkeypatch.setattr(importance, "_AT_ONCE", at_once)
+        told = {row["feature"]: row for row in importance.importance(given, folds, recipe)}
+        assert {name: row["n"] for name, row in told.items()} == dict.fromkeys(drops, 3 * len(folds))
+        for name, found in drops.items():
+            assert told[name]["drop"] == pytest.approx(np.mean(found), abs=1e-12)
+            assert told[name]["spread"] == pytest.approx(np.std(found), abs=1e-12)
 
 
 def test_random_labels_give_no_skill() -> None:
