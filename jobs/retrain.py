@@ -32,7 +32,10 @@ def work(lk: Lake) -> dict[str, Any]:
 
 
 def _again(lk: Lake, name: str, trigger: str) -> dict[str, Any]:
-    """Build the data set as it is now, and train as it was trained; a better-than-chance successor goes live."""
+    """Build the data set as it is now, and train as it was trained; a better-than-chance successor goes live.
+
+    It learns from the features that were named in that training, else from all that the data set has now.
+    """
     before = lk.models.recipe_of(name)
     request = dict(before["manifest"].get("request") or {})
     if not request:
@@ -54,7 +57,15 @@ def _again(lk: Lake, name: str, trigger: str) -> dict[str, Any]:
         lk.models.promote(version)
     for hash_ in outlived(lk, request["name"]):
         lk.datasets.delete(request["name"], hash_)
-    return {"versions": [model.version for model in made], "live": live, "trigger": trigger}
+    told = {"versions": [model.version for model in made], "live": live, "trigger": trigger}
+    return {**told, **_other_features(before["learnt"], made[0])}
+
+
+def _other_features(before: list[str], made: Model) -> dict[str, list[str]]:
+    """What a successor learns from that the model before it did not, and what it does not any more."""
+    now = made.schema.names
+    found = {"features_added": set(now) - set(before), "features_gone": set(before) - set(now)}
+    return {name: sorted(features) for name, features in found.items() if features}
 
 
 def outlived(lk: Lake, dataset: str) -> list[str]:

@@ -22,6 +22,7 @@ _DOCUMENTS = ("dataset_manifest", "feature_schema", "metrics", "live_before", "e
     click.argument("name"),
     click.option("--dataset", required=True, help="Name of the data set, of `lake dataset build`."),
     click.option("--hash", "hash_", help="Which build of it, by the begin of its hash; the newest when left out."),
+    click.option("--features", help="Columns to learn from, with commas between; all of the data set by default."),
     click.option("--target", default="label_win", show_default=True, help="Column of yes and no."),
     click.option("--promote", is_flag=True, help="Make it live at once."),
     click.option("--per-symbol", is_flag=True, help="Besides the general model one for each symbol with rows enough."),
@@ -41,6 +42,8 @@ def train(ctx: Context, name: str, dataset: str, **options: Any) -> None:
     grid = {key: [_number(key, v) for v in value.split(",")] for key, value in map(_pair, options["grid"])}
     more: dict[str, Any] = {"target": options["target"], "recipe": recipe, "n_jobs": options["jobs"]}
     more["audit"] = not options["no_audit"]
+    if options["features"] is not None:
+        more["features"] = [each.strip() for each in options["features"].split(",") if each.strip()]
     by = "symbol" if options["per_symbol"] else "regime" if options["per_regime"] else None
     with ctx.open() as lk, working(ctx.output, f"training {name}"):
         data = lk.datasets.load(dataset, options["hash_"])
@@ -79,15 +82,16 @@ def models() -> None:
 
 
 @command(
+    click.argument("model", required=False),
     click.option("--name", help="Only of this model."),
     click.option("--stage", type=click.Choice(["candidate", "live", "retired"])),
     name="list",
     group=models,
 )
-def list_(ctx: Context, name: str | None, stage: str | None) -> None:
-    """List the versions, oldest first."""
+def list_(ctx: Context, model: str | None, name: str | None, stage: str | None) -> None:
+    """List the versions, oldest first; of one model where it is named."""
     with ctx.open() as lk:
-        found = lk.models.list(name, stage)
+        found = lk.models.list(name or model, stage)
     ctx.output.rows(found.to_dicts(), found.columns)
 
 

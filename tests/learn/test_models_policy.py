@@ -308,6 +308,26 @@ def test_data_sets_of_the_job_go_with_the_last_model_of_theirs_and_others_stay(l
     )
 
 
+def test_a_successor_learns_from_new_features_unless_its_features_were_named(lk: lake.Lake, tmp_path: Path) -> None:
+    """As a bot begins to record another one, or an older version of the lake knew fewer."""
+    words = ["--set", "trees=2", "--set", "rounds=2", "--set", "repeats=0", "--set", "folds=2"]
+    lk.write("phantoms", phantoms(60))
+    lk.datasets.build("d", "phantoms", None)
+    run(tmp_path / "lake", "train", "all", "--dataset", "d", *words)
+    run(tmp_path / "lake", "train", "some", "--dataset", "d", "--features", "features.a, features.b", *words)
+    assert {row["name"] for row in run(tmp_path / "lake", "models", "list", "some")} == {"some"}
+    with pytest.raises(UsageError, match="no feature is named"):
+        lk.models.train(lk.datasets.load("d"), "none", features=[])
+    known = set(lk.models.load("all", stage="candidate").schema.names)
+    later = phantoms(60, 60)
+    lk.write("phantoms", [{**row, "features": {**row["features"], "c": 1.0}} for row in later])
+    told = once("retrain", retrain.work, lk)["trained"]
+    assert told["all"]["features_added"] == ["features.c"]
+    assert "features_added" not in told["some"]
+    assert set(lk.models.load("all", stage="candidate").schema.names) == {*known, "features.c"}
+    assert set(lk.models.load("some", stage="candidate").schema.names) == {"features.a", "features.b"}
+
+
 def test_the_job_goes_on_where_one_model_cannot_be_trained(lk: lake.Lake) -> None:
     lk.models.train(rows(60), "plain", features=NAMES, recipe={"trees": 2, "rounds": 2, "repeats": 0})
     lk.write("phantoms", phantoms(200))

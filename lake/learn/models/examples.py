@@ -110,6 +110,8 @@ def _feature_names(data: Any, features: Iterable[str] | None) -> list[str]:
                 "these tell the outcome, and are known after it only", where="training, features", value=told,
                 todo="Leave them out.",
             )  # fmt: skip
+        if not names:
+            raise UsageError("no feature is named", where="training, features", todo="None takes all of the data set.")
         return names
     manifest = getattr(data, "manifest", None)
     if manifest is None:

@@ -282,8 +282,9 @@ class Models:
         """How the newest version of a model was trained, for training it again on newer rows.
 
         Returns:
-            manifest: of its data set (empty for a plain frame); options: for :meth:`train`; by: symbol or regime, or
-            None where there is but the general model; live: whether one is.
+            manifest: of its data set (empty for a plain frame); options: for :meth:`train`, with features where they
+            were named; learnt: the features of the newest version; by: symbol or regime, or None where there is but the
+            general model; live: whether one is.
 
         Raises:
             UnknownModelError: there is no such model.

@@ -32,7 +32,8 @@ class TrainOptions(TypedDict, total=False):
     """Further arguments of :meth:`lake.learn.models.registry.Models.train`.
 
     Attributes:
-        features: columns; those of the data set's manifest when left out.
+        features: columns; those of the data set's manifest when left out. A retraining takes what was named here again,
+            else all features that its data set has then.
         target: column of True and False; label_win when left out.
         weight: columns whose product weighs the rows; those of uniqueness and recency that are there when left out.
         recipe: a Recipe, or {parameter: value}.
@@ -93,6 +94,7 @@ class Runs:
         if strange:
             known = ", ".join(TrainOptions.__annotations__)
             raise UsageError("unknown arguments", where="models.train", value=strange, todo=f"There are {known}.")
+        options = _listed(options)
         recipe = recipe_of(options.get("recipe"))
         manifest = manifest_of(data)
         began = time.perf_counter()
@@ -124,6 +126,7 @@ class Runs:
         frame = as_frame(getattr(data, "frame", data))
         if by not in frame.columns:
             raise FeatureMismatchError(f"{by} is missing", where="training, by")
+        options = _listed(options)
         models, skipped = {"": self.train(data, name, options)}, {}
         names = options.get("features") or list(models[""].schema.names)
         for value in sorted(frame[by].drop_nulls().unique().to_list()):
@@ -176,7 +179,7 @@ def options_of(parameters: str | None) -> TrainOptions:
     """The options of a run, out of its row's parameters."""
     told: dict[str, Any] = orjson.loads(parameters or "{}")
     options: TrainOptions = {}
-    for name in ("target", "weight", "grid"):
+    for name in ("target", "weight", "grid", "features"):
         if name in told:
             options[name] = told[name]
     known = {f.name for f in fields(Recipe)}
@@ -190,15 +193,25 @@ def recipe_of_rows(engine: Engine, rows: pl.DataFrame) -> dict[str, Any]:
     row = general.row(-1, named=True) if general.height else rows.row(-1, named=True)
     run = read(engine, DATASET, {"run_id": row["run_id"]}) if row["run_id"] else None
     options = options_of(run.row(0, named=True)["parameters"] if run is not None and run.height else None)
-    options["features"] = list(orjson.loads(row["feature_schema"] or '{"kinds": {}}')["kinds"])
+    manifest = orjson.loads(row["dataset_manifest"] or "{}")
+    learnt = list(orjson.loads(row["feature_schema"] or '{"kinds": {}}')["kinds"])
+    if not manifest or set(learnt) != set(manifest["features"]):  # they were named, also where an older run tells not
+        options.setdefault("features", learnt)
     by = next((n for n in BY if (rows[n].fill_null("") != "").any()), None)
     is_live = bool((rows["stage"] == "live").any())
-    return {"manifest": orjson.loads(row["dataset_manifest"] or "{}"), "options": options, "by": by, "live": is_live}
+    return {"manifest": manifest, "options": options, "learnt": learnt, "by": by, "live": is_live}
+
+
+def _listed(options: TrainOptions) -> TrainOptions:
+    """The options with the features as a list: they are read more than once."""
+    names = options.get("features")
+    return options if names is None or isinstance(names, str) else {**options, "features": list(names)}
 
 
 def _parameters(recipe: Recipe, options: TrainOptions) -> dict[str, Any]:
     told = {name: options.get(name) for name in ("target", "grid") if options.get(name) is not None}
-    weight = options.get("weight")
-    if weight is not None:
-        told["weight"] = weight if isinstance(weight, str) else list(weight)
+    for name in ("weight", "features"):
+        given: Any = options.get(name)
+        if given is not None:
+            told[name] = given if isinstance(given, str) else list(given)
     return {**recipe.as_dict(), **told}
