@@ -161,6 +161,26 @@ def test_a_metric_is_the_newest_known_at_the_close(tmp_path: Path) -> None:
             lk.datasets.build("metrics", "phantoms", peeking)
 
 
+def test_metrics_that_name_no_venue_are_of_every_venue(tmp_path: Path) -> None:
+    """Also before the venue's own begin, which tell nothing of the time before them."""
+    funding = Feature("funding_now", pl.col("funding_rate"), 0, source="market_metrics:funding_rate")
+    honest = FeatureSet("metrics_of_all", 1, (funding, HONEST))
+    with lake.open(tmp_path / "lake", bot_id="bot") as lk:
+        for venue in VENUES:
+            lk.candles.write(bars("BTCUSDT", venue), "1m", symbol="BTCUSDT", venue=venue)
+        rate = {"symbol": "BTCUSDT", "metric": "funding_rate"}
+        lk.write("market_metrics", [{**rate, "time": at(n * 30), "value": float(n)} for n in range(40)])
+        own = [{**rate, "time": at(n * 30), "value": -float(n), "venue": "bybit"} for n in range(20, 40)]
+        lk.write("market_metrics", [*own, {**rate, "time": at(0), "value": 99.0, "venue": "elsewhere"}])
+        lk.write("phantoms", [phantom(n, 40 + 19 * n, symbol="BTCUSDT", venue=VENUES[n % 2]) for n in range(60)])
+        made = lk.datasets.build("metrics_of_all", "phantoms", honest)
+        for row in made.frame.iter_rows(named=True):
+            number = int((row["decision_time"] - at(0)).total_seconds() // 1800)
+            is_own = row["venue"] == "bybit" and number >= 20
+            assert row["funding_now"] == (-number if is_own else number)
+        assert made.audit(features=honest).passed
+
+
 def test_a_sign_or_a_silence_to_come_is_a_leak_too(tmp_path: Path) -> None:
     """What only tells whether a later value is below 0, nothing, or there at all."""
     rate, volume, quote = pl.col("funding_rate").shift(-40), pl.col("volume").shift(-1), pl.col("quote_volume")

@@ -180,7 +180,9 @@ def audit(pinned: Pinned, joined: Joined, rows: pl.DataFrame, *, seed: int, shar
         built = rows[mine["__row"]]
         number = asked.index(one)
         rng = np.random.default_rng([seed, number])
-        one_audit = _Series(joined, name_of(one), bars, _metrics_of(metrics, mine), mine, built)
+        own = blocks.metrics_of(metrics, name_of(one))
+        own = None if own is None else own.with_columns(venue=pl.lit(name_of(one)[0]), symbol=pl.lit(name_of(one)[1]))
+        one_audit = _Series(joined, name_of(one), bars, own, mine, built)
         found[number] = one_audit.audit(rng, _CERTAIN if number % share[1] == share[0] else 0)
         return pl.DataFrame()
 
@@ -332,10 +334,3 @@ def _world(rows: pl.DataFrame, later: Any, rng: np.random.Generator | None) -> p
 def _nothing(joined: Joined) -> pl.DataFrame:
     none = pl.DataFrame(schema=joined.types).clear(1)
     return none.with_columns(pl.col(market_flags.NAMES).fill_null(value=False))
-
-
-def _metrics_of(metrics: pl.DataFrame | None, events: pl.DataFrame) -> pl.DataFrame | None:
-    if metrics is None:
-        return None
-    mine = (pl.col("venue") == events["venue"][0]) & (pl.col("symbol") == events["symbol"][0])
-    return metrics.filter(mine).sort("metric", "time")

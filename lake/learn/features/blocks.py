@@ -167,12 +167,17 @@ def _finished(plan: Plan, gathered: pl.DataFrame) -> pl.DataFrame:
 
 
 def metrics_of(metrics: pl.DataFrame | None, name: Name) -> pl.DataFrame | None:
-    """The market metrics of one series, in order of time."""
+    """The market metrics of one series, in order of time: metric, time and value.
+
+    Those that name no venue are of all venues; of two of one time that of the venue counts. What comes later changes
+    nothing of this.
+    """
     if metrics is None:
         return None
     venue, symbol = name
-    mine = metrics.filter((pl.col("venue") == venue) & (pl.col("symbol") == symbol))
-    return mine.select("metric", "time", "value").sort("metric", "time")
+    mine = metrics.filter(pl.col("venue").is_in(["", venue]) & (pl.col("symbol") == symbol))
+    found = mine.sort("metric", "time", "venue").unique(["metric", "time"], keep="last", maintain_order=True)
+    return found.select("metric", "time", "value")
 
 
 def _with_metrics(plan: Plan, bars: pl.DataFrame, metrics: pl.DataFrame | None) -> pl.DataFrame:

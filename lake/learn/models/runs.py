@@ -195,7 +195,7 @@ def recipe_of_rows(engine: Engine, rows: pl.DataFrame) -> dict[str, Any]:
     options = options_of(run.row(0, named=True)["parameters"] if run is not None and run.height else None)
     manifest = orjson.loads(row["dataset_manifest"] or "{}")
     learnt = list(orjson.loads(row["feature_schema"] or '{"kinds": {}}')["kinds"])
-    if not manifest or set(learnt) != set(manifest["features"]):  # they were named, also where an older run tells not
+    if set(learnt) != set(manifest.get("features") or ()) or not learnt:  # named, where an older run does not tell
         options.setdefault("features", learnt)
     by = next((n for n in BY if (rows[n].fill_null("") != "").any()), None)
     is_live = bool((rows["stage"] == "live").any())
