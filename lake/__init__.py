@@ -13,11 +13,11 @@
 >>> lk.close()
 """
 
+from lake import splits
 from lake.aio import AsyncLake, open_async
 from lake.errors import LakeError, UsageError
 from lake.kernels.pnl import Pnl, pnl
 from lake.lake import Lake, LakeView, open
-from lake.learn import splits
 from lake.learn.labels import label_events
 from lake.ledgers.receipt import Receipt, Rejection
 from lake.query.views import views

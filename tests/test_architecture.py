@@ -30,6 +30,7 @@ LAYERS = {
     "lake.exporters": 7,
     "lake.sources": 7,
     "lake.report": 7,
+    "lake.splits": 7,  # the splitters of lake.learn under their public name
     "lake": 8,  # the front door: it only gathers public names
     "jobs": 9,
     "lake.cli": 10,  # `lake run` schedules the jobs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import subprocess
 import sys
@@ -442,6 +443,7 @@ def test_it_shows_its_arguments_and_gives_them_back() -> None:
 
 def test_it_is_a_public_name_that_costs_no_scikit_learn() -> None:
     assert lake.splits.WalkForward is WalkForward
+    assert importlib.import_module("lake.splits").CombinatorialPurged is CombinatorialPurged
     code = "import sys; from lake import splits; print({'sklearn', 'scipy', 'pandas'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
