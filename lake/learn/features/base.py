@@ -171,7 +171,8 @@ class FeatureSet:
             raise UsageError("a feature set is a tuple of features", where=where, value=self.features)
         if self.timeframe is not None:
             object.__setattr__(self, "timeframe", timeframes.parse(self.timeframe))
-        is_age = isinstance(self.metric_age, timedelta) and self.metric_age > timedelta(0)
+        age: Any = self.metric_age
+        is_age = isinstance(age, timedelta) and age > timedelta(0)
         if not self.missing >= 0 or not is_age or not _is_count(self.stale):
             rules = self.missing, self.metric_age, self.stale
             raise UsageError("missing and stale are 0 or more, metric_age is a timedelta above 0", where=where, value=rules)
