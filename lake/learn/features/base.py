@@ -175,7 +175,8 @@ class FeatureSet:
         is_age = isinstance(age, timedelta) and age > timedelta(0)
         if not self.missing >= 0 or not is_age or not _is_count(self.stale):
             rules = self.missing, self.metric_age, self.stale
-            raise UsageError("missing and stale are 0 or more, metric_age is a timedelta above 0", where=where, value=rules)
+            told = "missing and stale are 0 or more, metric_age is a timedelta above 0"
+            raise UsageError(told, where=where, value=rules)
         object.__setattr__(self, "features", tuple(self.features))
         object.__setattr__(self, "steps", tuple(self.steps))
         _check_names(where, [f.name for f in self.features] + [s.name for s in self.steps])
