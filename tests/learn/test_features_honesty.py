@@ -183,6 +183,19 @@ def test_a_feature_that_looks_elsewhere_than_it_says_is_named() -> None:
     }
 
 
+def test_the_sign_of_a_metric_to_come_is_a_look_ahead() -> None:
+    rate = pl.col("funding_rate")
+    source = "market_metrics:funding_rate"
+    ahead = Feature("falls", pl.when(rate.shift(-30) < 0).then(1.0).otherwise(0.0), 0, source=source)
+    odd = FeatureSet("odd", 1, (Feature("now", rate, 0, source=source), ahead))
+    times = [CANDLES["open_time"][0] + timedelta(minutes=20 * n) for n in range(BARS // 20)]
+    rates = [float(n % 3 - 1) for n in range(len(times))]
+    metrics = pl.DataFrame({"venue": CANDLES["venue"][0], "symbol": "BTCUSDT", "metric": "funding_rate", "time": times})
+    assert features.peeking(odd, CANDLES, metrics=metrics.with_columns(value=pl.Series(rates))) == {
+        "falls": "looks ahead"
+    }
+
+
 def test_the_standard_set_looks_where_it_says() -> None:
     assert features.peeking(STANDARD, CANDLES) == {}
     with pytest.raises(UsageError, match="too few candles to examine the features with .got 900.. Give 1072 or more"):

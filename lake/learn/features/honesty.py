@@ -45,14 +45,14 @@ def peeking(
         )
     candles = candles.sort("open_time")
 
-    def values(given: pl.DataFrame) -> pl.DataFrame:
-        return compute(feature_set, given, timeframe=timeframe, metrics=metrics)
+    def values(given: pl.DataFrame, others: pl.DataFrame | None = metrics) -> pl.DataFrame:
+        return compute(feature_set, given, timeframe=timeframe, metrics=others)
 
     found: dict[str, str] = {}
     whole = values(candles)
     for cut in (int(candles.height * share) for share in _CUTS):
-        for other in _later(candles, cut + 1):
-            again = values(other).head(cut + 1)
+        for other, others in _later(candles, metrics, cut + 1):
+            again = values(other, others).head(cut + 1)
             ahead = [f for f in feature_set.features if not again[f.name].equals(whole[f.name].head(cut + 1))]
             found |= {f.name: "looks ahead" for f in ahead}
     for lookback in sorted({f.lookback for f in feature_set.features}):
@@ -85,12 +85,16 @@ def _same(old: object, new: object) -> bool:
     return old == new
 
 
-def _later(candles: pl.DataFrame, first: int) -> Iterator[pl.DataFrame]:
-    """The candles changed from first on, some of them lost; and without these."""
+def _later(
+    candles: pl.DataFrame, metrics: pl.DataFrame | None, first: int
+) -> Iterator[tuple[pl.DataFrame, pl.DataFrame | None]]:
+    """Candles and metrics changed from a candle on, some of them lost; and without these."""
     later, rng = np.arange(candles.height) >= first, np.random.default_rng(first)
+    new = None if metrics is None else (metrics["time"] > candles["open_time"][first]).to_numpy()
     for _ in range(_DRAWS):
-        yield changed(candles, later, rng).filter(~lost(later, rng))
-    yield candles.head(first)
+        others = None if metrics is None or new is None else changed(metrics, new, rng).filter(~lost(new, rng))
+        yield changed(candles, later, rng).filter(~lost(later, rng)), others
+    yield candles.head(first), metrics if metrics is None or new is None else metrics.filter(~new)
 
 
 def _changed(candles: pl.DataFrame, first: int, last: int) -> Iterator[pl.DataFrame]:
