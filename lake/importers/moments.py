@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, time
 from functools import lru_cache
 from typing import Any
@@ -9,6 +10,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from lake.errors import InvalidRowError, InvalidTimeError, UsageError
 from lake.spec.times import from_micros, to_micros
+
+_DECIMAL = re.compile(r"\d+\.\d+")  # an epoch number as programs write the one that they call a float
 
 
 def as_moment(
@@ -28,7 +31,7 @@ def _moment(name: str, value: Any, unit: str | None, zone: str | None, second: b
     try:
         naive = _naive(value)
         if naive is None:
-            return from_micros(to_micros(_cut_nanoseconds(value), unit=unit, where=name))
+            return from_micros(to_micros(_numeral(value), unit=unit, where=name))
     except InvalidTimeError as error:
         raise InvalidRowError(error.what, where=name, value=value) from error
     if zone is None:
@@ -72,6 +75,13 @@ def _naive(value: Any) -> datetime | None:
     except ValueError:
         return None
     return done if done.tzinfo is None else None
+
+
+def _numeral(value: Any) -> Any:
+    """An epoch number that is told as text with a point; all else for what it is."""
+    if isinstance(value, str) and _DECIMAL.fullmatch(value.strip()):
+        return float(value)
+    return _cut_nanoseconds(value)
 
 
 def _cut_nanoseconds(value: Any) -> Any:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -21,7 +20,7 @@ from lake.errors import InvalidRowError, UnknownTimeframeError
 from lake.importers import columns
 from lake.importers.base import Options, Row, Rule
 from lake.importers.moments import as_moment
-from lake.importers.values import as_number, as_text
+from lake.importers.values import as_number, as_text, is_nothing
 from lake.spec import timeframes
 from lake.spec.symbols import QUOTES, canonical, split
 
@@ -38,9 +37,8 @@ def found(row: Row, names: tuple[str, ...]) -> tuple[str, Any]:
     """The first of the names that the row has a value under, and the value; ``None`` and NaN are none."""
     for name in names:
         value = row.get(name)
-        if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
-            continue
-        return name, value
+        if not is_nothing(value):
+            return name, value
     return names[0] if names else "", None
 
 
@@ -57,9 +55,7 @@ def _of_one(name: str, read: Callable[[str, Any], Any]) -> Callable[[Row, Option
 
     def reading(row: Row, _options: Options) -> Any:
         value = row.get(name)
-        if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
-            return None
-        return read(name, value)
+        return None if is_nothing(value) else read(name, value)
 
     return reading
 

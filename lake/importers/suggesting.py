@@ -19,7 +19,7 @@ from lake.importers.guesses import CLUES, SPELLINGS, Clue
 from lake.importers.headerless import guessed_names, is_data
 from lake.importers.moments import as_moment
 from lake.importers.reading.tabular import Asked, tables_in, tabular
-from lake.importers.values import as_number
+from lake.importers.values import as_number, is_nothing
 from lake.spec import registry
 from lake.spec.dataset import Column, Dataset, Type
 
@@ -174,7 +174,7 @@ def _plain(name: str) -> str:
 
 def _rule(ds: Dataset, column: Column, name: str, values: Sequence[Any], options: Options) -> str | None:
     """The rule as TOML, None where no value of the sample fits."""
-    known = [v for v in values if v is not None and v != ""]
+    known = [v for v in values if not is_nothing(v)]
     if column.type is Type.TIMESTAMP:
         return _moment(name, known, options)
     if column.choices and column.name != "timeframe":

@@ -11,6 +11,19 @@ import orjson
 
 from lake.errors import InvalidRowError
 
+_NO_WORDS = frozenset({"", "nan", "NaN", "NAN", "NaT", "<NA>", "None", "null", "NULL", "\\N"})
+
+
+def is_nothing(value: Any) -> bool:
+    r"""Whether a value says that there is none: null, NaN, an empty text, or how programs and databases write those.
+
+    >>> is_nothing(float("nan")), is_nothing("None"), is_nothing(r"\N"), is_nothing(0), is_nothing("nano")
+    (True, True, True, False, False)
+    """
+    if type(value) is str:
+        return value in _NO_WORDS
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
 
 def as_number(name: str, value: Any) -> float:
     """A finite number.
@@ -41,8 +54,7 @@ def number_in(row: Mapping[str, Any], name: str) -> float | None:
         InvalidRowError: it is none.
     """
     value = row.get(name)
-    is_nothing = value is None or value == "" or (isinstance(value, float) and math.isnan(value))
-    return None if is_nothing else as_number(name, value)
+    return None if is_nothing(value) else as_number(name, value)
 
 
 def known_number(value: Any) -> float | None:

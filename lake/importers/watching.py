@@ -8,28 +8,34 @@ from typing import Protocol
 
 from lake.importers.base import Notes, Row
 from lake.importers.mapping import Canonical
+from lake.importers.values import is_nothing
 from lake.importers.wording import counted
 
 _LEAST = 0.01  # percent; a smaller move says nothing
 
 
 class Nans:
-    """Counts values of rows as they are found that are no number, as Python writes NaN: nothing lands for them."""
+    """Counts values of rows as they are found that are no number (NaN), or a word for none: nothing lands for them."""
 
     def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
+        self._nans: Counter[str] = Counter()
+        self._words: Counter[str] = Counter()
 
     def look(self, row: Row) -> None:
         """Look at one row."""
         for name, value in row.items():
-            if type(value) is float and math.isnan(value):
-                self._counts[name] += 1
+            if type(value) is str:
+                if value and is_nothing(value):
+                    self._words[f"{value} in {name}"] += 1
+            elif type(value) is float and math.isnan(value):
+                self._nans[name] += 1
 
     def tell(self, notes: Notes) -> None:
         """Tell of which columns, and how many there are."""
-        if self._counts:
-            named = ", ".join(f"{name} ({count:,})" for name, count in sorted(self._counts.items()))
-            notes.tell(f"no number (NaN) is taken for nothing: {named}")
+        for what, counts in (("no number (NaN)", self._nans), ("a word for none", self._words)):
+            if counts:
+                named = ", ".join(f"{name} ({count:,})" for name, count in sorted(counts.items()))
+                notes.tell(f"{what} is taken for nothing: {named}")
 
 
 class Watch(Protocol):

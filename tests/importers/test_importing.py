@@ -135,6 +135,27 @@ def test_a_result_that_is_no_number_is_told(tmp_path: Path) -> None:
         assert "no number (NaN) is taken for nothing: leverage (1), pnl_usd (2)" in notes(report)
 
 
+@pytest.mark.parametrize("word", ["NaN", "nan", "None", "NULL", "\\N"])
+def test_a_word_by_which_programs_mean_none_is_nothing_and_told(tmp_path: Path, word: str) -> None:
+    with lake.open(tmp_path / "lake") as lk:
+        made = [trade(1, pnl_usd=word, exit_price=word, exit_reason=word), trade(2)]
+        report = imported(lk, KIND, history(tmp_path / "t.json", made))
+        assert rows(lk, "trades", "pnl", "exit_price", "exit_reason") == [(0.25, 101.0, "tp"), (None, None, None)]
+        told = f"taken for nothing: {word} in exit_price (1), {word} in exit_reason (1), {word} in pnl_usd (1)"
+        assert told in notes(report)
+        found = [json.loads(extra)["imported"][f"{KIND}:trades"]["pnl_usd"] for extra in rows(lk, "trades", "extra")]
+        assert word in found
+
+
+def test_epoch_times_as_text_with_a_point_are_times(tmp_path: Path) -> None:
+    """As ``str(time.time())`` makes them, and a program that wrote milliseconds as a float."""
+    with lake.open(tmp_path / "lake") as lk:
+        made = [trade(1, entry_time="1700000060.25", exit_time="1700000090.0"), trade(2, exit_time="1700000150000.0")]
+        report = imported(lk, KIND, history(tmp_path / "t.json", made))
+        at = [(t.timestamp(), end.timestamp()) for t, end in rows(lk, "trades", "opened_at", "closed_at")]
+        assert (report.totals["refused"], at) == (0, [(1700000060.25, 1700000090), (1700000120, 1700000150)])
+
+
 @pytest.mark.parametrize("symbol", [True, 1.5, ["BTCUSDT"], {"base": "BTC"}])
 def test_a_symbol_that_is_no_text_is_refused(tmp_path: Path, symbol: Any) -> None:
     report = import_from(None, KIND, str(history(tmp_path / "t.json", [trade(1, symbol=symbol)])), dry_run=True)
