@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from lake.importers.base import Notes, Refused
-from lake.importers.reading.jsons import entries_of, opened
+from lake.importers.reading.jsons import encoding_at, entries_of, opened
 
 _LONGEST = 64 << 20  # characters of one line; one that is longer is no row
 _KEPT = 2_000  # characters of a broken line that are kept
@@ -18,12 +18,12 @@ _KEPT = 2_000  # characters of a broken line that are kept
 def lines_in(path: Path, notes: Notes) -> Iterator[Any]:
     """The values of a file with one JSON value in each line; a line that is none is Refused, and the others go on."""
     with opened(path) as file:
-        yield from lines_of(file, notes)
+        yield from lines_of(file, notes, encoding_at(path))
 
 
-def lines_of(file: BinaryIO, notes: Notes) -> Iterator[Any]:
+def lines_of(file: BinaryIO, notes: Notes, encoding: str = "utf-8-sig") -> Iterator[Any]:
     """The same of an open file."""
-    lines = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace")
+    lines = io.TextIOWrapper(file, encoding=encoding, errors="replace")
     try:
         number = 0
         while line := lines.readline(_LONGEST):

@@ -27,7 +27,7 @@ _REPEATED = "repeated:"
 _BREAKS_OFF = "the file breaks off: what comes before is taken"
 _GOES_ON = "something follows the end of the JSON, as when a shorter file is written over a longer one: it is not read"
 _FOLLOWS = "something follows the end of the JSON, as when files are joined: what of it is whole is read too"
-_GARBLED = "some of it is not text of its encoding: those characters are replaced"
+GARBLED = "some of it is not text of its encoding: those characters are replaced"
 _ENCODINGS = (
     (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),  # before UTF-16, whose mark is half of theirs
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
@@ -52,6 +52,17 @@ _DECODER = json.JSONDecoder(object_pairs_hook=entries_of)
 def opened(path: Path) -> BinaryIO:
     """A file's bytes, unpacked when its name ends in .gz; to be closed."""
     return cast("BinaryIO", gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
+
+
+def encoding_of(head: bytes) -> str:
+    """The encoding of a text, by its first bytes; UTF-8 where they say nothing else."""
+    return next((name for mark, name in _ENCODINGS if head.startswith(mark)), "utf-8-sig")
+
+
+def encoding_at(path: Path) -> str:
+    """The same of a file."""
+    with opened(path) as file:
+        return encoding_of(file.read(len(_ENCODINGS[0][0])))
 
 
 class JsonText:
@@ -148,8 +159,7 @@ class JsonText:
         raw = self._read(wanted)
         self._ended = len(raw) < wanted
         if self._decode is None:
-            encoding = next((name for mark, name in _ENCODINGS if raw.startswith(mark)), "utf-8-sig")
-            self._decode = codecs.getincrementaldecoder(encoding)(errors="replace").decode
+            self._decode = codecs.getincrementaldecoder(encoding_of(raw))(errors="replace").decode
         more = self._decode(raw, not raw)
         self.garbled |= "\ufffd" in more and "\ufffd".encode() not in raw
         self._text = self._text[self._at :] + more
@@ -296,7 +306,7 @@ def told_of_end(text: JsonText, notes: Notes) -> None:
     if not text.stuck and text.peek():
         notes.tell(_GOES_ON, failed=True)
     if text.garbled:
-        notes.tell(_GARBLED)
+        notes.tell(GARBLED)
 
 
 def _rows_of_object(

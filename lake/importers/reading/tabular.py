@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,15 +16,14 @@ from pyarrow import ipc
 from lake.errors import SourceError
 from lake.importers.addresses import existing, is_server
 from lake.importers.base import Notes, Refused, Row
+from lake.importers.reading.csv_tables import csv_columns, csv_rows
 from lake.importers.reading.database import database
 from lake.importers.reading.json_lines import lines_in
-from lake.importers.reading.jsons import JsonText, entries, items, names, opened, take, text_value
+from lake.importers.reading.jsons import JsonText, encoding_of, entries, items, names, opened, take, text_value
 
 _ROWS = 10_000
 _SHOWN = 10
 _LOOKED_AT = 1 << 16
-_SEPARATORS = ",;\t|"
-_LONGEST_CELL = 1 << 24
 KEY = "key"  # the column that holds the names of an object's entries
 
 
@@ -85,13 +81,13 @@ def tabular(source: str, asked: Asked) -> Tabular:
         "feather": partial(_feather, path),
         "lines": partial(_lines, path),
         "json": partial(_json, path, asked.table),
-        "csv": partial(_csv, path, asked),
+        "csv": partial(csv_rows, path, header=asked.header, skip=asked.skip),
     }
     name = path.name.removesuffix(".gz").rpartition(".")[0] or path.name
     columns: dict[str, Callable[[Path], list[str]]] = {
         "parquet": _parquet_columns,
         "feather": _feather_columns,
-        "csv": partial(_header, asked=asked),
+        "csv": partial(csv_columns, header=asked.header, skip=asked.skip),
     }
     there = tuple(columns[form](path)) if form in columns else None
     return Tabular(asked.table if asked.table not in {"", "*"} else name, reading[form], columns=there)
@@ -118,7 +114,7 @@ def form_of(path: Path) -> str:
     for magic, form in ((b"SQLite format 3\0", "sqlite"), (b"PAR1", "parquet"), (b"ARROW1", "feather")):
         if head.startswith(magic):
             return form
-    text = head.decode("utf-8-sig", "replace").lstrip()
+    text = head.decode(encoding_of(head), "replace").lstrip()
     if not text:
         raise SourceError("the file is empty", where=str(path))
     if "\0" in text:
@@ -241,48 +237,3 @@ def _feather(path: Path, _notes: Notes) -> Iterator[Row]:
     with _readable("feather", path), pa.memory_map(str(path)) as mapped, ipc.open_file(mapped) as file:
         for number in range(file.num_record_batches):
             yield from file.get_batch(number).to_pylist()
-
-
-def _header(path: Path, asked: Asked) -> list[str]:
-    with _lines_of_csv(path) as lines:
-        return _cells(lines, asked)[0]
-
-
-@contextmanager
-def _lines_of_csv(path: Path) -> Iterator[TextIO]:
-    with opened(path) as file, io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="") as lines:
-        yield lines
-
-
-def _csv(path: Path, asked: Asked, notes: Notes) -> Iterator[Row | Refused]:
-    """Lines with more cells than the header are refused; cells that are empty or not there are nothing."""
-    csv.field_size_limit(_LONGEST_CELL)
-    with _lines_of_csv(path) as lines:
-        columns, rows = _cells(lines, asked)
-        repeated = [name for name, count in Counter(columns).items() if count > 1]
-        if repeated:
-            raise SourceError("columns with the same name", where=str(path), value=repeated[0], todo="Rename one.")
-        try:
-            for cells in rows:
-                if len(cells) > len(columns):
-                    yield Refused(cells, "more cells than the header has")
-                elif cells:
-                    yield dict(zip(columns, cells, strict=False))
-        except csv.Error as error:
-            notes.tell(f"the CSV is damaged ({error}): what comes before is taken", failed=True)
-
-
-def _cells(lines: TextIO, asked: Asked) -> tuple[list[str], Iterator[list[str]]]:
-    for _ in range(asked.skip):
-        lines.readline()
-    first = lines.readline()
-    separator = max(_SEPARATORS, key=first.count)
-    before = iter([first]) if asked.header else iter(())
-    columns = list(asked.header) or [name.strip() for name in next(csv.reader([first], delimiter=separator), [])]
-    named = [name or f"column_{place}" for place, name in enumerate(columns)]
-
-    def rows() -> Iterator[list[str]]:
-        yield from csv.reader(before, delimiter=separator)
-        yield from csv.reader(lines, delimiter=separator)
-
-    return named, rows()

@@ -1,0 +1,73 @@
+"""CSV files as they are found: broken off, in other encodings, behind empty lines."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lake.importers.base import Notes, Refused
+from lake.importers.reading.csv_tables import csv_columns, csv_rows
+
+ROWS = [{"a": "1", "b": "x", "c": "2"}, {"a": "3", "b": "y", "c": "4"}]
+TEXT = "a,b,c\n1,x,2\n3,y,4\n"
+
+
+def read(path: Path, **how: Any) -> tuple[list[Any], Notes]:
+    notes = Notes()
+    return list(csv_rows(path, notes, **how)), notes
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_what_its_first_bytes_say_is_its_encoding(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(("\ufeff" * (encoding == "utf-16-le") + TEXT).encode(encoding))
+    assert (csv_columns(path), read(path)[0]) == (["a", "b", "c"], ROWS)
+
+
+def test_characters_that_are_none_are_replaced_and_told(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes("a,b,c\n1,gér\u00e9,2\n".encode("latin-1"))
+    found, notes = read(path)
+    assert (found[0]["a"], found[0]["c"], notes.failed) == ("1", "2", False)
+    assert "those characters are replaced" in notes.texts[0]
+
+
+def test_empty_lines_before_the_header_and_between_rows_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("\n\r\n" + TEXT.replace("3,", "\n3,"))
+    assert read(path)[0] == ROWS
+    path.write_text("made today\n\n" + TEXT)
+    assert read(path, skip=1)[0] == ROWS
+
+
+@pytest.mark.parametrize("end", ["3,y", '3,"y,4', '3,y,"4', "3"])
+def test_a_last_line_that_breaks_off_is_refused_and_what_comes_before_is_taken(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f"a,b,c\n1,x,2\n{end}")
+    found, notes = read(path)
+    assert (found[0], type(found[1]), len(found)) == (ROWS[0], Refused, 2)
+    assert (notes.failed, notes.texts) == (True, ["the file breaks off: what comes before is taken"])
+
+
+@pytest.mark.parametrize("text", [TEXT.rstrip("\n"), "a,b,c\n1,x\n3,y", 'a,b,c\n1,"x",2\n3,y,"4"', "a,b,c\n1,x\n3,y\n"])
+def test_a_last_line_that_may_be_whole_is_taken(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    found, notes = read(path)
+    assert ([row["a"] for row in found], notes.texts) == (["1", "3"], [])
+
+
+def test_a_packed_file_that_breaks_off_gives_what_comes_before(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv.gz"
+    lines = [f"{n},x{n * 7919 % 1000},{n}" for n in range(50_000)]
+    packed = gzip.compress("\n".join(["a,b,c", *lines]).encode())
+    path.write_bytes(packed[: len(packed) // 2])
+    found, notes = read(path)
+    assert notes.failed
+    assert 1_000 < len(found) < 50_000
+    assert all(
+        row == dict(zip("abc", line.split(","), strict=True)) for row, line in zip(found[:-1], lines, strict=False)
+    )
