@@ -24,10 +24,11 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from lake.errors import LakeError, SourceError, UsageError
+from lake.errors import InvalidRowError, LakeError, SourceError, UsageError
 from lake.importers import map_shapes as shapes
 from lake.importers import rules
 from lake.importers.base import Options, Row, RowMap, Rule
@@ -101,8 +102,19 @@ def _table_map(given: Mapping[str, Any], where: str) -> TableMap:
     nested = tuple(sorted(n for n in used if "." in n))
     looked_for = tuple(_looked_for(given, columns))
     is_local = any(isinstance(said, dict) and "zone" in said for said in given.get("columns", {}).values())
-    made = RowMap(ds.name, columns, sums, held=frozenset(nested), is_local=is_local)
+    made = RowMap(
+        ds.name, columns, sums, held=frozenset(nested), numbered=_is_of_facts(ds, given.get("columns", {}), columns),
+        is_local=is_local,
+    )  # fmt: skip
     return TableMap(asked, made, nested, looked_for)
+
+
+def _is_of_facts(ds: Dataset, said: Mapping[str, Any], made: Mapping[str, Rule]) -> bool:
+    """Whether ids are made of nothing but our columns: several rows may tell the same of those, and be several."""
+    (key, *others) = ds.key
+    rule = said.get(key)
+    parts = _names(rule["id"]) if isinstance(rule, dict) and "id" in rule else []
+    return bool(parts) and not others and made.keys() >= set(parts)
 
 
 def _looked_for(given: Mapping[str, Any], made: Mapping[str, Rule]) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -150,10 +162,10 @@ def _refuse_without_key(ds: Dataset, done: Mapping[str, Rule], where: str) -> No
     for name in [*ds.key, *(name for name, value in defaults.items() if value == "now")]:
         if name not in done and name not in said:
             what = "key" if name in ds.key else "time"
+            apart = f', or what tells rows apart: {name} = {{ id = ["symbol", ...] }}' if what == "key" else ""
             raise UsageError(
-                f"the {what} {name} of {ds.name} is not mapped", where=where,
-                todo=f'Give a column, or what tells rows apart: {name} = {{ id = ["symbol", ...] }}.',
-            )  # fmt: skip
+                f"the {what} {name} of {ds.name} is not mapped", where=where, todo=f"Give a column{apart}."
+            )
 
 
 def _filled(rule: Rule, otherwise: Any) -> Rule:
@@ -211,8 +223,10 @@ def _fitting(column: Column, names: tuple[str, ...]) -> Rule:
     return _BY_TYPE.get(column.type, rules.text)(*names)
 
 
-def _moment(*names: str, unit: str | None = None, zone: str | None = None) -> Rule:
+def _moment(*names: str, unit: str | None = None, zone: str | None = None, layout: str | None = None) -> Rule:
     """Of the map's zone where it names one; else of the caller's, who must say it where times have none."""
+    if layout is not None:
+        return _formatted(names, layout, zone)
     if zone is None:
         return rules.moment(*names, unit=unit, zone=None)
 
@@ -221,6 +235,22 @@ def _moment(*names: str, unit: str | None = None, zone: str | None = None) -> Ru
         return None if value is None else as_moment(name, value, unit=unit, zone=zone, second=options.second_hour)
 
     return Rule(names, read, lambda values, options: moments(values, unit, zone, second=options.second_hour))
+
+
+def _formatted(names: tuple[str, ...], layout: str, zone: str | None) -> Rule:
+    """Times as text of a layout, in the letters of ``strptime``."""
+
+    def read(row: Row, options: Options) -> Any:
+        name, value = rules.found(row, names)
+        if value is None:
+            return None
+        try:
+            told = datetime.strptime(str(value).strip(), layout)  # noqa: DTZ007 (its zone is asked for below)
+        except ValueError:
+            raise InvalidRowError(f"not a time like {layout}", where=name, value=value) from None
+        return as_moment(name, told, zone=zone or options.tz or None, second=options.second_hour)
+
+    return Rule(names, read)
 
 
 def _one_of(*names: str, values: Mapping[str, Any]) -> Rule:
@@ -260,7 +290,7 @@ _RULES: Mapping[str, Callable[..., Rule]] = {
 RULE_NAMES = (*_RULES, "constant", "id")
 _SETTINGS: Mapping[str, Mapping[str, Callable[[Any, str], Any]]] = {
     "number": {"scale": shapes.number},
-    "moment": {"unit": shapes.unit, "zone": shapes.zone},
+    "moment": {"unit": shapes.unit, "zone": shapes.zone, "layout": shapes.layout},
     "one_of": {"values": shapes.table},
     "ended": {"yes": shapes.text, "no": shapes.text},
 }

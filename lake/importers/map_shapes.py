@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from lake.errors import UsageError
 from lake.importers.moments import known_zone
 from lake.spec.times import UNITS
+
+_LAYOUT = 'For example layout = "%d.%m.%Y %H:%M:%S".'
 
 
 def table(value: Any, where: str) -> Mapping[str, Any]:
@@ -69,3 +72,19 @@ def zone(value: Any, where: str) -> str:
     """A time zone."""
     known_zone(text(value, where), where)
     return str(value)
+
+
+def layout(value: Any, where: str) -> str:
+    """How a time is written, in the letters of ``strptime``.
+
+    >>> layout("%m/%d/%Y %I:%M %p", "map.toml: opened_at")
+    '%m/%d/%Y %I:%M %p'
+    """
+    at, made = datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC), text(value, where)
+    try:
+        done = datetime.strptime(at.strftime(made), made)  # noqa: DTZ007 (only its day is looked at)
+    except ValueError as error:
+        raise UsageError(f"not a layout of times: {error}", where=where, value=value, todo=_LAYOUT) from error
+    if done.date() != at.date():
+        raise UsageError("a layout without a whole day", where=where, value=value, todo=_LAYOUT)
+    return made

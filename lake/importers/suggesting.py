@@ -5,7 +5,6 @@ It works when it is fed back, and says beside each guess what it rests on, so th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -13,37 +12,23 @@ from statistics import median
 from typing import Any
 
 from lake.errors import InvalidRowError, LakeError, SourceError
-from lake.importers import rules
 from lake.importers.base import Notes, Options, Refused, Row
+from lake.importers.guessed_rules import guess, quoted
 from lake.importers.guesses import CLUES, SPELLINGS, Clue
 from lake.importers.headerless import guessed_names, is_data
-from lake.importers.moments import as_moment
 from lake.importers.reading.tabular import Asked, tables_in, tabular
-from lake.importers.values import as_number, is_nothing
+from lake.importers.values import as_number
 from lake.spec import registry
-from lake.spec.dataset import Column, Dataset, Type
+from lake.spec.dataset import Dataset, Type
 
 _SAMPLE = 500
-_MOST_WORDS = 20
 _BETWEEN = 10.0  # a percentage is a hundred times as large as a fraction, before fees and leverage
 _OPTIONS = ("symbol", "timeframe", "bot_id")  # which the command may say
-_PERCENT_NAMES = ("ratio", "fraction")
-_WORDS = {
-    "LONG": "LONG", "BUY": "LONG", "SHORT": "SHORT", "SELL": "SHORT", "HOLD": "HOLD", "WAIT": "HOLD",
-    "NEUTRAL": "HOLD", "UP": "UP", "DOWN": "DOWN", "FLAT": "FLAT",
-    "CLOSED": "closed", "CLOSE": "closed", "DONE": "closed", "FILLED": "closed", "COMPLETED": "closed", "OPEN": "open",
-    "ACTIVE": "open", "PENDING": "pending", "NEW": "pending", "CANCELLED": "cancelled", "CANCELED": "cancelled",
-    "REJECTED": "error", "ERROR": "error", "FAILED": "error", "WIN": "win", "LOSS": "loss", "PAPER": "paper",
-    "SIMULATED": "paper", "DRY_RUN": "paper", "LIVE": "live", "REAL": "live", "BACKTEST": "backtest",
-}  # fmt: skip
-_BOUGHT = {"BUY": "BUY", "B": "BUY", "BID": "BUY", "LONG": "BUY", "SELL": "SELL", "S": "SELL", "ASK": "SELL",
-           "SHORT": "SELL"}  # fmt: skip
-_TABLES = {"predicted_direction": {**_WORDS, "1": "UP", "0": "DOWN", "-1": "DOWN"}}
 _HEAD = """\
 # A draft: look it over, then: lake import generic {source} --map-file FILE
 # A rule is a column's name, or one of: text, number, price (0 is none), percent (stored 0.02, meant 2 %),
-# fraction (stored 75, meant 0.75), whole, flag, side, symbol, base, timeframe, moment (unit, zone), document, gathered,
-# one_of (values), ended, constant, id (of our columns, the same at every import)."""
+# fraction (stored 75, meant 0.75), whole, flag, side, symbol, base, timeframe, moment (unit, zone, layout), document,
+# gathered, one_of (values), ended, constant, id (of our columns, the same at every import)."""
 
 
 @dataclass
@@ -56,6 +41,7 @@ class Draft:
         columns: our column -> rule, as TOML.
         used: their columns that are mapped.
         names: all of theirs.
+        left_out: why columns of theirs are not mapped that ours are called after.
     """
 
     asked: Asked
@@ -64,6 +50,7 @@ class Draft:
     used: dict[str, str] = field(default_factory=dict)
     values: dict[str, str] = field(default_factory=dict)
     names: Sequence[str] = ()
+    left_out: list[str] = field(default_factory=list)
 
 
 def suggest(source: str, options: Options | None = None) -> str:
@@ -128,10 +115,16 @@ def _drafted(asked: Asked, rows: Sequence[Row], options: Options) -> Draft | Non
         return None
     draft = Draft(asked, registry.get(clue.dataset), names=names)
     for column, name in _matches(draft.dataset, names, clue).items():
-        rule = _rule(draft.dataset, draft.dataset.column(column), name, [row.get(name) for row in rows], options)
-        if rule is not None:
-            draft.columns[column] = rule
+        made = guess(draft.dataset, draft.dataset.column(column), name, [row.get(name) for row in rows], options)
+        if made.rule:
+            draft.columns[column] = made.rule
             draft.used[column] = name
+        elif made.why:
+            draft.left_out.append(f"# {column}: not made of {quoted(name)}, {made.why}")
+    for column, others in clue.also.items():
+        same = next((other for other in others if other in draft.columns), None)
+        if same is not None and column not in draft.columns:
+            draft.columns[column], draft.used[column] = draft.columns[same], draft.used[same]
     _fill(draft, rows, options)
     return draft if _has_key(draft) else None
 
@@ -172,73 +165,6 @@ def _plain(name: str) -> str:
     return "".join(c for c in name.lower() if c.isalnum())
 
 
-def _rule(ds: Dataset, column: Column, name: str, values: Sequence[Any], options: Options) -> str | None:
-    """The rule as TOML, None where no value of the sample fits."""
-    known = [v for v in values if not is_nothing(v)]
-    if column.type is Type.TIMESTAMP:
-        return _moment(name, known, options)
-    if column.choices and column.name != "timeframe":
-        return _choice(column, name, known)
-    if column.type in {Type.FLOAT, Type.INT}:
-        return _number(column, name, known)
-    if column.name == ds.generated_id:
-        return None  # written last, of facts
-    return _text(name)
-
-
-def _moment(name: str, known: Sequence[Any], options: Options) -> str | None:
-    naive = False
-    for value in known:
-        try:
-            as_moment(name, value, zone=None)
-        except InvalidRowError:
-            return None
-        except LakeError:
-            naive = True
-    if not naive:
-        return _text(name)
-    return f"{{ moment = {_text(name)}, zone = {_text(options.tz or 'UTC')} }}  # the times name no zone"
-
-
-def _choice(column: Column, name: str, known: Sequence[Any]) -> str | None:
-    words = sorted({f"{value:g}" if isinstance(value, float) else str(value).strip() for value in known})
-    if not words or len(words) > _MOST_WORDS:
-        return None
-    table = _TABLES.get(column.name, _WORDS) if column.choices != ("BUY", "SELL") else _BOUGHT
-    by_word = {c.upper(): c for c in column.choices}
-    ours = {word: by_word.get(word.upper()) or table.get(word.upper()) for word in words}
-    if column.choices == ("LONG", "SHORT"):
-        try:
-            for word in words:
-                rules.side(name).read({name: word}, Options())
-        except InvalidRowError:
-            return None
-        return _text(name)
-    if any(mine not in column.choices for mine in ours.values()):
-        return None
-    if all(word.upper() in by_word for word in words):
-        return _text(name)
-    pairs = ", ".join(f"{_text(word)} = {_text(mine)}" for word, mine in ours.items() if mine)
-    return f"{{ one_of = {_text(name)}, values = {{ {pairs} }} }}"
-
-
-def _number(column: Column, name: str, known: Sequence[Any]) -> str | None:
-    numbers = []
-    for value in known:
-        try:
-            numbers.append(as_number(name, value))
-        except InvalidRowError:
-            return None
-    largest = max(map(abs, numbers), default=0.0)
-    if column.unit == "0-1" and largest > 1:
-        return f"{{ fraction = {_text(name)} }}  # up to {largest:g}: taken as percent"
-    if column.unit == "%" and any(word in name.lower() for word in _PERCENT_NAMES):
-        return f"{{ percent = {_text(name)} }}  # by its name a fraction: 0.02 is 2 %"
-    if column.above is not None or (column.unit == "quote currency" and "price" in column.name):
-        return f"{{ price = {_text(name)} }}" if 0.0 in numbers else _text(name)
-    return _text(name)
-
-
 def _is_fraction(draft: Draft, rows: Sequence[Row]) -> bool:
     """Whether results on own money are told as fractions, by the prices of the trades that tell them."""
     names = [draft.used.get(name, "") for name in ("pnl_percent", "entry_price", "exit_price")]
@@ -262,28 +188,32 @@ def _fill(draft: Draft, rows: Sequence[Row], options: Options) -> None:
     """What no column tells: a status by the end, a key by the facts, and what the caller said."""
     ds = draft.dataset
     if "pnl_percent" in draft.used and _is_fraction(draft, rows):
-        name = _text(draft.used["pnl_percent"])
+        name = quoted(draft.used["pnl_percent"])
         draft.columns["pnl_percent"] = f"{{ percent = {name} }}  # by the prices a fraction: 0.02 is 2 %"
     if "status" in ds.by_name and "status" not in draft.columns and ds.name == "trades":
         end = draft.used.get("closed_at") or draft.used.get("exit_price")
-        draft.columns["status"] = f"{{ ended = {_text(end)} }}" if end else '{ constant = "closed" }'
+        draft.columns["status"] = f"{{ ended = {quoted(end)} }}" if end else '{ constant = "closed" }'
     for name in ("symbol", "timeframe", "venue"):
         value = getattr(options, name)
         if name in ds.by_name and name not in draft.columns and value:
-            draft.values[name] = _text(value)
+            draft.values[name] = quoted(value)
     for name in ds.key:
         column = ds.column(name)
         is_free = column.type is Type.STRING and name in {ds.generated_id, "alert_id", "version"}
         if is_free and name not in draft.columns:
             facts = [c for c in ("symbol", "side", "direction", ds.event_time) if c in draft.columns]
             own = next((n for n in draft.names if _plain(n) in _ids(name) and _is_unique(rows, n)), None)
+            if own is not None and name == "fill_id" and draft.used.get("trade_id") == own:
+                del draft.columns["trade_id"], draft.used["trade_id"]  # it names the execution, and no round trip
             parts = ([own] if own else []) + facts
             if parts:
-                draft.columns[name] = f"{{ id = [{', '.join(map(_text, parts))}] }}"
+                draft.columns[name] = f"{{ id = [{', '.join(map(quoted, parts))}] }}"
 
 
 def _ids(name: str) -> set[str]:
-    return {_plain(name), "id", "uuid", "tradeid", "orderid", "dealid", "ticket", "externalid"}
+    """Names of columns that may tell rows apart; an order may be executed in several parts."""
+    others = {"execid", "executionid", "txid"} if name == "fill_id" else {"orderid", "dealid", "ticket"}
+    return {_plain(name), "id", "uuid", "tradeid", "externalid", *others}
 
 
 def _is_unique(rows: Sequence[Row], name: str) -> bool:
@@ -306,23 +236,25 @@ def _has_key(draft: Draft) -> bool:
 def _written(draft: Draft, *, many: bool) -> str:
     prefix = "tables." if many else ""
     lines = ["[[tables]]"] if many else []
-    lines.append(f"dataset = {_text(draft.dataset.name)}")
+    lines.append(f"dataset = {quoted(draft.dataset.name)}")
     if draft.asked.table:
-        lines.append(f"table = {_text(draft.asked.table)}")
+        lines.append(f"table = {quoted(draft.asked.table)}")
     if draft.asked.header:
-        named = ", ".join(map(_text, draft.asked.header))
+        named = ", ".join(map(quoted, draft.asked.header))
         lines.append(f"header = [{named}]  # it has none: named by what stands in the columns")
     lines += ["", f"[{prefix}columns]"]
     ordered = [c for c in draft.dataset.by_name if c in draft.columns]
     lines += [f"{column} = {draft.columns[column]}" for column in ordered]
-    lines += _missing(draft)
+    lines += [*draft.left_out, *_missing(draft)]
     if draft.values:
         lines += ["", f"[{prefix}values]", *(f"{name} = {value}" for name, value in draft.values.items())]
     sums = {
-        c: draft.used[c] for c in ("pnl", "quantity") if c in draft.used and draft.columns[c] == _text(draft.used[c])
+        c: draft.used[c]
+        for c in ("pnl", "quantity")
+        if c in draft.used and draft.columns[c].startswith(quoted(draft.used[c]))
     }
     if sums:
-        lines += ["", f"[{prefix}sums]", *(f"{column} = {_text(name)}" for column, name in sums.items())]
+        lines += ["", f"[{prefix}sums]", *(f"{column} = {quoted(name)}" for column, name in sums.items())]
     left = [name for name in draft.names if name not in draft.used.values()]
     if left:
         kept = "kept in extra" if "extra" in draft.dataset.by_name else "left out, as the dataset has no place for them"
@@ -337,7 +269,3 @@ def _missing(draft: Draft) -> Iterator[str]:
         is_needed = column is not None and column.required
         if is_needed and name not in draft.columns and name not in draft.values:
             yield f"# {name}: the rows do not say it, give --{name}"
-
-
-def _text(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False)
