@@ -13,7 +13,7 @@ import lake
 from lake.errors import UsageError
 from lake.importers.base import Options
 from lake.importers.run import import_from
-from tests.importers.contract import imported, notes, rows
+from tests.importers.contract import imported, notes, quarantined, rows
 
 _TABLES = {
     "market_data": "id integer primary key, symbol text, timestamp text, open real, high real, low real, close real,"
@@ -67,6 +67,11 @@ def test_of_a_bar_that_was_written_again_the_last_row_is_taken(tmp_path: Path) -
     with lake.open(tmp_path / "lake") as lk:
         report = imported(lk, "trades-db", store(tmp_path / "t.db", market_data=bars), timeframe="1h")
         assert "1 older row of bars" in notes(report)
+        candles = report.tables[0]
+        assert (candles.found, candles.landed, candles.refused) == (2, 1, 1)
+        assert [(why, row["close"], row["rsi"]) for _, why, row in quarantined(lk)] == [
+            ("an older row of a bar that was written again", 1.1, 40.0)
+        ]
         assert (rows(lk, "candles", "close"), rows(lk, "market_metrics", "value")) == ([1.6], [44.0])
 
 

@@ -13,7 +13,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from lake.importers.base import CandleTable, Frames, Notes, Options, Row, RowMap, Rule, Table
+from lake.importers.base import CandleTable, Frames, Notes, Options, Refused, Row, RowMap, Rule, Table
 from lake.importers.columns import moments
 from lake.importers.moments import as_moment
 from lake.importers.reading.candle_frames import candle_frames
@@ -41,6 +41,7 @@ from lake.spec import timeframes
 _TABLES = ("market_data", "predictions", "trades")
 _NO_INDICATORS = {"id", "symbol", "timestamp", "open", "high", "low", "close", "volume", "timeframe", "created_at"}
 _HORIZON = 60  # minutes
+_OLDER = "an older row of a bar that was written again"
 _SYMBOL = symbol("symbol", "product_id", "pair")
 
 
@@ -199,7 +200,7 @@ class TradesDb:
 
 
 def _candles(db: Database, options: Options, notes: Notes) -> Iterator[Frames]:
-    return candle_frames(_bars(db, notes), CANDLES, options)
+    return candle_frames(_every_bar(db, notes), CANDLES, options)
 
 
 def _untold(count: int, notes: Notes) -> Iterator[Frames]:
@@ -210,14 +211,16 @@ def _untold(count: int, notes: Notes) -> Iterator[Frames]:
 
 def _indicators(db: Database, notes: Notes) -> Iterator[Row]:
     """Each indicator of each candle by itself, named with the timeframe that it was made of."""
-    for row in _bars(db, notes):
+    for row in _every_bar(db, notes):
+        if isinstance(row, Refused):
+            continue  # it is counted among the candles
         common = {name: row[name] for name in row.keys() & {"id", "symbol", "timestamp", "timeframe"}}
         for name, value in row.items():
             if name not in _NO_INDICATORS and value is not None:
                 yield {**common, "metric": name, "value": value}
 
 
-def _bars(db: Database, notes: Notes) -> Iterator[Row]:
+def _every_bar(db: Database, notes: Notes) -> Iterator[Row | Refused]:
     """Candles; of several rows of one time the last, since the bot looked again while the bar was not over."""
     order = [name for name in ("symbol", "timeframe", "timestamp", "id") if name in db.columns("market_data")]
     key = itemgetter(*(name for name in order if name != "id"))
@@ -225,6 +228,7 @@ def _bars(db: Database, notes: Notes) -> Iterator[Row]:
     for _, versions in groupby(db.rows("market_data", notes, order_by=order), key):
         *older, last = versions
         superseded += len(older)
+        yield from (Refused(row, _OLDER) for row in older)
         yield last
     if superseded:
         notes.tell(f"{counted(superseded, 'older row')} of bars that were written again: the last of each bar is taken")
