@@ -110,6 +110,16 @@ def fraction(*names: str) -> Rule:
     return _rule(names, lambda name, value: as_number(name, value) / 100)
 
 
+def share(*names: str) -> Rule:
+    """A share as a number from 0 to 1, of stores in which some say 0.755 and others 75.5: above 1 it is in percent."""
+
+    def read(name: str, value: Any) -> float:
+        given = as_number(name, value)
+        return given / 100 if given > 1 else given
+
+    return _rule(names, read)
+
+
 def percent(*names: str) -> Rule:
     """A share in percent, which is stored as a fraction (0.02 is 2)."""
     return number(*names, scale=100.0)

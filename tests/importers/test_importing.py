@@ -23,7 +23,7 @@ from lake.errors import SourceError, UsageError
 from lake.importers import run as running
 from lake.importers.base import Notes, Options, Refused, Row, RowMap, Table
 from lake.importers.report import Difference, ImportReport, Sum, TableReport
-from lake.importers.rules import constant, moment, number, text
+from lake.importers.rules import constant, moment, number, share, text
 from lake.importers.run import Progress, import_from
 from lake.importers.twins import base_of
 from tests.helpers import spawned
@@ -645,3 +645,8 @@ def test_a_quantity_that_is_lost_is_not_hidden_below_a_cent() -> None:
     assert not lost.equal
     assert lost.shown(lost.found) == "0.004"
     assert Sum("trades.pnl", 10.004, 0.0, 0.0, 0.0, 10.0).equal
+
+
+@pytest.mark.parametrize(("said", "means"), [(72, 0.72), (100.0, 1.0), (0.72, 0.72), (1, 1.0), (0, 0.0), ("65", 0.65)])
+def test_a_confidence_is_a_share_whichever_way_it_is_told(said: Any, means: float) -> None:
+    assert share("confidence").read({"confidence": said}, Options()) == pytest.approx(means)

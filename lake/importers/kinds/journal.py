@@ -31,7 +31,7 @@ from lake.importers.kinds.signal_bot import (
 )
 from lake.importers.nested import item, together
 from lake.importers.reading.jsons import JsonText, names, rows_in, text_value
-from lake.importers.rules import document, first_of, fraction, number, option, price, result, text
+from lake.importers.rules import document, first_of, number, option, price, result, share, text
 from lake.importers.wording import counted
 
 TRADES = RowMap(
@@ -59,7 +59,7 @@ TRADES = RowMap(
         "created_at": GIVEN,
         "opened_at": GIVEN,
         "closed_at": CLOSED,
-        "extra": together(confidence=fraction("confidence"), outcome=OUTCOME),
+        "extra": together(confidence=share("confidence"), outcome=OUTCOME),
     },
     sums={"pnl_percent": PERCENT, "pnl": ("profit_loss_usd", "pnl_usd"), "quantity": "quantity"},
     held=frozenset({"conditions", "ml_features"}),

@@ -17,12 +17,12 @@ from lake.importers.base import Notes, Options, Refused, Row, RowMap, Rule
 from lake.importers.reading.members import Member
 from lake.importers.rules import (
     first_of,
-    fraction,
     gathered,
     identity,
     moment,
     one_of,
     price,
+    share,
     text,
     whole,
     within,
@@ -78,7 +78,7 @@ DECISIONS = RowMap(
         "decision_id": identity("decision", _CYCLE, whole("cycle_number"), whole("number")),
         "symbol": Rule(("symbol",), _symbol),
         "recommendation": one_of(_ACTIONS, "action"),
-        "confidence": within("said", fraction("confidence")),
+        "confidence": within("said", share("confidence")),
         "entry_price": within("done", price("price")),
         "stop_loss": within("said", price("stop_loss")),
         "take_profit": within("said", price("take_profit")),

@@ -13,7 +13,7 @@ from lake.importers.base import Notes, Options, Refused, Row, RowMap, Table
 from lake.importers.kinds.signal_bot import DEDUPE_KEY, ENTRY, GIVEN, SIDE, SIGNAL_TYPE, SYMBOL, TIMEFRAME, signal_id
 from lake.importers.nested import item
 from lake.importers.reading.jsons import JsonText, broken, documents, entries, told_of_end
-from lake.importers.rules import first_of, fraction, option, price, text
+from lake.importers.rules import first_of, option, price, share, text
 
 _WORD = r"(?P<signal>(?:STRONG_)?(?:BUY|SELL)|LONG|SHORT)"
 _TIMEFRAME = r"(?P<timeframe>[0-9]+[A-Za-z]*|[A-Za-z][0-9]*)"
@@ -31,7 +31,7 @@ SIGNALS = RowMap(
         "strategy": first_of(text("strategy"), option("strategy")),
         "signal_type": SIGNAL_TYPE,
         "direction": SIDE,
-        "confidence": fraction("confidence"),
+        "confidence": share("confidence"),
         "entry_price": ENTRY,
         "stop_loss": price("sl_price"),
         "tp1": first_of(price("tp_price"), item(0, "tp_prices")),
