@@ -1,6 +1,7 @@
 """Times without a zone in the hour that comes twice, when clocks are set back.
 
-The first is meant; of the end of what would end before it began the second. How many such times there are is told.
+The first is meant; of the end of what would end before it began, and of the later of a series of candles that has the
+hour twice, the second. How many such times there are is told.
 A time in the hour that clocks skip is none, and its row is refused.
 """
 
@@ -14,7 +15,8 @@ from typing import Any
 
 import polars as pl
 
-from lake.importers.base import Notes, Options, Row, RowMap, Rule
+from lake.importers.base import Frames, Notes, Options, Row, RowMap, Rule
+from lake.importers.second_hours import of_both_hours
 from lake.importers.wording import counted
 from lake.spec import registry
 from lake.spec.dataset import Type
@@ -31,7 +33,8 @@ class ClockChanges:
 
     def __init__(self, options: Options) -> None:
         self._options, self._second = options, replace(options, second_hour=True)
-        self._twice: set[datetime] = set()
+        self._twice: dict[datetime, datetime] = {}  # the first -> the second
+        self._placed = 0
 
     @property
     def are_local(self) -> bool:
@@ -51,13 +54,26 @@ class ClockChanges:
                 columns[order.then] = self._after(made.columns[order.first], columns[order.then])
         return replace(made, columns=columns)
 
+    def placed(self, frames: Frames) -> Frames:
+        """Candles, of which those of series that have such an hour twice are in both."""
+        if not self._twice or frames.good.is_empty():
+            return frames
+        good, count = of_both_hours(frames.good, self._twice)
+        self._placed += count
+        return replace(frames, good=good)
+
     def tell(self, notes: Notes) -> None:
         """Tell of times that may mean two moments."""
         if self._twice:
             some = counted(len(self._twice), "local time lies", "local times lie")
+            both = (
+                f"; {counted(self._placed, 'candle')} of series that have it twice in the second"
+                if self._placed
+                else ""
+            )
             notes.tell(
                 f"{some} in an hour that the clock has twice: the first is taken, and of an end that would come before "
-                "its beginning the second"
+                f"its beginning the second{both}"
             )
 
     def noticed(self, rule: Rule) -> Rule:
@@ -65,8 +81,8 @@ class ClockChanges:
 
         def read(row: Row, options: Options) -> Any:
             value = rule.read(row, options)
-            if value is not None and rule.read(row, self._second) != value:
-                self._twice.add(value)
+            if value is not None and (second := rule.read(row, self._second)) != value:
+                self._twice[value] = second
             return value
 
         return Rule(rule.names, read, None if rule.many is None else partial(self._many, rule.many))
@@ -77,7 +93,9 @@ class ClockChanges:
         """A whole column of times in microseconds."""
         done, second = read(values, options), read(values, self._second)
         if done is not None and second is not None:
-            self._twice.update(map(from_micros, done.filter(done != second)))
+            are_two = done != second
+            pairs = zip(done.filter(are_two), second.filter(are_two), strict=True)
+            self._twice.update({from_micros(one): from_micros(other) for one, other in pairs})
         return done
 
     def _after(self, begin: Rule, end: Rule) -> Rule:

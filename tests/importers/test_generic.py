@@ -17,6 +17,7 @@ import lake
 from lake.cli import main
 from lake.errors import SourceError, UsageError
 from lake.importers.base import Options
+from lake.importers.report import ImportReport
 from lake.importers.run import import_from
 from lake.importers.suggesting import suggest
 from tests.importers.conftest import Postgres
@@ -484,28 +485,60 @@ def test_a_zone_of_the_map_knows_the_hours_that_come_twice(tmp_path: Path) -> No
         assert "2 local times lie in an hour that the clock has twice" in notes(report)
 
 
-def test_candles_of_the_hour_that_comes_twice_are_told(tmp_path: Path) -> None:
-    path, text = (
-        tmp_path / "bars.csv",
-        """
-        dataset = "candles"
-        [columns]
-        symbol = "s"
-        open_time = { moment = "t", zone = "Europe/Berlin" }
-        open = "o"
-        high = "o"
-        low = "o"
-        close = "o"
-        volume = "o"
-        [values]
-        timeframe = "30m"
-    """,
-    )
-    times = [f"2024-10-27 {at}:00" for at in ("01:30", "02:00", "02:30", "02:00", "02:30", "03:00")]
-    path.write_text("s,t,o\n" + "".join(f"BTCUSDT,{at},{place}\n" for place, at in enumerate(times, 1)))
+LOCAL_BARS = """
+dataset = "candles"
+[columns]
+symbol = "s"
+open_time = {{ moment = "t", zone = "Europe/Berlin" }}
+open = "o"
+high = "o"
+low = "o"
+close = "o"
+volume = "o"
+[values]
+timeframe = "{timeframe}"
+"""
+
+
+def local_bars(lk: Any, folder: Path, timeframe: str, bars: list[tuple[str, float]]) -> tuple[ImportReport, Any]:
+    """The report, and of each candle that landed its minutes since 23:00 UTC (01:00 of the clock), and its price."""
+    path = folder / "bars.csv"
+    path.write_text("s,t,o\n" + "".join(f"BTCUSDT,2024-10-27 {at}:00,{price}\n" for at, price in bars))
+    report = imported(lk, "generic", path, map_file=a_map(folder, LOCAL_BARS.format(timeframe=timeframe)))
+    minutes = "date_diff('minute', TIMESTAMPTZ '2024-10-26 23:00:00Z', open_time)"
+    return report, rows(lk, "candles", f"{minutes} AS m", "open")
+
+
+BOTH_HOURS = ("01:30", "02:00", "02:30", "02:00", "02:30", "03:00")
+
+
+@pytest.mark.parametrize("way", [1, -1])
+def test_a_series_of_candles_that_has_an_hour_twice_lands_in_both(way: int, tmp_path: Path) -> None:
     with lake.open(tmp_path / "lake") as lk:
-        report = imported(lk, "generic", path, map_file=a_map(tmp_path, text))
-        assert (report.totals["landed"], report.totals["refused"]) == (4, 2)
+        bars = [(at, float(price)) for price, at in enumerate(BOTH_HOURS, 1)]
+        report, there = local_bars(lk, tmp_path, "30m", bars[::way])
+        assert (report.totals["landed"], report.totals["refused"]) == (6, 0)
+        assert there == [(30, 1.0), (60, 2.0), (90, 3.0), (120, 4.0), (150, 5.0), (180, 6.0)]
+        assert "2 local times lie in an hour that the clock has twice: the first is taken" in notes(report)
+        assert "2 candles of series that have it twice in the second" in notes(report)
+
+
+def test_an_hour_that_is_one_candle_lands_in_both(tmp_path: Path) -> None:
+    with lake.open(tmp_path / "lake") as lk:
+        _, there = local_bars(lk, tmp_path, "1h", [("01:00", 1.0), ("02:00", 2.0), ("02:00", 3.0), ("03:00", 4.0)])
+        assert there == [(0, 1.0), (60, 2.0), (120, 3.0), (180, 4.0)]
+
+
+@pytest.mark.parametrize("bars", [
+    [("02:00", 1.0), ("02:00", 1.5), ("02:30", 2.0), ("02:30", 2.5)],  # each written again when it was over
+    [("02:00", 1.0), ("02:30", 2.0), ("02:30", 2.5)],
+    [("01:30", 0.5), ("02:00", 1.0), ("02:30", 2.0), ("03:00", 3.0), ("02:00", 1.5), ("02:30", 2.5)],  # joined files
+])  # fmt: skip
+def test_candles_that_are_told_again_are_no_second_hour(bars: list[tuple[str, float]], tmp_path: Path) -> None:
+    with lake.open(tmp_path / "lake") as lk:
+        report, there = local_bars(lk, tmp_path, "30m", bars)
+        assert 120 not in {minute for minute, _ in there}
+        assert report.totals["refused"] == len(bars) - len({at for at, _ in bars})
         assert "2 local times lie in an hour that the clock has twice: the first is taken" in notes(report)
 
 

@@ -86,7 +86,7 @@ class _Source:
         self._tell(notes)
         pages = self.db.pages(self.name, types, notes, _PAGE, newest_first=newest_first)
         for place, page in enumerate(pages):
-            frames = self._sorted_out(page[::-1] if newest_first else page, rules)
+            frames = clocks.placed(self._sorted_out(page[::-1] if newest_first else page, rules))
             if place == 0 and "timeframe" not in self.columns:
                 self._tell_step(frames.good, notes)
             yield frames
