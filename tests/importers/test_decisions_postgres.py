@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import lake
+from lake.importers.base import Options
 from lake.importers.run import import_from
 from tests.importers.conftest import Postgres
 from tests.importers.contract import imported, notes, quarantined, rows
@@ -205,6 +206,23 @@ def test_of_two_databases_one_version_of_a_prompt_is_in_use(lk: lake.Lake, postg
     lk.prompts.activate("w1")
     assert "w1 of the lake is" in notes(imported(lk, "decisions-postgres", postgres.address, bot_id="one"))
     assert rows(lk, "prompt_versions", "version", "is_active")[2:] == [("w1", True), ("w2", False)]
+
+
+def test_a_version_that_its_own_database_has_deleted_gives_its_place_up(lk: lake.Lake, postgres: Postgres) -> None:
+    """Whose database it is says the bot: without one, it may be another's."""
+    postgres.run(
+        "create table prompt_versions (id int, version text, prompt_text text, is_active bool, created_at timestamp)",
+        "insert into prompt_versions values (1, 'v1', 'a', true, '2025-01-01')",
+    )
+    imported(lk, "decisions-postgres", postgres.address, bot_id="one")
+    postgres.run("delete from prompt_versions", "insert into prompt_versions values (2, 'v2', 'b', true, '2025-01-02')")
+    for bot in ("", "two"):
+        report = import_from(lk, "decisions-postgres", postgres.address, Options(bot_id=bot), dry_run=True)
+        assert "v2 is said to be in use, and v1 of the lake is: it stays the only one" in notes(report)
+    assert lk.prompts.active()["version"] == "v1"
+    report = imported(lk, "decisions-postgres", postgres.address, bot_id="one")
+    assert "v1 of the lake is no longer in this database, and v2 takes its place" in notes(report)
+    assert rows(lk, "prompt_versions", "version", "is_active") == [("v1", False), ("v2", True)]
 
 
 def test_prompts_of_two_bots_under_one_version_are_both_kept_with_their_decisions(

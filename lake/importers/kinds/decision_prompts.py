@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 import orjson
@@ -59,6 +58,7 @@ class Prompts:
     def __init__(self) -> None:
         self._renamed: dict[str, str] = {}
         self._in_use = ""
+        self._gone: list[str] = []  # in use in the lake, and no longer in the database that they are from
         self._notes = Notes()
 
     def rows(self, db: Database, options: Options, notes: Notes) -> Iterator[Row]:
@@ -71,14 +71,25 @@ class Prompts:
         active = [row for row in rows if _active_since(row, options) is not None and not row.get("superseded")]
         if lk is None or not active:
             return
-        is_given_up = partial(
-            _is_given_up, active[0], [str(row.get("version")) for row in rows if _is_over(row)], options
-        )
-        others = [there["version"] for there in lk.frame(_IN_USE).rows(named=True) if not is_given_up(there)]
-        if others:
-            self._in_use = others[-1]
-            named = active[0]["version"]
+        over = [str(row.get("version")) for row in rows if _is_over(row)]
+        in_use = lk.frame(_IN_USE).rows(named=True)
+        others = [there for there in in_use if not _is_given_up(active[0], over, options, there)]
+        known = {str(row.get("version")) for row in rows}
+        self._gone = [there["version"] for there in others if _is_gone(there, known, options)]
+        left = [there["version"] for there in others if there["version"] not in self._gone]
+        named = active[0]["version"]
+        if self._gone:
+            gone = ", ".join(self._gone)
+            self._notes.tell(f"{gone} of the lake is no longer in this database, and {named} takes its place")
+        if left:
+            self._in_use = left[-1]
             self._notes.tell(f"{named} is said to be in use, and {self._in_use} of the lake is: it stays the only one")
+
+    def before(self, lk: Any, _rows: Sequence[Row]) -> None:
+        """Put versions out of use that their database has deleted since."""
+        for version in self._gone:
+            lk.prompts.patch(version, is_active=False)
+        self._gone = []
 
     def _is_in_use(self, row: Row, options: Options) -> bool | None:
         said: bool | None = _is_in_use(row, options)
@@ -116,6 +127,14 @@ def _is_given_up(active: Row, over: Collection[str], options: Options, there: Ma
         is_one = there["prompt_text"] == found(active, _TEXT)[1]
         return is_one or not theirs or not options.bot_id or theirs == options.bot_id
     return own in over and theirs == options.bot_id and _LABEL in kept.get(IMPORTED, {})
+
+
+def _is_gone(there: Mapping[str, Any], known: Collection[str], options: Options) -> bool:
+    """Whether a version in use in the lake is of this bot's database, by what the caller says, and no longer in it."""
+    kept = orjson.loads(there["extra"] or "{}")
+    own = there["version"].removeprefix(f"{options.bot_id}:")
+    is_ours = bool(options.bot_id) and kept.get("bot_id") == options.bot_id and _LABEL in kept.get(IMPORTED, {})
+    return is_ours and own not in known
 
 
 def _is_over(row: Row) -> bool:

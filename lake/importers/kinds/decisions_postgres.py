@@ -223,7 +223,8 @@ class DecisionsPostgres:
         for name in require(db, _TABLES, kind=self.name):
             if name == "prompt_versions":
                 rows = partial(prompts.rows, db, options)
-                yield Table(name, (maps[name],), rows, db.count(name), look=prompts.look)
+                count, look = db.count(name), prompts.look
+                yield Table(name, (maps[name],), rows, count, before=prompts.before, look=look)
             else:
                 yield Table(name, (maps[name],), partial(_rows, db, name, options), db.count(name))
 
