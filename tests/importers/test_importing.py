@@ -147,6 +147,16 @@ def test_a_word_by_which_programs_mean_none_is_nothing_and_told(tmp_path: Path, 
         assert word in found
 
 
+def test_a_history_with_a_trade_in_each_line_is_one_and_a_line_that_breaks_off_is_refused(tmp_path: Path) -> None:
+    path, made = tmp_path / "t.json", [trade(1), trade(2), trade(3)]
+    path.write_text("\n".join(map(json.dumps, made))[:-20])
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, KIND, path)
+        assert (report.totals["landed"], dict(report.tables[0].reasons)) == (2, {"no whole JSON value": 1})
+        assert "line 3 is no JSON" in notes(report)
+        assert report.failed
+
+
 def test_epoch_times_as_text_with_a_point_are_times(tmp_path: Path) -> None:
     """As ``str(time.time())`` makes them, and a program that wrote milliseconds as a float."""
     with lake.open(tmp_path / "lake") as lk:

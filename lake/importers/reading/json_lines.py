@@ -16,7 +16,10 @@ _KEPT = 2_000  # characters of a broken line that are kept
 
 
 def lines_in(path: Path, notes: Notes) -> Iterator[Any]:
-    """The values of a file with one JSON value in each line; a line that is none is Refused, and the others go on."""
+    """The values of a file with one JSON value in each line; a line that is none is Refused, and the others go on.
+
+    The last of them, when it has no end either, is where the file breaks off.
+    """
     with opened(path) as file:
         yield from lines_of(file, notes, encoding_at(path))
 
@@ -35,7 +38,7 @@ def lines_of(file: BinaryIO, notes: Notes, encoding: str = "utf-8-sig") -> Itera
                     yield json.loads(line, object_pairs_hook=entries_of)
                 except (json.JSONDecodeError, RecursionError) as error:
                     why = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
-                    notes.tell(f"line {number} is no JSON: {why}")
+                    notes.tell(f"line {number} is no JSON: {why}", failed=not line.endswith("\n"))
                     yield Refused(line[:_KEPT], "no whole JSON value")
     finally:
         lines.detach()  # whoever opened the file closes it
