@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from lake.errors import InvalidRowError
-from lake.importers.base import Options, Row, RowMap
+from lake.importers.base import Options, Row, RowMap, Rule
 from lake.importers.rules import found
 from lake.spec import registry
 from lake.spec.rows import row_checker
@@ -82,12 +82,17 @@ class Mapper:
         Args:
             before, now: rows as they are kept.
         """
-        try:
-            old, new = self._check(self._made(before)), self._check(self._made(now))
-        except (InvalidRowError, AttributeError):  # kept by another version, of other shape
+        if not isinstance(before, Mapping) or not isinstance(now, Mapping):
             return self.dataset.by_name.keys()
-        unknown = {name for name, rule in self.map.columns.items() if self.map.held.intersection(rule.names)}
-        return unknown | {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
+        rules = self.map.columns.items()
+        return {n for n, rule in rules if self.map.held.intersection(rule.names) or self._differs(rule, before, now)}
+
+    def _differs(self, rule: Rule, before: Row, now: Row) -> bool:
+        """Whether a rule makes another value of a row than before, or cannot tell: not all that it asks for is kept."""
+        try:
+            return bool(rule.read(before, self.options) != rule.read(now, self.options))
+        except (InvalidRowError, LookupError, AttributeError, TypeError):  # also of rows that another version has kept
+            return True
 
     def key(self, row: Canonical) -> tuple[Any, ...]:
         """The row's key."""

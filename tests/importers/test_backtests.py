@@ -111,6 +111,15 @@ def test_a_run_in_results_and_in_the_archive_is_one_and_what_differs_is_reported
         assert (again.totals["found"], again.totals["unchanged"]) == (1, 1)
 
 
+def test_a_trade_that_a_file_corrects_is_corrected_and_told(tmp_path: Path) -> None:
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "backtests", written(tmp_path / "backtest_results.json", RUN))
+        better = {**RUN, "trades": [{**TRADE, "profit_pct": -1.1}, RUN["trades"][1]]}
+        report = imported(lk, "backtests", written(tmp_path / "backtest_results.json", better))
+        assert rows(lk, "trades", "pnl_percent") == [-1.1, 2.5]
+        assert differences(report) == [("pnl_percent", -1.1, TRADE["profit_pct"])]
+
+
 def test_totals_are_compared_with_the_runs_and_taken_where_there_is_none(tmp_path: Path) -> None:
     bot = tmp_path / "bot"
     written(bot / "backtest_results" / "XRPUSDT_3h_backtest.json", SYMBOL_RUN)

@@ -90,7 +90,7 @@ TRADES = RowMap(
     "trades",
     {
         "trade_id": identity("trade", _of_run(_RUN), number("place")),
-        "symbol": Rule(("symbol",), lambda row, options: SYMBOL.read({**row["run"], **row}, options)),
+        "symbol": Rule(("symbol", "run"), lambda row, options: SYMBOL.read({**row["run"], **row}, options)),
         "side": NEEDED_SIDE,
         "status": constant("closed"),
         "mode": constant("backtest"),
