@@ -192,7 +192,7 @@ class Writer:
             yield
         if made is None or not made.entries:
             return
-        with self.hot().log.turn.held() if made.changes else nullcontext():
+        with self.hot().log.turn.held() if made.changes or made.checks else nullcontext():
             self._look_at(made)
             self.hot().land(made.settled_entries)
 
@@ -203,7 +203,7 @@ class Writer:
             yield
         if made is None or not made.entries:
             return
-        async with self.hot().log.turn.held_async() if made.changes else nullcontext():
+        async with self.hot().log.turn.held_async() if made.changes or made.checks else nullcontext():
             self._look_at(made)
             await self.hot().land_async(made.settled_entries)
 
