@@ -11,6 +11,7 @@ import polars as pl
 from lake.errors import LifeCycleError, UsageError
 from lake.ledgers.base import Ledger, changed
 from lake.ledgers.receipt import Receipt
+from lake.ledgers.transaction import Transaction
 from lake.ledgers.writer import Writer
 from lake.query.engine import Engine
 from lake.query.read import read
@@ -67,8 +68,8 @@ class Prompts(Ledger):
     def activate(self, version: str) -> Receipt:
         """Put a version to use, and every other out of use, in one commit; of several at once the last one holds.
 
-        Inside ``lk.transaction()`` it is put to use with the rest of the block; versions that others register and
-        activate while the block runs are not seen by it.
+        Inside ``lk.transaction()`` it is put to use with the rest of the block, in the place of those, too, that others
+        have registered and put to use while the block ran.
 
         Raises:
             UnknownRowError: no such version is registered.
@@ -137,7 +138,19 @@ class Prompts(Ledger):
                 covered.add(name)
             if name == version:
                 receipt = changed((version,), before, after)
+        transaction = self._writer.open_transaction()
+        if transaction is not None:
+            transaction.checks.append(partial(self._cover, transaction, version, covered))
         return receipt, covered
+
+    def _cover(self, transaction: Transaction, version: str, covered: set[str]) -> None:
+        """Put those out of use, at the end of a transaction, that came while it ran."""
+        own = transaction.get(self._ds, (version,))
+        if own is None or not own.get("is_active"):  # what put it to use was undone
+            return
+        for name in sorted(self._landed() - covered):
+            key = (name,)
+            transaction.change(self._ds, key, partial(self._used, version, name), self._writer.known(self._ds, key))
 
     def _used(self, version: str, name: str, known: Row | None) -> Mapping[str, Any] | None:
         if known is None and name == version:

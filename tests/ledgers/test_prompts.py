@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -162,6 +164,38 @@ def test_processes_that_put_different_versions_to_use_end_with_one(tmp_path: Pat
         assert len(before) == 1
         lk.drain(every_writer=True)
         assert in_use(lk) == before
+
+
+def _put_to_use_in_transactions(uri: str, name: str, step: Any, wrong: Any) -> None:
+    with lake.open(uri, bot_id=name) as lk:
+        for number in range(10):
+            step.wait(60)
+            with lk.transaction():
+                lk.prompts.register(f"{name}{number}", "Trade.")
+                lk.prompts.activate(f"{name}{number}")
+            step.wait(60)
+            with wrong.get_lock():
+                wrong.value += len(in_use(lk)) != 1
+
+
+def test_processes_that_put_versions_to_use_in_transactions_at_once_end_with_one(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    step, wrong = context.Barrier(3), context.Value("i", 0)
+    finished(*(spawned(_put_to_use_in_transactions, str(tmp_path), name, step, wrong) for name in "abc"))
+    assert wrong.value == 0
+
+
+def test_what_put_a_version_to_use_and_was_undone_puts_no_other_out_of_use(lk: lake.Lake) -> None:
+    with lk.transaction():
+        lk.prompts.register("v1", "Trade.", activate=True)
+        with pytest.raises(LifeCycleError), lk.transaction():
+            _activate_and_fail(lk)
+    assert in_use(lk) == ["v1"]
+
+
+def _activate_and_fail(lk: lake.Lake) -> None:
+    lk.prompts.register("v2", "Trade well.", activate=True)
+    lk.prompts.register("v1", "Do not trade.")
 
 
 def test_versions_are_compared_by_what_their_decisions_made(lk: lake.Lake) -> None:
