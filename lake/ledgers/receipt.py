@@ -23,6 +23,9 @@ class Rejection:
 class Receipt:
     """Counts of one write, all rows included.
 
+    Of a write inside a transaction it tells what was so at the call: it counts only if the transaction lands, and what
+    another process did to a row meanwhile is not in it.
+
     Attributes:
         inserted: rows whose key was new.
         updated: rows that replaced another version of their key.
