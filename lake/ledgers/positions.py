@@ -135,7 +135,7 @@ class Positions(Ledger):
             InvalidRowError: a value does not fit; nothing is written.
         """
         moment, shown = _moment(at), by_place(snapshot)
-        with self._lock:
+        with self._writer.alone(), self._lock:
             if moment < self._taken.get(venue, 0):
                 return Sync(receipt=Receipt(unchanged=len(shown)))
             with self._writer.transaction():
@@ -221,7 +221,7 @@ class Positions(Ledger):
         price = _positive("price", price)
         name, moment = symbols.canonical(symbol), _moment(at)
         events = []
-        with self._lock, self._writer.transaction():
+        with self._writer.alone(), self._lock, self._writer.transaction():
             for row in open_rows(self._writer, self._ds):
                 if row["symbol"] != name or (venue is not None and row.get("venue", "") != venue):
                     continue

@@ -444,3 +444,23 @@ def test_a_bot_that_saves_its_state_takes_no_resume_back_that_another_process_ha
         is_over.set()
         finished(saver)
         assert [bot for bot in bots if lk.bots.latest_state(bot)["trading_halted"]] == []  # type: ignore[index]
+
+
+def _sync_positions(path: str, step: Any, wrong: Any) -> None:
+    with lake.open(path) as lk:
+        for number in range(15):
+            step.wait(60)
+            lk.positions.sync([{"symbol": f"S{number}USDT", "side": "LONG", "quantity": 1.0, "entry_price": 2.0}])
+            step.wait(60)
+            with wrong.get_lock():
+                wrong.value += [row["symbol"] for row in lk.positions.active()] != [f"S{number}USDT"]
+            step.wait(60)
+
+
+def test_processes_that_take_the_same_snapshot_in_at_once_open_each_position_once(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    step, wrong = context.Barrier(2), context.Value("i", 0)
+    finished(*(spawned(_sync_positions, str(tmp_path), step, wrong) for _ in range(2)))
+    assert wrong.value == 0
+    with lake.open(tmp_path) as lk:
+        assert lk.frame("SELECT count(*) FROM positions").item() == 15
