@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from lake.errors import LakeError
 from lake.ledgers.classify import Classifier, Known
-from lake.ledgers.current import key_of
+from lake.ledgers.current import Key, key_given, key_of
 from lake.ledgers.transaction import Fold, Whole
 from lake.spec.dataset import Dataset
 from lake.spec.rows import RowChecker, row_checker
@@ -26,16 +27,42 @@ class GivenRows:
         self._bot, self._classifier, self._known = bot, classifier, known
         self._checkers: dict[str, RowChecker] = {}
 
-    def checker(self, ds: Dataset) -> RowChecker:
-        """What makes a given row one to store: signed, checked, with the times of its first version."""
+    def checker(self, ds: Dataset, rows: Sequence[Mapping[str, Any]] = ()) -> RowChecker:
+        """What makes a given row one to store: signed, checked, with the times of its first version.
+
+        Of several rows that are going to be given to it the settled versions are looked up together.
+        """
         found = self._checkers.get(ds.name)
         if found is None:
-            found = self._checkers[ds.name] = self._compiled(ds)
-        return found
+            found = self._checkers[ds.name] = self._compiled(ds, self._find)
+        return found if len(rows) < 2 else self._checker_of_many(ds, rows) or found
 
-    def _compiled(self, ds: Dataset) -> RowChecker:
+    def _find(self, ds: Dataset, key: Key, row: Row) -> Row | None:
+        return self._classifier.find(ds, key, row, self._known())
+
+    def _checker_of_many(self, ds: Dataset, rows: Sequence[Mapping[str, Any]]) -> RowChecker | None:
+        """None where no more than one row needs the times of its first version."""
+        clocks = _clocks(ds)
+        asked = set()
+        for row in rows:
+            if isinstance(row, Mapping) and _is_named(ds, row) and any(row.get(name) is None for name in clocks):
+                try:
+                    asked.add(key_given(ds, row))
+                except LakeError:  # it is refused, or looked up by itself, when it is checked
+                    continue
+        if len(asked) < 2:
+            return None
+        known = self._known()
+        stored = self._classifier.stored(ds, [dict(zip(ds.key, key, strict=True)) for key in asked], known)
+
+        def find(ds: Dataset, key: Key, row: Row) -> Row | None:
+            return (known.get(ds, key) or stored.get(key)) if key in asked else self._find(ds, key, row)
+
+        return self._compiled(ds, find)
+
+    def _compiled(self, ds: Dataset, find: Callable[[Dataset, Key, Row], Row | None]) -> RowChecker:
         check, defaults, bot = row_checker(ds), ds.defaults or {}, self._bot
-        clocks = [n for n, v in defaults.items() if v == "now" and n not in ds.key]
+        clocks = _clocks(ds)
         signs = bool(bot) and "bot_id" in ds.by_name
         signs_later = signs and "bot_id" in defaults  # the row is checked without it: nothing has to be copied
 
@@ -45,7 +72,7 @@ class GivenRows:
                 row["bot_id"] = bot
             for name in clocks:
                 if given.get(name) is None:
-                    return self._with_first_times(ds, given, row, clocks)
+                    return _with_first_times(ds, given, row, find)
             return row
 
         return checked
@@ -67,11 +94,22 @@ class GivenRows:
 
         return signed
 
-    def _with_first_times(
-        self, ds: Dataset, given: Mapping[str, Any], row: dict[str, Any], clocks: Sequence[str]
-    ) -> dict[str, Any]:
-        """A time that the clock filled in is the first version's: writing a row again does not make it newer."""
-        if ds.generated_id is None or given.get(ds.generated_id) is not None:
-            known = self._classifier.find(ds, key_of(ds, row), row, self._known()) or {}
-            row.update((n, known[n]) for n in clocks if given.get(n) is None and n in known)
-        return row
+
+def _clocks(ds: Dataset) -> list[str]:
+    """The columns that the clock fills in."""
+    return [n for n, v in (ds.defaults or {}).items() if v == "now" and n not in ds.key]
+
+
+def _is_named(ds: Dataset, row: Mapping[str, Any]) -> bool:
+    """Whether there may be a version of it already: its id was not made just now."""
+    return ds.generated_id is None or row.get(ds.generated_id) is not None
+
+
+def _with_first_times(
+    ds: Dataset, given: Mapping[str, Any], row: dict[str, Any], find: Callable[[Dataset, Key, Row], Row | None]
+) -> dict[str, Any]:
+    """A time that the clock filled in is the first version's: writing a row again does not make it newer."""
+    if _is_named(ds, given):
+        known = find(ds, key_of(ds, row), row) or {}
+        row.update((n, known[n]) for n in _clocks(ds) if given.get(n) is None and n in known)
+    return row

@@ -331,7 +331,7 @@ class Writer:
     def _prepare(
         self, ds: Dataset, rows: Sequence[Mapping[str, Any]], strict: bool
     ) -> tuple[Prepared, list[Rejection]]:
-        check = self._given.checker(ds)
+        check = self._given.checker(ds, rows)
         good: list[Row] = []
         refused: list[Rejection] = []
         for row in rows:

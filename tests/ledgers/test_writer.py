@@ -3,6 +3,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -79,6 +80,21 @@ def test_writing_a_row_again_keeps_the_time_that_the_clock_gave_it(lk: lake.Lake
     assert lk.write("trades", {**TRADE, "trade_id": "t1", "status": "closed"}).updated == 1
     lk.drain()
     assert lk.read("trades").select("created_at", "status").rows() == [(first, "closed")]
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_writing_many_rows_again_keeps_the_times_that_the_clock_gave_them(lk: lake.Lake, settled: bool) -> None:
+    rows = [{"trade_id": f"t{n}", "symbol": "BTCUSDT", "status": "closed", "pnl": float(n)} for n in range(20)]
+    lk.write("trades", rows)
+    if settled:
+        lk.drain()
+    first = dict(lk.frame("SELECT trade_id, created_at FROM trades").iter_rows())
+    given = {"trade_id": "t3", "symbol": "BTCUSDT", "status": "closed", "created_at": "2026-01-01T00:00Z"}
+    odd = [{"trade_id": [], "symbol": "BTCUSDT"}, {"trade_id": "new", "symbol": "ETHUSDT"}, {"symbol": "SOLUSDT"}]
+    receipt = lk.write("trades", [*rows, given, *odd])
+    assert (receipt.inserted, receipt.rejected, receipt.rows) == (2, 1, 24)
+    again = dict(lk.frame("SELECT trade_id, created_at FROM trades WHERE starts_with(trade_id, 't')").iter_rows())
+    assert again == first | {"t3": datetime(2026, 1, 1, tzinfo=UTC)}
 
 
 def test_a_key_stays_unique_when_a_correction_moves_it_to_another_partition(lk: lake.Lake) -> None:
