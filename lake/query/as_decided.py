@@ -12,7 +12,6 @@ import polars as pl
 
 from lake.spec import registry
 from lake.spec.dataset import CHANGED_INPUTS, Dataset, Inputs, Type
-from lake.store.cold.files import DataFile
 from lake.store.cold.table_state import TableState
 
 _KINDS = {
@@ -34,17 +33,12 @@ def untouched(states: Mapping[str, TableState], hot: Mapping[str, pl.DataFrame])
     return {
         f"{ds.name}_as_decided": f"SELECT * FROM {ds.name}"
         for ds in decided
-        if _is_null(hot[ds.name]) and all(_is_null_in(file) for file in states[ds.name].files.values())
+        if _is_null(hot[ds.name]) and all(CHANGED_INPUTS in file.empty for file in states[ds.name].files.values())
     }
 
 
 def _is_null(rows: pl.DataFrame) -> bool:
     return rows[CHANGED_INPUTS].null_count() == rows.height
-
-
-def _is_null_in(file: DataFile) -> bool:
-    nulls = (file.stats.get("nullCount") or {}).get(CHANGED_INPUTS)
-    return nulls is not None and nulls == file.rows
 
 
 def _view(ds: Dataset, inputs: Inputs) -> str:

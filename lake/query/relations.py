@@ -76,7 +76,14 @@ def _from_files(ds: Dataset, location: Location, state: TableState, files: Seque
         options = ["hive_partitioning = true", f"hive_types = {{{types}}}"]
     if state.evolved or not state.columns.issuperset(column_names(ds)):
         return _evolved(ds, paths, options)
-    return f"SELECT {_columns(ds)} FROM read_parquet([{paths}], {', '.join(options)})"
+    columns = _filled(ds, frozenset.intersection(*(file.empty for file in files)))
+    return f"SELECT {columns} FROM read_parquet([{paths}], {', '.join(options)})"
+
+
+def _filled(ds: Dataset, empty: frozenset[str]) -> str:
+    """The columns as SQL, those that hold nothing as nulls: DuckDB neither reads these nor asks what they hold."""
+    shown = (f'NULL::{_type(ds, name)} AS "{name}"' if name in empty else f'"{name}"' for name in column_names(ds))
+    return ", ".join(shown)
 
 
 def _evolved(ds: Dataset, paths: str, options: Sequence[str]) -> str:

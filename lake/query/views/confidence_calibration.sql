@@ -36,7 +36,7 @@ FROM (
         symbol,
         least(floor(round(confidence, 6) * 10), 9)::INTEGER AS bucket,
         is_inside,
-        is_past(coalesce(outcome_recorded_at, analyzed_at)) AS is_known,
+        has_come(coalesce(outcome_recorded_at, analyzed_at)) AS is_known,
         CASE WHEN is_inside THEN NULL WHEN is_known THEN outcome_correct
             ELSE struct_extract(former, 'outcome_correct') END::INTEGER AS hit,
         CASE WHEN is_known THEN ambiguous ELSE struct_extract(former, 'ambiguous') END AS is_ambiguous,
@@ -48,7 +48,7 @@ FROM (
             former_outcome(outcome_history) AS former
         FROM decisions_as_decided
         WHERE recommendation IN ('LONG', 'SHORT') AND confidence IS NOT NULL
-            AND in_window(analyzed_at) AND is_past(analyzed_at)
+            AND in_window(analyzed_at) AND has_come(analyzed_at)
     )
 )
 GROUP BY prompt_version, model_version, symbol, bucket

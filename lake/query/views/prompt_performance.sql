@@ -23,19 +23,13 @@
 -- input_tokens, output_tokens: in all.
 -- inside_training_period: decisions about a moment that their model may remember (settings, [knowledge_cutoffs]; the
 --   variable knowledge_cutoffs); they are in no other figure, not in decisions either.
-WITH told AS (
-    SELECT
-        *,
-        NOT is_remembered(model_version, analyzed_at) AS counts,
-        is_past(coalesce(outcome_recorded_at, analyzed_at)) AS is_known,
-        former_outcome(outcome_history) AS former
-    FROM decisions_as_decided
-    WHERE in_window(analyzed_at) AND is_past(analyzed_at)
-), decision AS (
+WITH decision AS (
     SELECT
         d.prompt_version,
         d.model_version,
-        counts,
+        NOT is_remembered(d.model_version, d.analyzed_at) AS counts,
+        has_come(coalesce(d.outcome_recorded_at, d.analyzed_at)) AS is_known,
+        former_outcome(d.outcome_history) AS former,
         counts AND d.recommendation = 'HOLD' AS is_hold,
         counts AND d.recommendation IN ('LONG', 'SHORT') AS is_directional,
         CASE WHEN is_known THEN d.outcome_correct ELSE struct_extract(former, 'outcome_correct') END AS was_correct,
@@ -52,8 +46,9 @@ WITH told AS (
         CASE WHEN counts THEN d.latency_ms END AS latency_ms,
         CASE WHEN counts THEN d.input_tokens END AS input_tokens,
         CASE WHEN counts THEN d.output_tokens END AS output_tokens
-    FROM told AS d
+    FROM decisions_as_decided AS d
     LEFT JOIN money_of_decisions('decisions_as_decided', 'trades') AS m ON d.decision_id = m.decision_id
+    WHERE in_window(d.analyzed_at) AND has_come(d.analyzed_at)
 ), counted AS (
     SELECT
         prompt_version,
