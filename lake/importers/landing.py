@@ -15,9 +15,10 @@ from lake.importers.base import Notes, Refused, Row
 from lake.importers.keys import Keys
 from lake.importers.mapping import Canonical, Mapper, found_before, plain, refusal
 from lake.importers.merging import Merged, changed_names, ends, is_same, merged
-from lake.importers.plan import Key, Plan, columns_of, family, held, write
+from lake.importers.plan import Plan, write
 from lake.importers.refusals import Refusals
 from lake.importers.report import KEPT_DIFFERENCES, Difference, Sum, TableReport
+from lake.importers.there import Families, Key, columns_of, held
 from lake.importers.twins import Twins
 from lake.importers.watching import watches
 from lake.importers.wording import counted
@@ -91,6 +92,7 @@ class RecordLanding:
         self._names: set[str] = set()  # under which its rows have values
         whole = None if again is None else partial(self._whole, again)
         self._twins = Twins(mapper.dataset, mapper.label, whole) if mapper.map.numbered else None
+        self._lk_families = None if lk is None or self._twins is None else Families(lk, mapper.dataset)
         self._totals = {column: _Total() for column in mapper.map.sums}
         self._watches = watches(mapper.dataset.name)
 
@@ -187,7 +189,7 @@ class RecordLanding:
     def _families(self, rows: Sequence[Canonical]) -> dict[Key, Canonical]:
         """The lake's rows, or a plan's, of the ids of some rows, and of their twins."""
         ds, bases = self._mapper.dataset, {self._mapper.key(row)[0] for row in rows}
-        there = {} if self._lk is None else family(self._lk, ds, bases)
+        there = {} if self._lk_families is None else self._lk_families.of(bases)
         return there | ({} if self._plan is None else self._plan.family(ds, bases))
 
     def _whole(

@@ -16,7 +16,7 @@ from lake.spec import registry, symbols, timeframes
 from lake.spec.schema import arrow_schema
 from lake.spec.times import to_micros
 from lake.store.cold.files import Bounds
-from lake.store.cold.merge import bounds_of, frame_of
+from lake.store.cold.frames import bounds_of, frame_of
 from lake.store.snapshot import Snapshot
 from lake.store.store import Store
 

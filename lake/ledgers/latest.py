@@ -19,7 +19,7 @@ from lake.spec import registry
 from lake.spec.dataset import Dataset
 from lake.spec.decode import frame_to_rows, rows_to_frame
 from lake.store.cold.files import DataFile
-from lake.store.cold.merge import bounds_of, frame_of
+from lake.store.cold.frames import bounds_of, frame_of
 from lake.store.cold.table_state import TableState
 from lake.store.drain import is_open, key_text
 from lake.store.hot.entry import Entry, Row

@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 
 from lake.clock import MICROS_PER_DAY, now_micros
-from lake.store.cold.merge import frame_of
+from lake.store.cold.frames import frame_of
 from lake.store.snapshot import Snapshot
 from lake.store.store import Store
 

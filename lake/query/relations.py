@@ -9,7 +9,7 @@ import polars as pl
 from lake.spec.dataset import Dataset, Type
 from lake.spec.schema import arrow_schema
 from lake.store.cold.files import Bounds, DataFile
-from lake.store.cold.merge import bounds_of
+from lake.store.cold.frames import bounds_of
 from lake.store.cold.table_state import TableState
 from lake.store.location import Location
 

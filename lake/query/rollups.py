@@ -22,7 +22,7 @@ from lake.query.variables import Variables, assignments
 from lake.spec import registry
 from lake.spec.times import from_micros, to_micros
 from lake.store.cold.files import DataFile
-from lake.store.cold.merge import bounds_of
+from lake.store.cold.frames import bounds_of
 from lake.store.location import Location
 from lake.store.snapshot import Snapshot
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from lake.spec import registry
 from lake.store.cold.files import DataFile
-from lake.store.cold.merge import frame_of
+from lake.store.cold.frames import frame_of
 from lake.store.cold.order import sort_columns
 from lake.store.cold.parquet import FileTarget, is_compacted, write_file
 from lake.store.cold.table import ColdTable, Edit, Landed, plain

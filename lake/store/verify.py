@@ -14,8 +14,8 @@ from lake.spec import registry
 from lake.spec.evolution import added_columns
 from lake.spec.schema import arrow_schema
 from lake.store.cold.files import DataFile
+from lake.store.cold.frames import frame_of
 from lake.store.cold.log import schema_of
-from lake.store.cold.merge import frame_of
 from lake.store.cold.table import ColdTable
 from lake.store.cold.table_state import TableState
 from lake.store.hot.database import HOT_ERRORS, HotDatabase

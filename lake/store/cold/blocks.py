@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from lake.store.cold.merge import frame_of
+from lake.store.cold.frames import frame_of
 
 Key = tuple[Any, ...]
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from lake.spec.dataset import Dataset
 from lake.spec.schema import arrow_schema
 from lake.store.cold.files import Bounds, DataFile
-from lake.store.cold.merge import frame_of
+from lake.store.cold.frames import frame_of
 from lake.store.cold.reader import FileReader
 
 _FILE_ROWS = 65_536  # of a larger file only the row groups in question are read, and only their key columns

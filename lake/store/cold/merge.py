@@ -9,13 +9,14 @@ import polars as pl
 import pyarrow as pa
 
 from lake.spec.dataset import Dataset
-from lake.store.cold.files import Bounds, DataFile
-from lake.store.cold.reader import FileReader
+from lake.store.cold.files import DataFile
+from lake.store.cold.lookup import Asked, Lookup
 from lake.store.inputs import FIRST_VERSION, with_stored_inputs
 
 FAN = 8  # so many files of one size are merged into one of the next
 _SMALLEST_TIER = 256  # rows
 MERGE_ROWS = 1_000_000  # a write never merges more than this; the rest is compaction's
+MERGE_BYTES = 48 << 20  # of files, nor more than this: rows with documents take four times as much when decoded
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,9 @@ class Change:
 class Merger:
     """Plans changes of one dataset's table; ``schema`` gives its columns, those of newer versions too."""
 
-    def __init__(self, ds: Dataset, reader: FileReader, folder: str, schema: Callable[[], pa.Schema]) -> None:
+    def __init__(self, ds: Dataset, lookup: Lookup, schema: Callable[[], pa.Schema]) -> None:
         self.ds = ds
-        self.reader = reader
-        self.folder = folder
+        self._lookup = lookup
         self._schema = schema
         self._key = list(ds.key)
         self._most_rows = min(MERGE_ROWS, ds.file_rows or MERGE_ROWS)
@@ -67,14 +67,12 @@ class Merger:
         """
         first = incoming.select(n for n in FIRST_VERSION if n in incoming.columns)
         incoming = incoming.drop(first.columns) if first.width else incoming
-        wanted = bounds_of(incoming, self._key)
+        asked = Asked(incoming.select(self._key))
         known: list[pl.DataFrame] = []
         same: list[pl.DataFrame] = []
         dropped: dict[str, pl.DataFrame] = {}
         for file in files if searched is None else searched:
-            if not file.may_hold(wanted):
-                continue
-            old = self._stored(file, wanted, incoming)
+            old = self._stored(file, asked, incoming)
             if old.is_empty():
                 continue
             incoming = with_stored_inputs(self.ds, old, incoming, first)
@@ -109,27 +107,12 @@ class Merger:
             unchanged=unchanged,
         )
 
-    def _stored(self, file: DataFile, wanted: Mapping[str, Bounds], incoming: pl.DataFrame) -> pl.DataFrame:
-        keys = incoming.select(self._key)
-        schema = pa.schema([f for f in self._schema() if f.name in incoming.columns])
-        if self._is_scattered and not self._holds_any(file, wanted, keys):
+    def _stored(self, file: DataFile, asked: Asked, incoming: pl.DataFrame) -> pl.DataFrame:
+        if not file.may_hold(asked.bounds):
             return incoming.clear()
-        parts = [
-            frame_of(table).join(keys, on=self._key, how="semi")
-            for table in self.reader.read(self.folder, [file], wanted, schema)
-        ]
+        schema = pa.schema([f for f in self._schema() if f.name in incoming.columns])
+        parts = list(self._lookup.rows(file, asked, schema))
         return pl.concat(parts) if parts else incoming.clear()
-
-    @property
-    def _is_scattered(self) -> bool:
-        """Whether keys tell nothing of when a row was, so that new ones lie between the first and last of a file."""
-        return self.ds.partition.time not in self.ds.key
-
-    def _holds_any(self, file: DataFile, wanted: Mapping[str, Bounds], keys: pl.DataFrame) -> bool:
-        """Whether a file has rows of some keys: its key columns are a tenth of it, and new rows are the rule."""
-        schema = pa.schema([f for f in self._schema() if f.name in self._key])
-        tables = self.reader.read(self.folder, [file], wanted, schema)
-        return any(frame_of(table).join(keys, on=self._key, how="semi").height for table in tables)
 
 
 def small_files_to_merge(
@@ -140,16 +123,20 @@ def small_files_to_merge(
     A file that must be rewritten anyway joins when it is small. Beyond that, files are merged when
     ``FAN`` of them are no larger than the new one's tier, so each row is rewritten a few times only.
     """
-    merged = [f for f in files if f.path in touched and (f.rows or most) < most // 16]
-    total = rows + sum(f.rows or 0 for f in merged)
+    merged: list[DataFile] = []
+    total, size = rows, 0
+    for file in files:
+        if file.path in touched and (file.rows or most) < most // 16 and size + file.size <= MERGE_BYTES:
+            merged.append(file)
+            total, size = total + (file.rows or 0), size + file.size
     while True:
         left = [f for f in files if f not in merged and f.path not in touched]
         peers = [f for f in left if f.rows is not None and _tier(f.rows) <= _tier(total)]
-        gain = sum(f.rows or 0 for f in peers)
-        if len(peers) < FAN or total + gain > most:
+        gain, weight = sum(f.rows or 0 for f in peers), sum(f.size for f in peers)
+        if len(peers) < FAN or total + gain > most or size + weight > MERGE_BYTES:
             return tuple(merged)
         merged += peers
-        total += gain
+        total, size = total + gain, size + weight
 
 
 def _tier(rows: int) -> int:
@@ -157,33 +144,3 @@ def _tier(rows: int) -> int:
     while rows > limit:
         tier, limit = tier + 1, limit * FAN
     return tier
-
-
-def frame_of(table: pa.Table) -> pl.DataFrame:
-    """An Arrow table as a Polars frame, without copying what need not be.
-
-    Column by column: a whole table is handed to Polars' own threads, which wait for a core while others decode.
-    """
-    return pl.DataFrame([_column(name, table.column(name)) for name in table.column_names])
-
-
-def _column(name: str, values: pa.ChunkedArray) -> pl.Series:
-    found = pl.from_arrow(values, rechunk=False)
-    return found.to_series() if isinstance(found, pl.DataFrame) else found.alias(name)
-
-
-def bounds_of(frame: pl.DataFrame, columns: Sequence[str]) -> dict[str, Bounds]:
-    """Smallest and largest value per column, in the form that file statistics compare with."""
-    row = frame.select(
-        expression
-        for name in columns
-        for expression in (_plain(frame, name).min().alias(f"{name}<"), _plain(frame, name).max().alias(f"{name}>"))
-    ).row(0, named=True)
-    return {name: (row[f"{name}<"], row[f"{name}>"]) for name in columns}
-
-
-def _plain(frame: pl.DataFrame, name: str) -> pl.Expr:
-    kind = frame.schema[name]
-    if isinstance(kind, pl.Datetime):
-        return pl.col(name).dt.timestamp("us")
-    return pl.col(name).cast(pl.String) if kind == pl.Date else pl.col(name)

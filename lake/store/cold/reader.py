@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from threading import Lock
 from typing import Any
@@ -18,6 +18,8 @@ from lake.store.cold.parquet import is_micros
 from lake.store.location import Location
 
 _FOOTERS_KEPT = 4096
+_PIECE_BYTES = 32 << 20  # decoded together, where a whole file would be too much
+_VALUE_BYTES = 8  # that a value takes besides what the file says
 
 
 class Footer:
@@ -38,6 +40,21 @@ class Footer:
                 bounds = self.bounds(name)
                 left = [g for g in left if _overlaps(bounds[g], low, high)]
         return left
+
+    def pieces(self, groups: Sequence[int]) -> Iterator[list[int]]:
+        """The row groups, so many at a time as are decoded in a bounded piece of memory."""
+        piece: list[int] = []
+        held = 0
+        for group in groups:
+            found = self.metadata.row_group(group)
+            size = found.total_byte_size + found.num_rows * found.num_columns * _VALUE_BYTES
+            if piece and held + size > _PIECE_BYTES:
+                yield piece
+                piece, held = [], 0
+            piece.append(group)
+            held += size
+        if piece:
+            yield piece
 
     def constant(self, name: str, groups: Sequence[int]) -> str | None:
         """The one value that a text column has in all rows of the groups; None when it has several, or nulls."""
@@ -132,6 +149,11 @@ class FileReader:
             groups = self.footer(f"{folder}/{file.path}").groups(wanted)
             if groups:
                 yield self.read_groups(folder, file, groups, schema)
+
+    def pieces(self, folder: str, file: DataFile, groups: Sequence[int], schema: pa.Schema) -> Iterator[pa.Table]:
+        """:meth:`read_groups`, as several tables where one would take much memory."""
+        for piece in self.footer(f"{folder}/{file.path}").pieces(groups):
+            yield self.read_groups(folder, file, piece, schema)
 
     def read_groups(self, folder: str, file: DataFile, groups: Sequence[int], schema: pa.Schema) -> pa.Table:
         """The given row groups of one file, in the columns of ``schema``, partition values included."""

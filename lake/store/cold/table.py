@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import chain
 from threading import Lock
 from typing import Any
 
@@ -19,10 +20,12 @@ from lake.spec.decode import frame_to_rows, keys_to_frame
 from lake.spec.evolution import added_columns
 from lake.spec.schema import arrow_schema
 from lake.store.cold.files import DataFile
+from lake.store.cold.frames import frame_of
 from lake.store.cold.keys import FileKeys
 from lake.store.cold.log import DeltaLog, remove_and_add, schema_of, settle
+from lake.store.cold.lookup import Asked, Lookup
 from lake.store.cold.mend import load_and_mend
-from lake.store.cold.merge import Change, Merger, bounds_of, frame_of
+from lake.store.cold.merge import Change, Merger
 from lake.store.cold.order import is_ordered, sort_columns
 from lake.store.cold.parquet import FileTarget, write_file
 from lake.store.cold.reader import FileReader
@@ -75,7 +78,8 @@ class ColdTable:
         self.reader = reader
         self.folder = ds.name
         self.log = DeltaLog(location, self.folder)
-        self._merger = Merger(ds, reader, self.folder, self.schema)
+        self.lookup = Lookup(ds, reader, self.folder)
+        self._merger = Merger(ds, self.lookup, self.schema)
         self._keys = FileKeys(ds, reader, self.folder)
         self._state: TableState | None = None
         self._stamp: int | None = None
@@ -115,6 +119,7 @@ class ColdTable:
         with self._lock:
             if self._state is None or state.version >= self._state.version:
                 self._state = state
+        self.lookup.forget_all_but(state.files)
 
     def find(self, key: Sequence[object]) -> dict[str, object] | None:
         """The stored row of that key in the form of :func:`frame_to_rows`; None when there is none."""
@@ -130,12 +135,15 @@ class ColdTable:
 
     def find_all(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """The stored rows that have the keys of the rows given, in the form of :func:`frame_to_rows`."""
-        key, keys = list(self.ds.key), keys_to_frame(self.ds, rows)
         found: list[dict[str, Any]] = []
-        files = self.state().files.values()
-        for table in self.reader.read(self.folder, files, bounds_of(keys, key), self.schema()):
-            found += frame_to_rows(self.ds, frame_of(table).join(keys, on=key, how="semi"), self.foreign)
+        for frame in self.rows_of(self.state(), Asked(keys_to_frame(self.ds, rows)), self.schema()):
+            found += frame_to_rows(self.ds, frame, self.foreign)
         return found
+
+    def rows_of(self, state: TableState, asked: Asked, schema: pa.Schema) -> Iterator[pl.DataFrame]:
+        """The rows of some keys at a version, in the columns of ``schema`` (the key's among them), piece by piece."""
+        for file in state.files.values():
+            yield from self.lookup.rows(file, asked, schema)
 
     def schema(self) -> pa.Schema:
         """The dataset's columns, and behind them those that a newer version of it has added to the table.
@@ -296,19 +304,12 @@ class ColdTable:
         if first is None:
             return None
         target = FileTarget(self.folder, file.partition, self.settings.write_zstd)
+        return write_file(self.location, self.ds, target, chain([first], pieces))
 
-        def rest() -> Iterator[pa.Table]:
-            yield first
-            yield from pieces
-
-        return write_file(self.location, self.ds, target, rest())
-
-    def _pieces(self, file: DataFile, keys: pl.DataFrame, groups_at_once: int = 16) -> Iterator[pa.Table]:
-        count = self.reader.footer(f"{self.folder}/{file.path}").metadata.num_row_groups
-        for start in range(0, count, groups_at_once):
-            groups = range(start, min(start + groups_at_once, count))
-            frame = frame_of(self.reader.read_groups(self.folder, file, groups, self.schema()))
-            yield self.stored(frame.join(keys, on=list(self.ds.key), how="anti", maintain_order="left"))
+    def _pieces(self, file: DataFile, keys: pl.DataFrame) -> Iterator[pa.Table]:
+        groups = range(self.reader.footer(f"{self.folder}/{file.path}").metadata.num_row_groups)
+        for table in self.reader.pieces(self.folder, file, groups, self.schema()):
+            yield self.stored(frame_of(table).join(keys, on=list(self.ds.key), how="anti", maintain_order="left"))
 
     def sorted(self, frame: pl.DataFrame) -> pl.DataFrame:
         """``frame`` in the order of the dataset's files."""
