@@ -12,6 +12,7 @@ from lake.errors import InvalidRowError, InvalidTimeError, UsageError
 from lake.spec.times import from_micros, to_micros
 
 _DECIMAL = re.compile(r"\d+\.\d+")  # an epoch number as programs write the one that they call a float
+_PLAIN = frozenset({str, int, float})
 
 
 def as_moment(
@@ -23,7 +24,7 @@ def as_moment(
         InvalidRowError: it is none, or one that the clocks of its zone skip.
         UsageError: it has no zone, and none was given.
     """
-    read = _of_text if type(value) is str else _moment
+    read = _of_plain if type(value) in _PLAIN else _moment
     return read(name, value, unit, zone, second)
 
 
@@ -39,7 +40,8 @@ def _moment(name: str, value: Any, unit: str | None, zone: str | None, second: b
     return naive.replace(tzinfo=UTC) if zone == "UTC" else _placed(name, naive, zone, second)
 
 
-_of_text = lru_cache(1_000)(_moment)  # of one row the same time is asked for in its id, and for several columns
+# of one row the same time is asked for in its id, and for several columns; floats are rounded, equal integers are not
+_of_plain = lru_cache(1_000, typed=True)(_moment)
 
 
 def _placed(name: str, naive: datetime, zone: str, second: bool) -> datetime:

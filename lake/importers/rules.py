@@ -308,7 +308,8 @@ def identity(prefix: str, *rules: Rule) -> Rule:
 
 def _spelled(value: Any) -> str:
     if isinstance(value, datetime):
-        return value.replace(microsecond=value.microsecond // 1000 * 1000).isoformat()
+        finer = value.microsecond % 1000
+        return (value.replace(microsecond=value.microsecond - finer) if finer else value).isoformat()
     return f"{value:.10g}" if isinstance(value, float) else "" if value is None else str(value)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from typing import Protocol
 
 from lake.importers.base import Notes, Row
@@ -12,6 +13,7 @@ from lake.importers.values import is_nothing
 from lake.importers.wording import counted
 
 _LEAST = 0.01  # percent; a smaller move says nothing
+_PERCENT = math.log(100)
 
 
 class Nans:
@@ -87,7 +89,8 @@ class Shares:
         if abs(move) < _LEAST or said * move <= 0:
             return
         self._judged += 1
-        self._shares += _is_nearer_to_share(said, {move, move * (row.get("leverage") or 1.0)})
+        leverage = row.get("leverage") or 1.0
+        self._shares += _is_nearer_to_share(said, (move,) if leverage == 1.0 else (move, move * leverage))
 
     def tell(self, notes: Notes) -> None:
         """A note, when the results of most are nearer to the share than to percent."""
@@ -99,8 +102,7 @@ class Shares:
             )
 
 
-def _is_nearer_to_share(said: float, moves: set[float]) -> bool:
-    in_percent, as_share = (
-        min(abs(math.log(abs(said)) - math.log(abs(move)) + math.log(part)) for move in moves) for part in (1, 100)
-    )
-    return as_share < in_percent
+def _is_nearer_to_share(said: float, moves: Sequence[float]) -> bool:
+    size = math.log(abs(said))
+    above = [size - math.log(abs(move)) for move in moves]
+    return min([abs(one + _PERCENT) for one in above]) < min([abs(one) for one in above])

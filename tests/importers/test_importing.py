@@ -228,6 +228,19 @@ def test_what_json_allows_and_the_lake_does_not_is_kept_in_quarantine(tmp_path: 
         assert str(2**70) in extras
 
 
+def test_yes_is_no_time_though_it_equals_a_number_that_is_one(tmp_path: Path) -> None:
+    told = [trade(1, entry_time=946_684_800_000, exit_time=946_684_801_000.0), trade(2, entry_time=True)]
+    told += [trade(3, entry_time=0, exit_time=0.0), trade(4, entry_time=False)]
+    map_file = tmp_path / "map.toml"
+    columns = 'trade_id = "id"\nsymbol = "symbol"\ncreated_at = { moment = "entry_time", unit = "ms" }'
+    map_file.write_text(f'dataset = "trades"\n[columns]\n{columns}\n')
+    with lake.open(tmp_path / "lake") as lk:
+        file = history(tmp_path / "t.json", [{**row, "id": str(n)} for n, row in enumerate(told)])
+        report = imported(lk, "generic", file, map_file=map_file)
+        assert dict(report.tables[0].reasons) == {"entry_time: not a time": 2}
+        assert rows(lk, "trades", "epoch_ms(created_at)") == [0, 946_684_800_000]
+
+
 def test_a_row_without_a_time_is_refused_and_not_dated_today(tmp_path: Path) -> None:
     with lake.open(tmp_path / "lake") as lk:
         report = imported(lk, KIND, history(tmp_path / "t.json", [trade(1, entry_time=None)]))
