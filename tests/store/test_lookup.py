@@ -15,6 +15,7 @@ import lake
 from lake.spec import registry
 from lake.spec.schema import arrow_schema
 from lake.store.by_key import rows_of
+from lake.store.cold import keys as cold_keys
 from lake.store.cold import lookup as looking
 from lake.store.cold import reader
 from lake.store.cold.files import DataFile
@@ -75,6 +76,19 @@ def test_a_version_that_waits_in_hot_is_the_newest(lk: lake.Lake) -> None:
     assert found(lk, [7, 8, 50_000, 50_001]) == expected
     lk.drain()
     assert found(lk, [7, 8, 50_000, 50_001]) == expected
+
+
+@pytest.mark.parametrize("small", [65_536, 100])  # up to how many rows the keys of a file are kept whole
+def test_a_row_is_changed_where_it_lies(lk: lake.Lake, small: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cold_keys, "_FILE_ROWS", small)
+    name = scattered(30_000)["trade_id"]
+    assert lk.patch("trades", name, {"pnl": -1.0}).updated == 1
+    assert lk.write("trades", scattered(50_000)).inserted == 1
+    assert lk.write("trades", scattered(2, pnl=-2.0)).updated == 1
+    lk.drain()
+    assert found(lk, [2, 30_000, 50_000]) == {
+        name: -1.0, scattered(2)["trade_id"]: -2.0, scattered(50_000)["trade_id"]: 50_000.0
+    }  # fmt: skip
 
 
 def test_new_keys_are_told_without_reading_a_file_again(lk: lake.Lake) -> None:

@@ -9,23 +9,21 @@ from threading import Lock
 import pyarrow as pa
 
 from lake.spec.dataset import Dataset
+from lake.spec.decode import keys_to_frame
 from lake.spec.schema import arrow_schema
-from lake.store.cold.files import Bounds, DataFile
-from lake.store.cold.frames import frame_of
-from lake.store.cold.reader import FileReader
+from lake.store.cold.files import DataFile
+from lake.store.cold.lookup import Asked, Lookup
 
-_FILE_ROWS = 65_536  # of a larger file only the row groups in question are read, and only their key columns
+_FILE_ROWS = 65_536  # of a larger file only what its keys hash to is kept, if that
 _TOTAL_ROWS = 500_000  # keys kept for one dataset: some tens of megabytes
 
 
 class FileKeys:
     """The keys of one dataset's files. Files never change, so what was read once stays true."""
 
-    def __init__(self, ds: Dataset, reader: FileReader, folder: str) -> None:
-        self._reader = reader
-        self._folder = folder
-        self._schema = pa.schema([arrow_schema(ds).field(name) for name in ds.key])
-        self._plain = not any(pa.types.is_temporal(field.type) for field in self._schema)
+    def __init__(self, ds: Dataset, lookup: Lookup) -> None:
+        self._ds, self._lookup = ds, lookup
+        self._plain = not any(pa.types.is_temporal(arrow_schema(ds).field(name).type) for name in ds.key)
         self._kept: OrderedDict[str, frozenset[tuple[object, ...]]] = OrderedDict()
         self._rows = 0
         self._lock = Lock()
@@ -35,8 +33,8 @@ class FileKeys:
         if not self._plain:
             return True
         if file.rows is None or file.rows > _FILE_ROWS:
-            bounds = {name: (value, value) for name, value in zip(self._schema.names, key, strict=True)}
-            return tuple(key) in self._read(file, bounds)
+            wanted = keys_to_frame(self._ds, [dict(zip(self._ds.key, key, strict=True))])
+            return bool(self._lookup.groups(file, Asked(wanted)))
         return tuple(key) in self._of(file)
 
     def _of(self, file: DataFile) -> frozenset[tuple[object, ...]]:
@@ -45,7 +43,7 @@ class FileKeys:
             if found is not None:
                 self._kept.move_to_end(file.path)
                 return found
-        found = self._read(file, {})
+        found = frozenset(self._lookup.keys(file).rows())
         with self._lock:
             if file.path not in self._kept:
                 self._kept[file.path] = found
@@ -53,7 +51,3 @@ class FileKeys:
             while self._rows > _TOTAL_ROWS:
                 self._rows -= len(self._kept.popitem(last=False)[1])
         return found
-
-    def _read(self, file: DataFile, bounds: dict[str, Bounds]) -> frozenset[tuple[object, ...]]:
-        tables = self._reader.read(self._folder, [file], bounds, self._schema)
-        return frozenset(row for table in tables for row in frame_of(table).rows())

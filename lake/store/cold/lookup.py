@@ -39,8 +39,8 @@ class Asked:
 
     @cached_property
     def hashes(self) -> Hashes:
-        """What the keys hash to."""
-        return _hashes(self.keys)
+        """What the keys hash to, in order: neighbours are found near each other."""
+        return np.sort(_hashes(self.keys))
 
 
 class Lookup:
@@ -61,13 +61,15 @@ class Lookup:
             yield frame_of(table).join(asked.keys, on=self._key, how="semi")
 
     def groups(self, file: DataFile, asked: Asked) -> Sequence[int]:
-        """The row groups of a file in which keys lie, or may lie where they tell the time."""
+        """The row groups of a file in which keys lie, or may lie where there is one, or keys tell the time."""
         footer = self._footer(file)
         groups = footer.groups(asked.bounds)
         if not groups or not self._is_scattered:
             return groups
         if 2 * len(groups) > footer.metadata.num_row_groups and not self._may_hold(file, asked):
             return []
+        if len(groups) == 1:
+            return groups
         table = self._reader.read_groups(self._folder, file, groups, self._schema)
         found = frame_of(table).with_row_index(_PLACE).join(asked.keys, on=self._key, how="semi")
         ends = np.cumsum([footer.metadata.row_group(group).num_rows for group in groups])

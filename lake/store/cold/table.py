@@ -80,7 +80,7 @@ class ColdTable:
         self.log = DeltaLog(location, self.folder)
         self.lookup = Lookup(ds, reader, self.folder)
         self._merger = Merger(ds, self.lookup, self.schema)
-        self._keys = FileKeys(ds, reader, self.folder)
+        self._keys = FileKeys(ds, self.lookup)
         self._state: TableState | None = None
         self._stamp: int | None = None
         self._lock = Lock()
@@ -126,19 +126,20 @@ class ColdTable:
         wanted = dict(zip(self.ds.key, key, strict=True))
         bounds = {name: (value, value) for name, value in wanted.items()}
         match = pl.all_horizontal(plain(self.ds, name) == value for name, value in wanted.items())
-        files = [f for f in self.state().files.values() if f.may_hold(bounds) and self._keys.may_hold(f, key)]
-        for table in self.reader.read(self.folder, files, bounds, self.schema()):
-            rows = frame_to_rows(self.ds, frame_of(table).filter(match), self.foreign)
-            if rows:
-                return rows[0]
+        for file in [f for f in self.state().files.values() if f.may_hold(bounds) and self._keys.may_hold(f, key)]:
+            groups: Sequence[int] = self.reader.footer(f"{self.folder}/{file.path}").groups(bounds)
+            if len(groups) > 1:
+                groups = self.lookup.groups(file, Asked(keys_to_frame(self.ds, [wanted])))
+            for table in self.reader.pieces(self.folder, file, groups, self.schema()):
+                rows = frame_to_rows(self.ds, frame_of(table).filter(match), self.foreign)
+                if rows:
+                    return rows[0]
         return None
 
     def find_all(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """The stored rows that have the keys of the rows given, in the form of :func:`frame_to_rows`."""
-        found: list[dict[str, Any]] = []
-        for frame in self.rows_of(self.state(), Asked(keys_to_frame(self.ds, rows)), self.schema()):
-            found += frame_to_rows(self.ds, frame, self.foreign)
-        return found
+        frames = self.rows_of(self.state(), Asked(keys_to_frame(self.ds, rows)), self.schema())
+        return [row for frame in frames for row in frame_to_rows(self.ds, frame, self.foreign)]
 
     def rows_of(self, state: TableState, asked: Asked, schema: pa.Schema) -> Iterator[pl.DataFrame]:
         """The rows of some keys at a version, in the columns of ``schema`` (the key's among them), piece by piece."""
