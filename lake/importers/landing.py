@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,8 +17,9 @@ from lake.importers.mapping import Canonical, Mapper, found_before, plain, refus
 from lake.importers.merging import Merged, changed_names, ends, is_same, merged
 from lake.importers.plan import Plan, write
 from lake.importers.refusals import Refusals
-from lake.importers.report import KEPT_DIFFERENCES, Difference, Sum, TableReport
+from lake.importers.report import KEPT_DIFFERENCES, Difference, TableReport
 from lake.importers.there import Families, Key, columns_of, held
+from lake.importers.totals import Total
 from lake.importers.twins import Twins
 from lake.importers.watching import watches
 from lake.importers.wording import counted
@@ -29,29 +30,6 @@ from lake.spec.times import from_micros
 _OTHERWISE = "another row of this table has its key, and tells it otherwise"
 _TWINS = "the facts of another row of this table, told otherwise: each gets an id of its own"
 _SERIAL = frozenset({"id", "_id", "rowid", "created_at", "updated_at", "inserted_at"})  # they tell of the store
-
-
-@dataclass(slots=True)
-class _Total:
-    """Parts of one column's sum; each is a list of partial sums, so that nothing small is lost beside the large."""
-
-    found: list[float] = field(default_factory=list)
-    refused: list[float] = field(default_factory=list)
-    repeated: list[float] = field(default_factory=list)
-    differing: list[float] = field(default_factory=list)
-    in_lake: list[float] = field(default_factory=list)
-    told: Keys = field(default_factory=Keys)  # of rows for which the source has a value
-
-    def settle(self) -> None:
-        """Make one number of many."""
-        for part in (self.found, self.refused, self.repeated, self.differing, self.in_lake):
-            part[:] = [math.fsum(part)]
-
-    def sum(self, column: str, *, read_back: bool) -> Sum:
-        """The totals so far."""
-        parts = (self.found, self.refused, self.repeated, self.differing)
-        found, refused, repeated, differing = map(math.fsum, parts)
-        return Sum(column, found, refused, repeated, differing, math.fsum(self.in_lake) if read_back else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +71,13 @@ class RecordLanding:
         whole = None if again is None else partial(self._whole, again)
         self._twins = Twins(mapper.dataset, mapper.label, whole) if mapper.map.numbered else None
         self._lk_families = None if lk is None or self._twins is None else Families(lk, mapper.dataset)
-        self._totals = {column: _Total() for column in mapper.map.sums}
+        self._totals = {column: Total(self._seen) for column in mapper.map.sums}
         self._watches = watches(mapper.dataset.name)
 
     def take(self, rows: Iterable[Row | Refused]) -> None:
         """Land one batch; it is durable when this returns."""
         made, there = self._named(self._mapped(rows))
-        for keys in (self._seen, *(total.told for total in self._totals.values())):
-            keys.look_up([one.key for one in made])
+        self._look_up([one.key for one in made])
         made, current = self._apart(made, there)
         before = {column: self._told_sum(column, current) for column in self._totals}
         known, changed = set(current), dict[Key, Canonical]()
@@ -120,6 +97,12 @@ class RecordLanding:
             self._plan.add(self._mapper.dataset, changed)
         for total in self._totals.values():
             total.settle()
+
+    def _look_up(self, keys: Sequence[Key]) -> None:
+        self._seen.look_up(keys)
+        for total in self._totals.values():
+            total.silent.look_up(keys)
+            total.late.look_up(keys)
 
     def _apart(self, made: list[_Made], current: dict[Key, Canonical]) -> tuple[list[_Made], dict[Key, Canonical]]:
         """The rows, of which those that are not the lake's of their key have one of their own; and the lake's rows."""
@@ -147,8 +130,8 @@ class RecordLanding:
 
     def _told_sum(self, column: str, rows: Mapping[Key, Canonical]) -> float:
         """Of the rows for which this source has told a value so far."""
-        told = self._totals[column].told
-        return math.fsum(float(row.get(column) or 0.0) for key, row in rows.items() if key in told)
+        is_told = self._totals[column].is_told
+        return math.fsum(float(row.get(column) or 0.0) for key, row in rows.items() if is_told(key))
 
     def _mapped(self, rows: Iterable[Row | Refused]) -> list[_Made]:
         made = []
@@ -208,10 +191,10 @@ class RecordLanding:
         ds, key, row, known = self._mapper.dataset, one.key, one.row, current.get(one.key)
         if known is not None and key in self._seen and not ends(ds, known, row):
             return self._again(one, known)
-        self._seen.add(key)
         both = Merged(row) if known is None else self._merged(known, row)
         current[key] = both.row
         self._tell_sums(one, known or {}, both.row)
+        self._see(one)
         if known is None:
             return "inserted"
         for column in both.kept:
@@ -254,12 +237,16 @@ class RecordLanding:
 
     def _tell_sums(self, one: _Made, known: Canonical, now: Canonical) -> None:
         for column, value in one.told.items():
-            total, held = self._totals[column], float(now.get(column) or 0.0)
-            if one.key in total.told:
-                total.repeated.append(value - (held - float(known.get(column) or 0.0)))
-            else:
-                total.differing.append(value - held)
-                total.told.add(one.key)
+            held, before = float(now.get(column) or 0.0), float(known.get(column) or 0.0)
+            self._totals[column].tell(one.key, value, held, before)
+
+    def _see(self, one: _Made) -> None:
+        """From here on the row's key is known to the table."""
+        if one.key in self._seen:
+            return
+        for column in self._totals.keys() - one.told.keys():
+            self._totals[column].silent.add(one.key)
+        self._seen.add(one.key)
 
     def _note_difference(self, key: Key, column: str, kept: Any, found: Any) -> None:
         self._differing += 1

@@ -426,6 +426,18 @@ def _both(lk: Any, made: list[Any], *maps: RowMap, **how: Any) -> ImportReport:
         return import_from(lk, "made", "nowhere", **how)
 
 
+@pytest.mark.parametrize("batch", [1, 10])
+def test_a_value_that_a_later_row_of_a_key_tells_first_counts_once(
+    tmp_path: Path, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "BATCH_ROWS", batch)
+    ended = _life("closed", pnl=2.0)
+    with lake.open(tmp_path / "lake") as lk:
+        (table,) = _both(lk, [_life("open"), ended, ended, _life("closed", id="t2", pnl=1.0)]).tables
+        (pnl,) = [total for total in table.sums if total.column == "trades.pnl"]
+        assert (pnl.found, pnl.repeated, pnl.differing, pnl.in_lake) == (5.0, 2.0, 0.0, 3.0)
+
+
 def test_a_row_may_become_rows_of_several_datasets_and_one_that_becomes_none_is_refused(tmp_path: Path) -> None:
     made = [{**_life("open"), "kind": kind, "id": kind} for kind in ("trade", "signal", "both")]
     stray = replace(_LIVES, when=lambda row: row["kind"] in {"trade", "both"})
