@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 import lake
+from lake.cli.commands import LateCommands, short_helps
 from lake.cli.output import Output
 from lake.errors import LakeError
 
@@ -76,6 +77,16 @@ def fail(error: LakeError, as_json: bool) -> None:
 
 class Commands(click.Group):
     """The group of all commands: what click finds wrong with a call is told as JSON too, where that was asked for."""
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.commands = LateCommands()
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands, without importing any."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(short_helps(formatter.width - 6))
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any

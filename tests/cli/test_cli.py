@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 import lake
 from lake.cli import main
+from lake.cli.commands import short_helps
 from lake.cli.output import Output
 from lake.kernels import market
 
@@ -45,6 +46,28 @@ def test_every_command_has_help_and_takes_lake_and_json() -> None:
             text = run(*words, "--help").output
             assert "--lake" in text, words
             assert "--json" in text, words
+
+
+def test_the_list_of_commands_says_what_the_commands_say_of_themselves() -> None:
+    for width in (40, 74, 94):
+        listed = dict(short_helps(width))
+        room = width - max(len(name) for name in main.commands)
+        assert {name: c.get_short_help_str(room) for name, c in main.commands.items()} == listed
+    assert list(main.commands) == sorted(main.commands)
+
+
+def test_help_and_one_command_import_no_other_command() -> None:
+    code = """if True:
+        import sys
+        from click.testing import CliRunner
+        from lake.cli import main
+        for arguments in (["--help"], ["describe", "candles"], ["sq"]):
+            CliRunner().invoke(main, arguments)
+        names = ("demo", "importing", "ingesting", "querying")
+        print([name for name in names if f"lake.cli.{name}" in sys.modules])
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "['querying']\n"
 
 
 def test_every_command_is_in_the_readme() -> None:
