@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from pathlib import Path
 
@@ -48,6 +49,8 @@ def check(path: Path, first: bytes) -> None:
     Raises:
         SourceError: it is damaged, or not what its name says.
     """
+    if path.suffix.lower() == ".csv" and first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise SourceError("the text is in UTF-16", where=str(path), todo="Save it as UTF-8.")
     frames.check(path, first)
     octobot.check(path, first)
     kind, meant = frames.kind_of(first), _TABLES.get(path.suffix.lower())

@@ -25,7 +25,7 @@ from lake.store.location.local_errors import storage_errors
 _log = logging.getLogger("lake.ingest")
 
 FOLDER = "_lake/turns"
-_TRIES = 1000
+_TRIES = 100
 
 
 @contextmanager
@@ -76,7 +76,8 @@ def _locked(path: Path, market: str) -> IO[bytes]:
         if _is_named(file, path):
             return file
         file.close()
-    raise StorageError("others kept taking the lock away", where=str(path), todo="Try again.")
+    todo = "Choose another place for the lake, or try again."
+    raise StorageError("no lock can be kept there", where=str(path), todo=todo)
 
 
 def _is_named(file: IO[bytes], path: Path) -> bool:

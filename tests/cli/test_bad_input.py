@@ -289,6 +289,13 @@ def test_an_ingest_of_trades_that_lands_nothing_makes_no_lake(tmp_path: Path, tr
         assert lk.read("candles").height == 1
 
 
+def test_trades_for_a_lake_where_none_can_be_are_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "BTCUSDT-trades-2024-01-01.csv"
+    path.write_text(TRADE.format(price=100, time=T0))
+    done = run("ingest", "--lake", "/proc/none", str(path))
+    assert (done.exit_code, "no lock can be kept there" in done.stderr) == (1, True), done.output
+
+
 def test_an_exchange_that_cannot_be_asked_makes_no_lake(tmp_path: Path) -> None:
     asked = ("--exchange", "none", "--symbol", "A/B", "--timeframe", "1h", "--since", "2026-01-01T00:00Z")
     assert run("ingest", "ccxt", *asked, "--lake", str(tmp_path / "new")).exit_code != 0

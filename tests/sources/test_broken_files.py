@@ -93,6 +93,7 @@ BROKEN = {
     "a table with a header that ends inside a row": (
         "BTCUSDT_1m.csv", csv_text(kline_rows(9), HEADER, end="\r\n")[:-30].encode(), "ends in the middle of a row",
     ),
+    "a csv in UTF-16": ("BTCUSDT_1m.csv", csv_text(kline_rows(5), HEADER).encode("utf-16"), "in UTF-16.*as UTF-8"),
     "half a parquet": ("BTC_USDT-1m.parquet", _parquet(pl.DataFrame({"date": [1]}))[:60], "parquet file is damaged"),
     "no bytes": ("BTC_USDT-1m.feather", b"", r"the file is empty \(0 bytes\)"),
     "a missing column": (
