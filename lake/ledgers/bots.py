@@ -224,12 +224,15 @@ class Bots(Ledger):
         return found if bot_id is None else found.filter(pl.col("bot_id") == self._bot(bot_id))
 
     def snapshot_performance(self, day: date | str, bot_id: str | None = None, *, time_zone: str = "UTC") -> Receipt:
-        """Write :meth:`performance` of any day to performance_snapshots: one row for a bot and day, however often."""
+        """Write :meth:`performance` of any day to performance_snapshots: one row for a bot and day, however often.
+
+        Trades of no bot have no row.
+        """
         figures = self.performance(day, bot_id, time_zone=time_zone)
         first, last = daily_figures.span(day, day, time_zone)
         asked = {"date": first} if bot_id is None else {"date": first, "bot_id": bot_id}
         stored = read(self._engine, "performance_snapshots", asked)
-        rows = daily_figures.with_dropped(figures, stored, first, last).to_dicts()
+        rows = daily_figures.to_keep(figures, stored, first, last).to_dicts()
         return self._writer.write_rows(registry.get("performance_snapshots"), rows, strict=True)
 
     def refresh_snapshots(self, since: date | str | None = None, *, time_zone: str = "UTC") -> Receipt:
@@ -237,7 +240,7 @@ class Bots(Ledger):
 
         Each bot has a row for every day from its first closing to yesterday. A day changes when one of its trades, or
         one before, is corrected, comes in late, or when the bot closes its first live trade. A day that is before the
-        first closing by a correction becomes one of zeros. A second run changes nothing.
+        first closing by a correction becomes one of zeros. Trades of no bot have no row. A second run changes nothing.
 
         Args:
             since: only from this day on; at the earliest from the one that the settings retain the dataset from.
@@ -252,7 +255,7 @@ class Bots(Ledger):
             first = max(first, datetime.now(UTC).date() - timedelta(days=kept))
         stored = read(self._engine, "performance_snapshots")
         figures = daily_figures.of_days(self._engine, first, last, time_zone)
-        figures = daily_figures.with_dropped(figures, stored, first, last)
+        figures = daily_figures.to_keep(figures, stored, first, last)
         rows = daily_figures.outdated(figures, stored)
         return self._writer.write("performance_snapshots", rows) + Receipt(unchanged=figures.height - rows.height)
 

@@ -65,11 +65,12 @@ def span(first: date | str | None, last: date | str | None, time_zone: str) -> t
     return date.min if first is None else _day(first), until
 
 
-def with_dropped(figures: pl.DataFrame, stored: pl.DataFrame, first: date, last: date) -> pl.DataFrame:
+def to_keep(figures: pl.DataFrame, stored: pl.DataFrame, first: date, last: date) -> pl.DataFrame:
     """The figures, and zeros for stored days between two that have none any more since their trades were corrected.
 
-    A stored day without a mode was not computed here, but imported: it stays as it is.
+    A stored day without a mode was not computed here, but imported: it stays as it is. Trades of no bot have no row.
     """
+    figures = figures.filter(pl.col("bot_id") != "")
     days = stored.filter(pl.col("date").is_between(first, last) & pl.col("mode").is_not_null())
     modes = figures.select("bot_id", mode_now="mode").unique()
     gone = days.join(figures, on=_KEY, how="anti").join(modes, on="bot_id", how="left")

@@ -398,6 +398,17 @@ def test_snapshots_follow_one_mode_of_a_bot_on_all_its_days(lk: lake.Lake) -> No
     assert lk.bots.performance(days_ago(2).date())["total_pnl"].to_list() == [-5.0]
 
 
+def test_trades_of_no_bot_have_no_snapshots_and_fill_no_quarantine(tmp_path: Path) -> None:
+    with lake.open(tmp_path) as lk:
+        traded(lk, (days_ago(3), 1.0), bot="")
+        traded(lk, (days_ago(3), 2.0), bot="b")
+        receipt = lk.bots.refresh_snapshots()
+        assert (receipt.inserted, receipt.rejected) == (3, 0)
+        assert lk.frame("SELECT DISTINCT bot_id, total_pnl FROM performance_snapshots").rows() == [("b", 2.0)]
+        receipt = lk.bots.snapshot_performance(days_ago(3).date())
+        assert (receipt.unchanged, receipt.rows) == (1, 1)
+
+
 def test_days_that_the_settings_no_longer_retain_are_not_written_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
