@@ -17,6 +17,7 @@ import pytest
 
 import lake
 from lake.errors import CorruptLakeError, RebuildError, UsageError
+from lake.learn.datasets import stored
 from lake.learn.features import Feature, FeatureSet, register
 from lake.store.versions import delete_tag
 from tests.learn.dataset_lakes import BARS, OHLCV, SMALL, SYMBOLS, VENUES, at, bars, opened, phantom
@@ -397,6 +398,25 @@ def test_a_data_set_that_is_deleted_lets_go_of_its_versions(lk: lake.Lake) -> No
     assert not Path(made.path).exists()
     with pytest.raises(UsageError, match="no such data set.*none yet"):
         lk.datasets.load("gone")
+
+
+def test_a_rebuild_that_comes_out_with_other_bytes_leaves_the_file_that_is_there(
+    lk: lake.Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one with another version of the library that writes it; a file that is damaged or gone is made again."""
+    made = lk.datasets.build("kept", "phantoms", "small")
+    held = Path(made.path).read_bytes()
+    with monkeypatch.context() as newer:
+        newer.setattr(stored, "write_parquet", lambda frame, sink: frame.write_parquet(sink, compression="zstd"))
+        with pytest.raises(RebuildError, match="bytes of the file are not"):
+            lk.datasets.rebuild(made.manifest)
+    assert Path(made.path).read_bytes() == held
+    for damage in (lambda path: path.write_bytes(held[:-9]), Path.unlink):
+        damage(Path(made.path))
+        with pytest.raises(CorruptLakeError):
+            len(lk.datasets.load("kept").frame)
+        assert lk.datasets.rebuild(made.manifest).frame.equals(made.frame)
+        assert Path(made.path).read_bytes() == held
 
 
 def test_a_rebuild_says_what_differs(lk: lake.Lake) -> None:

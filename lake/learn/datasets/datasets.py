@@ -110,7 +110,7 @@ class Datasets:
         finally:
             pinned.close()
         _check_same(wanted, made)
-        content = stored.written(self._location, f"{stored.folder(wanted)}/{stored.DATA}", made.frame)
+        content = stored.written_again(self._location, wanted, made.frame)
         if content != dict(wanted.content):
             raise RebuildError(
                 "the values are the same, the bytes of the file are not",
