@@ -90,8 +90,10 @@ def show(ctx: Context, name: str, hash_: str | None) -> None:
     excluded = ", ".join(f"{reason} {count:,}" for reason, count in manifest.excluded.items())
     pinned = ", ".join(f"{n} {v}" for n, v in manifest.lake.items() if v >= 0)
     notes = ", ".join(f"{note} {count:,}" for note, count in manifest.notes.items())
+    empty = ", ".join(name for name, count in manifest.nulls.items() if count == manifest.rows)
     more = {
         "left out": excluded or "nothing",
+        "without any value": empty or "no feature",
         "notes": notes or "none",
         "made from": pinned,
         "tag": manifest.tag,

@@ -18,6 +18,8 @@ import polars as pl
 from lake.learn.features import Feature, FeatureSet
 
 mine = FeatureSet("mine", 1, (Feature("change", pl.col("close") / pl.col("open") - 1, 0),))
+SOURCE = "market_metrics:nobody_writes_it"
+poor = FeatureSet("poor", 1, (*mine.features, Feature("told", pl.col("nobody_writes_it"), 0, source=SOURCE)))
 ahead = FeatureSet("ahead", 1, (Feature("next", pl.col("close").shift(-1), 0),))
 """
 
@@ -55,6 +57,14 @@ def test_a_data_set_goes_from_build_to_delete(folder: Path) -> None:
     assert json.loads(exported.stdout)["rows"] == pl.read_csv(folder / "rows.csv").height == 40
     assert run("delete", "first", *where).exit_code == 0
     assert json.loads(run("list", *where, "--json").stdout) == []
+
+
+def test_a_feature_without_any_value_is_named(folder: Path) -> None:
+    where, sets = ("--lake", str(folder / "lake")), f"{folder / 'sets.py'}:poor"
+    assert run("build", "poor", "--from", "phantoms", "--features", sets, *where).exit_code == 0
+    (line,) = [line for line in run("show", "poor", *where).stdout.splitlines() if line.startswith("without any value")]
+    assert line.split()[-1] == "told"
+    assert run("delete", "poor", *where).exit_code == 0
 
 
 def test_what_breakevens_and_timeouts_count_as_is_chosen_and_inputs_that_changed_are_told(tmp_path: Path) -> None:
