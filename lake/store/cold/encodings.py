@@ -42,15 +42,15 @@ def writer_options(ds: Dataset, groups: Sequence[pa.Table], level: int) -> dict[
         groups: rows of the file as they will be grouped, at least one group; some are looked at.
         level: of zstd, for a file that is to be small; 0 is snappy, for one that is to be written quickly.
     """
-    chosen = sorted({len(groups) * number // _SAMPLES for number in range(_SAMPLES)})
-    samples = [groups[at].slice(0, ds.row_group_rows) for at in chosen]
-    names = samples[0].column_names
-    return _options({name: _layout(ds, [sample.select([name]) for sample in samples], level) for name in names})
+    spread = [groups[at] for at in sorted({len(groups) * number // _SAMPLES for number in range(_SAMPLES)})]
+    chosen = [group for group in spread if level or group.num_rows >= _FEW]
+    samples = {name: [group.column(name) for group in chosen] for name in groups[0].column_names}
+    return _options({name: _layout(ds, name, columns, level) for name, columns in samples.items()})
 
 
-def _layout(ds: Dataset, samples: Sequence[pa.Table], level: int) -> Layout:
-    """Of the one column that the samples hold."""
-    name = samples[0].column_names[0]
+def _layout(ds: Dataset, name: str, columns: Sequence[pa.ChunkedArray], level: int) -> Layout:
+    """Of one column, of which these are samples."""
+    samples = [column.slice(0, ds.row_group_rows) if len(column) > ds.row_group_rows else column for column in columns]
     kind = ds.by_name[name].type if name in ds.by_name else None
     if kind in _DELTAS:
         return _fitting(samples, Layout(encoding="DELTA_BINARY_PACKED"), Layout(False, "DELTA_BINARY_PACKED", level))
@@ -61,27 +61,33 @@ def _layout(ds: Dataset, samples: Sequence[pa.Table], level: int) -> Layout:
     return Layout(encoding="DELTA_LENGTH_BYTE_ARRAY" if kind in (Type.STRING, Type.JSON) else None, level=level)
 
 
-def _fitting(samples: Sequence[pa.Table], quick: Layout, small: Layout) -> Layout:
+def _fitting(samples: Sequence[pa.ChunkedArray], quick: Layout, small: Layout) -> Layout:
     """The small layout where it saves enough of a column to be worth the time of reading it."""
     if not small.level:
         return quick
-    values = sum(sample.num_rows - sample.column(0).null_count for sample in samples)
+    values = sum(len(sample) - sample.null_count for sample in samples)
     return small if _size(samples, quick) - _size(samples, small) > _WORTH * values else quick
 
 
-def _repeats(samples: Sequence[pa.Table]) -> bool:
+def _repeats(samples: Sequence[pa.ChunkedArray]) -> bool:
     """Whether a column of many rows has each of its values twice or more, as a mean."""
-    columns = [pl.Series(sample.column(0)) for sample in samples if sample.num_rows >= _FEW]
+    columns = [pl.Series(sample) for sample in samples if len(sample) >= _FEW]
     held = sum(column.len() - column.null_count() for column in columns)
-    return held > 0 and 2 * sum(column.approx_n_unique() for column in columns) <= held
+    return held > 0 and 2 * sum(map(_distinct, columns)) <= held
 
 
-def _size(samples: Sequence[pa.Table], layout: Layout) -> int:
+def _distinct(column: pl.Series) -> int:
+    """About how many values it has; an exact count takes five times as long."""
+    found: Any = column.approx_n_unique()
+    return int(found)
+
+
+def _size(samples: Sequence[pa.ChunkedArray], layout: Layout) -> int:
     """Bytes of a column in a layout."""
-    out, schema = pa.BufferOutputStream(), samples[0].schema
-    with pq.ParquetWriter(out, schema, **_options({schema.names[0]: layout})) as writer:
+    out, schema = pa.BufferOutputStream(), pa.schema({"sample": samples[0].type})
+    with pq.ParquetWriter(out, schema, **_options({"sample": layout})) as writer:
         for sample in samples:
-            writer.write_table(sample)
+            writer.write_table(pa.Table.from_arrays([sample], schema=schema))
     footer = writer.writer.metadata
     return sum(footer.row_group(at).column(0).total_compressed_size for at in range(footer.num_row_groups))
 
