@@ -21,6 +21,7 @@ from lake.store.cold.table_state import TableState
 from lake.store.store import Store
 
 _PIECE_ROWS = 250_000
+_PIECE_BYTES = 48 << 20  # when decoded; of rows with documents fewer are held at once
 _AT_ONCE = 2  # more would need more memory than is worth it
 
 
@@ -139,33 +140,33 @@ def sorted_pieces(table: ColdTable, files: Sequence[DataFile]) -> Iterator[pl.Da
     low: Any = None
     for cut in [*_cuts(table, files, first), None]:
         wanted = {first: (low, cut)}
-        frames = [frame_of(t) for t in table.reader.read(table.folder, files, wanted, schema)]
         column = plain(table.ds, first)
         inside = pl.lit(True)
         if low is not None:
             inside = inside & (column > low)
         if cut is not None:
             inside = inside & (column <= cut)
+        frames = [frame_of(t).filter(inside) for t in table.reader.read(table.folder, files, wanted, schema)]
         if frames:
-            yield pl.concat([f.filter(inside) for f in frames]).sort(sort_columns(table.ds))
+            yield pl.concat(frames).sort(sort_columns(table.ds))
         low = cut
 
 
 def _cuts(table: ColdTable, files: Sequence[DataFile], name: str) -> list[Any]:
-    """Values of the first sort column after which about ``_PIECE_ROWS`` rows are gathered."""
-    ends: list[tuple[Any, int]] = []
+    """Values of the first sort column after which about ``_PIECE_ROWS`` rows or ``_PIECE_BYTES`` are gathered."""
+    ends: list[tuple[Any, int, int]] = []
     for file in files:
         footer = table.reader.footer(f"{table.folder}/{file.path}")
         for group, bounds in enumerate(footer.bounds(name)):
             if bounds is not None:
-                ends.append((bounds[1], footer.metadata.row_group(group).num_rows))
+                ends.append((bounds[1], footer.metadata.row_group(group).num_rows, footer.weight(group)))
     cuts: list[Any] = []
-    held = 0
-    for value, rows in sorted(ends, key=lambda e: e[0]):
-        held += rows
-        if held >= _PIECE_ROWS and (not cuts or cuts[-1] != value):
+    held = size = 0
+    for value, rows, weight in sorted(ends, key=lambda e: e[0]):
+        held, size = held + rows, size + weight
+        if (held >= _PIECE_ROWS or size >= _PIECE_BYTES) and (not cuts or cuts[-1] != value):
             cuts.append(value)
-            held = 0
+            held = size = 0
     return cuts
 
 

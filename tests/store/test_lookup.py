@@ -14,6 +14,7 @@ import pytest
 import lake
 from lake.spec import registry
 from lake.spec.schema import arrow_schema
+from lake.store import maintain
 from lake.store.by_key import rows_of
 from lake.store.cold import keys as cold_keys
 from lake.store.cold import lookup as looking
@@ -130,6 +131,15 @@ def test_a_large_file_is_decoded_piece_by_piece(lk: lake.Lake, monkeypatch: pyte
     assert len(pieces) == len(groups)
     assert sum(pieces) == 40_000
     assert len(found(lk, range(0, 40_000, 100))) == 400
+
+
+def test_compaction_of_wide_rows_holds_fewer_of_them_at_once(lk: lake.Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, files = lk.store.table("trades"), [data_file(lk)]
+    (whole,) = (piece for piece in maintain.sorted_pieces(table, files) if piece.height)
+    monkeypatch.setattr(maintain, "_PIECE_BYTES", 1)
+    pieces = [piece for piece in maintain.sorted_pieces(table, files) if piece.height]
+    assert len(pieces) > 2
+    assert pl.concat(pieces).equals(whole)
 
 
 def many(count: int, rows: int, size: int) -> list[DataFile]:

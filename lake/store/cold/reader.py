@@ -41,13 +41,17 @@ class Footer:
                 left = [g for g in left if _overlaps(bounds[g], low, high)]
         return left
 
+    def weight(self, group: int) -> int:
+        """About how many bytes the rows of a row group take when they are decoded."""
+        found = self.metadata.row_group(group)
+        return int(found.total_byte_size + found.num_rows * found.num_columns * _VALUE_BYTES)
+
     def pieces(self, groups: Sequence[int]) -> Iterator[list[int]]:
         """The row groups, so many at a time as are decoded in a bounded piece of memory."""
         piece: list[int] = []
         held = 0
         for group in groups:
-            found = self.metadata.row_group(group)
-            size = found.total_byte_size + found.num_rows * found.num_columns * _VALUE_BYTES
+            size = self.weight(group)
             if piece and held + size > _PIECE_BYTES:
                 yield piece
                 piece, held = [], 0
