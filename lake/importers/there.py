@@ -72,7 +72,7 @@ class Families:
             for path, file in files.items()
         }
         known = [*self._twins.values(), _twins(snapshot.hot[self._ds.name].get_column(self._column))]
-        names = bases.union(*(twins[base] for twins in known for base in bases & twins.keys()))
+        names = set(bases).union(*(twins[base] for twins in known for base in bases & twins.keys()))
         return held(self._lk, self._ds, [{self._column: name} for name in sorted(names)])
 
 
