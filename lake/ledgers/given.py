@@ -45,7 +45,7 @@ class GivenRows:
         clocks = _clocks(ds)
         asked = set()
         for row in rows:
-            if isinstance(row, Mapping) and _is_named(ds, row) and any(row.get(name) is None for name in clocks):
+            if _is_named(ds, row) and any(row.get(name) is None for name in clocks):
                 try:
                     asked.add(key_given(ds, row))
                 except LakeError:  # it is refused, or looked up by itself, when it is checked

@@ -9,6 +9,7 @@ from typing import Any
 
 from lake.errors import InvalidRowError, LifeCycleError
 from lake.ledgers.base import changed
+from lake.ledgers.current import Key
 from lake.ledgers.demands import refuse_another
 from lake.ledgers.receipt import Receipt, Rejection
 from lake.ledgers.transaction import Fold, Transaction, Whole
@@ -96,7 +97,8 @@ def _written(
 def _changed_within(
     transaction: Transaction, writer: Writer, kind: Kind, rows: Sequence[Mapping[str, Any]]
 ) -> tuple[Receipt, list[Rejection]]:
-    ds, keys, counts = kind.ds, [], Counter[str]()
+    ds, counts = kind.ds, Counter[str]()
+    keys: list[Key] = []
     refused: list[Rejection] = []
     writer.look(ds)
     stored = writer.settled(ds, {(row_id,) for row_id in _ids(ds, rows)})
@@ -113,7 +115,7 @@ def _changed_within(
         else:
             counts.update(receipt.as_dict())
             keys += receipt.keys
-    return Receipt(**counts, keys=keys), refused
+    return Receipt(counts["inserted"], counts["updated"], counts["unchanged"], keys=keys), refused
 
 
 def _ids(ds: Dataset, rows: Iterable[Mapping[str, Any]]) -> list[str]:
