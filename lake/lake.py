@@ -196,7 +196,9 @@ class Lake:
     def transaction(self) -> AbstractContextManager[None]:
         """Writes inside the block land together, or not at all when it raises.
 
-        The block's own changes build on one another; queries see them when it has ended.
+        The block's own changes build on one another; queries see them when it has ended. What another process has done
+        meanwhile may be something on which a step cannot follow (it has closed the trade, or recorded the signal): then
+        the block raises at its end, and nothing of it has landed.
         """
         return self.writer.transaction()
 
