@@ -74,7 +74,8 @@ class Sum:
 
     @property
     def _least(self) -> float:
-        return max(_CENT if self.is_money else _TINY, 1e-12 * abs(self.found))
+        largest = max(map(abs, (self.found, self.differing, self.in_lake or 0.0)))
+        return max(_CENT if self.is_money else _TINY, 1e-12 * largest)
 
     @property
     def is_money(self) -> bool:

@@ -100,6 +100,18 @@ def test_an_order_that_was_executed_is_kept_with_its_fills(tmp_path: Path) -> No
         assert set(rows(lk, "fills", "external_order_id")) == {"E1", None}
 
 
+@pytest.mark.parametrize("odd", [
+    {"trade_fee": "2024-13-01"}, {"trade_fee": "[]"}, {"trade_fee": '{"percent": "x"}'}, {"trade_type": None},
+    {"trade_fee": '{"flat_fees": [5]}'}, {"order_id": 7}, {"trade_fee": '{"percent": 0.1}', "price": "x"},
+])  # fmt: skip
+def test_an_odd_value_of_a_fill_costs_no_more_than_the_fill(tmp_path: Path, odd: dict[str, Any]) -> None:
+    """Columns of SQLite hold values of any type, also those by which tables belong together."""
+    fills = [fill("sell://1", "t1"), {**fill("sell://1", "t2"), **odd}]
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "hummingbot", store(tmp_path / "h.sqlite", Order=[order("sell://1")], TradeFill=fills))
+        assert 1 <= lk.read("fills").height <= 2
+
+
 def test_numbers_of_old_files_are_not_scaled(tmp_path: Path) -> None:
     path = store(tmp_path / "h.sqlite", "float", Order=[order("buy://1", amount=1.5, price=82000.25)])
     with lake.open(tmp_path / "lake") as lk:

@@ -11,13 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-import orjson
-
 from lake.importers.base import Notes, Options, Refused, Row, RowMap, Rule, Table
 from lake.importers.reading.database import Database, database, require
 from lake.importers.reading.ordered import Following
 from lake.importers.rules import (
     constant,
+    document,
     first_of,
     gathered,
     identity,
@@ -31,6 +30,7 @@ from lake.importers.rules import (
     text,
     within,
 )
+from lake.importers.values import number_in
 from lake.importers.wording import counted
 
 _SCALE = 1_000_000
@@ -80,7 +80,7 @@ def _symbol(row: Row, options: Options) -> str:
 def _way(row: Row, _options: Options) -> str | None:
     """Buy or sell: the first status of an order tells, or its id."""
     first = str((row.get("statuses") or [{}])[0].get("status", row.get("last_status")))
-    word = first if first.startswith(("Buy", "Sell")) else str(row["id"])
+    word = first if first.startswith(("Buy", "Sell")) else str(row.get("id"))
     return "LONG" if word.lower().startswith("buy") else "SHORT" if word.lower().startswith("sell") else None
 
 
@@ -93,25 +93,29 @@ def _commission(row: Row, options: Options) -> float | None:
     """In the quote, where it is there; else of flat fees in one currency, or by the rate."""
     if row.get("trade_fee_in_quote") is not None:
         return number("trade_fee_in_quote").read(row, options)  # type: ignore[no-any-return]
-    fee = _fee(row)
-    flat = fee.get("flat_fees") or []
+    flat, rate = _flat(row, options), number_in(_fee(row, options), "percent")
     if flat:
-        return float(flat[0]["amount"]) if len(flat) == 1 else None
-    rate = fee.get("percent")
-    return None if rate is None else float(rate) * float(row["price"]) * float(row["amount"])
+        return number_in(flat[0], "amount") if len(flat) == 1 else None
+    paid, amount = number_in(row, "price"), number_in(row, "amount")
+    return None if rate is None or paid is None or amount is None else rate * paid * amount
 
 
-def _commission_asset(row: Row, _options: Options) -> str | None:
-    flat = _fee(row).get("flat_fees") or []
+def _commission_asset(row: Row, options: Options) -> str | None:
+    flat = _flat(row, options)
     if row.get("trade_fee_in_quote") is None and flat:
-        return str(flat[0]["token"]) if len(flat) == 1 else None
+        return text("token").read(flat[0], options) if len(flat) == 1 else None
     return row.get("quote_asset")
 
 
-def _fee(row: Row) -> dict[str, Any]:
-    found = row.get("trade_fee") or {}
-    found = orjson.loads(found) if isinstance(found, str) else found
+def _fee(row: Row, options: Options) -> dict[str, Any]:
+    found = document("trade_fee").read(row, options)
     return found if isinstance(found, dict) else {}
+
+
+def _flat(row: Row, options: Options) -> list[dict[str, Any]]:
+    """Fees that are amounts, each with its currency."""
+    found = _fee(row, options).get("flat_fees")
+    return [fee for fee in found if isinstance(fee, dict)] if isinstance(found, list) else []
 
 
 VENUE, MODE = Rule(("market", "exchange", "connector_name"), _venue), Rule(("market", "connector_name"), _mode)
@@ -229,6 +233,11 @@ class Hummingbot:
             yield Table("memory", (STATES,), store.memory)
 
 
+def _unscaled(value: Any) -> Any:
+    """A decimal of a column that holds them times a million; what is no number is refused when it is mapped."""
+    return value / _SCALE if isinstance(value, int | float) else value
+
+
 class _Store:
     """Tables that belong together; decimals come as they were meant."""
 
@@ -241,7 +250,7 @@ class _Store:
         scaled = [c for c, kind in self.db.columns(table).items() if "int" in kind and c in _DECIMALS]
         for row in self.db.rows(table, notes, order_by=order_by):
             stored = {name: row[name] for name in scaled if row[name] is not None}
-            yield {**row, **{name: value / _SCALE for name, value in stored.items()}, "stored": stored}
+            yield {**row, **{name: _unscaled(value) for name, value in stored.items()}, "stored": stored}
 
     def orders(self, notes: Notes) -> Iterator[Row]:
         """Orders with their statuses; those that have fills come with these."""

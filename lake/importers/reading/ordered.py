@@ -19,6 +19,8 @@ class Following:
     >>> of_order = Following(iter([{"order": 1, "fill": "a"}, {"order": 3, "fill": "b"}]), "order")
     >>> of_order(1), of_order(2), of_order(3)
     ([{'order': 1, 'fill': 'a'}], [], [{'order': 3, 'fill': 'b'}])
+    >>> Following(iter([{"order": 1}, {"order": "one"}]), "order")("one")
+    [{'order': 'one'}]
     """
 
     def __init__(self, rows: Iterator[Row], column: str) -> None:
@@ -28,9 +30,14 @@ class Following:
 
     def __call__(self, value: Any) -> list[Row]:
         """The rows with that value; asked again, they are given again."""
-        while self._at is None or self._at < value:
+        while self._at is None or _place(self._at) < _place(value):
             following = next(self._groups, None)
             if following is None:
                 break
             self._at, self._held = following[0], list(following[1])
         return self._held if self._at == value else []
+
+
+def _place(value: Any) -> tuple[int, Any]:
+    """Where SQLite sorts a value: a column may hold numbers, then text, then bytes."""
+    return (0, value) if isinstance(value, int | float) else (1, value) if isinstance(value, str) else (2, value)
