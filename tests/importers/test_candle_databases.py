@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from lake.importers.reading import sqlite_pages
 from lake.importers.report import ImportReport
 from lake.importers.run import import_from
 from tests.importers.conftest import Postgres
+from tests.importers.contract import imported, rows
 
 QUARTER = 900_000
 T0 = 1_704_067_200_000
@@ -409,3 +411,17 @@ def test_a_postgres_table_of_text_is_read_value_by_value(lk: lake.Lake, postgres
     )
     assert run(lk, postgres.address, "candles-postgres").totals["refused"] == 1
     assert held(lk) == [("", "BTCUSDT", "15m", T0, 1.5, 2.0, 1.0, 1.25, 3.0)]
+
+
+def test_columns_as_pandas_writes_them_are_those_of_candles(tmp_path: Path) -> None:
+    """With capitals, and with a date in place of a timestamp."""
+    with closing(sqlite3.connect(tmp_path / "c.db")) as connection:
+        connection.execute("create table candles_1h (ID, Symbol, Date text, Open, High, Low, Close, Volume)")
+        connection.execute("insert into candles_1h values (1, 'BTC-USD', '2024-05-01 10:00:00', 1, 3, 0.5, 2, 9)")
+        connection.commit()
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "candles-sqlite", tmp_path / "c.db")
+        assert (report.totals["refused"], report.tables[0].notes) == (0, ())
+        assert rows(lk, "candles", "symbol", "open_time", "open", "high", "low", "close", "volume") == [
+            ("BTCUSD", datetime(2024, 5, 1, 10, tzinfo=UTC), 1.0, 3.0, 0.5, 2.0, 9.0)
+        ]

@@ -27,6 +27,7 @@ def cache(path: Path, signals: object) -> Path:
         ("BTC_USDT_USDT_BUY_15m", "BTCUSDT.P", "15m", "LONG"),
         ("BTC_USDT_STRONG_BUY_15m", "BTCUSDT", "15m", "LONG"),
         ("BTCUSDT_1h_LONG_2026-01-23", "BTCUSDT", "1h", "LONG"),
+        ("BTCUSDT_1h_SHORT_20260123", "BTCUSDT", "1h", "SHORT"),
         ("BTC_USDT_1h_SHORT_2026-01-23", "BTCUSDT", "1h", "SHORT"),
         ("SELL_USDT_BUY_1h", "SELLUSDT", "1h", "LONG"),
         ("ethusdt_buy_1H", "ETHUSDT", "1h", "LONG"),

@@ -31,7 +31,7 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = {
     "venue": ("venue", "exchange"),
     "symbol": ("symbol", "pair"),
     "timeframe": ("timeframe", "interval"),
-    "open_time": ("timestamp", "open_time", "ts", "time"),
+    "open_time": ("timestamp", "open_time", "ts", "time", "datetime", "date"),
     "open": ("open",),
     "high": ("high",),
     "low": ("low",),
@@ -98,7 +98,7 @@ class _Source:
         return pl.Datetime("us") if declared == "timestamp" else _type("open_time")
 
     def _tell(self, notes: Notes) -> None:
-        rest = set(self.db.columns(self.name)) - set(self.columns.values()) - _IGNORED
+        rest = {n for n in self.db.columns(self.name) if n.lower() not in _IGNORED} - set(self.columns.values())
         if rest:
             notes.tell(f"candles have no such columns, they are not taken: {', '.join(sorted(rest))}")
 
@@ -189,8 +189,8 @@ def _source(db: Database, name: str, options: Options) -> _Source | None:
         timeframe = timeframes.parse(match[1]) if match[1] else options.timeframe or _DEFAULT
     except UnknownTimeframeError:
         return None
-    there = db.columns(name)
-    found_there = {ours: [n for n in names if n in there] for ours, names in _COLUMNS.items()}
+    there = {theirs.lower(): theirs for theirs in db.columns(name)}
+    found_there = {ours: [there[n] for n in names if n in there] for ours, names in _COLUMNS.items()}
     columns = {ours: names[0] for ours, names in found_there.items() if names}
     if not all(needed in columns for needed in _NEEDED):
         return None

@@ -18,7 +18,7 @@ from lake.importers.rules import first_of, option, price, share, text
 _WORD = r"(?P<signal>(?:STRONG_)?(?:BUY|SELL)|LONG|SHORT)"
 _TIMEFRAME = r"(?P<timeframe>[0-9]+[A-Za-z]*|[A-Za-z][0-9]*)"
 _KEYS = (  # a symbol may hold "_", so a key is read from its end
-    re.compile(rf"(?P<symbol>.+)_{_TIMEFRAME}_{_WORD}_(?P<date>[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})", re.IGNORECASE),
+    re.compile(rf"(?P<symbol>.+)_{_TIMEFRAME}_{_WORD}_(?P<date>[0-9]{{4}}-?[0-9]{{2}}-?[0-9]{{2}})", re.IGNORECASE),
     re.compile(rf"(?P<symbol>.+?)_{_WORD}_{_TIMEFRAME}", re.IGNORECASE),
 )
 
