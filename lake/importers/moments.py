@@ -13,6 +13,7 @@ from lake.spec.times import from_micros, to_micros
 
 _DECIMAL = re.compile(r"\d+\.\d+")  # an epoch number as programs write the one that they call a float
 _PLAIN = frozenset({str, int, float})
+_DAY = 8  # digits that are read as a date: 20240131
 
 
 def as_moment(
@@ -72,8 +73,11 @@ def _naive(value: Any) -> datetime | None:
         return datetime.combine(value, time())
     if not isinstance(value, str):
         return None
+    text = value.strip()
+    if len(text) > _DAY and text.partition(".")[0].isdecimal():  # digits of 2023 that Python reads as one of 1673
+        return None
     try:
-        done = datetime.fromisoformat(_cut_nanoseconds(value.strip()))
+        done = datetime.fromisoformat(_cut_nanoseconds(text))
     except ValueError:
         return None
     return done if done.tzinfo is None else None

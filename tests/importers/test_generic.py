@@ -377,6 +377,18 @@ def test_a_map_that_cannot_be_meant_is_refused(text: str, told: str, tmp_path: P
         import_from(lk, "generic", str(path), options)
 
 
+@pytest.mark.parametrize("digits", ["1673010621131", "1673010621131000", "1673010621131000000"])
+def test_digits_of_a_time_are_no_date_of_the_seventeenth_century(digits: str, tmp_path: Path) -> None:
+    path = tmp_path / "deals.csv"
+    path.write_text(f"id,symbol,at\n1,BTCUSDT,{digits}\n2,BTCUSDT,1672531200\n")
+    text = 'dataset = "trades"\n[columns]\ntrade_id = "id"\nsymbol = "symbol"\ncreated_at = "at"\n'
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "generic", path, map_file=a_map(tmp_path, text))
+        assert lk.frame("SELECT epoch_ms(created_at) AS at FROM trades ORDER BY trade_id")["at"].to_list() == [
+            1_673_010_621_131, 1_672_531_200_000
+        ]  # fmt: skip
+
+
 def test_a_query_is_not_asked_of_a_file(tmp_path: Path) -> None:
     options = Options(map_file=a_map(tmp_path, where='query = "select 1"'))
     with (
