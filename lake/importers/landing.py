@@ -28,6 +28,7 @@ from lake.spec.dataset import Type
 from lake.spec.times import from_micros
 
 _OTHERWISE = "another row of this table has its key, and tells it otherwise"
+_MOST_WAITING = 20_000  # rows that were changed, and wait in hot, which holds them in memory
 _TWINS = "the facts of another row of this table, told otherwise: each gets an id of its own"
 _SERIAL = frozenset({"id", "_id", "rowid", "created_at", "updated_at", "inserted_at"})  # they tell of the store
 
@@ -67,6 +68,7 @@ class RecordLanding:
         self._differences: list[Difference] = []
         self._differing = 0
         self._seen = Keys()  # of this table's rows so far
+        self._waiting = 0  # rows in hot, at most
         self._names: set[str] = set()  # under which its rows have values
         whole = None if again is None else partial(self._whole, again)
         self._twins = Twins(mapper.dataset, mapper.label, whole) if mapper.map.numbered else None
@@ -288,6 +290,10 @@ class RecordLanding:
         if stories:
             folds = {key: self._folding(rows) for key, rows in stories.items()}
             change_many(self._lk.writer, self._mapper.map.dataset, folds)
+            self._waiting += len(folds)
+        if self._waiting >= _MOST_WAITING:
+            self._lk.drain()
+            self._waiting = 0
 
     def _folding(self, stories: Sequence[Canonical]) -> Callable[[Row | None], dict[str, Any] | None]:
         def fold(there: Row | None) -> dict[str, Any] | None:

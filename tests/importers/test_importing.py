@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 import lake
 from lake.cli import main
 from lake.errors import SourceError, UsageError
+from lake.importers import landing
 from lake.importers import run as running
 from lake.importers.base import Notes, Options, Refused, Row, RowMap, Table
 from lake.importers.report import Difference, ImportReport, Sum, TableReport
@@ -346,6 +347,18 @@ def test_a_trade_that_its_source_tells_otherwise_is_corrected_in_whatever_batch(
         assert (report.totals["landed"], report.totals["changed"]) == (2, 1)
         assert sorted(rows(lk, "trades", "pnl")) == sorted([9.0, 0.25, 7.0, trade(3)["pnl_usd"]])
         assert len(differences(report)) == 1
+
+
+def test_rows_that_are_changed_do_not_pile_up_in_hot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(landing, "_MOST_WAITING", 2)
+    monkeypatch.setattr(running, "BATCH_ROWS", 2)
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, KIND, history(tmp_path / "t.json", [trade(n) for n in range(5)]))
+        done = import_from(lk, KIND, str(history(tmp_path / "t.json", [trade(n, pnl_usd=7.0) for n in range(5)])))
+        assert done.balanced
+        assert done.totals["changed"] == 5
+        assert lk.drain().landed.updated == 1
+        assert rows(lk, "trades", "pnl") == [7.0] * 5
 
 
 def test_twins_go_on_over_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
