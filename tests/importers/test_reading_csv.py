@@ -60,6 +60,23 @@ def test_a_last_line_that_may_be_whole_is_taken(tmp_path: Path, text: str) -> No
     assert ([row["a"] for row in found], notes.texts) == (["1", "3"], [])
 
 
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("1,x\n3,y,4\n", [{"a": "1", "b": "x"}, ROWS[1]]),
+        ("1,x\n3,y\n", [{"a": "1", "b": "x"}, {"a": "3", "b": "y"}]),
+        ('1,"x\nx",2\n3,y,4\n', [{**ROWS[0], "b": "x\nx"}, ROWS[1]]),
+    ],
+)
+def test_the_first_line_of_a_file_without_a_header_is_a_row_as_any_other(
+    tmp_path: Path, text: str, rows: list[Any]
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    found, notes = read(path, header=("a", "b", "c"))
+    assert (found, notes.texts) == (rows, [])
+
+
 def test_a_packed_file_that_breaks_off_gives_what_comes_before(tmp_path: Path) -> None:
     path = tmp_path / "t.csv.gz"
     lines = [f"{n},x{n * 7919 % 1000},{n}" for n in range(50_000)]

@@ -8,6 +8,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TextIO
 
@@ -110,14 +111,10 @@ def _begun(lines: _Lines, header: tuple[str, ...], skip: int) -> tuple[list[str]
     for _ in range(skip):
         next(lines, "")
     first = next((line for line in lines if line.strip("\ufeff\r\n")), "")
-    lines.record()
     separator = max(_SEPARATORS, key=first.count)
-    before = iter([first]) if header else iter(())
+    before = [first] if header else []  # a row, which may go on in the next line
+    if not header:
+        lines.record()
     columns = list(header) or [name.strip() for name in next(csv.reader([first], delimiter=separator), [])]
     named = [name or f"column_{place}" for place, name in enumerate(columns)]
-
-    def rows() -> Iterator[list[str]]:
-        yield from csv.reader(before, delimiter=separator)
-        yield from csv.reader(lines, delimiter=separator)
-
-    return named, rows()
+    return named, csv.reader(chain(before, lines), delimiter=separator)
