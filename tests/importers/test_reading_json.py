@@ -151,6 +151,18 @@ def test_a_packed_file_that_was_not_written_to_its_end_gives_what_comes_before(t
         read(file, packed[:2000] + b"damaged" + packed[2007:])
 
 
+def test_packed_lines_that_break_off_give_what_comes_before(tmp_path: Path) -> None:
+    rows = [{"id": n, "text": str(n * 7919)} for n in range(20_000)]
+    packed = gzip.compress("".join(f"{json.dumps(row)}\n" for row in rows).encode())
+    file = tmp_path / "log.jsonl.gz"
+    file.write_bytes(packed[: len(packed) // 2])
+    notes = Notes()
+    found = list(lines_in(file, notes))
+    assert notes.failed
+    assert found == rows[: len(found)]
+    assert len(found) > 5_000
+
+
 def test_lines_that_are_no_json_do_not_stop_the_others(tmp_path: Path) -> None:
     file = tmp_path / "log.jsonl"
     file.write_bytes(b'\xef\xbb\xbf{"a": 1}\n\n{"a": \n[2]\n{"a": NaN}\n{"b": 1, "b": 2}')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -40,5 +41,7 @@ def lines_of(file: BinaryIO, notes: Notes, encoding: str = "utf-8-sig") -> Itera
                     why = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
                     notes.tell(f"line {number} is no JSON: {why}", failed=not line.endswith("\n"))
                     yield Refused(line[:_KEPT], "no whole JSON value")
+    except (EOFError, zlib.error) as error:  # of a packed file
+        notes.tell(f"the file breaks off or is damaged ({error}): what comes before is taken", failed=True)
     finally:
         lines.detach()  # whoever opened the file closes it
