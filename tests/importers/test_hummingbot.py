@@ -46,7 +46,7 @@ def store(path: Path, decimal: str = "bigint", **tables: list[Mapping[str, Any]]
     return path
 
 
-def order(name: str, status: str = "OrderCancelled", **more: Any) -> dict[str, Any]:
+def order(name: str | None, status: str = "OrderCancelled", **more: Any) -> dict[str, Any]:
     return {
         "id": name, "strategy": "pure_market_making", "market": "binance_paper_trade", "symbol": "BTC-USDT",
         "base_asset": "BTC", "quote_asset": "USDT", "creation_timestamp": AT_MS, "order_type": "LIMIT",
@@ -55,7 +55,7 @@ def order(name: str, status: str = "OrderCancelled", **more: Any) -> dict[str, A
     }  # fmt: skip
 
 
-def fill(of: str, number: str = "t1", **more: Any) -> dict[str, Any]:
+def fill(of: str | None, number: str = "t1", **more: Any) -> dict[str, Any]:
     return {
         "market": "binance_paper_trade", "symbol": "BTC-USDT", "base_asset": "BTC", "quote_asset": "USDT",
         "timestamp": AT_MS, "order_id": of, "trade_type": "SELL", "order_type": "LIMIT", "price": 84031670000,
@@ -110,6 +110,15 @@ def test_an_odd_value_of_a_fill_costs_no_more_than_the_fill(tmp_path: Path, odd:
     with lake.open(tmp_path / "lake") as lk:
         imported(lk, "hummingbot", store(tmp_path / "h.sqlite", Order=[order("sell://1")], TradeFill=fills))
         assert 1 <= lk.read("fills").height <= 2
+
+
+def test_rows_of_no_order_take_nothing_from_those_of_one(tmp_path: Path) -> None:
+    orders = [order(None, "SellOrderCompleted"), order("s1", "SellOrderCompleted", exchange_order_id="E1")]
+    fills = [fill(None, "t0"), fill("s1", "t1")]
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "hummingbot", store(tmp_path / "h.sqlite", Order=orders, TradeFill=fills))
+        assert "1 order was executed: kept with the fills" in notes(report)
+        assert ("s1", "E1") in rows(lk, "fills", "order_id", "external_order_id")
 
 
 def test_numbers_of_old_files_are_not_scaled(tmp_path: Path) -> None:

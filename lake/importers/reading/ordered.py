@@ -29,7 +29,9 @@ class Following:
         self._held: list[Row] = []
 
     def __call__(self, value: Any) -> list[Row]:
-        """The rows with that value; asked again, they are given again."""
+        """The rows with that value; asked again, they are given again. Of no value there are none."""
+        if value is None:
+            return []
         while self._at is None or _place(self._at) < _place(value):
             following = next(self._groups, None)
             if following is None:
