@@ -133,6 +133,12 @@ def test_running_windows_of_polars_pass(lk: lake.Lake) -> None:
     assert (found.passed, found.beyond) == (True, ())
 
 
+def test_a_window_that_takes_no_nulls_passes_where_the_candles_have_none(lk: lake.Lake) -> None:
+    weighted = Feature("weighted", pl.col("volume").rolling_mean(3, weights=[1.0, 2.0, 3.0]), 2)
+    found = lk.datasets.build("weighted", "phantoms", FeatureSet("weighted", 1, (HONEST, weighted)))
+    assert found.audit(features=FeatureSet("weighted", 1, (HONEST, weighted))).passed
+
+
 def test_a_look_back_that_is_too_short_is_told_and_is_no_leak(lk: lake.Lake) -> None:
     endless = FeatureSet("endless", 1, (Feature("ewm", CLOSE.ewm_mean(alpha=0.01), 20), HONEST))
     found = lk.datasets.build("endless", "phantoms", endless).audit(features=endless)
@@ -357,8 +363,12 @@ def test_changed_bars_change_everywhere_they_should_and_nowhere_else() -> None:
 
 
 def test_changed_bars_are_bars_of_another_shape_and_amounts_may_be_missing() -> None:
+    nth = pl.int_range(pl.len())  # something of each is missing before
     quiet = bars("BTCUSDT", "binance").with_columns(
-        volume=pl.lit(0.0), quote_volume=pl.lit(None, pl.Float64), funding=pl.lit(0.01)
+        volume=pl.when(nth > 0).then(0.0),
+        quote_volume=pl.lit(None, pl.Float64),
+        funding=pl.when(nth > 0).then(0.01),
+        complete=pl.lit(0.01),
     )
     found = changed(quiet, np.ones(BARS, dtype=bool), np.random.default_rng(1))
     assert (found["low"] > 0).all()
@@ -369,6 +379,7 @@ def test_changed_bars_are_bars_of_another_shape_and_amounts_may_be_missing() -> 
     for name in ("volume", "quote_volume", "funding"):
         assert 0.05 < found[name].null_count() / BARS < 0.2
         assert (found[name].drop_nulls() != 0).all()
+    assert found["complete"].null_count() == 0
     assert 0.4 < (found["funding"].drop_nulls() < 0).mean() < 0.6
 
 

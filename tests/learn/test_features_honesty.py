@@ -165,6 +165,7 @@ def test_a_feature_that_looks_elsewhere_than_it_says_is_named() -> None:
             Feature("fine", CLOSE / CLOSE.shift(3), 3),
             Feature("running", CLOSE.rolling_mean(30), 29),
             Feature("decaying", CLOSE.ewm_mean(span=5), 60),
+            Feature("weighted", pl.col("volume").rolling_mean(3, weights=[1.0, 2.0, 3.0]), 2),
             Feature("next", CLOSE.shift(-1), 5),
             Feature("centred", CLOSE.rolling_mean(5, center=True), 5),
             Feature("scaled", (CLOSE - CLOSE.mean()) / CLOSE.std(), 5),

@@ -21,8 +21,8 @@ _LOST = 0.25  # share of later rows that have not come
 def changed(rows: pl.DataFrame, where: Booleans, rng: np.random.Generator) -> pl.DataFrame:
     """The rows with all prices, amounts, counts and metrics of some of them changed at random, each by itself.
 
-    Prices stay prices: above 0, the high highest and the low lowest. Zeros and nulls become numbers, some numbers
-    become nulls, and metrics, which may be below 0, change their sign. Times stay.
+    Prices stay prices: above 0, the high highest and the low lowest. Zeros and nulls become numbers, some numbers of
+    columns that have nulls become nulls, and metrics, which may be below 0, change their sign. Times stay.
 
     Args:
         rows: candles, or market metrics.
@@ -61,6 +61,8 @@ def _others(column: pl.Series, places: npt.NDArray[np.intp], rng: np.random.Gene
         old = column.gather(places).cast(pl.Float64).fill_null(0.0)
         found = found.round()
         found += (found == old).cast(pl.Float64)  # a small count may round back
+    if not column.null_count():  # Polars can do less with nulls: a weighted mean, say
+        return found
     return found.set(pl.Series(rng.random(len(places)) < _MISSING), None)
 
 
