@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from lake.lake import Lake
@@ -33,7 +34,7 @@ class LateLake:
     """What an ingest uses of a lake that is not there yet.
 
     What is noted of files and refused rows waits in memory until the lake is made; it is let go when that never
-    happens, and the report of the ingest has said it.
+    happens, and the report of the ingest has said it. The threads that read files may ask for it too: it is made once.
 
     Args:
         place: where the lake is going to be.
@@ -44,6 +45,7 @@ class LateLake:
         self._place, self._make = place, make
         self._missing = _missing_folders(place)
         self._waiting: list[Callable[[Lake], object]] = []
+        self._lock = Lock()
         self.made: Lake | None = None
 
     @property
@@ -103,18 +105,20 @@ class LateLake:
                 folder.rmdir()
 
     def _when_made(self, note: Callable[[Lake], object]) -> None:
-        if self.made is None:
-            self._waiting.append(note)
-        else:
-            note(self.made)
+        with self._lock:
+            if self.made is None:
+                self._waiting.append(note)
+                return
+        note(self.made)
 
     def _lake(self) -> Lake:
-        if self.made is None:
-            self.made = self._make()
-            for note in self._waiting:
-                note(self.made)
-            self._waiting.clear()
-        return self.made
+        with self._lock:
+            if self.made is None:
+                self.made = self._make()
+                for note in self._waiting:
+                    note(self.made)
+                self._waiting.clear()
+            return self.made
 
 
 def _missing_folders(place: Location) -> list[Path]:

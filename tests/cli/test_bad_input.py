@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from threading import Event
 
 import polars as pl
 import pytest
@@ -310,6 +313,28 @@ def test_an_ingest_that_waited_sees_the_lake_that_another_has_made_meanwhile(tmp
         lk.location.write("_ingest/a.jsonl", b"")
     assert [entry.path for entry in late.list("_ingest")] == ["_ingest/a.jsonl"]
     late.close()
+
+
+def test_a_lake_that_several_threads_ask_for_at_once_is_made_once(tmp_path: Path) -> None:
+    place = resolve(str(tmp_path / "lake"), None)
+    made, is_there, has_asked = [], Event(), Event()
+
+    def make() -> lake.Lake:
+        made.append(lake.open(place.uri))
+        is_there.set()
+        has_asked.wait(0.5)  # a reader asks for kept trades, while the writer has not got the lake yet
+        return made[-1]
+
+    late = LateLake(place, make)
+    late.quarantine("a.csv", [{"reason": "no time", "price": 1}], dataset="candles")
+    with ThreadPoolExecutor(2) as pool:
+        writing = pool.submit(lambda: late.candles)
+        assert is_there.wait(30)
+        pool.submit(late.list, "_ingest_trades").add_done_callback(lambda _: has_asked.set())
+        writing.result()
+    with closing(late):
+        assert (len(made), late.made) == (1, made[0])
+        assert len(list(made[0].writer.quarantine.read("candles"))) == 1
 
 
 def test_an_ingest_that_lands_something_keeps_what_it_refused_before(tmp_path: Path) -> None:
