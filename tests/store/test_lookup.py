@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 import lake
@@ -156,3 +157,22 @@ def test_a_write_merges_no_more_bytes_than_memory_is_meant_for() -> None:
 def test_files_that_a_write_touches_are_merged_with_it_up_to_that_too() -> None:
     touched = many(FAN, 1_000, MERGE_BYTES // 4)
     assert len(small_files_to_merge(touched, 10, {file.path for file in touched})) == 4
+
+
+@pytest.mark.parametrize("groups", [0, 1])  # engines differ in whether they write one without rows
+def test_a_file_of_another_engine_without_rows_holds_no_key(lk: lake.Lake, groups: int) -> None:
+    none = arrow_schema(TRADES).empty_table()
+    with pq.ParquetWriter(Path(lk.uri("trades"), "none.parquet"), none.schema) as writer:
+        for _ in range(groups):
+            writer.write_table(none)
+    file, lookup = DataFile("none.parquet", 1, {}, 0, None), Lookup(TRADES, lk.store.reader, "trades")
+    assert lk.store.reader.footer("trades/none.parquet").metadata.num_row_groups == groups
+    assert list(lookup.rows(file, Asked(keys([1])), none.schema)) == []
+    assert lookup.keys(file).height == 0
+
+
+def test_a_column_is_empty_only_where_the_log_counts_its_rows_and_its_nulls() -> None:
+    counted = DataFile("f", 1, {}, 0, '{"numRecords":2,"nullCount":{"pnl":2,"fees":1,"side":0}}')
+    assert counted.empty == {"pnl"}
+    assert DataFile("f", 1, {}, 0, '{"nullCount":{"pnl":null}}').empty == frozenset()
+    assert DataFile("f", 1, {}, 0, None).empty == frozenset()

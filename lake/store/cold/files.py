@@ -48,7 +48,7 @@ class DataFile:
     def empty(self) -> frozenset[str]:
         """The columns that have no value in any row, as far as the log says so."""
         nulls = self.stats.get("nullCount") or {}
-        return frozenset(name for name, count in nulls.items() if count == self.rows)
+        return frozenset(name for name, count in nulls.items() if count is not None and count == self.rows)
 
     def bounds(self, name: str) -> Bounds | None:
         """The smallest and the largest value of a column, times as microseconds; None where they are not known."""

@@ -98,6 +98,8 @@ class Lookup:
             with self._lock:
                 if sum(map(len, self._hashes.values())) + len(held) <= _MOST_HASHES:
                     self._hashes[file.path] = held
+        if not held.size:  # another engine may write a file without rows
+            return False
         places = np.minimum(held.searchsorted(asked.hashes), held.size - 1)
         return bool((held[places] == asked.hashes).any())
 
