@@ -24,15 +24,19 @@ def check(path: Path) -> None:
         if last.rstrip()[-1:] not in (b"]", b"}"):
             raise SourceError("the JSON is damaged or cut off: it has no end", where=str(path), todo=_AGAIN)
     elif b"\0" not in first:
-        _check_last_row(last, path)
+        _check_last_row(first, last, path)
 
 
-def _check_last_row(last: bytes, path: Path) -> None:
-    """A last row that no line end follows has as many values as the one before it."""
+def _check_last_row(first: bytes, last: bytes, path: Path) -> None:
+    """A last row that no line end follows has as many values as the one before it.
+
+    Commas of decimals may be as many as semicolons in a row, so that the first line is asked for the separator too.
+    """
     if last[-1:] in (b"\n", b"\r"):
         return
     lines = [line.decode("utf-8", "replace") for line in last.replace(b"\r", b"\n").split(b"\n") if line.strip()]
     before, cut = ["", "", *lines][-2:]
-    separator = csvs.separator_of(before)
-    if cut.lstrip("\"' ")[:1].isdigit() and len(csvs.cells(cut, separator)) < len(csvs.cells(before, separator)):
+    separators = {csvs.separator_of(line) for line in (csvs.first_line(first), before)}
+    is_shorter = all(len(csvs.cells(cut, by)) < len(csvs.cells(before, by)) for by in separators)
+    if cut.lstrip("\"' ")[:1].isdigit() and is_shorter:
         raise SourceError("the file ends in the middle of a row", where=str(path), value=cut, todo=_AGAIN)

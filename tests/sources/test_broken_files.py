@@ -121,6 +121,14 @@ def test_a_broken_file_fails_with_one_sentence_and_lands_nothing(lk: RecordingLa
     assert lk.rows["candles"].is_empty()
 
 
+def test_commas_of_decimals_do_not_make_a_whole_file_a_cut_one(lk: RecordingLake, tmp_path: Path) -> None:
+    rows = f"{START};1,5;2,5;1,25;1,5;10,5\n{START + 60_000};1;2,5;1;2;10"
+    text = "open_time;open;high;low;close;volume\n" + rows
+    file = _one(lk, written(tmp_path, "BTCUSDT_1m.csv", text.encode()))
+    assert (file.status, file.quarantined) == ("done", 2)
+    assert all("is not a number" in reason for reason in file.reasons)
+
+
 FOREIGN = {
     "README.md": b"# read me",
     "picture.png": b"\x89PNG" * 9,
