@@ -152,7 +152,6 @@ class Signals(Ledger):
         with self._lock:
             other = self._recent.repeated_claim(claim, rule)
         if other is not None:
-            transaction.whole = False  # what it claimed is free again
             raise LifeCycleError(
                 "another process has recorded this signal during the transaction",
                 where=f"signals, {claim.given.signal_id}",

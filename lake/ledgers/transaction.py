@@ -70,6 +70,22 @@ class Transaction:
         self._operations: list[Entry | Change] = []
         self._own: dict[str, dict[Key, Row]] = {}
 
+    @contextmanager
+    def landing(self) -> Iterator[None]:
+        """What is done at its end: when that raises, it is not whole; nothing that refers to it is kept afterwards."""
+        whole = False
+        try:
+            yield
+            whole = True
+        finally:
+            self.whole = whole
+            self.checks.clear()
+
+    def check(self) -> None:
+        """Make its checks."""
+        for check in self.checks:
+            check()
+
     def get(self, ds: Dataset, key: Key) -> Row | None:
         """The latest row of that key as the transaction sees it, None when it is not known."""
         found = self._own_row(ds, key)

@@ -192,7 +192,7 @@ class Writer:
             yield
         if made is None or not made.entries:
             return
-        with self.hot().log.turn.held() if made.changes or made.checks else nullcontext():
+        with made.landing(), self.hot().log.turn.held() if made.changes or made.checks else nullcontext():
             self._look_at(made)
             self.hot().land(made.settled_entries)
 
@@ -203,16 +203,16 @@ class Writer:
             yield
         if made is None or not made.entries:
             return
-        async with self.hot().log.turn.held_async() if made.changes or made.checks else nullcontext():
-            self._look_at(made)
-            await self.hot().land_async(made.settled_entries)
+        with made.landing():
+            async with self.hot().log.turn.held_async() if made.changes or made.checks else nullcontext():
+                self._look_at(made)
+                await self.hot().land_async(made.settled_entries)
 
     def _look_at(self, made: Transaction) -> None:
         """Take in what others wrote of the datasets in which it changes rows."""
         if self.look(*{change.ds.name: change.ds for change in made.changes}.values()):
             made.renew(lambda ds, key: self._classifier.settled(ds, key, dict(zip(ds.key, key, strict=True))))
-        for check in made.checks:
-            check()
+        made.check()
 
     def settled(self, ds: Dataset, keys: Iterable[Key]) -> dict[Key, Row]:
         """The cold rows of those keys of which nothing newer is known here, looked up together."""

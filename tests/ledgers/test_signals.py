@@ -285,6 +285,24 @@ def test_a_signal_that_is_rolled_back_was_never_given(lk: lake.Lake) -> None:
     assert lk.read("signals").height == 1
 
 
+def _close_while_another_thread_does(lk: lake.Lake) -> None:
+    with lk.transaction():
+        assert lk.signals.record(SIGNAL, unless_duplicate=True).inserted == 1
+        lk.trades.close("t", 2.0)
+        other = Thread(target=lk.trades.close, args=("t", 3.0))
+        other.start()
+        other.join()
+
+
+def test_a_signal_whose_transaction_fails_at_its_end_was_never_given(lk: lake.Lake) -> None:
+    lk.trades.open(trade_id="t", symbol="BTCUSDT", side="LONG", quantity=1, entry_price=1)
+    with pytest.raises(LifeCycleError, match="cannot be closed") as kept:  # with the transaction in its traceback
+        _close_while_another_thread_does(lk)
+    assert not repeats(lk)
+    assert lk.signals.record(SIGNAL, unless_duplicate=True).inserted == 1
+    assert kept.value.todo
+
+
 def test_tasks_with_the_same_signal_record_it_once(tmp_path: Path) -> None:
     async def day() -> tuple[int, bool]:
         async with await lake.open_async(tmp_path) as alk:
