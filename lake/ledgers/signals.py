@@ -17,7 +17,6 @@ from lake.ledgers.current import Key
 from lake.ledgers.demands import demand, refuse_another, refuse_nan
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.recent import Claim, RecentSignals, Sameness, given_of, group_of
-from lake.ledgers.transaction import Transaction
 from lake.ledgers.writer import Writer
 from lake.query.engine import Engine
 from lake.spec import symbols
@@ -118,7 +117,7 @@ class Signals(Ledger):
             repeated = self._repeated(whole, rule) if is_new else None
             if repeated is None:
                 receipt = self._record(row, whole)
-                self._claim(whole, rule)
+                self._claim(whole, rule, is_new=is_new)
                 return receipt
             if keep_duplicate:
                 ignored = {"action": "IGNORED", "rejection_reason": "duplicate"}
@@ -137,18 +136,20 @@ class Signals(Ledger):
         other = self._recent.repeated(group_of(row), found.entry_price, found.at, rule)
         return None if other is None else other.signal_id
 
-    def _claim(self, row: Row, rule: Sameness) -> None:
+    def _claim(self, row: Row, rule: Sameness, *, is_new: bool) -> None:
         """Inside a transaction nobody else sees the signal yet; until it has landed it is told from here.
 
-        Other processes see nothing of that, so that the transaction looks for their signals once more at its end.
+        Other processes see nothing of that, so that the transaction looks for their signals once more at its end. What
+        is only added to a known signal repeats nothing, whatever was recorded beside it.
         """
         transaction, found = self._writer.open_transaction(), given_of(row)
         if transaction is not None and found is not None:
             claim = Claim(ref(transaction), group_of(row), found)
             self._recent.claims.append(claim)
-            transaction.checks.append(lambda: self._refuse_repeated(transaction, claim, rule))
+            if is_new:
+                transaction.checks.append(lambda: self._refuse_repeated(claim, rule))
 
-    def _refuse_repeated(self, transaction: Transaction, claim: Claim, rule: Sameness) -> None:
+    def _refuse_repeated(self, claim: Claim, rule: Sameness) -> None:
         with self._lock:
             other = self._recent.repeated_claim(claim, rule)
         if other is not None:

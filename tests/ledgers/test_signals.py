@@ -385,6 +385,19 @@ def test_a_patch_leaves_no_signal_that_contradicts_itself(lk: lake.Lake) -> None
         lk.signals.patch("s9", action="EXECUTED")
 
 
+@pytest.mark.parametrize("settled", [False, True])
+def test_a_transaction_adds_to_a_known_signal_though_another_one_is_like_it(lk: lake.Lake, settled: bool) -> None:
+    for name in ("first", "second"):
+        lk.signals.record(SIGNAL, signal_id=name)
+    if settled:
+        lk.drain()
+    with lk.transaction():
+        assert lk.signals.record(SIGNAL, signal_id="first", strength=0.5, unless_duplicate=True).updated == 1
+    found = lk.signals.get("first")
+    assert found is not None
+    assert found["strength"] == 0.5
+
+
 def test_recording_a_signal_again_adds_what_is_new(lk: lake.Lake) -> None:
     lk.signals.record(SIGNAL, signal_id="s")
     assert lk.signals.record(SIGNAL, signal_id="s").unchanged == 1
