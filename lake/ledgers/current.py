@@ -64,17 +64,22 @@ def _single(name: str) -> Callable[[Row], Key]:
 
 
 _PROMISED = 2**63 - 1  # the number of a version that waits for the disk: above any that was given out
+_REFUSED = -1  # that of one which found no place on it
 
 
 class Version:
-    """One version of a row: the number it was acknowledged under, and by which writer; "" is this process's own."""
+    """One version of a row: the number it was acknowledged under, and by which writer; "" is this process's own.
 
-    __slots__ = ("row", "sequence", "writer")
+    One that was refused knows which was before it.
+    """
+
+    __slots__ = ("before", "row", "sequence", "writer")
 
     def __init__(self, sequence: int, row: Row, writer: str = "") -> None:
         self.sequence = sequence
         self.row = row
         self.writer = writer
+        self.before: Version | None = None
 
 
 class Promise(NamedTuple):
@@ -199,18 +204,25 @@ class CurrentRows:
         wrote(len(promises))
 
     def withdraw(self, promises: Sequence[Promise]) -> None:
-        """The versions were refused: what was before holds, unless a later one was made already."""
+        """The versions were refused: what was before holds, unless a later one was made already.
+
+        When that is refused in its turn, what was before all of them holds.
+        """
         with self._lock:
             for promise in reversed(promises):
+                promise.version.sequence, promise.version.before = _REFUSED, promise.before
                 known = self._rows[promise.dataset]
                 found = known.get(promise.key)
                 if found is not promise.version:
                     continue
                 self._changed(promise.dataset, [promise.key])
-                if promise.before is None:
+                before = promise.before
+                while before is not None and before.sequence == _REFUSED:
+                    before = before.before
+                if before is None:
                     del known[promise.key]
                 else:
-                    known[promise.key] = promise.before
+                    known[promise.key] = before
 
     def forget(self, settled: Mapping[str, Mapping[str, int]]) -> None:
         """Forget rows that are settled, dataset -> writer -> up to which number, unless they are open."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import polars as pl
 import pytest
@@ -13,6 +15,7 @@ import pytest
 import lake
 from lake.errors import HotLogError, InvalidRowError, InvalidTimeError, UnknownRowError, UsageError
 from lake.spec import registry
+from lake.store.hot.log import HotLog
 from tests.helpers import finished, spawned, trade
 
 TRADES = registry.get("trades")
@@ -125,6 +128,39 @@ def test_a_refused_write_leaves_no_trace_in_later_patches(lk: lake.Lake, monkeyp
             lk.patch("trades", "t1", {"fees": 99.0})
     lk.patch("trades", "t1", {"pnl": 2.0})
     assert (row(lk)["fees"], row(lk)["pnl"]) == (1.0, 2.0)
+
+
+def test_refused_writes_that_were_made_on_top_of_each_other_leave_no_trace_either(
+    lk: lake.Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lk.write("trades", trade(1, "open", fees=1.0))
+    log = lk.writer.hot().log
+    is_tried, go_on = Event(), Event()
+
+    def broken(_: object) -> None:
+        is_tried.set()
+        go_on.wait(10)
+        raise HotLogError("the disk is full")
+
+    with monkeypatch.context() as patched, ThreadPoolExecutor(3) as pool:
+        patched.setattr(log, "_store", broken)
+        done = [pool.submit(lk.patch, "trades", "t1", {"fees": 99.0})]
+        assert is_tried.wait(10)
+        for number, changes in enumerate(({"quantity": 98.0}, {"stop_loss": 97.0}), 1):
+            done.append(pool.submit(lk.patch, "trades", "t1", changes))
+            _until_so_many_wait(log, number)
+        go_on.set()
+        assert [type(future.exception(10)) for future in done] == [HotLogError] * 3
+    assert lk.patch("trades", "t1", {"pnl": 2.0}).updated == 1
+    found = row(lk)
+    assert (found["fees"], found["quantity"], found["stop_loss"], found["pnl"]) == (1.0, None, None, 2.0)
+
+
+def _until_so_many_wait(log: HotLog, count: int) -> None:
+    until = time.monotonic() + 10
+    while len(log._group._waiting) < count:
+        assert time.monotonic() < until
+        time.sleep(0.001)
 
 
 def _close_elsewhere(uri: str, drains: bool) -> None:
