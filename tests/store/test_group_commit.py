@@ -92,6 +92,42 @@ def test_a_lone_writer_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None
     assert disk.sizes == [1, 1, 1]
 
 
+def test_a_leader_that_is_interrupted_after_its_commit_leaves_nobody_behind() -> None:
+    disk = Disk()
+    commits = GroupCommit(disk.commit)
+    told: list[str] = []
+    interrupted = []
+
+    def interrupt(_: Batch) -> None:
+        told.append("first")
+        if len(told) == 1:
+            raise KeyboardInterrupt
+
+    def lead() -> None:
+        try:
+            commits.wait(commits.submit(ENTRIES, interrupt))
+        except KeyboardInterrupt as error:
+            interrupted.append(error)
+
+    leader = Thread(target=lead)
+    leader.start()
+    assert disk.busy.wait(10)
+
+    def follow() -> None:
+        commits.wait(commits.submit(ENTRIES, lambda _: told.append("second")))
+
+    follower = Thread(target=follow, daemon=True)
+    follower.start()
+    waiting(commits, 1)
+    disk.go_on.set()
+    leader.join(10)
+    follower.join(10)
+    assert len(interrupted) == 1
+    assert not follower.is_alive()
+    assert told == ["first", "first", "second"]
+    assert disk.sizes == [1, 1]
+
+
 def test_a_leader_that_is_interrupted_while_it_waits_leaves_nobody_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     disk = Disk()
     disk.go_on.set()

@@ -180,12 +180,20 @@ class GroupCommit:
         except BaseException as error:  # noqa: BLE001 - every waiter must learn of it, whatever it is
             for batch in group:
                 batch.error = error
-        for batch in group:
-            if batch.then is not None:
-                batch.then(batch)
+        seconds = perf_counter() - began
+        try:
+            _tell(group)
+        except BaseException:  # Ctrl-C: what became of each batch must be known all the same
+            _tell(group)
+            raise
+        finally:
+            self._hand_on(group, seconds)
+
+    def _hand_on(self, group: Sequence[Batch], seconds: float) -> None:
+        """Wake who waited for a group, which took so long, and who leads next."""
         with self._mutex:
             self._expected = len(group) + len(self._waiting)
-            self._patience = min((perf_counter() - began) / 2, _LONGEST_SECONDS)
+            self._patience = min(seconds / 2, _LONGEST_SECONDS)
             successor = self._waiting[0] if self._waiting else None
             self._leading = successor is not None
             by_helper = isinstance(successor, AsyncBatch) or (successor is not None and successor.abandoned)
@@ -196,6 +204,13 @@ class GroupCommit:
             self._executor().submit(self._lead)
         elif successor is not None:
             successor.wake()
+
+
+def _tell(group: Sequence[Batch]) -> None:
+    """Say what became of batches; that may be said again."""
+    for batch in group:
+        if batch.then is not None:
+            batch.then(batch)
 
 
 def _wake(group: Sequence[Batch]) -> None:
