@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import multiprocessing
 import sqlite3
 import time
@@ -294,6 +295,36 @@ def test_a_task_that_waits_for_its_turn_when_its_loop_ends_gives_it_back(tmp_pat
     begun.wait()
     asyncio.run(leave_it_waiting())
     holder.join()
+    third = Turn(tmp_path)
+    taken = Thread(target=_take, args=(third,), daemon=True)
+    taken.start()
+    taken.join(10)
+    assert not taken.is_alive(), "the turn is held though nobody has it"
+    for turn in (first, second, third):
+        turn.close()
+
+
+def test_a_task_that_waits_for_its_turn_when_its_loop_is_closed_over_it_gives_it_back(tmp_path: Path) -> None:
+    first, second = Turn(tmp_path), Turn(tmp_path)
+    pool = ThreadPoolExecutor(1)
+
+    async def enter() -> None:
+        async with second.held_async():
+            pass
+
+    def leave_it_waiting() -> None:
+        loop = asyncio.new_event_loop()
+        loop.set_exception_handler(lambda *_: None)
+        loop.set_default_executor(pool)
+        waiting = loop.create_task(enter())
+        loop.run_until_complete(asyncio.sleep(0.02))
+        assert not waiting.done()
+        loop.close()
+
+    with first.held():
+        leave_it_waiting()
+    pool.shutdown()
+    gc.collect()
     third = Turn(tmp_path)
     taken = Thread(target=_take, args=(third,), daemon=True)
     taken.start()

@@ -72,7 +72,7 @@ class Turn:
         waiter = _Waiter()
         try:
             await asyncio.to_thread(self._enter_for, waiter)
-        except asyncio.CancelledError:  # the thread still gets the turn, maybe when the loop has ended
+        except (asyncio.CancelledError, GeneratorExit):  # the thread still gets the turn, maybe when the loop has ended
             with self._state:
                 waiter.is_gone = True
                 if waiter.has_turn:
