@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +14,7 @@ from lake.ledgers.current import Key
 from lake.ledgers.demands import refuse_another
 from lake.ledgers.receipt import Receipt, Rejection
 from lake.ledgers.transaction import Fold, Transaction, Whole
-from lake.ledgers.writer import Writer
+from lake.ledgers.writer import BULK_ROWS, Writer
 from lake.query.engine import Engine
 from lake.spec.dataset import Dataset
 from lake.spec.rows import converter, row_checker
@@ -66,17 +67,26 @@ def write_apart(writer: Writer, engine: Engine, kind: Kind, rows: Sequence[Mappi
     These are quarantined and reported. The same id twice among the rows counts too. In a transaction each row is
     a change, which is made again at its end where others have changed its row meanwhile.
     """
-    transaction = writer.open_transaction()
-    if transaction is not None:
-        done, refused = _changed_within(transaction, writer, kind, rows)
-    else:
-        with writer.alone():
-            writer.look(kind.ds)
-            done, refused = _written(writer, engine, kind, rows)
+    done, refused = _made(writer, engine, kind, rows)
     if not refused:
         return done
     writer.quarantine.add(kind.ds.name, [(rejection.row, rejection.reason) for rejection in refused])
     return done.with_rejections(refused)
+
+
+def _made(
+    writer: Writer, engine: Engine, kind: Kind, rows: Sequence[Mapping[str, Any]]
+) -> tuple[Receipt, list[Rejection]]:
+    transaction = writer.open_transaction()
+    if transaction is not None:
+        return _changed_within(transaction, writer, kind, rows)
+    if len(rows) >= BULK_ROWS:
+        with writer.alone():
+            writer.look(kind.ds)
+            return _written(writer, engine, kind, rows)
+    while True:  # again where another thread has meanwhile made a version that one of them cannot follow
+        with suppress(LifeCycleError), writer.transaction():
+            return _made(writer, engine, kind, rows)
 
 
 def _written(

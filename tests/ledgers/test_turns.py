@@ -423,6 +423,22 @@ def test_many_trades_that_are_recorded_take_no_closing_back_that_another_process
         assert lk.frame("SELECT count(*) FROM trades WHERE status = 'closed'").item() == number
 
 
+def test_a_list_of_trades_that_is_recorded_takes_no_closing_back_that_another_thread_has_made(tmp_path: Path) -> None:
+    number = 60
+    with lake.open(tmp_path) as lk:
+        lk.trades.record(_opened(number))
+        names = lk.frame("SELECT trade_id FROM trades")["trade_id"].to_list()
+        closer = Thread(target=lambda: [lk.trades.close(name, 2.0) for name in names])
+        closer.start()
+        rounds = 0
+        while closer.is_alive():
+            receipt = lk.trades.record(_opened(number, conditions={"round": rounds}))
+            assert receipt.rows == number
+            rounds += 1
+        closer.join()
+        assert lk.frame("SELECT count(*) FROM trades WHERE status = 'closed'").item() == number
+
+
 def test_more_trades_than_hot_takes_are_recorded_while_another_process_drains(tmp_path: Path) -> None:
     rounds_wanted = 8
     with lake.open(tmp_path) as lk:
