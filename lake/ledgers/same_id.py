@@ -85,7 +85,7 @@ def _made(
             writer.look(kind.ds)
             return _written(writer, engine, kind, rows)
     while True:  # again where another thread has meanwhile made a version that one of them cannot follow
-        with suppress(LifeCycleError), writer.transaction():
+        with suppress(LifeCycleError), writer.alone(), writer.transaction():  # alone, so that the receipt comes true
             return _made(writer, engine, kind, rows)
 
 
