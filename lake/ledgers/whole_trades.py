@@ -41,7 +41,7 @@ def record_many(writer: Writer, engine: Engine, trades: Sequence[Mapping[str, An
 def record_table(writer: Writer, engine: Engine, table: Any) -> Receipt:
     """:func:`record_many` of a table, for which no row is looked at alone that need not be.
 
-    Nobody else changes a trade between the look at what is known and the write.
+    No other process changes a trade between the look at what is known and the write; another thread of this one may.
 
     Raises:
         UsageError: it is no table.

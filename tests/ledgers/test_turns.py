@@ -211,6 +211,16 @@ def _take(turn: Turn) -> None:
         pass
 
 
+def _is_free(folder: Path) -> bool:
+    """Whether a turn that has nothing to do with the others can be had."""
+    turn = Turn(folder)
+    taken = Thread(target=_take, args=(turn,), daemon=True)
+    taken.start()
+    taken.join(10)
+    turn.close()
+    return not taken.is_alive()
+
+
 def test_a_task_that_is_cancelled_while_it_waits_for_its_turn_gives_it_back(tmp_path: Path) -> None:
     first, second = Turn(tmp_path), Turn(tmp_path)
 
@@ -295,13 +305,9 @@ def test_a_task_that_waits_for_its_turn_when_its_loop_ends_gives_it_back(tmp_pat
     begun.wait()
     asyncio.run(leave_it_waiting())
     holder.join()
-    third = Turn(tmp_path)
-    taken = Thread(target=_take, args=(third,), daemon=True)
-    taken.start()
-    taken.join(10)
-    assert not taken.is_alive(), "the turn is held though nobody has it"
-    for turn in (first, second, third):
-        turn.close()
+    assert _is_free(tmp_path), "the turn is held though nobody has it"
+    first.close()
+    second.close()
 
 
 def test_a_task_that_waits_for_its_turn_when_its_loop_is_closed_over_it_gives_it_back(tmp_path: Path) -> None:
@@ -325,13 +331,9 @@ def test_a_task_that_waits_for_its_turn_when_its_loop_is_closed_over_it_gives_it
         leave_it_waiting()
     pool.shutdown()
     gc.collect()
-    third = Turn(tmp_path)
-    taken = Thread(target=_take, args=(third,), daemon=True)
-    taken.start()
-    taken.join(10)
-    assert not taken.is_alive(), "the turn is held though nobody has it"
-    for turn in (first, second, third):
-        turn.close()
+    assert _is_free(tmp_path), "the turn is held though nobody has it"
+    first.close()
+    second.close()
 
 
 @pytest.mark.parametrize("is_known", [False, True], ids=["new", "known"])
