@@ -193,20 +193,6 @@ def auc(score: npt.ArrayLike, outcome: npt.ArrayLike, level: float = 0.95) -> Au
     return Auc(area, error, max(0.0, area - half), min(1.0, area + half), m, n)
 
 
-def auc_difference(
-    score: npt.ArrayLike, other: npt.ArrayLike, outcome: npt.ArrayLike, level: float = 0.95
-) -> tuple[float, Interval]:
-    """AUC of ``score`` less that of ``other`` on the same rows, and DeLong's interval of the difference (1988)."""
-    (x, y), (z, _) = _scored(score, outcome), _scored(other, outcome)
-    if y.sum() < 2 or len(y) - y.sum() < 2:
-        return math.nan, Interval(math.nan, math.nan)
-    (above, below), (above_other, below_other) = placements(x, y), placements(z, y)
-    up, down = above - above_other, below - below_other
-    difference = float(up.mean())
-    half = normal_quantile(level) * math.sqrt(up.var(ddof=1) / len(up) + down.var(ddof=1) / len(down))
-    return difference, Interval(difference - half, difference + half)
-
-
 def normal_quantile(level: float) -> float:
     """How many standard deviations a two-sided interval of that confidence reaches.
 

@@ -61,6 +61,9 @@ _VENUES = frozenset(
 _FRAME_TEXT = r"(?:\d+(?:mo|[smhdwy])|\d+M|\d+Mo)"
 _TIMEFRAME = re.compile(rf"(?<![A-Za-z0-9])({_FRAME_TEXT})(?![A-Za-z0-9])")
 _QUOTED = re.compile(rf"[A-Z0-9]{{2,14}}/?(?:{'|'.join(symbols.QUOTES)})")
+_TRADINGVIEW = re.compile(
+    r"[A-Z0-9]+_(?P<symbol>[A-Z0-9.]+), (?P<count>\d*)(?P<unit>[SDWM]?)(?:_[0-9a-f]+)?(?: \(\d+\))?"
+)
 _NOISE = frozenset(
     [
         "spot",
@@ -197,14 +200,20 @@ def perpetual(symbol: str) -> str:
 def guess(path: Path) -> tuple[str, str]:
     """Symbol and timeframe out of a file name of no known convention; either may be ``""``.
 
-    A word is a symbol when it ends in a known quote asset, or when it and the timeframe are all there is.
+    A word is a symbol when it ends in a known quote asset, or when it and the timeframe are all there is. TradingView
+    counts minutes where it names no unit.
 
+    >>> guess(Path("BINANCE_BTCUSDT, 240_1f00c.csv"))
+    ('BTCUSDT', '4h')
     >>> guess(Path("binance_BTC-USDT_1h.json"))
     ('BTCUSDT', '1h')
     >>> guess(Path("my_public_trades_list.csv"))
     ('', '')
     """
     name = stem(path)
+    export = _TRADINGVIEW.fullmatch(name)
+    if export is not None:
+        return symbols.canonical(export["symbol"]), _resolution(export["count"], export["unit"])
     found = _TIMEFRAME.search(name)
     frame = found.group(1) if found else ""
     words = [
@@ -217,3 +226,13 @@ def guess(path: Path) -> tuple[str, str]:
     if len(words) == 1 and found and words[0].isupper():
         return symbols.canonical(words[0]), frame
     return "", frame
+
+
+def _resolution(count: str, unit: str) -> str:
+    """A timeframe as TradingView writes it: a number of minutes, or of the unit.
+
+    >>> _resolution("60", ""), _resolution("", "D"), _resolution("30", "S"), _resolution("1", "M")
+    ('1h', '1d', '30s', '1M')
+    """
+    text = f"{count or 1}{'M' if unit == 'M' else unit.lower() or 'm'}"
+    return held_timeframe(text) or text

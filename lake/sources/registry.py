@@ -8,6 +8,7 @@ from lake.errors import SourceError, UsageError
 from lake.sources import claims
 from lake.sources.base import Source
 from lake.sources.binance_dump import BinanceDump
+from lake.sources.binance_metrics import BinanceMetrics
 from lake.sources.cryptodatadownload import CryptoDataDownload, WideCsv
 from lake.sources.freqtrade import Freqtrade
 from lake.sources.generic import Generic
@@ -29,6 +30,7 @@ SOURCES: tuple[Source, ...] = (
     CryptoDataDownload(),
     WideCsv(),
     BinanceDump(),
+    BinanceMetrics(),
     Lean(),
     LeanFunding(),
     KrakenTrades(),

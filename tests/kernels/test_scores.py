@@ -167,19 +167,6 @@ def test_a_perfect_ranking_of_few_rows_is_not_a_certainty() -> None:
     assert worst.high == pytest.approx(1 - few.low)
 
 
-def test_the_difference_of_two_models_on_the_same_rows_is_narrower_than_of_strangers() -> None:
-    rng = np.random.default_rng(6)
-    y = (rng.random(400) < 0.5).astype(float)
-    base = rng.normal(size=400) + y
-    better, worse = base + 0.3 * y, base + rng.normal(0, 0.1, 400)
-    difference, interval = scores.auc_difference(better, worse, y)
-    assert difference == pytest.approx(metrics.roc_auc_score(y, better) - metrics.roc_auc_score(y, worse))
-    assert interval.low < difference < interval.high
-    assert interval.low > 0
-    alone = math.hypot(scores.auc(better, y).error, scores.auc(worse, y).error)
-    assert interval.high - interval.low < 2 * 1.96 * alone / 2
-
-
 def test_wilsons_interval_is_where_the_score_test_turns() -> None:
     for hits, n in [(0, 5), (5, 5), (8, 10), (300, 1000)]:
         low, high = (float(v) for v in scores.wilson(hits, n))
@@ -202,7 +189,6 @@ def test_what_is_not_defined_is_nan_and_nothing_else() -> None:
     alone = scores.auc([0.3, 0.4], [1, 1])
     assert math.isnan(alone.auc)
     assert (alone.positives, alone.negatives) == (2, 0)
-    assert math.isnan(scores.auc_difference([0.3, 0.4], [0.1, 0.2], [1, 0])[0])
 
 
 @pytest.mark.parametrize(

@@ -386,7 +386,8 @@ def test_csv_in_many_blocks_reads_as_one(monkeypatch: pytest.MonkeyPatch, lk: Re
 
 
 @pytest.mark.parametrize(
-    "source", ["binance", "freqtrade", "octobot", "lean", "kraken", "ccxt", "alphavantage", "wide", "bittrex"]
+    "source",
+    ["binance", "binance-metrics", "freqtrade", "octobot", "lean", "kraken", "ccxt", "alphavantage", "wide", "bittrex"],
 )
 def test_a_file_forced_into_the_wrong_format_fails_with_a_sentence(
     lk: RecordingLake, tmp_path: Path, source: str

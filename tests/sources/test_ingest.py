@@ -7,6 +7,7 @@ import random
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -314,6 +315,23 @@ def test_a_perpetual_is_told_by_its_folder(lk: RecordingLake, tmp_path: Path) ->
     assert sorted(lk.rows["candles"]["symbol"].unique()) == ["BTCUSDT", "BTCUSDT.P"]
     assert lk.rows["market_metrics"].select("symbol", "metric", "value").rows() == [
         ("BTCUSDT.P", "funding_rate", 0.0003)
+    ]
+
+
+def test_open_interest_and_ratios_of_a_futures_dump_become_market_metrics(lk: RecordingLake, tmp_path: Path) -> None:
+    header = "create_time,symbol,sum_open_interest,sum_open_interest_value,count_long_short_ratio\n"
+    lines = "2024-03-01 00:05:00,BTCUSDT,79000.5,4900000000.25,1.2\n2024-03-01 00:10:00,BTCUSDT,79001,,oops\n"
+    written(tmp_path / "data", "BTCUSDT-metrics-2024-03-01.csv", header + lines)
+    report = ingest(lk, tmp_path / "data")
+    (found,) = report.files
+    assert (found.rows_in, found.quarantined) == (5, 1)  # an empty cell is no row
+    first, second = datetime(2024, 3, 1, 0, 5, tzinfo=UTC), datetime(2024, 3, 1, 0, 10, tzinfo=UTC)
+    rows = lk.rows["market_metrics"].select("venue", "symbol", "metric", "time", "value").sort("time", "metric").rows()
+    assert rows == [
+        ("binance", "BTCUSDT.P", "long_short_ratio", first, 1.2),
+        ("binance", "BTCUSDT.P", "open_interest", first, 79000.5),
+        ("binance", "BTCUSDT.P", "open_interest_value", first, 4900000000.25),
+        ("binance", "BTCUSDT.P", "open_interest", second, 79001.0),
     ]
 
 

@@ -29,8 +29,6 @@ DOCUMENTS = {"phantoms": "features", "decisions": "market_snapshot", "signals": 
 NOTES = "note."
 #: Outcomes that are neither won nor lost.
 NEUTRAL = ("breakeven", "timeout")
-#: Why rows are left out. ``known_later``: the outcome was known only after the end asked for.
-REASONS = ("unresolved", "unknown", "hold", "end_unknown", "ambiguous", "known_later", INSIDE)
 #: Of rows that are kept though their model may remember what came after them.
 FLAG_INSIDE = f"flag_{INSIDE}"
 #: The tables that a source reads.
