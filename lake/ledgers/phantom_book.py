@@ -84,12 +84,13 @@ class PhantomBook:
         """Let the bars of a journal pass again.
 
         One that settles a phantom was not journalled for it: it is of a phantom that was recorded afterwards, or has
-        just been written. That one waits there, to be followed from there on.
+        just been written. That one waits there, to be followed from there on. A price that its row has seen is not
+        one of these: it passed the levels that the phantom had then.
         """
         waiting = np.zeros(len(self._series), np.bool_)
         for note in notes:
             near, found = self.touched(note.bars, note.venue, note.bot)
-            waiting |= found.settles
+            waiting |= found.settles & (near["close_time"] > self._levels["until"])
             self.let_pass(near, found._replace(news=found.news & ~waiting, better=found.better & ~waiting))
 
     def take(self, key: Key, row: Row | None) -> None:

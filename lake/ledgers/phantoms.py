@@ -19,6 +19,7 @@ from lake.ledgers.changes import change_many
 from lake.ledgers.current import Key
 from lake.ledgers.demands import demand, refuse_another, refuse_nan
 from lake.ledgers.followed import Followed
+from lake.ledgers.phantom_book import PhantomBook
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.transaction import Fold, Whole
 from lake.ledgers.writer import Writer
@@ -107,6 +108,7 @@ class Phantoms(Ledger):
                 begun["timeout_at"] = whole["signal_time"] + int(hours * MICROS_PER_HOUR)
             whole = folder(self._ds)(whole, begun)
         key = (whole["phantom_id"],)
+        book = None if self._writer.known(self._ds, key) is None else self._followed.book_of(key)
 
         def fold(known: Row | None) -> Mapping[str, Any] | Whole | None:
             if known is None:
@@ -114,9 +116,32 @@ class Phantoms(Ledger):
             if known["status"] != "active":
                 raise _ended(known, "recorded")
             refuse_another(self._ds, known, row, ("symbol", "venue", "side", "entry_price"), self._writer.bot)
-            return {**{name: value for name, value in taken.items() if name not in known}, **told(row)}
+            more = {**{name: value for name, value in taken.items() if name not in known}, **told(row)}
+            return self._told(known, more, book)
 
         return changed(key, *self._writer.change("phantoms", key, fold, is_new=True))
+
+    def patch(self, key: str, /, **changes: Any) -> Receipt:
+        """Change some columns of one phantom; None takes a value away, unknown fields are kept in extra.
+
+        Raises:
+            UnknownRowError: there is no such phantom.
+            InvalidRowError: a value does not fit.
+        """
+        row_key = (str(key),)
+        book = self._followed.book_of(row_key)
+
+        def fold(known: Row | None) -> Mapping[str, Any] | None:
+            if known is None:
+                raise self._unknown(key)
+            return self._told(known, changes, book)
+
+        return changed(row_key, *self._writer.change("phantoms", row_key, fold))
+
+    def _told(self, known: Row, more: Mapping[str, Any], book: PhantomBook | None) -> Mapping[str, Any] | None:
+        """What is told of a known one, with the prices that it has seen: they passed it at its former levels."""
+        is_new = folder(self._ds)(known, more) != known
+        return self._followed.fold(lambda _: more, book)(known) if is_new else None
 
     def update(
         self,

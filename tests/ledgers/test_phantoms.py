@@ -208,6 +208,27 @@ def test_a_phantom_recorded_after_its_candles_is_not_past_them_after_a_restart(t
         assert (now(lk, "late")["outcome"], now(lk, "first")["status"]) == ("loss", "active")
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_a_phantom_whose_stop_was_moved_has_its_best_and_worst_price_after_a_restart(
+    tmp_path: Path, *, again: bool
+) -> None:
+    with lake.open(tmp_path, bot_id="a") as lk:
+        phantom(lk, tp1=150.0, tp2=200.0, timeout_hours=None)
+        for number, price in enumerate((98.5, 120.0), 1):
+            lk.phantoms.update("BTCUSDT", price, at=NOON + timedelta(minutes=number))
+    with lake.open(tmp_path, bot_id="a") as lk:  # moved before it is followed again
+        if again:
+            phantom(lk, tp1=150.0, tp2=200.0, stop_loss=99.0)
+        else:
+            lk.phantoms.patch("p", stop_loss=99.0)
+        lk.phantoms.update("BTCUSDT", 130.0, at=NOON + timedelta(minutes=3))
+        assert lk.phantoms.patch("p", stop_loss=99.0).unchanged == 1
+        before = now(lk)
+    with lake.open(tmp_path, bot_id="a") as lk:
+        assert now(lk) == before
+        assert (before["status"], before["max_favorable"], before["max_adverse"]) == ("active", 130.0, 98.5)
+
+
 def test_a_phantom_takes_from_its_signal_what_it_does_not_say(lk: lake.Lake) -> None:
     levels = {name: value for name, value in LONG.items() if name != "side"}
     lk.signals.record(levels, signal_id="s", direction="LONG", strategy="trend", signal_time=NOON, indicators={"a": 1})
