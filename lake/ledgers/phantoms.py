@@ -131,14 +131,14 @@ class Phantoms(Ledger):
         row_key = (str(key),)
         book = self._followed.book_of(row_key)
 
-        def fold(known: Row | None) -> Mapping[str, Any] | None:
+        def fold(known: Row | None) -> Mapping[str, Any] | Whole | None:
             if known is None:
                 raise self._unknown(key)
             return self._told(known, changes, book)
 
         return changed(row_key, *self._writer.change("phantoms", row_key, fold))
 
-    def _told(self, known: Row, more: Mapping[str, Any], book: PhantomBook | None) -> Mapping[str, Any] | None:
+    def _told(self, known: Row, more: Mapping[str, Any], book: PhantomBook | None) -> Mapping[str, Any] | Whole | None:
         """What is told of a known one, with the prices that it has seen: they passed it at its former levels."""
         is_new = folder(self._ds)(known, more) != known
         return self._followed.fold(lambda _: more, book)(known) if is_new else None
