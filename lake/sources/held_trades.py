@@ -81,11 +81,6 @@ class HeldTrades:
         self._new: dict[str, list[pl.DataFrame]] = defaultdict(list)
         self._used: list[str] = []
 
-    @property
-    def rows(self) -> int:
-        """Trades that wait to be written."""
-        return sum(frame.height for frames in self._new.values() for frame in frames)
-
     def of(self, market: str) -> list[HeldFile]:
         """What earlier runs kept of a market (series and timeframe)."""
         found = []

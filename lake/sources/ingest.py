@@ -23,6 +23,7 @@ from lake.sources.pieces import Piece
 from lake.sources.plan import Job, Plan, Planned, Request, plan
 from lake.sources.reading import Damaged, pieces_of
 from lake.sources.report import IngestReport
+from lake.sources.waiting import Waiting
 from lake.spec import timeframes
 
 _AHEAD = 2  # pieces that a reader may be ahead of the writer
@@ -48,9 +49,8 @@ def ingest(
 ) -> IngestReport:
     """Read files and folders of candles, trades and market metrics into a lake.
 
-    A file whose content an earlier ingest finished is not read again. A file that is damaged lands no row; of one of
-    more than a million rows what stands before a damage in its middle may have landed. Of several ingests of trades of
-    one market, one at a time works.
+    A file whose content an earlier ingest finished is not read again. A file that is damaged, or that changes while it
+    is read, lands no row. Of several ingests of trades of one market, one at a time works.
 
     Args:
         lk: an open lake.
@@ -107,6 +107,7 @@ class _Run:
     def __init__(self, lk: Any, planned: Plan, notes: _Notes, progress: Callable[[Progress], None]) -> None:
         files = [file for job in planned.jobs for file in job.files]
         self._plan, self._notes, self._progress = planned, notes, progress
+        self._folder = lk.store.hot_folder
         self._landing = Landing(lk, {file.number: str(file.path) for file in files})
         # candles of trades that wait in this host's log would settle over what the next host makes of them
         self._settle = lk.drain if planned.markets and not lk.store.location.is_local else None
@@ -117,24 +118,19 @@ class _Run:
         self._taken = len(planned.settled)
 
     def take(self, job: Job, pieces: Iterator[Piece | Damaged]) -> None:
-        """Write one job's pieces; they wait for its end, unless it is large, so that a damaged file lands nothing."""
-        held: list[Piece] = []
-        written = False
-        for piece in self._read(job, pieces):
-            if isinstance(piece, Damaged):
-                # what is written already was made with the damaged file, so that the others cannot begin anew
-                self._errors |= {f.number: piece.why for f in job.files if written or f.number == piece.file}
-                held.clear()
-            elif self._left(job):
-                held.append(piece)
-            if sum(p.frame.height + p.held.height for p in held) >= GATHER_ROWS:
-                written = True
-                self._add(job, held)
-                self._flush()
-        if left := self._left(job):
-            self._add(job, held)
-            self._finished += left
-        if self._landing.full or self._notes.held.rows >= GATHER_ROWS:
+        """Write one job's pieces when all of them are read, so that a damaged file lands nothing."""
+        with Waiting(self._folder, GATHER_ROWS) as waiting:
+            for piece in self._read(job, pieces):
+                if isinstance(piece, Damaged):
+                    self._errors[piece.file] = piece.why
+                    waiting.clear()
+                else:
+                    waiting.add(piece)
+            if left := self._left(job):
+                for piece in waiting:
+                    self._add(job, piece)
+                self._finished += left
+        if self._landing.full:
             self._flush()
         self._taken += len(job.files)
         self._tell()
@@ -150,11 +146,11 @@ class _Run:
         except LakeError as error:
             self._errors |= {file.number: str(error) for file in job.files}
 
-    def _add(self, job: Job, pieces: list[Piece]) -> None:
-        for piece in pieces:
-            self._landing.add(piece)
-            self._notes.held.add(job.market, piece.held, piece.used)
-        pieces.clear()
+    def _add(self, job: Job, piece: Piece) -> None:
+        if self._landing.full:
+            self._flush()
+        self._landing.add(piece)
+        self._notes.held.add(job.market, piece.held, piece.used)
 
     def _flush(self) -> None:
         finished, self._finished = self._finished, []

@@ -69,7 +69,7 @@ class Landing:
     def add(self, piece: Piece) -> None:
         """Take a piece; nothing is written yet."""
         self._pieces.append(piece)
-        self._rows += piece.frame.height + sum(t.rejected.height for t in piece.tallies)
+        self._rows += piece.rows
 
     def flush(self) -> None:
         """Write all that is gathered; it is durable when this returns."""

@@ -125,6 +125,19 @@ def head(path: Path) -> bytes:
         return _with_newlines(first) if _ends_lines_by_cr(first) else first
 
 
+def stamp(path: Path) -> tuple[int, int, int]:
+    """What differs when a file is written to, or another put in its place: inode, size, time of the last change.
+
+    Raises:
+        SourceError: it is gone.
+    """
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise SourceError(f"the file cannot be read: {error.strerror or error}", where=str(path)) from error
+    return state.st_ino, state.st_size, state.st_mtime_ns
+
+
 def tail(path: Path) -> bytes:
     """The last bytes; a compressed file is read to its end for them, so that a damaged one is known before it lands.
 

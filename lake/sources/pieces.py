@@ -45,6 +45,11 @@ class Piece:
     held: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=HELD_TICKS))
     used: tuple[str, ...] = ()
 
+    @property
+    def rows(self) -> int:
+        """How many it holds in memory: for the lake, refused and kept ones."""
+        return self.frame.height + self.held.height + sum(tally.rejected.height for tally in self.tallies)
+
     @classmethod
     def of(cls, file: int, batch: Batch) -> Piece:
         """A batch whose every row is one row of the file."""

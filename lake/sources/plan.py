@@ -11,6 +11,7 @@ from lake.errors import SourceError, UsageError
 from lake.sources.base import Options, Source
 from lake.sources.done import Done, Identity, Refusal
 from lake.sources.endings import check
+from lake.sources.opening import stamp
 from lake.sources.registry import UnknownKindError, by_name, sniff
 from lake.sources.report import FileReport
 from lake.spec import timeframes
@@ -41,6 +42,7 @@ class Planned:
     path: Path
     source: Source
     identity: Identity
+    stamp: tuple[int, int, int]  # by which it is known not to have changed until it is read
     market: str | None  # whose trades it holds; None for candles
 
     def already_there(self, done: Done) -> FileReport:
@@ -139,11 +141,12 @@ def _examined(file: _Found, options: Options, done: Done, chosen: Source | None)
         source = _source(file.path, file.given, chosen)
         if source is None:
             return FileReport(str(file.path), "", "skipped")
+        seen = stamp(file.path)
         identity = Identity.of(file.path, options, source.name)
         if identity in done:
             return _already_there(file.path, source, done.refusal(identity))
         check(file.path)
-        return Planned(file.number, file.path, source, identity, source.series(file.path, options))
+        return Planned(file.number, file.path, source, identity, seen, source.series(file.path, options))
     except SourceError as error:
         return FileReport(str(file.path), "", "failed", error=str(error))
 

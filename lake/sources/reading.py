@@ -12,6 +12,7 @@ from lake.errors import LakeError, SourceError
 from lake.sources.base import Batch, Options
 from lake.sources.folding import fold_files
 from lake.sources.held_trades import HeldTrades
+from lake.sources.opening import stamp
 from lake.sources.pieces import Piece
 from lake.sources.plan import Job, Planned
 
@@ -86,9 +87,15 @@ def _ascending(batches: Iterator[Batch]) -> Iterator[Batch]:
 
 
 def _batches(file: Planned, options: Options) -> Iterator[Batch]:
-    """The batches of a file; what its reader could not foresee in it is the file's fault, and said so."""
+    """The batches of a file; what its reader could not foresee in it is the file's fault, and said so.
+
+    What another program still writes may end anywhere, so that a file which changed since it was checked is refused.
+    """
     try:
         yield from file.source.read(file.path, options)
     except _MISSHAPEN as error:
         why = str(error).split("\n", 1)[0]
         raise SourceError(f"the content does not have the shape of its kind: {why}", where=str(file.path)) from error
+    if stamp(file.path) != file.stamp:
+        todo = "Ingest it again when it is whole."
+        raise SourceError("the file changed while it was read", where=str(file.path), todo=todo)

@@ -5,17 +5,24 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import sqlite3
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
-from lake.errors import MissingExtraError, SourceError, UnknownTimeframeError, UsageError
+from lake.errors import MissingExtraError, SourceError, StorageError, UnknownTimeframeError, UsageError
 from lake.sources import frames, opening
 from lake.sources.base import Options
 from lake.sources.ingest import ingest
 from lake.sources.landing import MOST_REASONS, OTHER
+from lake.sources.pieces import Piece
+from lake.sources.plan import Job
+from lake.sources.reading import Damaged, pieces_of
 from lake.sources.registry import by_name, sniff
 from lake.sources.report import FileReport
 from lake.sources.shape import TOO_LONG
@@ -212,6 +219,115 @@ def test_of_a_large_file_that_is_cut_off_nothing_lands(
     ):
         assert _one(lk, path).status == "failed"
     assert lk.commits == 0
+
+
+def _octobot(candles: list[str]) -> bytes:
+    connection = sqlite3.connect(":memory:")
+    connection.execute("create table ohlcv (timestamp, exchange_name, symbol, time_frame, candle)")
+    rows = [(0, "binance", "BTC/USDT", "1m", candle) for candle in candles]
+    connection.executemany("insert into ohlcv values (?, ?, ?, ?, ?)", rows)
+    connection.commit()
+    return connection.serialize()
+
+
+def _large() -> dict[str, tuple[str, bytes, bytes]]:
+    """Name, whole content and content with a damage in its middle, of files that are read in pieces."""
+    frame = pl.read_ipc(_feather())
+    parquet = io.BytesIO()
+    frame.write_parquet(parquet, row_group_size=100, compression="zstd")
+    candles = [json.dumps([row[0] // 1000, *row[1:]]) for row in FREQTRADE]
+    lines = csv_text(kline_rows(500)).splitlines(keepends=True)
+    text, mixed = "".join(lines), csv_text(kline_rows(400) + kline_rows(9, scale=1000))
+    quote = "".join([*lines[:400], '"', *lines[400:]])
+    rows = json.dumps(FREQTRADE)
+    fourth = pq.ParquetFile(parquet).metadata.row_group(3).column(1)
+    place = fourth.dictionary_page_offset or fourth.data_page_offset
+    return {
+        "a csv with a quote that is not closed": ("BTCUSDT-1m-2024-01.csv", text.encode(), quote.encode()),
+        "a csv in two units of time": ("BTCUSDT-1m-2024-01.csv", text.encode(), mixed.encode()),
+        "a json": ("BTC_USDT-1m.json", rows.encode(), rows.replace(f"[{FREQTRADE[400][0]}", "{[").encode()),
+        "a parquet": ("BTC_USDT-1m.parquet", parquet.getvalue(), _overwritten(parquet.getvalue(), place)),
+        "an OctoBot file": ("x.data", _octobot(candles), _octobot([*candles[:400], "[1, 2", *candles[401:]])),
+    }  # fmt: skip
+
+
+def _overwritten(content: bytes, place: int) -> bytes:
+    return content[:place] + b"\xff" * 300 + content[place + 300 :]
+
+
+@pytest.mark.parametrize("kind", _large())
+def test_of_a_large_file_with_a_damage_in_its_middle_nothing_lands(
+    monkeypatch: pytest.MonkeyPatch, lk: RecordingLake, tmp_path: Path, kind: str
+) -> None:
+    _in_small_pieces(monkeypatch)
+    name, whole, damaged = _large()[kind]
+    path = written(tmp_path, name, damaged)
+    file = _one(lk, path)
+    assert (file.status, file.rows_in, name in file.error) == ("failed", 0, True)
+    assert (lk.commits, lk.quarantined) == (0, [])
+    assert not lk.folder.exists()
+    written(tmp_path, name, whole)
+    assert _one(lk, path).landed == 500
+    assert lk.commits > 3
+
+
+def _in_small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lake.sources.ingest.GATHER_ROWS", 120)
+    monkeypatch.setattr("lake.sources.landing.GATHER_ROWS", 120)
+    monkeypatch.setattr("lake.sources.jsons._CHUNK", 700)
+    monkeypatch.setattr(opening.line_blocks, "__defaults__", (5000,))
+    for module in ("csvs", "jsons", "frames", "octobot"):
+        monkeypatch.setattr(f"lake.sources.{module}.BATCH_ROWS", 50)
+
+
+def test_the_rows_of_a_large_file_are_counted_and_kept_as_those_of_a_small_one(
+    monkeypatch: pytest.MonkeyPatch, lk: RecordingLake, tmp_path: Path
+) -> None:
+    rows = kline_rows(400)
+    for place in range(0, 400, 3):
+        rows[place][2] = "much"
+    path = written(tmp_path, "BTCUSDT-1m-2024-01.csv", csv_text(rows))
+    small = _one(lk, path)
+    _in_small_pieces(monkeypatch)
+    large = RecordingLake(tmp_path / "large")
+    assert _one(large, path) == small
+    assert (small.landed, small.quarantined) == (266, 134)
+    assert large.rows["candles"].equals(lk.rows["candles"])
+    assert large.quarantined == lk.quarantined
+
+
+def test_a_disk_without_room_for_a_large_file_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, lk: RecordingLake, tmp_path: Path
+) -> None:
+    _in_small_pieces(monkeypatch)
+    path = written(tmp_path, "BTCUSDT-1m-2024-01.csv", KLINES)
+    monkeypatch.setattr("lake.sources.waiting.tempfile.TemporaryFile", lambda **_: full)
+    with Path("/dev/full").open("wb", 0) as full, pytest.raises(StorageError, match=f"{tmp_path}: the disk is full"):
+        ingest(lk, path)
+    assert lk.commits == 0
+
+
+@pytest.mark.parametrize("change", ["grown", "replaced", "gone"])
+def test_a_file_that_changes_while_it_is_read_lands_nothing(
+    monkeypatch: pytest.MonkeyPatch, lk: RecordingLake, tmp_path: Path, change: str
+) -> None:
+    path = written(tmp_path, "BTCUSDT-1m-2024-01.csv", KLINES)
+
+    def changed(job: Job, *rest: Any, **more: Any) -> Iterator[Piece | Damaged]:
+        if change == "gone":
+            path.unlink()
+        elif change == "grown":
+            path.write_text(KLINES + KLINES[:30])
+        else:
+            written(tmp_path, "new", KLINES.replace("0", "1", 1)).replace(path)
+        return pieces_of(job, *rest, **more)
+
+    monkeypatch.setattr("lake.sources.ingest.pieces_of", changed)
+    file = _one(lk, path)
+    told = (
+        "No such file" if change == "gone" else "the file changed while it was read. Ingest it again when it is whole."
+    )
+    assert (file.status, told in file.error, lk.commits) == ("failed", True, 0)
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,12 @@ from tests.sources.recorder import RecordingLake
 PROGRAM = """
 import sys
 import lake
-from lake.sources import landing
+from lake.sources import csvs, landing
+from lake.sources import ingest as ingesting
 from lake.sources.ingest import ingest
 
-landing.GATHER_ROWS = 6_000
+landing.GATHER_ROWS = ingesting.GATHER_ROWS = 6_000
+csvs.BATCH_ROWS = 3_000
 with lake.open(sys.argv[1]) as lk:
     print("open", flush=True)
     ingest(lk, sys.argv[2], workers=2)
@@ -89,7 +91,8 @@ def test_a_killed_ingest_loses_and_doubles_nothing_once_it_is_run_again(tmp_path
     rng = random.Random(3)
     folder, address = tmp_path / "in", str(tmp_path / "lake")
     for number in range(12):
-        written(folder, f"SYM{number}USDT-1m-2024-01.csv", csv_text(kline_rows(4_000)))
+        count = 30_000 if number == 0 else 4_000  # the first lands in several steps
+        written(folder, f"SYM{number}USDT-1m-2024-01.csv", csv_text(kline_rows(count)))
     for _ in range(4):
         child = subprocess.Popen([sys.executable, "-c", PROGRAM, address, str(folder)], stdout=subprocess.PIPE)
         assert child.stdout is not None
@@ -103,5 +106,5 @@ def test_a_killed_ingest_loses_and_doubles_nothing_once_it_is_run_again(tmp_path
         assert report.balanced
         assert report.failed == ()
         held = _all(lk, "candles")
-        assert held.height == held.select(KEYS["candles"]).n_unique() == 48_000
+        assert held.height == held.select(KEYS["candles"]).n_unique() == 74_000
         assert held["symbol"].n_unique() == 12

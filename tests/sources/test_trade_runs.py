@@ -183,10 +183,12 @@ def _with_one_damaged(folder: Path) -> list[Path]:
     return paths
 
 
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize(("workers", "gather"), [(1, 1000), (3, 1000), (2, 5)])
 def test_a_damaged_file_of_trades_does_not_keep_the_others_of_its_market_out(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, workers: int
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, workers: int, gather: int
 ) -> None:
+    monkeypatch.setattr(ingest_module, "GATHER_ROWS", gather)
+    monkeypatch.setattr(landing, "GATHER_ROWS", gather)
     monkeypatch.setattr("lake.sources.csvs.BATCH_ROWS", 10)  # so that the damage is met when candles are made already
     first, second, third = _with_one_damaged(tmp_path / "in")
     lk, whole = RecordingLake(tmp_path / "lake"), RecordingLake(tmp_path / "whole")
@@ -198,16 +200,12 @@ def test_a_damaged_file_of_trades_does_not_keep_the_others_of_its_market_out(
     assert _candles(lk).equals(_candles(whole))
 
 
-def test_files_whose_candles_were_written_with_those_of_a_damaged_one_fail_with_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr("lake.sources.csvs.BATCH_ROWS", 10)
-    monkeypatch.setattr(ingest_module, "GATHER_ROWS", 5)
+def test_a_damaged_file_of_trades_that_is_mended_adds_its_own_to_the_others(tmp_path: Path) -> None:
     paths = _with_one_damaged(tmp_path / "in")
     lk, whole = RecordingLake(tmp_path / "lake"), RecordingLake(tmp_path / "whole")
-    assert [file.status for file in ingest(lk, paths).files] == ["failed"] * 3
+    ingest(lk, paths)
     paths[1].write_text("".join(paths[1].read_text().splitlines(keepends=True)[:-1]))
-    assert [file.status for file in ingest(lk, paths).files] == ["done"] * 3
+    assert [file.status for file in ingest(lk, paths).files] == ["already there", "done", "already there"]
     ingest(whole, paths)
     assert _candles(lk).equals(_candles(whole))
 
