@@ -2,7 +2,8 @@
 
 A turn is a numbered file that only one of several can create. Who has it writes it anew every few seconds, and says in
 it when it is given back; then, or when it has stayed the same for a minute, the next number may be taken. So a host
-that is gone keeps nobody waiting for longer, and clocks need not agree.
+that is gone keeps nobody waiting for longer, and clocks need not agree. A host that only stood still for so
+long is told, when it goes on, that its turn is over.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from threading import Event, Thread
 
 from lake.errors import StorageError
@@ -28,13 +30,16 @@ _FREE = b"free"
 
 
 @contextmanager
-def bucket_turn(location: Location, folder: str, market: str) -> Iterator[None]:
+def bucket_turn(location: Location, folder: str, market: str) -> Iterator[Callable[[], None]]:
     """Have the turn inside the block; waits for other hosts.
 
     Args:
         location: of the lake.
         folder: of the turns at this market.
         market: for the log.
+
+    Yields:
+        What to call before a commit; it raises StorageError where another host has taken the turn over.
 
     Raises:
         StorageError: the bucket cannot be reached or written.
@@ -45,7 +50,7 @@ def bucket_turn(location: Location, folder: str, market: str) -> Iterator[None]:
     beating = Thread(target=_beat, args=(location, path, holder, given_back), name="ingest-turn", daemon=True)
     beating.start()
     try:
-        yield
+        yield partial(_check, location, path, market)
     finally:
         given_back.set()
         beating.join()
@@ -70,6 +75,13 @@ def _taken(location: Location, folder: str, market: str, holder: str) -> str:
                 location.delete([_path(folder, n) for n in numbers[:-1]])
                 return _path(folder, number)
             location.delete([_path(folder, number)])  # it was an old number: turns after it are over, or go on
+
+
+def _check(location: Location, path: str, market: str) -> None:
+    folder, _, number = path.rpartition("/")
+    if _numbers(location, folder)[-1:] != [int(number)]:
+        what = f"this ingest stood still for so long that another host has taken its turn at trades of {market}"
+        raise StorageError(what, where=location.uri, todo="Run it again: what has landed stays, and the rest is added.")
 
 
 class _Waiting:

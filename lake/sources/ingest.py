@@ -64,7 +64,8 @@ def ingest(
         SourceError: a path does not exist.
         UsageError: an unknown format, or an empty path.
         UnknownTimeframeError: trades to be folded into candles that the lake does not hold.
-        StorageError: the lake cannot be written; what it has taken stays, and a run from the start goes on from there.
+        StorageError: the lake cannot be written, or another host has taken over since this one stood still; what the
+            lake has taken stays, and a run from the start goes on from there.
     """
     options = options or Options()
     given = [paths] if isinstance(paths, (str, Path)) else paths
@@ -74,23 +75,23 @@ def ingest(
     at_once = workers or os.cpu_count() or 1
     planned = plan(Request(tuple(given), options, format, at_once), done)
     held = HeldTrades(lk.location)
-    with _turns(lk, planned, done):
-        run = _Run(lk, planned, _Notes(done, held), progress or (lambda _: None))
+    with _turns(lk, planned, done) as check_turns:
+        run = _Run(lk, planned, _Notes(done, held), check_turns, progress or (lambda _: None))
         for job, pieces in _read_ahead(planned.jobs, partial(pieces_of, options=options, held=held), at_once):
             run.take(job, pieces)
         return run.finish()
 
 
 @contextmanager
-def _turns(lk: Any, planned: Plan, done: Done) -> Iterator[None]:
+def _turns(lk: Any, planned: Plan, done: Done) -> Iterator[Callable[[], None]]:
     """Of ingests of one market, one at a time folds its trades; who waited leaves out what was done meanwhile."""
     if not planned.markets:
-        yield
+        yield lambda: None
         return
-    with turns_at(lk.store.location, lk.store.hot_folder, planned.markets):
+    with turns_at(lk.store.location, lk.store.hot_folder, planned.markets) as check:
         done.look_again()
         planned.leave_out(done)
-        yield
+        yield check
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +105,17 @@ class _Notes:
 class _Run:
     """The writing side of one ingest."""
 
-    def __init__(self, lk: Any, planned: Plan, notes: _Notes, progress: Callable[[Progress], None]) -> None:
+    def __init__(
+        self,
+        lk: Any,
+        planned: Plan,
+        notes: _Notes,
+        check_turns: Callable[[], None],
+        progress: Callable[[Progress], None],
+    ) -> None:
         files = [file for job in planned.jobs for file in job.files]
         self._plan, self._notes, self._progress = planned, notes, progress
+        self._check_turns = check_turns
         self._folder = lk.store.hot_folder
         self._landing = Landing(lk, {file.number: str(file.path) for file in files})
         # candles of trades that wait in this host's log would settle over what the next host makes of them
@@ -154,9 +163,11 @@ class _Run:
 
     def _flush(self) -> None:
         finished, self._finished = self._finished, []
+        self._check_turns()
         self._landing.flush()
         if self._settle is not None:
             self._settle()
+        self._check_turns()  # who took one over during the commit has not seen it: a run from the start makes it whole
         self._notes.held.write()
         self._notes.done.add({file.identity: self._landing.counts[file.number].refusal for file in finished})
         self._notes.held.drop_used()

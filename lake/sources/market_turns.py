@@ -12,8 +12,9 @@ import fcntl
 import hashlib
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -29,7 +30,7 @@ _TRIES = 100
 
 
 @contextmanager
-def turns_at(location: Location, hot_folder: Path, markets: Iterable[str]) -> Iterator[None]:
+def turns_at(location: Location, hot_folder: Path, markets: Iterable[str]) -> Iterator[Callable[[], None]]:
     """Have the turns at some markets inside the block; waits for other ingests of them.
 
     Args:
@@ -37,17 +38,26 @@ def turns_at(location: Location, hot_folder: Path, markets: Iterable[str]) -> It
         hot_folder: of this host's hot logs, where a remote lake has its locks.
         markets: whose trades are read, and into candles of which timeframe.
 
+    Yields:
+        What to call before and after each commit; it raises StorageError where a turn is no longer this process's.
+
     Raises:
         StorageError: the folder or the bucket cannot be written.
     """
     folder = Path(location.url(FOLDER)) if location.is_local else hot_folder
+    checks: list[Callable[[], None]] = []
     with ExitStack() as held:
         for market in sorted(set(markets)):  # in one order everywhere, so that two ingests never wait for each other
             name = hashlib.sha256(market.encode()).hexdigest()[:16]
             held.enter_context(_turn_at(folder / f"trades-{name}.lock", market))
             if not location.is_local:
-                held.enter_context(bucket_turn(location, f"{FOLDER}/{name}", market))
-        yield
+                checks.append(held.enter_context(bucket_turn(location, f"{FOLDER}/{name}", market)))
+        yield partial(_all, checks)
+
+
+def _all(checks: Iterable[Callable[[], None]]) -> None:
+    for check in checks:
+        check()
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from threading import Event, Thread
 import pytest
 
 import lake
+from lake.errors import StorageError
 from lake.sources import bucket_turns
 from lake.sources.bucket_turns import bucket_turn
 from lake.sources.ingest import ingest
@@ -119,4 +120,31 @@ def test_two_hosts_that_ingest_trades_of_a_market_at_once_lose_none(
         one.drain()  # what settles last is kept
         counts = two.frame("SELECT trade_count, close FROM candles ORDER BY open_time").rows()
     assert [report.failed for report in reports] == [(), ()]
+    assert counts == [(1, 100.0), (2, 105.0), (1, 106.0)]
+
+
+@pytest.mark.parametrize("during_commit", [False, True])
+def test_a_host_that_stood_still_until_another_took_its_turn_over_refuses_and_run_again_makes_the_candles_whole(
+    place: Location, moto: S3Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, during_commit: bool
+) -> None:
+    monkeypatch.setattr(bucket_turns, "_STALE_SECONDS", 0.2)  # nobody renews a turn meanwhile, as if it stood still
+    mine = _trades(tmp_path, 1, [(1, START + 1_000, 100), (2, START + 65_000, 101)])
+    others = _trades(tmp_path, 2, [(3, START + 75_000, 105), (4, START + 130_000, 106)])
+    with (
+        _host("one", place.uri, moto, tmp_path, monkeypatch) as one,
+        _host("other", place.uri, moto, tmp_path, monkeypatch) as two,
+    ):
+
+        def meanwhile(*_: object, **__: object) -> None:
+            if not two.frame("SELECT 1 FROM candles").height:
+                ingest(two, others)
+
+        with monkeypatch.context() as patch:
+            if during_commit:
+                patch.setattr(one, "drain", lambda drain=one.drain: (meanwhile(), drain()))
+            with pytest.raises(StorageError, match=r"another host has taken its turn at trades of .*Run it again"):
+                ingest(one, mine, progress=None if during_commit else meanwhile)
+        assert one.frame("SELECT 1 FROM candles").height == (3 if during_commit else 2)
+        assert [file.status for file in ingest(one, mine).files] == ["done"]
+        counts = one.frame("SELECT trade_count, close FROM candles ORDER BY open_time").rows()
     assert counts == [(1, 100.0), (2, 105.0), (1, 106.0)]
