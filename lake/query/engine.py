@@ -27,7 +27,6 @@ from lake.store.snapshot import Snapshot
 
 Params = Sequence[Any] | Mapping[str, Any] | None
 Relation = duckdb.DuckDBPyRelation
-_EXPLAIN = re.compile(r"\s*explain\b(?:\s*\([^)]*\)|\s+analyze\b|\s+verbose\b)*", re.IGNORECASE)
 _CATALOGUE = re.compile(r"\bshow\b|information_schema|duckdb_|pg_|^\s*desc(?:ribe)?\s*;?\s*$", re.IGNORECASE)
 _BY_NAME = re.compile(r"\bquery(?:_table)?\s*\(", re.IGNORECASE)  # functions that read what a text names
 _STATISTICS = "trade_figures"  # the macro that sums of trades can be kept for
@@ -202,11 +201,28 @@ def _parsed(cursor: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
 
 def _kind(cursor: duckdb.DuckDBPyConnection, statement: duckdb.Statement, sql: str) -> duckdb.StatementType:
     """What a statement does; of EXPLAIN what is explained, since EXPLAIN ANALYZE runs it."""
-    kind = statement.type
-    if kind is duckdb.StatementType.EXPLAIN:
-        explained = cursor.extract_statements(_EXPLAIN.sub("", sql, count=1))
-        return explained[0].type if len(explained) == 1 else kind
-    return kind
+    if statement.type is not duckdb.StatementType.EXPLAIN:
+        return statement.type
+    explained: list[duckdb.Statement] = []
+    for text in _explained(sql):
+        try:
+            explained = cursor.extract_statements(text)
+            break
+        except duckdb.ParserException:
+            continue
+    return explained[0].type if len(explained) == 1 else statement.type
+
+
+def _explained(sql: str) -> list[str]:
+    """What comes after EXPLAIN, and after its options, which a query in brackets may be taken for.
+
+    By DuckDB's own words, since a comment may look like either.
+    """
+    text = sql.encode()
+    starts = [start for start, kind in duckdb.tokenize(sql) if kind is not duckdb.token_type.comment]
+    heads = "".join(chr(text[start]) for start in starts)
+    beyond = heads.find(")") + 1 if heads[1:2] == "(" else 2
+    return [text[starts[word] :].decode() for word in (1, beyond) if word < len(starts)]
 
 
 def outline(cursor: duckdb.DuckDBPyConnection, shown: Sequence[str], made: Sequence[View]) -> None:

@@ -68,6 +68,8 @@ def test_every_view_answers_on_an_empty_lake(tmp_path: Path) -> None:
         "EXPLAIN ANALYZE COPY (SELECT 1) TO '/tmp/stolen.csv'",
         "explain (format json) create table t as select 1",
         "/* x */ EXPLAIN ANALYZE COPY (SELECT 1) TO '/tmp/stolen.csv'",
+        "explain (analyze /* ) select 1 -- */) copy (select 1) to '/tmp/stolen.csv'",
+        "-- é\nexplain analyze copy (select 1) to '/tmp/stolen.csv' (format /*\nselect 1 -- */ csv)",
     ],
 )
 def test_a_statement_that_is_not_reading_is_refused(lk: lake.Lake, statement: str) -> None:
@@ -339,6 +341,8 @@ def test_other_engines_see_the_same_rows(lk: lake.Lake) -> None:
 def test_a_select_may_be_explained(lk: lake.Lake) -> None:
     assert lk.sql("EXPLAIN SELECT * FROM candles").fetchall()
     assert lk.sql("EXPLAIN ANALYZE SELECT count(*) FROM candles").fetchall()
+    assert lk.sql("-- why é\nEXPLAIN /* how */ (ANALYZE, FORMAT json) FROM candles WHERE symbol = ')'").fetchall()
+    assert lk.sql("EXPLAIN (SELECT 1) UNION (SELECT 2)").fetchall()
 
 
 def test_views_take_their_parameters_as_variables(lk: lake.Lake) -> None:
