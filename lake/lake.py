@@ -51,7 +51,7 @@ class LakeView:
     def __init__(self, store: Store, version: versions.LakeVersion) -> None:
         self.version = version
         self._store = store
-        self._store.lease.cover({n: v for n, v in version.datasets.items() if v >= 0})
+        self._store.lease.cover({n: v for n, v in version.datasets.items() if v >= 0}, self)
         self._engine = Engine(store.location, partial(store.at, version.datasets), variables=_variables(store))
 
     def sql(self, sql: str, params: Params = None, *, variables: Variables | None = None) -> Relation:

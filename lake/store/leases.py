@@ -12,6 +12,7 @@ import os
 import uuid
 from collections.abc import Mapping
 from threading import Lock
+from weakref import WeakKeyDictionary
 
 from lake.clock import MICROS_PER_DAY, now_micros
 from lake.errors import StorageError
@@ -33,18 +34,26 @@ class Lease:
         self._location = location
         self._name = f"{host_name()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.json"
         self._held: dict[str, int] = {}
+        self._readers: WeakKeyDictionary[object, Mapping[str, int]] = WeakKeyDictionary()
         self._written = 0
         self._lock = Lock()
 
-    def cover(self, versions: Mapping[str, int]) -> None:
-        """Promise to keep files of these versions, and of those covered before, readable."""
+    def cover(self, versions: Mapping[str, int], reader: object | None = None) -> None:
+        """Promise to keep files of these versions, and of those covered before, readable.
+
+        Those covered more than an hour ago are let go of, but not those of a ``reader`` that is still there.
+        """
         now = now_micros()
+        if reader is not None:
+            with self._lock:
+                self._readers[reader] = versions
         due = now - self._written >= _RENEW_MICROS
         if not due and all(self._held.get(name, version + 1) <= version for name, version in versions.items()):
             return
         with self._lock:
-            kept = {} if due else self._held
-            lowered = {name: min(version, kept.get(name, version)) for name, version in versions.items()}
+            lowered = {} if due else dict(self._held)
+            for needed in (versions, *self._readers.values()):
+                lowered.update({name: min(version, lowered.get(name, version)) for name, version in needed.items()})
             self._held = {**self._held, **lowered}
             try:
                 # a power cut that takes it takes the reader too; syncing it would be half of a restart's first read

@@ -144,6 +144,7 @@ class Store:
         for name in names:
             version = versions.get(name, -1)
             states[name] = self.table(name).log.load(version) if version >= 0 else TableState()
+        self.lease.cover({name: state.version for name, state in states.items() if state.version >= 0})
         empty = take(names, {}, HotLogs(self.hot_folder / "none"), lambda name: states[name])
         return Snapshot(states, empty.hot)
 
