@@ -220,7 +220,7 @@ class Bots(Ledger):
         Raises:
             UsageError: no such day or zone.
         """
-        found = daily_figures.of_days(self._engine, day, day, time_zone)
+        found = daily_figures.of_days(self._engine, self._writer.store.location, day, day, time_zone)
         return found if bot_id is None else found.filter(pl.col("bot_id") == self._bot(bot_id))
 
     def snapshot_performance(self, day: date | str, bot_id: str | None = None, *, time_zone: str = "UTC") -> Receipt:
@@ -241,6 +241,7 @@ class Bots(Ledger):
         Each bot has a row for every day from its first closing to yesterday. A day changes when one of its trades, or
         one before, is corrected, comes in late, or when the bot closes its first live trade. A day that is before the
         first closing by a correction becomes one of zeros. Trades of no bot have no row. A second run changes nothing.
+        Stored days whose trades retention has removed stay as they are, and later days go on from there.
 
         Args:
             since: only from this day on; at the earliest from the one that the settings retain the dataset from.
@@ -254,7 +255,7 @@ class Bots(Ledger):
         if kept is not None:
             first = max(first, datetime.now(UTC).date() - timedelta(days=kept))
         stored = read(self._engine, "performance_snapshots")
-        figures = daily_figures.of_days(self._engine, first, last, time_zone)
+        figures = daily_figures.of_days(self._engine, self._writer.store.location, first, last, time_zone)
         figures = daily_figures.to_keep(figures, stored, first, last)
         rows = daily_figures.outdated(figures, stored)
         return self._writer.write("performance_snapshots", rows) + Receipt(unchanged=figures.height - rows.height)

@@ -3,46 +3,33 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from importlib import resources
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from lake.errors import UsageError
 from lake.query.engine import Engine
+from lake.spec.times import from_micros
+from lake.store.location import Location
+from lake.store.retention import retired_before
 
 _KEY = ("bot_id", "date")
 _MONEY = ("daily_pnl", "total_pnl", "sharpe_ratio", "max_drawdown", "win_rate")
 _ZEROS = ("daily_pnl", "total_pnl", "trades", "wins", "losses")  # of a bot that has closed nothing yet
 _SAME = 1e-9  # sums of the same results differ by less, however they are added up
-_SQL = """
-WITH closings AS MATERIALIZED (
-    SELECT * FROM bot_performance WHERE trades > 0 AND mode IN ('live', 'paper')
-), bots AS (
-    SELECT bot_id, min(date) AS first_day, min(mode) AS mode  -- live, if it has any such trade
-    FROM closings
-    GROUP BY bot_id
-), days AS (
-    SELECT bot_id, mode, unnest(generate_series(greatest(first_day, ?::DATE), ?::DATE, INTERVAL 1 DAY))::DATE AS date
-    FROM bots
-)
-SELECT d.bot_id, d.date, d.mode,
-    CASE WHEN c.date = d.date THEN c.daily_pnl ELSE 0 END AS daily_pnl,
-    coalesce(c.total_pnl, 0) AS total_pnl,
-    CASE WHEN c.date = d.date THEN c.trades ELSE 0 END AS trades,
-    CASE WHEN c.date = d.date THEN c.wins ELSE 0 END AS wins,
-    CASE WHEN c.date = d.date THEN c.losses ELSE 0 END AS losses,
-    CASE WHEN c.date = d.date THEN c.win_rate END AS win_rate,
-    c.sharpe_ratio, c.max_drawdown_percent AS max_drawdown
-FROM days AS d
-ASOF LEFT JOIN closings AS c ON d.bot_id = c.bot_id AND d.mode = c.mode AND d.date >= c.date
-ORDER BY d.date, d.bot_id"""
 
 
-def of_days(engine: Engine, first: date | str | None, last: date | str | None, time_zone: str) -> pl.DataFrame:
+def of_days(
+    engine: Engine, location: Location, first: date | str | None, last: date | str | None, time_zone: str
+) -> pl.DataFrame:
     """One row for each day and each bot that had closed a trade by its end, in the columns of performance_snapshots.
+
+    Days whose trades were retired are as they are stored, and later ones go on from there.
 
     Args:
         engine: of the lake.
+        location: of the lake.
         first: the first day; that of the first closing when left out.
         last: the last day; yesterday when left out.
         time_zone: in which days begin and end.
@@ -51,7 +38,10 @@ def of_days(engine: Engine, first: date | str | None, last: date | str | None, t
         UsageError: no such day or zone.
     """
     since, until = span(first, last, time_zone)
-    return engine.frame(_SQL, [since, until], {"time_zone": time_zone})
+    retired = retired_before(location, "trades")
+    frozen = None if retired is None else from_micros(retired - 1).astimezone(_zone(time_zone)).date()
+    sql = (resources.files("lake.ledgers") / "daily_figures.sql").read_text(encoding="utf-8")
+    return engine.frame(sql, {"first": since, "last": until, "frozen": frozen}, {"time_zone": time_zone})
 
 
 def span(first: date | str | None, last: date | str | None, time_zone: str) -> tuple[date, date]:

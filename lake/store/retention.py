@@ -18,11 +18,13 @@ from lake.store.cold.files import DataFile
 from lake.store.cold.frames import frame_of
 from lake.store.cold.table import ColdTable, Edit, Landed, plain
 from lake.store.cold.table_state import TableState
+from lake.store.location import Location
 from lake.store.maintain import Maintained
 from lake.store.snapshot import Snapshot
 from lake.store.store import Store
 
 _MOST_DAYS = 100_000
+FOLDER = "_lake/retired"  # dataset -> up to when its rows were removed: what is made of them cannot be made again
 
 
 def retain(
@@ -100,6 +102,8 @@ def _retire(table: ColdTable, keep: pl.Expr, before: int, waiting: pl.DataFrame 
         )
         if dry_run:
             return Edit((), (), Landed(), frozenset())
+        if removed:
+            _note(table, before)
         partitions = frozenset(tuple(f.partition.get(n) for n in state.partitioned_by) for f in removed)
         return Edit(tuple(removed), tuple(added), Landed(), partitions)
 
@@ -107,6 +111,19 @@ def _retire(table: ColdTable, keep: pl.Expr, before: int, waiting: pl.DataFrame 
         table.commit(plan, operation="DELETE")
     hot = 0 if waiting is None else waiting.filter(~keep).height
     return outcome + Maintained(rows_removed=hot)
+
+
+def retired_before(location: Location, name: str) -> int | None:
+    """The moment before which rows of a dataset were removed, in microseconds; None where all are there."""
+    noted = location.read_or_none(f"{FOLDER}/{name}")
+    return None if noted is None else int(noted)
+
+
+def _note(table: ColdTable, before: int) -> None:
+    """Before the rows go: what was made of them is kept then, whenever this is cut off."""
+    known = retired_before(table.location, table.ds.name)
+    if known is None or known < before:
+        table.location.write(f"{FOLDER}/{table.ds.name}", str(before).encode())
 
 
 def _without_old(

@@ -18,6 +18,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+import polars.testing
 import pytest
 from click.testing import CliRunner
 
@@ -416,6 +417,29 @@ def test_days_that_the_settings_no_longer_retain_are_not_written_again(
     with lake.open(tmp_path, bot_id="b") as lk:
         traded(lk, (days_ago(9), 1.0))
         assert performance_snapshots.work(lk)["inserted"] == 3
+
+
+def test_days_whose_trades_are_retired_keep_their_snapshots_and_later_ones_go_on_from_there(tmp_path: Path) -> None:
+    chance = random.Random(5)
+    made = [(days_ago(number), chance.gauss(0, 9)) for number in chance.sample(range(2, 60), 24)]
+    found = []
+    for name, is_retired in (("all", False), ("kept", True)):
+        with lake.open(tmp_path / name, bot_id="b") as lk:
+            lk.bots.configure(capital=100.0)
+            traded(lk, *made)
+            traded(lk, (days_ago(50), 7.0), bot="c", mode="paper")
+            performance_snapshots.work(lk)
+            if is_retired:
+                lk.drain()
+                assert lk.retain({"trades": 30})["trades"].rows_removed > 5
+                assert performance_snapshots.work(lk)["updated"] == 0
+            traded(lk, (days_ago(1), -30.0), (days_ago(1), 2.0))
+            assert performance_snapshots.work(lk)["updated"] == 1
+            found.append(lk.read("performance_snapshots").drop("extra").sort("bot_id", "date"))
+            past = lk.bots.performance(days_ago(50).date(), "c")
+            assert past.select("daily_pnl", "trades", "wins").row(0) == (7.0, 1, 1)
+    polars.testing.assert_frame_equal(*found)
+    assert found[0]["max_drawdown"].max() > 10
 
 
 def test_every_row_of_a_refresh_is_what_its_day_alone_comes_to(lk: lake.Lake) -> None:
