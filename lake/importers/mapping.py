@@ -84,8 +84,8 @@ class Mapper:
         """
         if not isinstance(before, Mapping) or not isinstance(now, Mapping):
             return self.dataset.by_name.keys()
-        rules = self.map.columns.items()
-        return {n for n, rule in rules if self.map.held.intersection(rule.names) or self._differs(rule, before, now)}
+        then, here = (_Kept(row, self.map.held) for row in (before, now))
+        return {name for name, rule in self.map.columns.items() if self._differs(rule, then, here)}
 
     def _differs(self, rule: Rule, before: Row, now: Row) -> bool:
         """Whether a rule makes another value of a row than before, or cannot tell: not all that it asks for is kept."""
@@ -112,6 +112,18 @@ class Mapper:
             if math.isfinite(number):
                 done[column] = number
         return done
+
+
+class _Kept(dict[str, Any]):
+    """A row as it is kept beside ours; who asks it for what is not kept is told so, and not that it had nothing."""
+
+    def __init__(self, row: Mapping[str, Any], held: AbstractSet[str]) -> None:
+        super().__init__(row)
+        self._held = held
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The value, as of any row; KeyError of what is not kept."""
+        return self[name] if name in self._held else super().get(name, default)
 
 
 def plain(row: Row) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 
 import lake
 from lake.errors import SourceError
-from tests.importers.contract import imported, notes, quarantined, rows
+from tests.importers.contract import differences, imported, notes, quarantined, rows
 from tests.importers.signal_bots import FOUND, SEED, SEED_POSITION, SIGNAL, closed_position, open_position, positions
 
 AT, THEN = "2026-01-17 14:30:15", "2026-01-17 18:45:30"
@@ -100,6 +100,21 @@ def test_a_position_that_moves_on_is_brought_up_to_date(tmp_path: Path) -> None:
         report = imported(lk, "positions-sqlite", file)
         assert report.totals["changed"] == 1
         assert rows(lk, "positions", "checkpoint_25", "status") == [(True, "open")]
+
+
+def test_a_position_that_was_checked_again_before_it_closed_is_closed(tmp_path: Path) -> None:
+    file = positions(tmp_path / "positions.db", FOUND, {"open_positions": [open_position(1, AT)]})
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "positions-sqlite", file)
+        end = closed_position(1, AT, THEN)
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute("UPDATE open_positions SET last_checked_at = ?", [THEN])
+            marks = ", ".join("?" * len(end))
+            connection.execute(f"INSERT INTO position_history ({', '.join(end)}) VALUES ({marks})", [*end.values()])
+            connection.commit()
+        report = imported(lk, "positions-sqlite", file)
+        assert rows(lk, "positions", "status") == ["closed"]
+        assert differences(report) == []
 
 
 def test_what_only_the_write_ahead_log_holds_is_read_without_touching_it(tmp_path: Path) -> None:
