@@ -37,7 +37,12 @@ def base_of(name: str) -> str:
     >>> base_of("trade-1-0123456789a"), base_of("trade-1")
     ('trade-1', 'trade-1')
     """
-    return name[:-SUFFIX] if _TWIN.fullmatch(name) else name
+    return name[:-SUFFIX] if is_twin(name) else name
+
+
+def is_twin(name: str) -> bool:
+    """Whether there is something behind an id that tells a twin."""
+    return _TWIN.fullmatch(name) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -258,6 +258,29 @@ def test_a_trade_that_was_written_down_seconds_later_is_the_same_and_the_times_a
         assert set(json.loads(extra)["imported"]) == {"journal:trades", "positions-sqlite:position_history"}
 
 
+def test_trades_of_one_second_that_are_another_stores_trade_stay_what_they_were(tmp_path: Path) -> None:
+    """The twin of a trade that goes by another store's id is nearer in time than the trade that it is a twin of."""
+    told = journal(tmp_path / "j.json", [journal_trade(1, AT), journal_trade(1, AT, tp_price=2.6)])
+    there = {"position_history": [closed_position(4, "2025-11-25 07:00:41", "2025-11-25 15:03:07")]}
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "positions-sqlite", positions(tmp_path / "positions.db", FOUND, there))
+        imported(lk, "journal", told)
+        assert rows(lk, "trades", "status", "take_profit") == [("closed", 2.5), ("open", 2.6)]
+
+
+def test_a_trade_that_ended_before_another_store_says_that_it_began_is_found_again(tmp_path: Path) -> None:
+    at = "2025-11-25 06:59:56"
+    told = journal(tmp_path / "j.json", [journal_trade(1, "2025-11-25T07:00:41")])
+    there = {
+        "open_positions": [open_position(4, at)],
+        "position_history": [closed_position(4, at, "2025-11-25 07:00:11", outcome="PARTIAL")],
+    }
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "journal", told)
+        imported(lk, "positions-sqlite", positions(tmp_path / "positions.db", FOUND, there))
+        assert len(rows(lk, "trades", "trade_id")) == 1
+
+
 @pytest.mark.parametrize(
     "more", [{"entry_price": 2.26}, {"signal_type": "SELL"}, {"opened_at": "2025-11-25 07:02:00"}, {"timeframe": "1h"}]
 )

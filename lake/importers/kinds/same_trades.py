@@ -20,6 +20,7 @@ from lake.importers.base import Options, Row, RowMap, Rule
 from lake.importers.kinds.signal_bot import CLOSED, ENTRY, SIDE, SYMBOL, TIMEFRAME
 from lake.importers.mapping import IMPORTED
 from lake.importers.merging import is_same
+from lake.importers.twins import is_twin
 
 TOLERANCE = timedelta(minutes=2)
 _MADE = "trade-"  # how ids of facts begin; others are shared by all stores, and meet by themselves
@@ -125,12 +126,12 @@ class SameTrades:
         return done
 
     def _meet(self, trade: _Trade, free: Sequence[tuple[_Trade, str | None]]) -> None:
-        """Take the nearest that is nobody else's, or the one that was met before."""
+        """Take the nearest that is nobody else's, or the one that was met before, whose twins know its name too."""
         taken = set(self._theirs.values())
         near = [
-            (known_as != trade.name, abs(other.at - trade.at), other.name)
+            (known_as != trade.name, known_as is not None and is_twin(other.name), abs(other.at - trade.at), other.name)
             for other, known_as in free
-            if known_as in {None, trade.name} and other.name not in taken and other.may_be(trade)
+            if other.name not in taken and (known_as == trade.name or (known_as is None and other.may_be(trade)))
         ]
         if near:
-            self._theirs[trade.name] = min(near)[2]
+            self._theirs[trade.name] = min(near)[-1]
