@@ -101,6 +101,8 @@ class RowMap:
             of what it tells and lands, where the id is made of facts that several rows may share; refused, when left
             out.
         is_local: whether its own rules say that times are local, without the caller.
+        written: our column -> what reads its numbers, where they are not written plainly.
+        words: the source's columns in which a word for none is one of the words that a rule knows.
     """
 
     dataset: str
@@ -112,6 +114,8 @@ class RowMap:
     numbered: bool = False
     is_local: bool = False
     apart: Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any] | None] | None = None
+    written: Mapping[str, Callable[[str, Any], float]] = field(default_factory=dict)
+    words: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         ds = registry.get(self.dataset)

@@ -35,6 +35,8 @@ from lake.importers.base import Options, Row, RowMap, Rule
 from lake.importers.columns import moments
 from lake.importers.moments import as_moment
 from lake.importers.reading.tabular import Asked
+from lake.importers.values import NO_WORDS
+from lake.importers.written import POINT, written
 from lake.spec import registry
 from lake.spec.dataset import Column, Dataset, Type
 from lake.spec.rows import converter
@@ -95,16 +97,16 @@ def _table_map(given: Mapping[str, Any], where: str) -> TableMap:
         raise UsageError("it is not said which dataset is meant", where=where, todo='For example dataset = "trades".')
     ds = registry.get(name)
     given = {key: _SHAPES[key](value, f"{where}: {key}") for key, value in given.items()}
-    columns = _columns(ds, given, where)
+    columns, said = _columns(ds, given, where), given.get("columns", {})
     sums = {name: shapes.names(said, f"{where}: {name}") for name, said in given.get("sums", {}).items()}
     asked = Asked(given.get("table", ""), given.get("query", ""), given.get("header", ()), given.get("skip", 0))
     used = {n for rule in columns.values() for n in rule.names} | {n for names in sums.values() for n in names}
     nested = tuple(sorted(n for n in used if "." in n))
     looked_for = tuple(_looked_for(given, columns))
-    is_local = any(isinstance(said, dict) and "zone" in said for said in given.get("columns", {}).values())
+    is_local = any(isinstance(rule, dict) and "zone" in rule for rule in said.values())
     made = RowMap(
-        ds.name, columns, sums, held=frozenset(nested), numbered=_is_of_facts(ds, given.get("columns", {}), columns),
-        is_local=is_local,
+        ds.name, columns, sums, held=frozenset(nested), numbered=_is_of_facts(ds, said, columns), is_local=is_local,
+        written=_written_columns(said), words=frozenset(_meant_words(said)),
     )  # fmt: skip
     return TableMap(asked, made, nested, looked_for)
 
@@ -254,7 +256,51 @@ def _formatted(names: tuple[str, ...], layout: str, zone: str | None) -> Rule:
 
 
 def _one_of(*names: str, values: Mapping[str, Any]) -> Rule:
-    return rules.one_of({word.upper(): ours for word, ours in values.items()}, *names)
+    """A word for none is one of the words, where the map names it."""
+    ours = {word.upper(): our for word, our in values.items()}
+    rule = rules.one_of(ours, *names)
+
+    def read(row: Row, options: Options) -> Any:
+        said = next((row[name] for name in names if isinstance(row.get(name), str)), None)
+        return ours[said.upper()] if said in NO_WORDS and said.upper() in ours else rule.read(row, options)
+
+    return Rule(names, read) if _names_none(values) else rule
+
+
+def _names_none(values: Mapping[str, Any]) -> bool:
+    """Whether a word by which programs mean none is among those that a map knows."""
+    return not {word.upper() for word in NO_WORDS}.isdisjoint(map(str.upper, values))
+
+
+def _as_written(make: Callable[..., Rule]) -> Callable[..., Rule]:
+    """The rule of a number, also of one that is written with separators or a sign."""
+
+    def made(*names: str, decimal: str = "", sign: str = "", **settings: Any) -> Rule:
+        rule = make(*names, **settings)
+        if not decimal and not sign:
+            return rule
+        number = written(decimal or POINT, sign)
+
+        def read(row: Row, options: Options) -> Any:
+            name, value = rules.found(row, names)
+            return None if value is None else rule.read({name: number(name, value)}, options)
+
+        return Rule(names, read)
+
+    return made
+
+
+def _written_columns(said: Mapping[str, Any]) -> dict[str, Callable[[str, Any], float]]:
+    """What reads the numbers of the columns that are not written plainly."""
+    some = {name: rule for name, rule in said.items() if isinstance(rule, dict) and {"decimal", "sign"} & rule.keys()}
+    return {name: written(rule.get("decimal", POINT), rule.get("sign", "")) for name, rule in some.items()}
+
+
+def _meant_words(said: Mapping[str, Any]) -> Iterator[str]:
+    """The columns of the source in which a word for none means something."""
+    for rule in said.values():
+        if isinstance(rule, dict) and "one_of" in rule and _names_none(rule["values"]):
+            yield from _names(rule["one_of"])
 
 
 def _ended(*names: str, yes: str = _ENDED[0], no: str = _ENDED[1]) -> Rule:
@@ -271,11 +317,11 @@ _BY_TYPE: Mapping[Type, Callable[..., Rule]] = {
 }
 _RULES: Mapping[str, Callable[..., Rule]] = {
     "text": rules.text,
-    "number": rules.number,
-    "price": rules.price,
-    "percent": rules.percent,
-    "fraction": rules.fraction,
-    "whole": rules.whole,
+    "number": _as_written(rules.number),
+    "price": _as_written(rules.price),
+    "percent": _as_written(rules.percent),
+    "fraction": _as_written(rules.fraction),
+    "whole": _as_written(rules.whole),
     "flag": rules.flag,
     "side": rules.side,
     "symbol": rules.symbol,
@@ -288,8 +334,10 @@ _RULES: Mapping[str, Callable[..., Rule]] = {
     "ended": _ended,
 }
 RULE_NAMES = (*_RULES, "constant", "id")
+_WRITTEN: Mapping[str, Callable[[Any, str], Any]] = {"decimal": shapes.decimal, "sign": shapes.text}
 _SETTINGS: Mapping[str, Mapping[str, Callable[[Any, str], Any]]] = {
-    "number": {"scale": shapes.number},
+    **dict.fromkeys(("price", "percent", "fraction", "whole"), _WRITTEN),
+    "number": {"scale": shapes.number, **_WRITTEN},
     "moment": {"unit": shapes.unit, "zone": shapes.zone, "layout": shapes.layout},
     "one_of": {"values": shapes.table},
     "ended": {"yes": shapes.text, "no": shapes.text},

@@ -16,6 +16,7 @@ from lake.importers import rules
 from lake.importers.base import Options
 from lake.importers.moments import as_moment
 from lake.importers.values import as_number, is_nothing
+from lake.importers.written import ways, written
 from lake.spec.dataset import Column, Dataset, Type
 
 _MOST_WORDS = 20
@@ -143,23 +144,37 @@ def _side(word: str) -> str | None:
 
 
 def _number(column: Column, name: str, known: Sequence[Any]) -> Guess:
-    numbers, odd = [], []
-    for value in known:
-        try:
-            numbers.append(as_number(name, value))
-        except InvalidRowError:
-            odd.append(value)
+    how, numbers, odd = "", *_read(known, as_number)
+    if odd and (layouts := ways(known)):
+        settings = [f", decimal = {quoted(mark)}{f', sign = {quoted(sign)}' if sign else ''}" for mark, sign in layouts]
+        if len(settings) > 1:
+            said = ", ".join(f"{{ number = {quoted(name)}{how} }}" for how in settings)
+            return Guess(why=f"it may be {said}")
+        how, (numbers, odd) = settings[0], _read(known, written(*layouts[0]))
     if not _are_few(odd, known):
         return Guess(why=_odd(odd, "no numbers"))
     said, note = quoted(name), _told(odd, known, "no numbers", "; ")
     largest = max(map(abs, numbers), default=0.0)
     if column.unit == "0-1" and largest > 1:
-        return Guess(f"{{ fraction = {said} }}  # up to {largest:g}: taken as percent{note}")
+        return Guess(f"{{ fraction = {said}{how} }}  # up to {largest:g}: taken as percent{note}")
     if column.unit == "%" and any(word in name.lower() for word in _PERCENT_NAMES):
-        return Guess(f"{{ percent = {said} }}  # by its name a fraction: 0.02 is 2 %{note}")
+        return Guess(f"{{ percent = {said}{how} }}  # by its name a fraction: 0.02 is 2 %{note}")
     is_price = column.above is not None or (column.unit == "quote currency" and "price" in column.name)
-    rule = f"{{ price = {said} }}" if is_price and 0.0 in numbers else said
+    rule = (
+        f"{{ price = {said}{how} }}" if is_price and 0.0 in numbers else f"{{ number = {said}{how} }}" if how else said
+    )
     return Guess(rule + note.replace("; ", "  # ", 1))
+
+
+def _read(known: Sequence[Any], read: Callable[[str, Any], float]) -> tuple[list[float], list[Any]]:
+    """The numbers of some values, and the values that are none."""
+    numbers, odd = [], []
+    for value in known:
+        try:
+            numbers.append(read("", value))
+        except InvalidRowError:
+            odd.append(value)
+    return numbers, odd
 
 
 def _are_few(odd: Sequence[Any], known: Sequence[Any]) -> bool:

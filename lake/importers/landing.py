@@ -19,7 +19,7 @@ from lake.importers.plan import Plan, write
 from lake.importers.refusals import Refusals
 from lake.importers.report import KEPT_DIFFERENCES, Difference, TableReport
 from lake.importers.there import Families, Key, columns_of, held
-from lake.importers.totals import Total
+from lake.importers.totals import Total, addend
 from lake.importers.twins import Twins
 from lake.importers.watching import watches
 from lake.importers.wording import counted
@@ -133,7 +133,7 @@ class RecordLanding:
     def _told_sum(self, column: str, rows: Mapping[Key, Canonical]) -> float:
         """Of the rows for which this source has told a value so far."""
         is_told = self._totals[column].is_told
-        return math.fsum(float(row.get(column) or 0.0) for key, row in rows.items() if is_told(key))
+        return math.fsum(addend(row.get(column)) for key, row in rows.items() if is_told(key))
 
     def _mapped(self, rows: Iterable[Row | Refused]) -> list[_Made]:
         made = []
@@ -239,7 +239,7 @@ class RecordLanding:
 
     def _tell_sums(self, one: _Made, known: Canonical, now: Canonical) -> None:
         for column, value in one.told.items():
-            held, before = float(now.get(column) or 0.0), float(known.get(column) or 0.0)
+            held, before = addend(now.get(column)), addend(known.get(column))
             self._totals[column].tell(one.key, value, held, before)
 
     def _see(self, one: _Made) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from lake.errors import UsageError
 from lake.importers.moments import known_zone
+from lake.importers.written import COMMA, POINT
 from lake.spec.times import UNITS
 
 _LAYOUT = 'For example layout = "%d.%m.%Y %H:%M:%S".'
@@ -71,6 +72,13 @@ def unit(value: Any, where: str) -> str:
 def zone(value: Any, where: str) -> str:
     """A time zone."""
     known_zone(text(value, where), where)
+    return str(value)
+
+
+def decimal(value: Any, where: str) -> str:
+    """The mark before the fraction of a number."""
+    if value not in {POINT, COMMA}:
+        raise UsageError("not a decimal mark", where=where, value=value, todo=f'"{POINT}" or "{COMMA}".')
     return str(value)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -13,6 +13,8 @@ import orjson
 from lake.errors import InvalidRowError
 from lake.importers.base import Options, Row, RowMap, Rule
 from lake.importers.rules import found
+from lake.importers.totals import addend
+from lake.importers.values import as_number
 from lake.spec import registry
 from lake.spec.rows import row_checker
 
@@ -102,15 +104,10 @@ class Mapper:
         """The numbers that the source has for the columns that are summed, without those that are none."""
         done = {}
         for column, names in self._sums.items():
-            _, value = found(row, names)
-            if value is None:
-                continue
-            try:
-                number = float(value)
-            except (TypeError, ValueError, OverflowError):
-                continue
-            if math.isfinite(number):
-                done[column] = number
+            name, value = found(row, names)
+            if value is not None:
+                with suppress(InvalidRowError):  # the row is refused, if that is one of its numbers
+                    done[column] = addend(self.map.written.get(column, as_number)(name, value))
         return done
 
 

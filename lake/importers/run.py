@@ -131,7 +131,8 @@ class _Run:
 
     def records(self, table: Table) -> list[TableReport]:
         """Land a table of records: a report for each dataset that its rows go to."""
-        notes, done, clocks, nans = Notes(), 0, ClockChanges(self.options), Nans()
+        notes, done, clocks = Notes(), 0, ClockChanges(self.options)
+        nans = Nans(frozenset().union(*(made.words for made in table.maps)))
         label = f"{self.kind}:{table.label or table.name}"
         mappers = [Mapper(clocks.mapped(m), self.options, label) for m in table.maps]
         again = partial(self._again, table)

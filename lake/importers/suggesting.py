@@ -26,9 +26,9 @@ _BETWEEN = 10.0  # a percentage is a hundred times as large as a fraction, befor
 _OPTIONS = ("symbol", "timeframe", "bot_id")  # which the command may say
 _HEAD = """\
 # A draft: look it over, then: lake import generic {source} --map-file FILE
-# A rule is a column's name, or one of: text, number, price (0 is none), percent (stored 0.02, meant 2 %),
-# fraction (stored 75, meant 0.75), whole, flag, side, symbol, base, timeframe, moment (unit, zone, layout), document,
-# gathered, one_of (values), ended, constant, id (of our columns, the same at every import)."""
+# A rule is a column's name, or one of: text, number (scale; decimal, sign), price (0 is none), percent (stored 0.02,
+# meant 2 %), fraction (stored 75, meant 0.75), whole, flag, side, symbol, base, timeframe, moment (unit, zone, layout),
+# document, gathered, one_of (values), ended, constant, id (of our columns, the same at every import)."""
 
 
 @dataclass
@@ -251,7 +251,7 @@ def _written(draft: Draft, *, many: bool) -> str:
     sums = {
         c: draft.used[c]
         for c in ("pnl", "quantity")
-        if c in draft.used and draft.columns[c].startswith(quoted(draft.used[c]))
+        if c in draft.used and draft.columns[c].startswith((quoted(draft.used[c]), "{ number"))
     }
     if sums:
         lines += ["", f"[{prefix}sums]", *(f"{column} = {quoted(name)}" for column, name in sums.items())]

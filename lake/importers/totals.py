@@ -9,6 +9,17 @@ from dataclasses import dataclass, field
 from lake.importers.keys import Keys
 from lake.importers.report import Sum
 
+_MOST = 1e290  # of a value: sums of any number of them are finite
+
+
+def addend(value: float | None) -> float:
+    """The number that a value adds to a sum: none of what is not there, and of what is beyond any sum.
+
+    >>> addend(2.5), addend(None), addend(1e300)
+    (2.5, 0.0, 0.0)
+    """
+    return 0.0 if value is None or abs(value) > _MOST else float(value)
+
 
 @dataclass(slots=True)
 class Total:

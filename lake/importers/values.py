@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -11,7 +12,10 @@ import orjson
 
 from lake.errors import InvalidRowError
 
-_NO_WORDS = frozenset({"", "nan", "NaN", "NAN", "NaT", "<NA>", "None", "null", "NULL", "\\N"})
+NO_WORDS = frozenset({"", "nan", "NaN", "NAN", "NaT", "<NA>", "None", "null", "NULL", "\\N"})
+
+_WRITTEN = re.compile(r"\d[,'\u2019 \u00a0\u202f]\d|^\W*[^\W\d]{0,5}\W*\d+(?:[.,]\d+)?\W*$")
+_AS_PEOPLE = "a number with separators or a sign: how it is written is said by decimal and sign in a column map"
 
 
 def is_nothing(value: Any) -> bool:
@@ -21,7 +25,7 @@ def is_nothing(value: Any) -> bool:
     (True, True, True, False, False)
     """
     if type(value) is str:
-        return value in _NO_WORDS
+        return value in NO_WORDS
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
@@ -38,7 +42,8 @@ def as_number(name: str, value: Any) -> float:
     try:
         done = float(value)
     except (ValueError, OverflowError):
-        raise InvalidRowError("not a number", where=name, value=value) from None
+        is_written = isinstance(value, str) and _WRITTEN.search(value) is not None
+        raise InvalidRowError(_AS_PEOPLE if is_written else "not a number", where=name, value=value) from None
     if not math.isfinite(done):
         raise InvalidRowError("not a finite number", where=name, value=value)
     return done

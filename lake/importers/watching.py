@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Protocol
 
 from lake.importers.base import Notes, Row
@@ -17,9 +18,14 @@ _PERCENT = math.log(100)
 
 
 class Nans:
-    """Counts values of rows as they are found that are no number (NaN), or a word for none: nothing lands for them."""
+    """Counts values of rows as they are found that are no number (NaN), or a word for none: nothing lands for them.
 
-    def __init__(self) -> None:
+    Args:
+        words: columns in which such a word means something.
+    """
+
+    def __init__(self, words: AbstractSet[str] = frozenset()) -> None:
+        self._meant = words
         self._nans: Counter[str] = Counter()
         self._words: Counter[str] = Counter()
 
@@ -27,7 +33,7 @@ class Nans:
         """Look at one row."""
         for name, value in row.items():
             if type(value) is str:
-                if value and is_nothing(value):
+                if value and is_nothing(value) and name not in self._meant:
                     self._words[f"{value} in {name}"] += 1
             elif type(value) is float and math.isnan(value):
                 self._nans[name] += 1

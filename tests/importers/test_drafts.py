@@ -88,8 +88,8 @@ def test_a_few_odd_values_cost_their_rows_and_not_the_column(tmp_path: Path) -> 
 
 def test_of_a_column_whose_values_do_not_fit_the_draft_says_why(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    path.write_text(f"{HEAD}\n{DEAL.replace(',100,', ',USD 100,')}\n")
-    assert "# entry_price: not made of \"entry\", values such as 'USD 100' are no numbers" in suggest(str(path))
+    path.write_text(f"{HEAD}\n{DEAL.replace(',100,', ',about 100,')}\n")
+    assert "# entry_price: not made of \"entry\", values such as 'about 100' are no numbers" in suggest(str(path))
 
 
 @pytest.mark.parametrize("opened", [

@@ -365,6 +365,7 @@ def test_a_csv_without_a_header_and_with_lines_before_it_is_named_by_the_map(tmp
         ('dataset = "trades"\n[columns]\nstatus = { ended = "x", yes = "finished" }', "status: not one of its values"),
         ('dataset = "trades"\n[columns]\nstatus = { constant = 5 }', "status: not one of its values"),
         ('dataset = "trades"\n[columns]\npnl = { number = "x", scale = "k" }', "pnl: not a number"),
+        ('dataset = "trades"\n[columns]\npnl = { number = "x", decimal = ";" }', "pnl: not a decimal mark"),
         ('dataset = "trades"\n[columns]\nopened_at = { moment = "x", unit = "h" }', "opened_at: unknown unit of time"),
         ('dataset = "trades"\n[columns]\nopened_at = { moment = "x", zone = 3 }', "opened_at: not a text"),
         ('dataset = "trades"\n[columns]\nopened_at = { moment = "x", zone = "Mars" }', "opened_at: unknown time zone"),
@@ -559,3 +560,65 @@ def test_a_map_file_that_is_not_there_is_told_as_that(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="the column map cannot be read: No such file or directory") as told:
         import_from(None, "generic", str(as_csv(tmp_path / "deals.csv")), said, dry_run=True)
     assert "TOML" not in str(told.value)
+
+
+_WRITTEN = """
+    dataset = "trades"
+    [columns]
+    trade_id = "n"
+    symbol = "pair"
+    side = "side"
+    status = { one_of = "state", values = { None = "closed", open = "open" } }
+    quantity = { number = "qty", decimal = "." }
+    pnl = { number = "profit", decimal = ".", sign = "$" }
+    pnl_percent = { number = "ret", sign = "%" }
+    created_at = "at"
+    [sums]
+    pnl = "profit"
+    quantity = "qty"
+"""
+
+
+def test_numbers_as_people_write_them_are_read_as_the_map_says_and_refused_where_it_does_not(tmp_path: Path) -> None:
+    path = tmp_path / "deals.csv"
+    path.write_text(
+        "n;pair;side;state;qty;profit;ret;at\n"
+        "a;BTCUSDT;LONG;None;1,234.50;$1,000.10;12.5%;2025-01-01T00:00:00Z\n"
+        "b;BTCUSDT;LONG;None;950.10;($12.30);-1%;2025-01-02T00:00:00Z\n"
+        "c;BTCUSDT;LONG;open;1.234,50;7;;2025-01-03T00:00:00Z\n"
+        "d;BTCUSDT;LONG;None;2;€5;;2025-01-04T00:00:00Z\n"
+    )
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "generic", path, map_file=a_map(tmp_path, _WRITTEN))
+        assert rows(lk, "trades", "trade_id", "quantity", "pnl", "pnl_percent", "status") == [
+            ("a", 1234.5, 1000.1, 12.5, "closed"), ("b", 950.1, -12.3, -1.0, "closed"),
+        ]  # fmt: skip
+        (table,) = report.tables
+        assert {s.column: (s.found, s.in_lake) for s in table.sums} == {
+            "trades.pnl": (pytest.approx(994.8), pytest.approx(987.8)),
+            "trades.quantity": (pytest.approx(2186.6), pytest.approx(2184.6)),
+        }
+        assert dict(table.reasons) == {
+            "qty: not a number that is written with decimal .": 1,
+            "profit: not a number that is written with decimal ., sign $": 1,
+        }
+        assert "taken for nothing" not in notes(report)
+        text = _WRITTEN.replace(', decimal = ".", sign = "$"', "").replace(', decimal = "."', "")
+        report = imported(lk, "generic", path, map_file=a_map(tmp_path, text))
+        assert any("is said by decimal and sign in a column map" in reason for reason in report.tables[0].reasons)
+
+
+def test_a_draft_says_how_numbers_are_written_or_that_it_cannot_know(tmp_path: Path) -> None:
+    path = tmp_path / "deals.csv"
+    path.write_text(
+        "pair;side;entry price;exit price;qty;profit;opened\n"
+        'BTCUSDT;LONG;60.000,5;61.000;1,000;"$1,234.50";2025-01-01T00:00:00Z\n'
+        'BTCUSDT;LONG;60.100;61.000,25;2,000;"$34.50";2025-01-02T00:00:00Z\n'
+    )
+    text = suggest(str(path))
+    assert 'entry_price = { number = "entry price", decimal = "," }' in text
+    assert '# quantity: not made of "qty", it may be { number = "qty", decimal = "." }, { number = "qty"' in text
+    assert 'pnl = { number = "profit", decimal = ".", sign = "$" }' in text
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "generic", path, map_file=a_map(tmp_path, text))
+        assert rows(lk, "trades", "entry_price", "pnl", "quantity") == [(60000.5, 1234.5, None), (60100.0, 34.5, None)]

@@ -216,6 +216,15 @@ def test_numbers_that_are_none_neither_land_nor_spoil_a_sum(tmp_path: Path, valu
         assert report.totals["refused"] == (value not in {"NaN", "null"})
 
 
+def test_sums_of_numbers_as_large_as_floats_are_do_not_end_an_import(tmp_path: Path) -> None:
+    file = tmp_path / "t.json"
+    file.write_text(json.dumps([trade(n, pnl_usd=1e308 if n < 3 else 2.5) for n in range(4)]))
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, KIND, file)
+        assert report.totals["landed"] == 4
+        assert [s.in_lake for s in report.tables[0].sums if s.column == "trades.pnl"] == [2.5]
+
+
 def test_what_json_allows_and_the_lake_does_not_is_kept_in_quarantine(tmp_path: Path) -> None:
     odd = [{"symbol": "BTC\ud800"}, {"id": 2**70}, {"deep": [[[[[[["a"]]]]]]]}, {"reason": "its own", "symbol": ""}]
     file = history(tmp_path / "t.json", [trade(n, **more) for n, more in enumerate(odd)])
