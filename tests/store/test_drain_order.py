@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 import lake
+from lake.clock import MICROS_PER_DAY, now_micros
+from lake.store.hot import log
 from lake.store.hot.database import HotDatabase
 from lake.store.hot.log import HotLog
-from tests.helpers import trade
+from tests.helpers import closes, trade, write_candles
 
 
 class Between:
@@ -51,6 +53,30 @@ def test_changes_made_while_a_drain_reads_the_logs_one_by_one_are_kept(
         second.patch("trades", "t1", {"fees": 1.0})
         first.drain(every_writer=True)
         assert second.frame("SELECT pnl, fees FROM trades").row(0) == (3.0, 1.0)
+
+
+def test_of_two_writers_the_later_version_wins_though_the_clock_was_set_back_in_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with lake.open(tmp_path, bot_id="a") as first, lake.open(tmp_path, bot_id="b") as second:
+        second.write("trades", trade(0))
+        monkeypatch.setattr(log, "now_micros", lambda: now_micros() + MICROS_PER_DAY)
+        write_candles(first, [1], close=1.2)
+        monkeypatch.setattr(log, "now_micros", now_micros)
+        write_candles(second, [1], close=1.4)
+        assert closes(first) == {1: 1.4}
+        write_candles(first, [1], close=1.3)
+        assert closes(second) == {1: 1.3}
+        second.drain(every_writer=True)
+        assert closes(second) == {1: 1.3}
+
+
+def test_a_damaged_or_full_file_of_the_numbers_keeps_no_record_from_landing(tmp_path: Path) -> None:
+    with lake.open(tmp_path, bot_id="a") as lk:
+        for content in (b"", b"\x01", b"\xff" * 8):
+            (tmp_path / "_hot" / "numbers").write_bytes(content)
+            lk.write("trades", trade(len(content)))
+        assert lk.frame("SELECT count(*) FROM trades").item() == 3
 
 
 def test_a_writer_that_begins_while_a_drain_looks_who_writes_is_drained_with_the_others(

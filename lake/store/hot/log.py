@@ -16,6 +16,7 @@ from lake.store.hot.database import HOT_ERRORS, HotDatabase, as_lake_error, is_c
 from lake.store.hot.entry import Entry, Stored
 from lake.store.hot.gauge import Gauge
 from lake.store.hot.group import AsyncBatch, Batch, GroupCommit, Then
+from lake.store.hot.numbers import Numbers
 from lake.store.hot.spool import Spool
 from lake.store.hot.turn import Turn
 
@@ -34,6 +35,7 @@ class HotLog:
         self._busy_timeout_ms = busy_timeout_ms
         self.gauge = Gauge(claim.folder / f"{claim.writer}.health")
         self.turn = Turn(claim.folder)
+        self._numbers = Numbers(claim.folder)
         self._group = GroupCommit(self._commit)
         self._writing = Lock()
         self._database: HotDatabase | None = None
@@ -125,6 +127,7 @@ class HotLog:
                 self._database = None
         self._group.close()
         self.turn.close()
+        self._numbers.close()
         self.gauge.save()
         self.claim.release()
 
@@ -152,7 +155,7 @@ class HotLog:
                 self.gauge.committed(time.perf_counter() - began, len(rows), spooled=spooled)
 
     def _number(self, group: Sequence[Batch]) -> list[tuple[int, str, bytes]]:
-        last = max(self._last, now_micros() - 1)
+        last = max(self._last, now_micros() - 1, self._numbers.highest())
         rows = []
         for batch in group:
             for dataset, payload in batch.encoded:
@@ -160,6 +163,7 @@ class HotLog:
                 batch.sequences.append(last)
                 rows.append((last, dataset, payload))
         self._last = last
+        self._numbers.gave(last)
         return rows
 
     def _store(self, rows: list[tuple[int, str, bytes]]) -> bool:
