@@ -81,9 +81,10 @@ def _made(
     if transaction is not None:
         return _changed_within(transaction, writer, kind, rows)
     if len(rows) >= BULK_ROWS:
-        with writer.alone():
-            writer.look(kind.ds)
-            return _written(writer, engine, kind, rows)
+        with writer.undisturbed() as is_alone:
+            if is_alone:
+                writer.look(kind.ds)
+                return _written(writer, engine, kind, rows)
     while True:  # again where another thread has meanwhile made a version that one of them cannot follow
         with suppress(LifeCycleError), writer.alone(), writer.transaction():  # alone, so that the receipt comes true
             return _made(writer, engine, kind, rows)

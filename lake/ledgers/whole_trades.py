@@ -41,20 +41,21 @@ def record_many(writer: Writer, engine: Engine, trades: Sequence[Mapping[str, An
 def record_table(writer: Writer, engine: Engine, table: Any) -> Receipt:
     """:func:`record_many` of a table, for which no row is looked at alone that need not be.
 
-    No other process changes a trade between the look at what is known and the write; another thread of this one may.
+    Nobody changes a trade between the look at what is known and the write.
 
     Raises:
         UsageError: it is no table.
         InvalidRowError: it lacks a required column.
     """
-    if writer.open_transaction() is not None:
-        return record_many(writer, engine, as_polars(table).to_dicts())
-    checked = checked_table(table, writer.bot)
-    with writer.alone():
-        writer.look(_DS)
-        apart, single = sorted_table(engine, checked)
-        done = writer.write_frame(_DS, apart)
-        return done + record_many(writer, engine, single) if single else done
+    if writer.open_transaction() is None:
+        checked = checked_table(table, writer.bot)
+        with writer.undisturbed() as is_alone:
+            if is_alone:
+                writer.look(_DS)
+                apart, single = sorted_table(engine, checked)
+                done = writer.write_frame(_DS, apart)
+                return done + record_many(writer, engine, single) if single else done
+    return record_many(writer, engine, as_polars(table).to_dicts())
 
 
 def _completed(trade: Mapping[str, Any], known: Row | None) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from lake.errors import InvalidRowError, LakeError, UnknownRowError
-from lake.ledgers.bulk import make_way
+from lake.errors import InvalidRowError, UnknownRowError
+from lake.ledgers.bulk import straight_to_cold
 from lake.ledgers.classify import Classifier, Known, Prepared
 from lake.ledgers.current import Key, key_given
 from lake.ledgers.given import GivenRows
@@ -147,6 +147,10 @@ class Writer:
         """No other process of the host writes between a look and the write; a transaction looks again at its end."""
         return self.hot().log.turn.held() if self.open_transaction() is None else nullcontext()
 
+    def undisturbed(self) -> AbstractContextManager[bool]:
+        """:meth:`alone`, and no other thread or task either; whether that could be had, in a transaction not."""
+        return self.hot().log.turn.alone() if self.open_transaction() is None else nullcontext(enter_result=False)
+
     def look(self, *datasets: Dataset) -> bool:
         """Take in what others wrote of datasets; whether a cold table has changed."""
         changed = self.hot().latest.look(*datasets)
@@ -176,14 +180,11 @@ class Writer:
         """Write canonical rows straight to the cold table, in one commit; ``unique`` as in :meth:`write_frame`."""
         ordered = is_unique_and_ordered(ds, frame)
         rows = frame if ordered or unique else frame.unique(subset=list(ds.key), keep="last", maintain_order=True)
-        hot, rows = make_way(self, ds, rows)
-        landed = self.store.table(ds.name).upsert(rows, ordered=ordered)
+        done = straight_to_cold(self, ds, rows, ordered=ordered) + Receipt(unchanged=frame.height - rows.height)
         self._classifier.look_again()
-        if landed is None:
-            raise LakeError("a bulk write was taken for a drain", where=ds.name)
         if self.store.has_writer():
             self.hot().latest.look(ds)
-        return hot + Receipt(landed.inserted, landed.updated, landed.unchanged + frame.height - rows.height - hot.rows)
+        return done
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -306,10 +307,7 @@ class Writer:
         return Receipt(unchanged=1, keys=(given,)) if before == after else Receipt(updated=1, keys=(given,))
 
     def open_rows(self, name: str) -> list[Row]:
-        """Every row of the lake whose life goes on, in its newest version: open trades, active phantoms, ...
-
-        With a bot id, only the rows of that bot.
-        """
+        """Every row whose life goes on (open trades, active phantoms), newest version; with a bot id, that bot's."""
         rows = self.hot().latest.open_rows(registry.get(name))
         return [row for row in rows if row.get("bot_id", "") == self.bot] if self.bot else rows
 

@@ -17,7 +17,8 @@ import orjson
 
 from lake.spec.dataset import Dataset
 from lake.spec.decode import FOREIGN
-from lake.store.cold.table import ColdTable, Landed
+from lake.store.cold.edit import Landed
+from lake.store.cold.table import ColdTable
 from lake.store.foreign import with_foreign_columns
 from lake.store.hot.entry import Row, Stored
 from lake.store.hot.mirror import decode

@@ -14,9 +14,10 @@ from lake.spec import registry
 from lake.spec.dataset import Dataset, Link, Type
 from lake.spec.schema import arrow_schema
 from lake.spec.times import from_micros
+from lake.store.cold.edit import Edit, Landed
 from lake.store.cold.files import DataFile
 from lake.store.cold.frames import frame_of
-from lake.store.cold.table import ColdTable, Edit, Landed, plain
+from lake.store.cold.table import ColdTable, plain
 from lake.store.cold.table_state import TableState
 from lake.store.location import Location
 from lake.store.maintain import Maintained

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from threading import RLock
 
@@ -168,7 +168,7 @@ class Store:
         writers, names = self._to_drain(every_writer, strangers)
         while names:
             with self._sources(writers) as sources:
-                with self._turn():
+                with self._turn() as turn, turn.held():
                     involved, names = self._to_drain(every_writer, strangers)
                     upto = self._last_numbers(sources)
                 if involved <= writers:
@@ -198,15 +198,24 @@ class Store:
         return {self._hot.writer} | self.waiting_writers(names), names
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """No process on this host changes a row inside the block."""
-        turn = Turn(self.hot_folder) if self._hot is None else self._hot.turn
-        try:
-            with turn.held():
-                yield
-        finally:
-            if self._hot is None:
-                turn.close()
+    def _turn(self) -> Iterator[Turn]:
+        """This process's turn, to be had inside the block."""
+        if self._hot is not None:
+            yield self._hot.turn
+            return
+        with closing(Turn(self.hot_folder)) as turn:
+            yield turn
+
+    def has_turn(self) -> bool:
+        """Whether the calling thread has the turn."""
+        return self._hot is not None and self._hot.turn.is_own()
+
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Nobody on this host changes a row inside the block; whether that could be had, as :meth:`Turn.alone` says."""
+        self.hot_folder.mkdir(parents=True, exist_ok=True)
+        with self._turn() as turn, turn.alone() as is_alone:
+            yield is_alone
 
     def _last_numbers(self, sources: Mapping[str, HotSource]) -> dict[str, int]:
         """Up to which number each log is to be drained, so that no version of a row settles before an older one.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from itertools import chain
 from threading import Lock
 from typing import Any
@@ -19,6 +20,7 @@ from lake.spec.dataset import Dataset, Type
 from lake.spec.decode import frame_to_rows, keys_to_frame
 from lake.spec.evolution import added_columns
 from lake.spec.schema import arrow_schema
+from lake.store.cold.edit import Edit, Landed, LostRaceError, OvertakenError
 from lake.store.cold.files import DataFile
 from lake.store.cold.frames import frame_of
 from lake.store.cold.keys import FileKeys
@@ -37,35 +39,7 @@ _ATTEMPTS = 100
 _FILE_ROWS = 1_048_576  # rows of one file of a bulk write; two are written side by side
 _WRITERS = 2
 
-
-class _LostRaceError(Exception):
-    """Another commit took the version; plan again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Landed:
-    """Counts of one write: rows that were new, that replaced another version, that were there already."""
-
-    inserted: int = 0
-    updated: int = 0
-    unchanged: int = 0
-
-    def __add__(self, other: Landed) -> Landed:
-        return Landed(self.inserted + other.inserted, self.updated + other.updated, self.unchanged + other.unchanged)
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """A planned commit: files that go, files that come, and what to report when it lands.
-
-    It holds as long as nobody else touches its ``partitions``; None stands for all.
-    """
-
-    removed: tuple[DataFile, ...]
-    added: tuple[DataFile, ...]
-    landed: Landed
-    partitions: frozenset[tuple[str | None, ...]] | None
-    data_change: bool = True
+Guard = Callable[[], AbstractContextManager[None]]
 
 
 class ColdTable:
@@ -168,7 +142,12 @@ class ColdTable:
         return list(self.schema().names[len(arrow_schema(self.ds)) :])
 
     def upsert(
-        self, frame: pl.DataFrame, settled: Mapping[str, int] | None = None, *, ordered: bool = False
+        self,
+        frame: pl.DataFrame,
+        settled: Mapping[str, int] | None = None,
+        *,
+        ordered: bool = False,
+        within: Guard = nullcontext,
     ) -> Landed | None:
         """Add rows, or replace those of the same key, in one commit.
 
@@ -176,31 +155,39 @@ class ColdTable:
             frame: canonical columns, keys unique within it.
             settled: writer -> sequence, to record with the commit.
             ordered: whether the frame is known to be in the order of the dataset's files.
+            within: as in :meth:`commit`.
 
         Returns:
             What happened, or None when one of the writers was settled so far before.
         """
-        return self.commit(lambda state: self._plan_upsert(state, frame, ordered=ordered), settled, operation="MERGE")
+        return self.commit(lambda state: self._plan_upsert(state, frame, ordered=ordered), settled, "MERGE", within)
 
     def commit(
-        self, plan: Callable[[TableState], Edit], settled: Mapping[str, int] | None = None, operation: str = "WRITE"
+        self,
+        plan: Callable[[TableState], Edit],
+        settled: Mapping[str, int] | None = None,
+        operation: str = "WRITE",
+        within: Guard = nullcontext,
     ) -> Landed | None:
         """Commit what ``plan`` makes of the newest version, planning again for as long as others win the race.
 
+        The commit is made ``within`` a block, when the files are there; what that raises keeps it from being made.
+
         Raises:
             CommitConflictError: others won every time.
+            OvertakenError: the block raised it.
         """
         self.ready()
         tries = stamina.RetryingCaller(
             attempts=_ATTEMPTS, timeout=120, wait_initial=0.002, wait_max=0.5, wait_jitter=0.02
         )
         try:
-            return tries(_LostRaceError, self._commit_once, plan, settled, operation)
-        except _LostRaceError:
+            return tries(LostRaceError, self._commit_once, plan, settled, operation, within)
+        except LostRaceError:
             raise CommitConflictError("others kept winning the race", where=self.folder, todo="Try again.") from None
 
     def _commit_once(
-        self, plan: Callable[[TableState], Edit], settled: Mapping[str, int] | None, operation: str
+        self, plan: Callable[[TableState], Edit], settled: Mapping[str, int] | None, operation: str, within: Guard
     ) -> Landed | None:
         state = self.state()
         if any(state.settled(writer) >= sequence for writer, sequence in (settled or {}).items()):
@@ -209,14 +196,21 @@ class ColdTable:
             edit = plan(state)
         except (FileNotFoundError, CorruptLakeError) as error:
             if self.state().version > state.version:  # a file was replaced, and vacuumed, while we planned with it
-                raise _LostRaceError from error
+                raise LostRaceError from error
             raise
-        return self._land(state, edit, settled, operation)
-
-    def _land(self, state: TableState, edit: Edit, settled: Mapping[str, int] | None, operation: str) -> Landed:
-        if not (edit.removed or edit.added or settled):
-            return edit.landed
         self.location.sync([f"{self.folder}/{f.path}" for f in edit.added])
+        try:
+            with within():
+                done = self._land(state, edit, settled, operation)
+        except (LostRaceError, OvertakenError):
+            self.location.delete([f"{self.folder}/{f.path}" for f in edit.added])
+            raise
+        self._checkpoint_if_due(state, done)
+        return edit.landed
+
+    def _land(self, state: TableState, edit: Edit, settled: Mapping[str, int] | None, operation: str) -> TableState:
+        if not (edit.removed or edit.added or settled):
+            return state
         actions = remove_and_add(edit.removed, edit.added, data_change=edit.data_change)
         if settled:
             actions += [settle(writer, sequence) for writer, sequence in settled.items()]
@@ -225,12 +219,10 @@ class ColdTable:
             done = self.log.commit(base, actions, operation)
             if done is not None:
                 self._remember(done)
-                self._checkpoint_if_due(done)
-                return edit.landed
+                return done
             base = self.log.follow(base)
             if not self._still_holds(state, base, edit, settled):
-                self.location.delete([f"{self.folder}/{f.path}" for f in edit.added])
-                raise _LostRaceError
+                raise LostRaceError
 
     def _still_holds(self, planned: TableState, now: TableState, edit: Edit, settled: Mapping[str, int] | None) -> bool:
         """Whether the edit can be committed on ``now`` as it is: nobody touched its partitions, schema or writer."""
@@ -246,8 +238,8 @@ class ColdTable:
         known = {**planned.files, **now.files}
         return not any(_values(known[path], planned.partitioned_by) in edit.partitions for path in differing)
 
-    def _checkpoint_if_due(self, state: TableState) -> None:
-        if state.version and state.version % self.settings.checkpoint_every == 0:
+    def _checkpoint_if_due(self, before: TableState, state: TableState) -> None:
+        if state is not before and state.version and state.version % self.settings.checkpoint_every == 0:
             self.log.checkpoint()
 
     def _plan_upsert(self, state: TableState, frame: pl.DataFrame, *, ordered: bool = False) -> Edit:

@@ -6,6 +6,8 @@ a file: it ends with its process, however that ends. New rows need no turn.
 
 Who waits for the turn says so by a shared lock on a second file; while nobody does, the threads and tasks of one
 process may follow each other in it for as long as they like.
+
+One thread may also have it without the others of its process, to write what was compared with many rows.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,7 @@ from threading import Condition, local
 
 _LONGEST_SECONDS = 0.02  # where others wait, threads that follow each other hand the turn on after so long
 _PATIENCE_SECONDS = 0.2  # who has waited so long for the others of its process joins them: they may wait for its thread
+_LONGEST_ALONE_SECONDS = 5.0  # and who wants it without them gives up then: they may wait for its loop
 
 
 @dataclass(slots=True)
@@ -40,6 +43,8 @@ class Turn:
         self._state = Condition()
         self._inside = 0
         self._asking = False
+        self._is_alone = False
+        self._wanting_alone = 0
         self._since = 0.0
         self._own = local()  # whether the thread has the turn
 
@@ -47,6 +52,22 @@ class Turn:
     def held(self) -> Iterator[None]:
         """Have the turn inside the block; waits for other processes. A thread that has it may take it again."""
         self._enter()
+        with self._owned():
+            yield
+
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        """:meth:`held` without the other threads and tasks of this process; whether that could be had.
+
+        Who has the turn alone waits for no other thread that might want it. False after five seconds in which others
+        kept it, and for a thread that has it together with others: then it has the turn as they do.
+        """
+        self._enter_alone()
+        with self._owned():
+            yield self._is_alone
+
+    @contextmanager
+    def _owned(self) -> Iterator[None]:
         outer, self._own.has = self.is_own(), True
         try:
             yield
@@ -96,7 +117,7 @@ class Turn:
             if self._may_join():
                 self._inside += 1
                 return True
-            if self._inside or self._asking:
+            if self._is_taken():
                 return False
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -105,20 +126,50 @@ class Turn:
             self._begin()
             return True
 
+    def _is_taken(self) -> bool:
+        return bool(self._inside or self._asking or self._wanting_alone)
+
     def _enter(self) -> None:
         if self._try_enter():
             return
         with self._state:
-            patient_until = time.monotonic() + _PATIENCE_SECONDS
-            while (self._inside or self._asking) and not self._may_join():
-                left = patient_until - time.monotonic()
-                if self._inside and left <= 0:
-                    break
-                self._state.wait(left if self._inside else None)
+            self._waited_while(lambda: self._is_taken() and not self._may_join(), _PATIENCE_SECONDS)
             if self._inside:
                 self._inside += 1
                 return
             self._asking = True
+        self._ask()
+
+    def _enter_alone(self) -> None:
+        if self.is_own():
+            self._enter()
+            return
+        with self._state:
+            self._wanting_alone += 1
+            try:
+                is_free = self._waited_while(lambda: self._inside or self._asking, _LONGEST_ALONE_SECONDS)
+                self._asking = is_free
+            finally:
+                self._wanting_alone -= 1
+                self._state.notify_all()
+        if is_free:
+            self._ask(is_alone=True)
+        else:
+            self._enter()
+
+    def _waited_while(self, is_so: Callable[[], object], patience: float) -> bool:
+        """Wait while something is so; False when others of this process shared the turn for longer than one waits."""
+        while is_so():
+            is_shared = bool(self._inside) and not self._is_alone
+            if is_shared and patience <= 0:
+                return False
+            began = time.monotonic()
+            self._state.wait(patience if is_shared else None)
+            patience -= time.monotonic() - began if is_shared else 0.0
+        return True
+
+    def _ask(self, *, is_alone: bool = False) -> None:
+        """Wait for other processes; nobody else of this one does so."""
         try:
             self._wait_for_others()
         except BaseException:
@@ -127,7 +178,7 @@ class Turn:
                 self._state.notify_all()
             raise
         with self._state:
-            self._asking = False
+            self._asking, self._is_alone = False, is_alone
             self._begin()
 
     def _wait_for_others(self) -> None:
@@ -142,12 +193,14 @@ class Turn:
             return False
         if self.is_own():
             return True
+        if self._is_alone or self._wanting_alone:
+            return False
         now = time.monotonic()
-        if now - self._since >= _LONGEST_SECONDS and self._is_alone():
+        if now - self._since >= _LONGEST_SECONDS and self._is_unwanted():
             self._since = now
         return now - self._since < _LONGEST_SECONDS
 
-    def _is_alone(self) -> bool:
+    def _is_unwanted(self) -> bool:
         """Whether no other process waits for the turn."""
         try:
             fcntl.flock(self._waiting, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -164,5 +217,6 @@ class Turn:
         with self._state:
             self._inside -= 1
             if not self._inside:
+                self._is_alone = False
                 fcntl.flock(self._file, fcntl.LOCK_UN)
                 self._state.notify_all()
