@@ -12,6 +12,8 @@ from lake.ledgers.base import Ledger, changed, given, stated
 from lake.ledgers.demands import refuse_another, refuse_nan
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.same_id import Kind, write_apart
+from lake.spec.frames import dicts
+from lake.spec.tables import as_polars
 from lake.store.hot.entry import Row
 
 _IDENTITY = ("symbol", "venue", "side", "quantity", "price")
@@ -53,8 +55,8 @@ class Fills(Ledger):
 
         The same fill_id again is the same fill, so what an exchange reports twice counts once; one that is given alone
         adds to what is known, of many each is whole. A fill of another bot, symbol, venue, side, quantity or price
-        under a known id is refused, except in a table: where an exchange counts the fills of each symbol anew, put the
-        symbol into the id.
+        under a known id is refused, except in a table with times: where an exchange counts the fills of each symbol
+        anew, put the symbol into the id.
 
         Raises:
             InvalidRowError: the one row given does not fit, or lacks its side, quantity or price; of many, those are
@@ -63,10 +65,15 @@ class Fills(Ledger):
         """
         if fills is None or isinstance(fills, Mapping):
             return self._record(given(fills, fields))
-        rows = list(fills) if isinstance(fills, Iterator) else fills
-        if isinstance(rows, Sequence) and all(isinstance(row, Mapping) for row in rows):
-            return write_apart(self._writer, self._engine, Kind(self._ds, _IDENTITY), rows)
-        return self._writer.write("fills", rows)
+        if isinstance(fills, Iterator | Sequence):
+            return self._record_many(dicts(self._ds, fills))
+        table = as_polars(fills)
+        if any(name == self._ds.event_time or name.lower() in self._ds.time_aliases for name in table.columns):
+            return self._writer.write("fills", table)
+        return self._record_many(table.to_dicts())  # of known ones the time is kept
+
+    def _record_many(self, rows: Sequence[Mapping[str, Any]]) -> Receipt:
+        return write_apart(self._writer, self._engine, Kind(self._ds, _IDENTITY), rows)
 
     def _record(self, row: Mapping[str, Any]) -> Receipt:
         refuse_nan(self._ds, row)

@@ -48,17 +48,31 @@ class Kind:
 
     def fold(self, row: Mapping[str, Any], bot: str) -> Fold:
         """What puts a row in the place of the known one; it raises what :func:`refuse_another` and ``refuse`` do."""
-        clocks = [n for n, v in (self.ds.defaults or {}).items() if v == "now" and n not in self.ds.key]
 
         def fold(known: Row | None) -> Whole:
             made = self.complete(row, known)
             if known is not None:
-                refuse_another(self.ds, known, made, self.names, bot)
-                self.refuse(known, made)
-                made = kept(known, made, ("bot_id", *self.names, *clocks))
+                made = self.following(known, made, bot)
             return Whole(row_checker(self.ds)(made if made.get("bot_id") or not bot else {**made, "bot_id": bot}))
 
         return fold
+
+    def following(self, known: Row, row: Mapping[str, Any], bot: str) -> dict[str, Any]:
+        """A completed row that takes the place of the known one, with what it does not say and must not lose.
+
+        Raises:
+            LifeCycleError: it is of another bot, another thing, or what ``refuse`` refuses.
+        """
+        refuse_another(self.ds, known, row, self.names, bot)
+        self.refuse(known, row)
+        says_when = any(str(name).lower() in self.ds.time_aliases for name in row)
+        clocks = [name for name in self.clocks if not (says_when and name == self.ds.event_time)]
+        return kept(known, row, ("bot_id", *self.names, *clocks))
+
+    @property
+    def clocks(self) -> list[str]:
+        """Columns that are now where a row does not say them."""
+        return [n for n, v in (self.ds.defaults or {}).items() if v == "now" and n not in self.ds.key]
 
 
 def write_apart(writer: Writer, engine: Engine, kind: Kind, rows: Sequence[Mapping[str, Any]]) -> Receipt:
@@ -149,7 +163,8 @@ class _KnownRows:
     @property
     def columns(self) -> tuple[str, ...]:
         ds = self.kind.ds
-        return ("bot_id", *self.kind.names, *(ds.open_when or ()), *([ds.ends_at] if ds.ends_at else ()))
+        ended = [ds.ends_at] if ds.ends_at else []
+        return ("bot_id", *self.kind.names, *(ds.open_when or ()), *ended, *self.kind.clocks)
 
     def load(self, engine: Engine, rows: Sequence[Mapping[str, Any]]) -> None:
         """Look the ids up together."""
@@ -173,9 +188,7 @@ class _KnownRows:
             return row
         try:
             if before is not None:
-                refuse_another(kind.ds, before, row, kind.names, self.bot)
-                kind.refuse(before, row)
-                row = kept(before, row, ("bot_id", *kind.names))
+                row = kind.following(before, row, self.bot)
             self.rows[str(row_id)] = _said(kind.ds, row, self.columns)
         except InvalidRowError:  # it is refused with its reason when it is written
             pass
@@ -184,5 +197,6 @@ class _KnownRows:
 
 def _said(ds: Dataset, row: Mapping[str, Any], names: Iterable[str]) -> Row:
     given = {name: row.get(name) for name in (*ds.key, *names)}
-    said = {n: (ds.defaults or {}).get(n) if value is None else value for n, value in given.items()}
+    defaults = {name: value for name, value in (ds.defaults or {}).items() if value != "now"}
+    said = {n: defaults.get(n) if value is None else value for n, value in given.items()}
     return {n: converter(ds, ds.column(n))(value) for n, value in said.items() if value is not None}

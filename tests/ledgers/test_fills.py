@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 import lake
 from lake.errors import InvalidRowError, LifeCycleError
+from lake.ledgers.writer import BULK_ROWS
 
 FILL = {"symbol": "BTC/USDT", "trade_id": "t", "venue": "x"}
 
@@ -101,3 +103,38 @@ def test_a_fill_of_the_same_transaction_is_seen(tmp_path: Path) -> None:
             lk.fills.record(ONE)
             assert lk.fills.record([{**ONE, "symbol": "ETHUSDT"}]).rejected == 1
         assert lk.read("fills")["symbol"].to_list() == ["BTCUSDT"]
+
+
+@pytest.mark.parametrize("number", [3, BULK_ROWS])
+def test_a_table_of_known_fills_without_times_changes_none(number: int, tmp_path: Path) -> None:
+    table = pl.DataFrame([{**FILL, "fill_id": f"f{n}", "side": "BUY", "quantity": 1.0} for n in range(number)])
+    table = table.with_columns(price=2.0)
+    with lake.open(tmp_path, bot_id="a") as lk:
+        assert lk.fills.record(table).inserted == number
+        before = lk.read("fills")
+        assert lk.fills.record(table).unchanged == number
+        assert lk.read("fills").sort("fill_id").equals(before.sort("fill_id"))
+
+
+@pytest.mark.parametrize("number", [3, BULK_ROWS])
+@pytest.mark.parametrize("ledger", ["fills", "trades"])
+def test_many_that_are_known_and_told_again_without_their_time_are_unchanged(
+    ledger: str, number: int, tmp_path: Path
+) -> None:
+    key = f"{ledger[:-1]}_id"
+    rows = [{"symbol": "BTCUSDT", key: f"f{n}", "side": "BUY", "quantity": 1.0, "price": 9.0} for n in range(number)]
+    if ledger == "trades":
+        rows = [{"symbol": "BTCUSDT", key: f"f{n}", "side": "LONG", "status": "pending"} for n in range(number)]
+    with lake.open(tmp_path, bot_id="a") as lk:
+        record = getattr(lk, ledger).record
+        record(rows)
+        before = lk.read(ledger)
+        again = [dict(row) for row in rows]
+        again[1]["timestamp"] = "2026-03-04T00:00:00Z"
+        again.append({**rows[0], key: "new"})
+        receipt = record(again)
+        assert (receipt.inserted, receipt.updated, receipt.unchanged) == (1, 1, number - 1)
+        moved = lk.read(ledger).join(before, on=key, how="left", suffix="_before")
+        time = "executed_at" if ledger == "fills" else "created_at"
+        moved = moved.filter(moved[time] != moved[f"{time}_before"])
+        assert (moved[key].to_list(), moved[time].dt.strftime("%F").to_list()) == (["f1"], ["2026-03-04"])
