@@ -147,7 +147,7 @@ class AsyncLake:
         self.positions = AsyncOwnCommits(lake.positions, lake.writer)
         self.fills = AsyncWhole(lake.fills, lake.writer)
         self.bots = AsyncOwnCommits(lake.bots, lake.writer)
-        self.backtests = AsyncLedger(lake.backtests, lake.writer)
+        self.backtests = AsyncOwnCommits(lake.backtests, lake.writer)
         self.calibration = AsyncOwnCommits(lake.calibration, lake.writer)
         self.datasets = AsyncOwnCommits(lake.datasets, lake.writer)
         self.comparison = AsyncOwnCommits(lake.comparison, lake.writer)

@@ -10,9 +10,10 @@ import polars as pl
 from lake.clock import uuid7
 from lake.errors import LifeCycleError
 from lake.ledgers.base import Ledger, changed, given
+from lake.ledgers.changes import change_many
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.run_trades import facts, table_of, totals
-from lake.ledgers.same_run import known_trades, other_trades, refuse_others, timed
+from lake.ledgers.same_run import known_trades, other_trades, refuse_others, retelling, timed
 from lake.query.read import read
 from lake.spec import registry
 from lake.spec.decode import frame_to_rows
@@ -53,9 +54,14 @@ class Backtests(Ledger):
         """
         row = given(run, fields)
         run_id = str(row.get("run_id") or uuid7())
+        table = table_of(trades, run_id, row, self._writer.bot)
+        with self._writer.undisturbed():  # in a transaction what has changed meanwhile is folded in at its end
+            return self._record(row, run_id, table)
+
+    def _record(self, row: Mapping[str, Any], run_id: str, given_trades: pl.DataFrame) -> Receipt:
         is_first = self._writer.current(self._ds, (run_id,)) is None
         before = known_trades(self._writer, self._engine, run_id)
-        table = timed(table_of(trades, run_id, row, self._writer.bot), before)
+        table = timed(given_trades, before)
         refuse_others(table, before, run_id)
         whole = {**facts(table), **totals(table), **row, "run_id": run_id}
 
@@ -73,16 +79,19 @@ class Backtests(Ledger):
 
         with self._writer.transaction():
             receipt = changed((run_id,), *self._writer.change("backtests", (run_id,), fold))
-            self._land(table, before)
+            self._land(table, before, run_id)
         return receipt
 
-    def _land(self, trades: pl.DataFrame, before: pl.DataFrame) -> None:
+    def _land(self, trades: pl.DataFrame, before: pl.DataFrame, run_id: str) -> None:
         """Add the trades to the transaction; what else was told of them since they were first recorded stays."""
-        transaction = self._writer.open_transaction()
         known = {row["trade_id"]: row for row in frame_to_rows(_TRADES, before)}
-        rows = [{**known.get(row["trade_id"], {}), **row} for row in frame_to_rows(_TRADES, trades)]
-        if transaction is not None and rows:
-            transaction.write([Entry("trades", rows)])
+        rows = {row["trade_id"]: row for row in frame_to_rows(_TRADES, trades)}
+        told_more = {n: row for n, row in rows.items() if n in known and {**known[n], **row} != known[n]}
+        change_many(self._writer, _TRADES.name, {(n,): retelling(row, run_id) for n, row in told_more.items()})
+        new = [row for n, row in rows.items() if n not in known]
+        transaction = self._writer.open_transaction()
+        if transaction is not None and new:
+            transaction.write([Entry(_TRADES.name, new)])
 
     def trades(self, run_id: str) -> pl.DataFrame:
         """The trades of a run, in order of time."""

@@ -6,11 +6,13 @@ import polars as pl
 
 from lake.clock import now_micros
 from lake.errors import LifeCycleError
+from lake.ledgers.transaction import Fold, Whole
 from lake.ledgers.writer import Writer
 from lake.query.engine import Engine
 from lake.spec import registry
 from lake.spec.decode import rows_to_frame
 from lake.spec.schema import UTC_MICROS
+from lake.store.hot.entry import Row
 
 _DS = registry.get("trades")
 _MONEY = ("quantity", "leverage", "entry_price", "exit_price", "fees", "pnl", "pnl_percent")
@@ -85,6 +87,19 @@ def refuse_others(trades: pl.DataFrame, known: pl.DataFrame, run_id: str) -> Non
         differs = both.filter(pl.col(name).ne_missing(pl.col(f"{name}_given"))).head(1)
         for row in differs.iter_rows(named=True):
             raise other_trades(run_id, f"the {name} of {row['trade_id']} is {row[name]}, not {row[f'{name}_given']}")
+
+
+def retelling(row: Row, run_id: str) -> Fold:
+    """What adds a trade of a run to the known one; it raises LifeCycleError where that has become another one."""
+
+    def fold(known: Row | None) -> Whole:
+        for name in ("run_id", "mode", *_SAME):
+            told, found = row.get(name), None if known is None else known.get(name)
+            if told != found:
+                raise other_trades(run_id, f"the {name} of {row['trade_id']} has become {found}, and is not {told}")
+        return Whole({**(known or {}), **row})
+
+    return fold
 
 
 def other_trades(run_id: str, why: str = "") -> LifeCycleError:

@@ -6,9 +6,11 @@ import asyncio
 import contextvars
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import polars as pl
@@ -16,6 +18,7 @@ import pytest
 
 import lake
 from lake.errors import InvalidRowError, LifeCycleError, UnknownRowError, UsageError
+from lake.ledgers import backtests
 from lake.spec import registry
 from lake.spec.decode import frame_to_rows
 from lake.spec.rows import row_checker
@@ -317,6 +320,73 @@ def test_two_processes_that_record_one_run_at_once_leave_the_trades_of_one(
         with pytest.raises(LifeCycleError, match=r"recorded by someone else meanwhile.*Record it again"):
             work()
         assert set(lk.frame("SELECT bot_id, side FROM trades").rows()) == {("c", "SHORT")}
+
+
+def _meanwhile(monkeypatch: pytest.MonkeyPatch, work: Callable[[], object]) -> list[Thread]:
+    """Once, when a run has looked for its trades, other ones do something; it goes on when they are through."""
+    threads: list[Thread] = []
+    look = backtests.known_trades
+
+    def then_others(*args: Any) -> pl.DataFrame:
+        found = look(*args)
+        if not threads:
+            threads.append(Thread(target=work, daemon=True))
+            threads[0].start()
+            threads[0].join(0.3)
+        return found
+
+    monkeypatch.setattr(backtests, "known_trades", then_others)
+    return threads
+
+
+@pytest.mark.parametrize("other_bot", ["b", ""], ids=["threads", "processes"])
+def test_of_two_that_record_one_run_at_once_the_second_changes_nothing(
+    lk: lake.Lake, other_bot: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{**row, "bot_id": "b"} for row in TRADES]
+    receipts: list[lake.Receipt] = []
+    with lake.open(lk.location.uri, bot_id=other_bot) as other:
+        threads = _meanwhile(monkeypatch, lambda: receipts.append(other.backtests.record(RUN, rows)))
+        receipts.append(lk.backtests.record(RUN, rows))
+        threads[0].join(30)
+    assert [(r.inserted, r.unchanged) for r in receipts] == [(1, 0), (0, 1)]
+    assert lk.frame("SELECT count(*) FROM trades").item() == len(rows)
+
+
+@pytest.mark.parametrize("other_bot", ["b", "c"], ids=["thread", "process"])
+@pytest.mark.parametrize("within", [False, True], ids=["alone", "in a transaction"])
+def test_a_run_told_again_takes_nothing_back_that_is_told_of_its_trades_meanwhile(
+    lk: lake.Lake, other_bot: str, within: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lk.backtests.record(RUN, TRADES)
+    lk.drain()
+    with lake.open(lk.location.uri, bot_id=other_bot) as other:
+        threads = _meanwhile(monkeypatch, lambda: other.trades.patch("r/1", note="looked at"))
+        with lk.transaction() if within else nullcontext():
+            lk.backtests.record(RUN, [{**row, "exit_reason": "tp"} for row in TRADES])
+        threads[0].join(30)
+        assert lk.frame("SELECT exit_reason, extra FROM trades WHERE trade_id = 'r/1'").row(0) == (
+            "tp",
+            '{"note":"looked at"}',
+        )
+        assert lk.frame("SELECT count(*) FROM trades WHERE exit_reason = 'tp'").item() == len(TRADES)
+
+
+def test_a_run_told_again_in_a_transaction_is_refused_where_a_trade_of_it_becomes_another(lk: lake.Lake) -> None:
+    lk.backtests.record(RUN, TRADES)
+    with lake.open(lk.location.uri, bot_id="c") as other:
+
+        def work() -> None:
+            with lk.transaction():
+                lk.backtests.record(RUN, [{**row, "exit_reason": "tp"} for row in TRADES])
+                contextvars.Context().run(other.trades.correct, "r/1", exit_price=96.0)
+
+        with pytest.raises(LifeCycleError, match=r"the exit_price of r/1 has become 96\.0, and is not 95\.0"):
+            work()
+    assert lk.frame("SELECT count(exit_reason), max(exit_price) FILTER (trade_id = 'r/1') FROM trades").row(0) == (
+        0,
+        96,
+    )
 
 
 def test_divergence_of_candles_of_any_length(lk: lake.Lake) -> None:
