@@ -115,7 +115,7 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """How open rows of another dataset name a row of this one: their ``column`` holds its ``own``."""
+    """How rows of another dataset and of this one name each other: their ``column`` holds its ``own``."""
 
     dataset: str
     column: str
@@ -157,6 +157,10 @@ class Dataset:
         retention_days: rows older than this may be retired; None keeps all.
         ends_at: time column with a row's end, from which its age counts where it is later than the event time.
         kept_by: open rows of other datasets that need a row: it is not retired while one of them names it.
+        goes_with: rows of another dataset that a row is part of: where it names one, it is not retired by its own age,
+            but with that one.
+        in_use_when: column -> values for which a row is in use: it is not retired.
+        newest_of: column of each of whose values the newest row is not retired: it says how things stand.
         generated_id: the key column that gets a UUIDv7 when the caller gives none.
         defaults: values for columns that the caller left out; ``"now"`` in a time column is the clock.
         rules: what the values of one row owe each other, asked when it is written.
@@ -178,6 +182,9 @@ class Dataset:
     retention_days: int | None = None
     ends_at: str | None = None
     kept_by: tuple[Link, ...] = ()
+    goes_with: Link | None = None
+    in_use_when: Mapping[str, tuple[object, ...]] | None = None
+    newest_of: str | None = None
     generated_id: str | None = None
     defaults: Mapping[str, object] | None = None
     rules: tuple[Rule, ...] = ()
@@ -191,7 +198,8 @@ class Dataset:
             raise SpecError("a column is declared twice", where=self.name, value=names)
         used = [*self.key, self.event_time, *self.sort, *self.partition.columns, *(self.open_when or ())]
         used += [c for rule in self.rules for c in sorted(rule.columns)]
-        used += [link.own for link in self.kept_by]
+        used += [*(link.own for link in self.kept_by), *(self.in_use_when or ())]
+        used += [name for name in (self.newest_of, self.goes_with and self.goes_with.own) if name]
         if self.inputs is not None:
             used += [*self.inputs.columns, *self.inputs.decided_at, *self.inputs.pending, CHANGED_INPUTS]
         used += [c for c in (self.partition.time, self.generated_id, self.ends_at) if c] + list(self.defaults or ())

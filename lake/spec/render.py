@@ -47,6 +47,14 @@ def _section(ds: Dataset) -> list[str]:
     if ds.kept_by:
         names = ", ".join(f"`{link.dataset}.{link.column}`" for link in ds.kept_by)
         facts.append(f"- kept by retention while an open row names it: {names}")
+    if ds.goes_with is not None:
+        owner = f"`{ds.goes_with.dataset}.{ds.goes_with.column}`"
+        facts.append(f"- where its `{ds.goes_with.own}` names a row of {owner}, retention removes it with that one")
+    if ds.in_use_when:
+        conditions = " and ".join(f"`{n}` is {' or '.join(map(str, values))}" for n, values in ds.in_use_when.items())
+        facts.append(f"- kept by retention while {conditions}")
+    if ds.newest_of is not None:
+        facts.append(f"- retention keeps the newest row of each `{ds.newest_of}`")
     if ds.inputs is not None:
         names = ", ".join(f"`{name}`" for name in ds.inputs.columns)
         facts.append(f"- inputs, kept as they were at the decision in the view `{ds.name}_as_decided`: {names}")

@@ -133,3 +133,46 @@ def test_every_link_names_columns_that_are_there_and_a_dataset_whose_rows_can_be
         other = registry.get(link.dataset)
         assert other.open_when
         assert link.column in other.by_name
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_the_newest_state_of_a_bot_and_its_configuration_stay_so_that_a_halted_one_stays_halted(
+    lk: lake.Lake, settled: bool
+) -> None:
+    for bot in ("b1", "b2"):
+        lk.bots.configure(bot, drawdown_guard_pct=10.0, updated_at=OLD)
+        for hour, equity in enumerate((1000.0, 990.0, 800.0)):
+            lk.bots.save_state(bot, equity=equity, snapshot_time=OLD + timedelta(hours=hour))
+    lk.drain()
+    if settled:
+        lk.bots.save_state("b2", equity=810.0)
+    assert retained(lk, "bot_states") == (5 if settled else 4)
+    assert retained(lk, "bot_configs") == 0
+    states = [lk.bots.latest_state(bot) for bot in ("b1", "b2")]
+    assert [s and (s["trading_halted"], s["peak_equity"]) for s in states] == [(True, 1000.0)] * 2
+
+
+def test_the_prompt_in_use_and_a_live_model_stay(lk: lake.Lake) -> None:
+    for version in ("v1", "v2"):
+        lk.write("prompt_versions", {"version": version, "prompt_text": version, "created_at": OLD})
+        stage = "live" if version == "v2" else "candidate"
+        lk.write("model_versions", {"version": version, "name": "m", "stage": stage, "created_at": OLD})
+    lk.prompts.activate("v2")
+    assert (retained(lk, "prompt_versions"), ids(lk, "prompt_versions")) == (1, ["v2"])
+    assert (retained(lk, "model_versions"), ids(lk, "model_versions")) == (1, ["v2"])
+
+
+def test_the_trades_of_a_backtest_stay_and_go_with_it_however_old_the_market_was(lk: lake.Lake) -> None:
+    simulated = {**BASE, "exit_price": 101.0, "opened_at": OLD, "closed_at": OLD + timedelta(hours=1)}
+    for run_id, created_at in {"old": NOW - timedelta(days=40), "new": NOW}.items():
+        lk.backtests.record({"run_id": run_id, "symbol": "BTCUSDT", "created_at": created_at}, [simulated] * 2)
+    lk.trades.record(simulated, trade_id="real", status="closed")
+    lk.trades.record(simulated, trade_id="alone", status="closed", mode="backtest", run_id="of no run")
+    assert retained(lk, "trades") == 2
+    assert ids(lk, "trades") == ["new/0", "new/1", "old/0", "old/1"]
+    assert {n: d.rows_removed for n, d in lk.retain({"backtests": 30}, dry_run=True).items()} == {
+        "trades": 2, "backtests": 1,
+    }  # fmt: skip
+    assert retained(lk, "backtests") == 1
+    assert (ids(lk, "backtests"), ids(lk, "trades")) == (["new"], ["new/0", "new/1"])
+    assert lk.retain({"backtests": 30}).keys() == {"backtests"}

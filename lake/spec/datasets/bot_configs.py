@@ -33,5 +33,6 @@ DATASET = Dataset(
     event_time="updated_at",
     known_at="updated_at",
     partition=Partition(),
+    newest_of="bot_id",
     defaults={"updated_at": "now"},
 )

@@ -29,6 +29,7 @@ DATASET = Dataset(
     event_time="snapshot_time",
     known_at="snapshot_time",
     partition=Partition("snapshot_time", Period.YEAR),
+    newest_of="bot_id",
     defaults={"snapshot_time": "now"},
     row_group_rows=1_024,
     file_rows=32_768,

@@ -32,6 +32,7 @@ DATASET = Dataset(
     event_time="created_at",
     known_at="created_at",
     partition=Partition(),
+    in_use_when={"stage": ("live",)},
     generated_id="version",
     defaults={"created_at": "now", "stage": "candidate", "symbol": "", "regime": ""},
 )

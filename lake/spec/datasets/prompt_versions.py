@@ -19,5 +19,6 @@ DATASET = Dataset(
     event_time="created_at",
     known_at="created_at",
     partition=Partition(),
+    in_use_when={"is_active": (True,)},
     defaults={"created_at": "now"},
 )

@@ -18,7 +18,7 @@ from lake.spec.columns import (
     price,
     text,
 )
-from lake.spec.dataset import Dataset, Inputs, Partition, Period
+from lake.spec.dataset import Dataset, Inputs, Link, Partition, Period
 from lake.spec.rules import InOrder
 
 DATASET = Dataset(
@@ -64,6 +64,7 @@ DATASET = Dataset(
     sort=("created_at", "trade_id"),
     open_when={"status": ("pending", "open")},
     ends_at="closed_at",
+    goes_with=Link("backtests", "run_id", "run_id"),
     generated_id="trade_id",
     defaults={**EMPTY, "created_at": "now", "status": "open", "mode": "live", "leverage": 1.0},
     rules=(InOrder("opened_at", "closed_at", skew=CLOCK_SKEW),),
