@@ -10,7 +10,8 @@ The meaning is that of :mod:`lake.kernels.phantom`, with what labels add:
   ambiguous; one that is given up within a candle that touches a target alone is given up, and ambiguous.
 - An event that begins inside a candle never uses its earlier part: finer candles that open at or after the start
   cover the rest, where they are held without a gap up to its close; the next finer ones the rest of the first of
-  those, and so on. Where none are held, following begins at the next candle.
+  those, and so on. Where none are held, following begins at the next candle. Where some are, with gaps, and one of
+  them reaches a level, nobody knows what came before it: a GAP.
 - A candle that is missing before the end, with later ones held, is a GAP: there is no outcome. Candles that end
   before the event does leave it ALIVE.
 """
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 
 from lake.kernels import barrier_compiled
 from lake.kernels.barrier_bars import lives_of
-from lake.kernels.barrier_loops import ALIVE, BACK, BOTH
+from lake.kernels.barrier_loops import ALIVE, BACK, BOTH, EVEN, GAP, STOPPED, TARGET
 from lake.kernels.barrier_types import Bars, Events, Integers, Lives
 
 _Windows = tuple[Integers, Integers]
@@ -83,6 +84,19 @@ class _Follower:
             self.lives.bars[rows[alive & (windows[1] > windows[0])]] = 1
             self.through(levels[number:], rows[alive], (windows[0][alive], windows[1][alive]))
             rows, since, until = rows[~whole], since[~whole], until[~whole]
+        for bars in levels:
+            self.doubt(bars, rows, since, until)
+
+    def doubt(self, bars: Bars, rows: Integers, since: Integers, until: Integers) -> None:
+        """Make a GAP of events that reach a level in candles which do not cover a time."""
+        last = np.minimum(until, self.events.timeout[rows]) - bars.step
+        windows = np.searchsorted(bars.time, since), np.searchsorted(bars.time, last, side="right")
+        before = self.lives.taken(rows)
+        barrier_compiled.inside(bars, self.events, self.lives, rows, windows, is_finest=True)
+        has_ended = np.isin(self.lives.code[rows], (STOPPED, EVEN, TARGET))
+        reached = has_ended | (self.lives.hit[rows] > before.hit)
+        self.lives.put(rows, before)
+        self.lives.code[rows[reached]] = GAP
 
     def through(self, levels: Sequence[Bars], rows: Integers, windows: _Windows) -> None:
         """Follow events through candles of the first level, asking the others where they do not tell."""

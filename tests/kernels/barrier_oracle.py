@@ -201,7 +201,20 @@ def begin(life: Life, levels: list[Level], since: int, until: int) -> tuple[Life
             if not life.end:
                 life, any_did = candle(life, levels[number:], time), True
         return life, any_did
+    if any(reaches_level(life, level, since, until) for level in levels):
+        life.end = ("gap", None, None)
     return life, False
+
+
+def reaches_level(life: Life, level: Level, since: int, until: int) -> bool:
+    """Whether the candles that are held of a time, which do not cover it, reach a level before the timeout."""
+    step, candles = level
+    end = until if life.event.timeout is None else min(until, life.event.timeout)
+    tried = life.copy()
+    for time in sorted(candles):
+        if since <= time <= end - step and not tried.end:
+            tried = candle(tried, [level], time)
+    return tried.hit > life.hit or (tried.end is not None and tried.end[0] != "timeout")
 
 
 def follow(event: Event, levels: list[Level]) -> End:

@@ -77,3 +77,10 @@ def test_a_start_inside_a_bar_uses_finer_bars_from_there_on_and_nothing_from_bef
     assert follow(late, [(4, bars)]).reason is None
     rest = {2: QUIET, 3: (101.0, 111.0, 100.0, 105.0)}
     assert ended(late, bars, (1, rest)) == ("target", 110.0, 4, 1, False)
+
+
+def test_finer_bars_with_a_gap_never_let_it_pass_over_a_level_that_they_reach():
+    late = Event(1, 100.0, 90.0, (110.0,), start=1, timeout=9)
+    bars = {0: (100.0, 105.0, 85.0, 100.0), 4: (100.0, 111.0, 99.0, 110.0)}
+    assert ended(late, bars, (1, {1: QUIET, 3: QUIET})) == ("target", 110.0, 8, 1, False)
+    assert ended(late, bars, (1, {1: QUIET, 3: (100.0, 101.0, 85.0, 100.0)}))[:2] == ("gap", None)

@@ -145,6 +145,16 @@ def test_a_start_inside_a_candle_never_uses_its_earlier_part() -> None:
     assert label(coarse, fine[:2], start_time=at(1.5))["exit_time"] == at(6)
 
 
+def test_a_level_that_a_held_candle_reaches_after_the_start_is_never_passed_over() -> None:
+    """The first candle that it begins in is a gap of the finer ones; the stop is in the third, the target later on."""
+    coarse = candles([(100, 101, 97, 100), (101, 107, 100.5, 106)], step=3)
+    fine = candles({0: QUIET, 2: (100, 100, 97, 100)})
+    got = label(coarse, fine, start_time=at(0.5))
+    assert (got["outcome"], got["exit_reason"], got["exit_price"]) == ("unknown", "gap", None)
+    assert label(coarse, candles({0: QUIET, 2: QUIET}), start_time=at(0.5))["outcome"] == "win"
+    assert label(coarse, fine, start_time=at(0.5), timeout_at=at(2))["outcome"] == "timeout", "it was given up before"
+
+
 def test_a_missing_candle_before_the_end_is_unknown_and_no_number_is_told() -> None:
     got = label({0: QUIET, 2: (101, 107, 100.5, 106)})
     assert (got["outcome"], got["exit_reason"]) == ("unknown", "gap")

@@ -16,7 +16,7 @@ from lake.learn.datasets.request import Request
 
 FORMAT = 1
 #: Raised when the same request on the same lake gives other rows than before.
-RECIPE = 3
+RECIPE = 4
 _LIBRARIES = ("tradelake", "polars", "pyarrow", "numpy", "duckdb")
 
 
