@@ -17,7 +17,7 @@ from lake.errors import QueryError, RebuildError, UnknownVersionError, UsageErro
 from lake.learn.datasets import audit, stored
 from lake.learn.datasets.assemble import Assembled, assemble
 from lake.learn.datasets.dataset import Dataset
-from lake.learn.datasets.manifest import Manifest, code_versions, hashed, schema_of
+from lake.learn.datasets.manifest import Manifest, code_versions, hashed, schema_of, tag_of
 from lake.learn.datasets.pinned import Pinned, pin
 from lake.learn.datasets.request import REMEMBERED, Options, Request
 from lake.learn.features import FeatureSet, load
@@ -29,6 +29,7 @@ from lake.store.versions import LakeVersion
 
 Features = str | FeatureSet | None
 _UNPINNED = "created_at", "hash", "tag", "content", "audit"
+_CUT_OFF = 24 * 3600 * 1_000_000  # a folder without a manifest is a build that was cut off by then, not one under way
 
 
 class Datasets:
@@ -140,19 +141,28 @@ class Datasets:
             UsageError: there is none.
         """
         manifest = stored.find(self._location, name, hash)
-        stored.remove(self._location, manifest)
-        if manifest.tag in versions.tags(self._store):
-            versions.delete_tag(self._store, manifest.tag)
+        stored.forget(self._location, manifest)
+        self._clear(name, manifest.hash)
         return manifest
 
     def _keep(self, drafted: Manifest, made: Assembled) -> Dataset:
-        self._tag(drafted)  # first, so that no vacuum comes between
+        for hash_ in stored.cut_off(self._location, drafted.name, now_micros() - _CUT_OFF):
+            self._clear(drafted.name, hash_)
         place = stored.folder(drafted)
         if self._location.exists(f"{place}/{stored.MANIFEST}"):
+            self._tag(drafted)
             return Dataset(self._writer, stored.find(self._location, drafted.name, drafted.hash), made.frame)
         content = stored.written(self._location, f"{place}/{stored.DATA}", made.frame)
+        self._tag(drafted)  # no tag is without a folder, and until now the lease of this process kept the versions
         kept = stored.keep_manifest(self._location, replace(drafted, content=content))
         return Dataset(self._writer, kept, made.frame)
+
+    def _clear(self, name: str, hash_: str) -> None:
+        """Let go of the versions of a build without a manifest, then of its files."""
+        tag = tag_of(name, hash_)
+        if tag in versions.tags(self._store):
+            versions.delete_tag(self._store, tag)
+        stored.remove(self._location, name, hash_)
 
     def _tag(self, manifest: Manifest) -> None:
         versions.replace_tag(self._store, manifest.tag, LakeVersion(manifest.lake))
@@ -212,7 +222,7 @@ def _drafted(pinned: Pinned, request: Request, made: Assembled) -> Manifest:
         code=code_versions(),
     )
     hash_ = hashed({n: v for n, v in draft.as_dict().items() if n not in _UNPINNED})
-    return replace(draft, hash=hash_, tag=f"dataset-{request.name}-{hash_}")
+    return replace(draft, hash=hash_, tag=tag_of(request.name, hash_))
 
 
 def _told(made: Assembled) -> dict[str, Any] | None:

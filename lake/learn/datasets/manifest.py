@@ -130,6 +130,11 @@ def hashed(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def tag_of(name: str, hash_: str) -> str:
+    """Under which the lake keeps the versions that a data set was made from."""
+    return f"dataset-{name}-{hash_}"
+
+
 def schema_of(frame: pl.DataFrame) -> dict[str, str]:
     """Column -> name of its Polars type."""
     return {name: str(kind) for name, kind in frame.schema.items()}

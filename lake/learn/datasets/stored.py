@@ -176,8 +176,22 @@ def find(location: Location, name: str, hash_: str | None = None) -> Manifest:
     return fits[0]
 
 
-def remove(location: Location, manifest: Manifest) -> None:
-    """Delete a data set: its manifest first, so that none is ever without its rows."""
-    place = folder(manifest)
-    location.delete([f"{place}/{MANIFEST}"])
-    location.delete([entry.path for entry in location.list(place)])
+def cut_off(location: Location, name: str, before: int) -> list[str]:
+    """Hashes of builds that never got their manifest, and whose files were all written before a time (microseconds)."""
+    found = []
+    for hash_ in location.list_names(f"{FOLDER}/{name}"):
+        entries = list(location.list(f"{FOLDER}/{name}/{hash_}"))
+        held = {entry.path.rpartition("/")[2] for entry in entries}
+        if entries and MANIFEST not in held and all(entry.modified_micros < before for entry in entries):
+            found.append(hash_)
+    return found
+
+
+def forget(location: Location, manifest: Manifest) -> None:
+    """Delete a data set's manifest, so that none is ever without its rows."""
+    location.delete([f"{folder(manifest)}/{MANIFEST}"])
+
+
+def remove(location: Location, name: str, hash_: str) -> None:
+    """Delete the files of a build."""
+    location.delete([entry.path for entry in location.list(f"{FOLDER}/{name}/{hash_}")])
