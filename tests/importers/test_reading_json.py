@@ -5,6 +5,8 @@ import json
 import multiprocessing
 import resource
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 
 from lake.errors import SourceError
 from lake.importers.base import Notes, Refused
+from lake.importers.reading import jsons, steady
 from lake.importers.reading.json_lines import lines_in
 from lake.importers.reading.jsons import rows_in
 
@@ -222,6 +225,32 @@ def test_any_json_is_read_as_the_standard_library_reads_it_in_windows_of_any_siz
         found, notes = read(file, content)
     assert not notes.failed
     assert json.dumps(found).encode("ascii") == json.dumps(json.loads(content)["trades"]).encode("ascii") or notes.texts
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+def test_rows_of_a_file_that_is_written_anew_meanwhile_are_never_of_two_moments(
+    file: Path, is_large: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jsons, "_CHUNK", 1 << 10)
+    monkeypatch.setattr(steady, "_COPIED", 0 if is_large else 1 << 20)
+    trades = [{"opened": n, "closed": n, "note": "x" * 100} for n in range(1_000)]
+    file.write_text(json.dumps(trades))
+    found, rows = [], rows_in(file, "trades", Notes())
+    with suppress(SourceError):
+        found.append(next(rows))
+        file.write_text(json.dumps([{"added": "at the front"}, *trades[:500]]))
+        found += rows
+    assert found == trades[: len(found)]
+    assert (len(found) == len(trades)) is not is_large
+
+
+def test_a_file_that_never_rests_is_told_as_that(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text("[1]")
+    ticks = count(1)
+    monkeypatch.setattr(steady, "_PAUSE", 0.0)
+    monkeypatch.setattr(steady, "_state", lambda _file: next(ticks))
+    with pytest.raises(SourceError, match="changes while it is read"):
+        list(rows_in(file, "trades", Notes()))
 
 
 NOTE = "a note of some length " + "x" * 500

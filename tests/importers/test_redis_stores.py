@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,6 +13,8 @@ import pytest
 
 import lake
 from lake.importers.base import Options
+from lake.importers.reading import redis as reading
+from lake.importers.reading.redis import RedisStore
 from lake.importers.run import import_from
 from lake.importers.twins import base_of
 from tests.importers.conftest import Redis
@@ -106,6 +109,61 @@ def test_a_text_that_breaks_off_gives_what_comes_before(lk: lake.Lake, redis: Re
     report = import_from(lk, "phantoms-redis", redis.address)
     assert report.failed
     assert (report.totals["landed"], report.totals["refused"]) == (1, 1)
+
+
+class _Writing:
+    """A bot that writes a key anew whenever some of it was fetched, so often."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, write: Callable[[], object], times: int) -> None:
+        fetch = RedisStore.stretch
+
+        def stretch(store: RedisStore, key: str, start: int, length: int) -> bytes:
+            done = fetch(store, key, start, length)
+            self.times, before = self.times - 1, self.times
+            if before > 0:
+                write()
+            return done
+
+        self.times = times
+        patch.setattr(RedisStore, "stretch", stretch)
+
+
+@pytest.mark.parametrize(("times", "lands"), [(1, 20), (3, 20), (1_000, 0)])
+@pytest.mark.parametrize("asked", [64 << 20, 1 << 12])
+def test_a_text_that_its_bot_writes_anew_is_read_as_of_one_moment(
+    lk: lake.Lake, redis: Redis, monkeypatch: pytest.MonkeyPatch, times: int, lands: int, asked: int
+) -> None:
+    monkeypatch.setattr(reading, "_WHOLE", asked)
+    told = [ended(n % 8, symbol=f"C{n:03d}USDT", features={"of": f"C{n:03d}USDT", "pad": "x" * 500}) for n in range(80)]
+    first = iter(range(1, 80))
+
+    def write() -> None:
+        begin = next(first, 0)
+        redis.server.set("phantom:completed", json.dumps(told[begin : begin + 20]))
+
+    write()
+    _Writing(monkeypatch, write, times)
+    with suppress(lake.LakeError):
+        import_from(lk, "phantoms-redis", redis.address)
+    pairs = lk.frame("SELECT symbol, features ->> '$.of' FROM phantoms").rows()
+    assert all(symbol == of for symbol, of in pairs)
+    assert len(pairs) == (20 if asked > 1 << 20 else lands)
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_of_a_long_list_that_moves_meanwhile_no_entry_is_passed_over(
+    lk: lake.Lake, redis: Redis, monkeypatch: pytest.MonkeyPatch, moves: bool
+) -> None:
+    monkeypatch.setattr(reading, "_LISTED", 10)
+    redis.server.rpush("trade_history:executed", *(json.dumps(trade(number)) for number in range(25)))
+    entries = RedisStore(redis.address).members("trade_history:executed")
+    found = [json.loads(next(entries)) for _ in range(5)]
+    if moves:
+        redis.server.lpop("trade_history:executed", 3)
+        with pytest.raises(lake.LakeError, match="trade_history:executed changes while it is read"):
+            list(entries)
+        return
+    assert found + [json.loads(raw) for raw in entries] == [trade(number) for number in range(25)]
 
 
 def test_active_phantoms_are_lists_or_one_of_each_symbol(lk: lake.Lake, redis: Redis) -> None:

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Self, cast
 
 from lake.errors import SourceError
 from lake.importers.base import Notes, Refused
+from lake.importers.reading.steady import steady
 
 _CHUNK = 1 << 20
 _PIECE = 1 << 14  # of a packed file: what comes before its broken end is not lost with a large piece
@@ -75,7 +76,10 @@ class JsonText:
 
     def __init__(self, path: Path, file: BinaryIO | None = None) -> None:
         self.path = path
-        self._file = opened(path) if file is None else file
+        # a JSON is written anew as a whole, and lines, which are not read here, are added to
+        self._raw = steady(path) if file is None else file
+        is_packed = file is None and path.suffix == ".gz"
+        self._file = cast("BinaryIO", gzip.GzipFile(fileobj=self._raw)) if is_packed else self._raw
         self._decode: Callable[[bytes, bool], str] | None = None
         self._text, self._at, self._ended = "", 0, False
         self.stuck = False  # what comes next cannot be decoded
@@ -86,6 +90,7 @@ class JsonText:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+        self._raw.close()
 
     def peek(self) -> str:
         """The next character that is not blank; "" at the end."""

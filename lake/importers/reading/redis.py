@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import io
 import json
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +18,9 @@ from lake.importers.base import Notes, Refused
 from lake.importers.reading.jsons import JsonText, documents, entries, entries_of, items, told_of_end
 
 _PAGE = 1_000  # entries of a list, hash or set that are fetched together
-_CHUNK = 1 << 20  # bytes of a text that are fetched together
+_WHOLE = 64 << 20  # bytes of a text that are asked for at once, and so are of one moment; a bot may be writing it
+_LISTED = 20_000  # entries of a list that are
+_ATTEMPTS = 5
 _KEPT = 2_000  # characters of a broken entry that are kept
 _TIMEOUT = 30.0
 _NOTHING = "no whole JSON value"
@@ -74,8 +78,33 @@ class RedisStore:
             return cast("bytes", self._server.get(key) or b"")
 
     def text(self, key: str) -> JsonText:
-        """A string of JSON, fetched as it is decoded."""
-        return JsonText(Path(key), cast("BinaryIO", io.BufferedReader(_Stretches(self, key), _CHUNK)))
+        """A string of JSON, as it was at one moment.
+
+        Raises:
+            SourceError: it is larger than what is asked for at once, and changes again and again.
+        """
+        first = self.stretch(key, 0, _WHOLE)
+        return JsonText(Path(key), io.BytesIO(first) if len(first) < _WHOLE else self._copied(key))
+
+    def _copied(self, key: str) -> BinaryIO:
+        """A long string in a file of ours, fetched in stretches until it is twice the same."""
+        file, before = cast("BinaryIO", tempfile.TemporaryFile()), b""  # noqa: SIM115 (it is given away)
+        for _ in range(_ATTEMPTS):
+            file.seek(0)
+            file.truncate()
+            digest = hashlib.sha256()
+            while piece := self.stretch(key, file.tell(), _WHOLE):
+                file.write(piece)
+                digest.update(piece)
+            if digest.digest() == before:
+                file.seek(0)
+                return file
+            before = digest.digest()
+        file.close()
+        raise self._changing(key)
+
+    def _changing(self, key: str) -> SourceError:
+        return SourceError(f"{key} changes while it is read", where=self.where, todo="Stop its bot meanwhile.")
 
     def stretch(self, key: str, start: int, length: int) -> bytes:
         """Some bytes of a string; fewer at its end."""
@@ -83,16 +112,31 @@ class RedisStore:
             return cast("bytes", self._server.getrange(key, start, start + length - 1))
 
     def members(self, key: str) -> Iterator[bytes]:
-        """The entries of a list, first to last, or of a set."""
+        """The entries of a list, first to last, or of a set.
+
+        Raises:
+            SourceError: a list is longer than what is asked for at once, and changes meanwhile.
+        """
         kind = self.kind(key)
         with self._telling():
             if kind == "list":
-                for start in range(0, int(self._server.llen(key)), _PAGE):
-                    yield from self._server.lrange(key, start, start + _PAGE - 1)
+                yield from self._listed(key)
             elif kind == "set":
                 yield from self._server.sscan_iter(key, count=_PAGE)
             elif kind == "zset":
                 yield from (member for member, _ in self._server.zscan_iter(key, count=_PAGE))
+
+    def _listed(self, key: str) -> Iterator[bytes]:
+        """Stretches of a list, each from the last entry of the one before, which is another one if the list moved."""
+        some = self._server.lrange(key, 0, _LISTED - 1)
+        yield from some
+        start = 0
+        while len(some) == _LISTED:
+            start, last = start + _LISTED - 1, some[-1]
+            some = self._server.lrange(key, start, start + _LISTED - 1)
+            if some[:1] != [last]:
+                raise self._changing(key)
+            yield from some[1:]
 
     def fields(self, key: str) -> Iterator[tuple[str, bytes]]:
         """The fields of a hash."""
@@ -106,24 +150,6 @@ class RedisStore:
             yield
         except self._driver.RedisError as error:
             raise SourceError(f"Redis cannot be read: {error}", where=self.where) from error
-
-
-class _Stretches(io.RawIOBase):
-    """A string of Redis as a file that is read once."""
-
-    def __init__(self, store: RedisStore, key: str) -> None:
-        self._store, self._key, self._at = store, key, 0
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """The next bytes."""
-        data = self._store.stretch(self._key, self._at, len(buffer))
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
 
 
 def records(store: RedisStore, key: str, notes: Notes) -> Iterator[Any]:
