@@ -34,7 +34,7 @@ class Settings:
     )
     target_file_mb: int = _option(128, "size that compaction makes data files", low=1, high=4096)
     write_zstd: int = _option(0, "compression of fresh files: 0 is snappy, the fastest", low=0, high=22)
-    compact_zstd: int = _option(15, "compression of compacted files: small", low=1, high=22)
+    compact_zstd: int = _option(12, "compression of compacted files: small", low=1, high=22)
     drain_rows: int = _option(50_000, "hot rows that start a drain", low=1)
     drain_seconds: float = _option(60.0, "seconds between drains, at most", low=0.1)
     checkpoint_every: int = _option(50, "Delta commits between checkpoints of a table", low=1)

@@ -43,7 +43,7 @@ def layouts(folder: Path) -> dict[str, set[tuple[str, bool]]]:
     return found
 
 
-def test_fresh_prices_that_repeat_are_a_dictionary_and_volumes_are_not(tmp_path: Path) -> None:
+def test_fresh_prices_that_repeat_are_a_dictionary_and_volumes_are_plain(tmp_path: Path) -> None:
     frame = walk(1)
     with lake.open(tmp_path) as lk:
         lk.candles.write(frame, "1m")
@@ -51,7 +51,7 @@ def test_fresh_prices_that_repeat_are_a_dictionary_and_volumes_are_not(tmp_path:
         assert {name: found[name] for name in ("open", "close", "volume", "open_time", "symbol")} == {
             "open": {("SNAPPY", True)},
             "close": {("SNAPPY", True)},
-            "volume": {("SNAPPY", False)},
+            "volume": {("UNCOMPRESSED", False)},
             "open_time": {("SNAPPY", False)},
             "symbol": {("SNAPPY", True)},
         }
@@ -59,23 +59,33 @@ def test_fresh_prices_that_repeat_are_a_dictionary_and_volumes_are_not(tmp_path:
         assert read.drop("open_time").equals(frame.drop("open_time"))
 
 
-def test_a_compacted_column_is_quick_to_read_unless_zstd_makes_it_smaller(tmp_path: Path) -> None:
+def test_fresh_volumes_go_through_snappy_where_that_makes_them_smaller(tmp_path: Path) -> None:
+    lots = np.arange(2 * ROWS) * 2.0**20  # no two are alike, and their last bytes are zeros
+    with lake.open(tmp_path) as lk:
+        lk.candles.write(walk(4).with_columns(pl.Series("volume", lots)), "1m")
+        assert layouts(tmp_path)["volume"] == {("SNAPPY", False)}
+        assert lk.candles.read(None, "1m", columns=["volume"])["volume"].to_list() == lots.tolist()
+
+
+def test_a_compacted_column_goes_in_the_layout_that_is_read_soonest_of_those_about_as_small(tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     lots, noise = rng.integers(1, 17, 2 * ROWS).astype(float), rng.random(2 * ROWS)  # whose first bytes repeat
+    close = np.round(100 + np.cumsum(rng.normal(0, 0.01, 2 * ROWS)), 4)  # most are there once, neighbours are alike
     frame = walk(2).with_columns(pl.Series("volume", lots), pl.Series("quote_volume", noise))
+    frame = frame.with_columns(taker_buy_quote_volume=pl.Series(close))
     with lake.open(tmp_path) as lk:
         lk.candles.write(frame, "1m")
         lk.compact()
         found = layouts(tmp_path)
-        assert (found["open"], found["volume"], found["quote_volume"]) == (
-            {("ZSTD", False)},
-            {("SNAPPY", True)},
-            {("ZSTD", False)},
-        )
-        assert found["symbol"] == {("ZSTD", True)}
-        assert lk.candles.read(None, "1m", columns=["open", "volume", "quote_volume"]).equals(
-            frame.select("open", "volume", "quote_volume")
-        )
+        columns = ["open", "volume", "quote_volume", "taker_buy_quote_volume"]
+        assert {name: found[name] for name in (*columns, "symbol")} == {
+            "open": {("ZSTD", True)},
+            "volume": {("SNAPPY", True)},
+            "quote_volume": {("ZSTD", False)},
+            "taker_buy_quote_volume": {("ZSTD", False)},
+            "symbol": {("ZSTD", True)},
+        }
+        assert lk.candles.read(None, "1m", columns=columns).equals(frame.select(columns))
 
 
 @pytest.mark.parametrize("level", [1, 15])
