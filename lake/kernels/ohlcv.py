@@ -12,6 +12,7 @@ import polars as pl
 
 from lake.kernels import runs
 from lake.spec import timeframes
+from lake.spec.decode import is_one_value
 
 __all__ = ["Deduped", "dedupe", "gaps", "violations"]
 
@@ -161,7 +162,7 @@ def _on_grid(frame: pl.DataFrame) -> pl.Expr:
 def _is_one_value(named: pl.Series) -> bool:
     if len(named) <= _FEW:
         return len(set(named.to_list())) == 1 and named[0] is not None
-    return bool((named == named[0]).all(ignore_nulls=False))
+    return named[0] is not None and is_one_value(named)
 
 
 def _reasons(frame: pl.DataFrame, grid: pl.Expr) -> list[pl.Expr]:

@@ -148,7 +148,7 @@ def _from_text(given: pl.Series, unit: str | None, where: str) -> pl.Series:
 def _numbers(column: Column, given: pl.Series) -> pl.Series:
     kind = pl.Float64() if column.type is Type.FLOAT else pl.Int64()
     done = given if given.dtype == kind else _cast(given, kind)
-    if len(done) <= _FEW and _few_fit(column, done):
+    if _plainly_fit(column, done):
         return done.alias(column.name)
     if done.null_count() == len(done):
         return done.alias(column.name)
@@ -165,8 +165,8 @@ def _numbers(column: Column, given: pl.Series) -> pl.Series:
     return pl.DataFrame({"n": done}).select(pl.when(test).then("n").alias(column.name)).to_series()
 
 
-def _few_fit(column: Column, done: pl.Series) -> bool:
-    """Whether a short column of numbers is full and within bounds; Polars takes longer to start than to look."""
+def _plainly_fit(column: Column, done: pl.Series) -> bool:
+    """Whether a column of numbers is full and within bounds: NumPy tells finite ones by their bounds alone."""
     if done.null_count() or not len(done):
         return False
     values = done.to_numpy()

@@ -131,9 +131,16 @@ def _distinct(held: pl.Series) -> list[str]:
 
 
 def is_one_value(column: pl.Series) -> bool:
-    """Whether all values are equal; a comparison is much cheaper than counting distinct ones."""
+    """Whether all values are equal; a comparison is much cheaper than counting distinct ones.
+
+    What is known to be sorted, as Polars knows of one value repeated, is not looked through.
+    """
     first = column[0]
-    return column.null_count() == len(column) if first is None else bool((column == first).all(ignore_nulls=False))
+    if first is None:
+        return column.null_count() == len(column)
+    if column.flags["SORTED_ASC"]:
+        return bool(column[-1] == first)
+    return bool((column == first).all(ignore_nulls=False))
 
 
 def periods(time: pl.Series, kind: Period) -> pl.Series:

@@ -35,7 +35,12 @@ class Asked:
 
     def __init__(self, keys: pl.DataFrame, within: Mapping[str, Bounds] | None = None) -> None:
         self.keys = keys
-        self.bounds = {**bounds_of(keys, keys.columns), **(within or {})}
+        self._within = within or {}
+
+    @cached_property
+    def bounds(self) -> dict[str, Bounds]:
+        """Between which values the keys lie, and their rows."""
+        return {**bounds_of(self.keys, self.keys.columns), **self._within}
 
     @cached_property
     def hashes(self) -> Hashes:

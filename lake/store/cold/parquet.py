@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import chain
@@ -113,8 +113,9 @@ def _stats(footer: pq.FileMetaData, schema: pa.Schema) -> dict[str, Any]:
     low: dict[str, Any] = {}
     high: dict[str, Any] = {}
     nulls: dict[str, int] = {}
+    groups = [footer.row_group(group) for group in range(footer.num_row_groups)]
     for index, name in enumerate(schema.names):
-        column = [footer.row_group(g).column(index).statistics for g in range(footer.num_row_groups)]
+        column = [group.column(index).statistics for group in groups]
         if any(s is None for s in column):
             continue
         nulls[name] = sum(s.null_count for s in column)
@@ -122,8 +123,7 @@ def _stats(footer: pq.FileMetaData, schema: pa.Schema) -> dict[str, Any]:
         # groups without bounds hold only nulls; if one holds values too, nothing is known of the column
         if not bounded or any(not s.has_min_max and s.num_values for s in column):
             continue
-        least, most = zip(*map(_bounds, bounded), strict=True)
-        smallest, largest = min(least), max(most)
+        smallest, largest = _bounds(bounded)
         if isinstance(largest, str) and max(len(smallest), len(largest)) > _TEXT_BOUND:
             continue
         if isinstance(largest, bool):
@@ -138,10 +138,10 @@ def is_micros(column: Any) -> bool:
     return kind.type == "TIMESTAMP" and "microseconds" in kind.to_json()
 
 
-def _bounds(statistics: pq.Statistics) -> tuple[Any, Any]:
-    if is_micros(statistics):  # from plain numbers: PyArrow imports pandas to make times of them
-        return from_micros(statistics.min_raw), from_micros(statistics.max_raw)
-    return statistics.min, statistics.max
+def _bounds(statistics: Sequence[pq.Statistics]) -> tuple[Any, Any]:
+    if is_micros(statistics[0]):  # from plain numbers: PyArrow imports pandas to make times of them
+        return from_micros(min(s.min_raw for s in statistics)), from_micros(max(s.max_raw for s in statistics))
+    return min(s.min for s in statistics), max(s.max for s in statistics)
 
 
 def _shown(value: Any) -> Any:

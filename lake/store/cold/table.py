@@ -256,8 +256,7 @@ class ColdTable:
             gone, come = self._carry_out(current, change, ordered=ordered and change.fresh is part)
             removed += [f for f in gone if f not in added]
             added = [f for f in added if f not in gone] + come
-        touched = None if self._keys_may_move else frozenset(partitions)
-        return Edit(tuple(removed), tuple(added), landed, touched)
+        return Edit(tuple(removed), tuple(added), landed, None if self._keys_may_move else frozenset(partitions))
 
     @property
     def _keys_may_move(self) -> bool:
@@ -314,19 +313,21 @@ class ColdTable:
         schema = self.schema()
         inside = [f for f in schema if f.name not in self.ds.partitioned_by]
         absent = [pl.lit(None).alias(f.name) for f in inside if f.name not in frame.columns]
-        frame = frame.with_columns(absent) if absent else frame
-        return (
-            frame.select(f.name for f in inside).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.schema(inside))
-        )
+        frame = (frame.with_columns(absent) if absent else frame).select(f.name for f in inside)
+        return frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.schema(inside))
 
     def write(self, partition: Mapping[str, str | None], frame: pl.DataFrame) -> list[DataFile]:
-        """Write sorted rows of one partition as new files (not committed, not yet durable)."""
+        """Write sorted rows of one partition as new files (not committed; durable or not)."""
         target = FileTarget(self.folder, partition, self.settings.write_zstd)
         slices = list(even_slices(frame, self.ds.file_rows or _FILE_ROWS, _WRITERS))
         if len(slices) == 1:
             return [write_file(self.location, self.ds, target, [self.stored(frame)])]
+        added = []
         with ThreadPoolExecutor(_WRITERS) as pool:
-            return list(pool.map(lambda s: write_file(self.location, self.ds, target, [self.stored(s)]), slices))
+            for file in pool.map(lambda s: write_file(self.location, self.ds, target, [self.stored(s)]), slices):
+                self.location.sync([f"{self.folder}/{file.path}"])  # while the next ones are encoded
+                added.append(file)
+        return added
 
 
 def _values(file: DataFile, partitioned_by: Sequence[str]) -> tuple[str | None, ...]:
