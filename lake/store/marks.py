@@ -104,7 +104,8 @@ def living(location: Location) -> set[str]:
         name, _, host = entry.path.rpartition("/")[2].partition("@")
         age = now_micros() - entry.modified_micros
         if location.is_local and host == host_name():
-            lives = not _buried(Path(location.url(entry.path)))
+            with storage_errors(location.uri, entry.path):
+                lives = not _buried(Path(location.url(entry.path)))
         else:
             lives = age < MICROS_PER_DAY
             if age > _FORGOTTEN_MICROS:

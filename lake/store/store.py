@@ -27,6 +27,7 @@ from lake.store.hot.spool import Spool
 from lake.store.hot.turn import Turn
 from lake.store.leases import Lease
 from lake.store.location import Location
+from lake.store.location.local_errors import storage_errors
 from lake.store.snapshot import HotLogs, Snapshot, take
 
 _log = logging.getLogger("lake.store")
@@ -161,9 +162,14 @@ class Store:
         Raises:
             UsageError: no hot log of that host name is in this host's folder.
             WriterBusyError: a live process of another host writes one of them.
+            StorageError: nothing can be written in the folder of the hot logs.
             ClosedError: the lake was closed.
         """
         self._must_be_open()
+        with storage_errors(str(self.hot_folder), ""):
+            return self._drain(every_writer, host, step)
+
+    def _drain(self, every_writer: bool, host: str, step: Step) -> Drained:
         strangers = self._of_host(host) if host else set()
         writers, names = self._to_drain(every_writer, strangers)
         while names:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import multiprocessing
 import os
 import sqlite3
@@ -19,7 +20,8 @@ import pytest
 
 import lake
 from lake.errors import ClosedError, CorruptLakeError, HotLogError, InvalidRowError, StorageError, WriterBusyError
-from lake.store.hot.claim import writer_id
+from lake.store import marks
+from lake.store.hot.claim import host_name, writer_id
 from lake.store.hot.database import HotDatabase
 from tests.helpers import finished, spawned, trade, trade_ids, write_candles
 
@@ -472,6 +474,28 @@ def test_a_lost_hot_file_begins_above_what_was_settled(tmp_path: Path) -> None:
         assert trade_ids(lk) == ["t1", "t2", "t3"]
         lk.drain()
         assert trade_ids(lk) == ["t1", "t2", "t3"]
+
+
+def _refuse(*_: object) -> None:
+    raise PermissionError(errno.EACCES, "Permission denied")
+
+
+def test_a_folder_in_which_nothing_can_be_written_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with lake.open(tmp_path, bot_id="a") as lk:
+        lk.write("trades", trade(1))
+        for writer, ending in (("b", "lock"), ("a", "drain")):
+            (tmp_path / "_hot" / f"{writer}@{host_name()}.{ending}").mkdir()
+        with pytest.raises(StorageError, match="there is a folder where a file should be"):
+            lake.open(tmp_path, bot_id="b")
+        with pytest.raises(StorageError, match="there is a folder where a file should be"):
+            lk.drain()
+        (tmp_path / marks.FOLDER).mkdir(exist_ok=True)
+        (tmp_path / marks.FOLDER / f"dead@{host_name()}").touch()
+        monkeypatch.setattr(Path, "unlink", _refuse)
+        with pytest.raises(StorageError, match="permission denied"):
+            lk.vacuum()
 
 
 def test_a_closed_lake_takes_nothing(tmp_path: Path) -> None:

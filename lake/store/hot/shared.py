@@ -13,6 +13,7 @@ from lake.errors import LakeError
 from lake.store import forks
 from lake.store.hot.claim import claim, writer_id
 from lake.store.hot.log import HotLog
+from lake.store.location.local_errors import storage_errors
 
 
 @dataclass
@@ -51,6 +52,7 @@ def acquire(folder: Path, bot_id: str, *, durability: str, busy_timeout_ms: int)
 
     Raises:
         WriterBusyError: another live process writes under this bot id.
+        StorageError: nothing can be written in the folder.
     """
     with _lock:
         known = _open.get(folder / writer_id(bot_id)) if bot_id else None
@@ -59,13 +61,14 @@ def acquire(folder: Path, bot_id: str, *, durability: str, busy_timeout_ms: int)
             if durability == "full":
                 known.log.strengthen()
             return known.log, False
-        held = claim(folder, bot_id)
-        is_new = not (folder / f"{held.writer}.db").exists()
-        try:
-            log = HotLog(held, durability=durability, busy_timeout_ms=busy_timeout_ms)
-        except LakeError:
-            held.release()
-            raise
+        with storage_errors(str(folder), ""):
+            held = claim(folder, bot_id)
+            is_new = not (folder / f"{held.writer}.db").exists()
+            try:
+                log = HotLog(held, durability=durability, busy_timeout_ms=busy_timeout_ms)
+            except (LakeError, OSError):
+                held.release()
+                raise
         _open[folder / held.writer] = _Open(log, 1)
         return log, is_new
 
