@@ -67,7 +67,8 @@ def build(ctx: Context, name: str, source: str, features: str, symbols: tuple[st
     with ctx.open() as lk, working(ctx.output, f"building {name}"):
         made = lk.datasets.build(name, source, None if features == "none" else features, **more)
         path = made.path
-    ctx.output.result({**_short(made.manifest), "path": path})
+    more = {} if ctx.output.as_json else _more(made.manifest)
+    ctx.output.result({**_short(made.manifest), **more, "path": path})
 
 
 @command(click.argument("name", required=False), name="list", group=dataset)
@@ -87,18 +88,8 @@ def show(ctx: Context, name: str, hash_: str | None) -> None:
     if ctx.output.as_json:
         ctx.output.result(manifest.as_dict())
         return
-    excluded = ", ".join(f"{reason} {count:,}" for reason, count in manifest.excluded.items())
     pinned = ", ".join(f"{n} {v}" for n, v in manifest.lake.items() if v >= 0)
-    notes = ", ".join(f"{note} {count:,}" for note, count in manifest.notes.items())
-    empty = ", ".join(name for name, count in manifest.nulls.items() if count == manifest.rows)
-    more = {
-        "left out": excluded or "nothing",
-        "without any value": empty or "no feature",
-        "notes": notes or "none",
-        "made from": pinned,
-        "tag": manifest.tag,
-        "path": path,
-    }
+    more = {**_more(manifest), "made from": pinned, "tag": manifest.tag, "path": path}
     ctx.output.result({**_short(manifest), **more, "columns": ", ".join(manifest.features)})
 
 
@@ -160,6 +151,14 @@ def delete(ctx: Context, name: str, hash_: str | None) -> None:
     with ctx.open() as lk:
         gone = lk.datasets.delete(name, hash_)
     ctx.output.result(_short(gone))
+
+
+def _more(manifest: Manifest) -> dict[str, str]:
+    """What a person should know of the rows."""
+    excluded = ", ".join(f"{reason} {count:,}" for reason, count in manifest.excluded.items())
+    notes = ", ".join(f"{note} {count:,}" for note, count in manifest.notes.items())
+    empty = ", ".join(name for name, count in manifest.nulls.items() if count == manifest.rows)
+    return {"left out": excluded or "nothing", "without any value": empty or "no feature", "notes": notes or "none"}
 
 
 def _short(manifest: Manifest) -> dict[str, Any]:

@@ -29,9 +29,10 @@ def cut_off(lk: lake.Lake, monkeypatch: pytest.MonkeyPatch, where: str, **asked:
     def killed(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(stored, where, killed)
-        lk.datasets.build("cut", "phantoms", "small", **asked)
+        with pytest.raises(KeyboardInterrupt):
+            lk.datasets.build("cut", "phantoms", "small", **asked)
     return list((Path(lk.uri("candles")).parent / "_lake/datasets/cut").rglob("*.*"))
 
 
@@ -53,7 +54,8 @@ def test_no_build_leaves_versions_without_a_folder_that_tells_of_them(
     assert cut_off(lk, monkeypatch, "written") == []
     assert not lk.tags()
     lk.datasets.build("cut", "phantoms", "small")
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(stored, "remove", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        lk.datasets.delete("cut")
+        with pytest.raises(KeyboardInterrupt):
+            lk.datasets.delete("cut")
     assert not lk.tags()

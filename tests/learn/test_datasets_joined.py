@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from lake.learn.datasets.pinned import pin
 from lake.learn.features import Feature, FeatureSet, Windows, compute
 from lake.learn.features.together import together
 from lake.learn.flags import NAMES, flags
-from tests.learn.dataset_lakes import BARS, SMALL, SYMBOLS, T0, VENUES, at, opened
+from tests.learn.dataset_lakes import BARS, SMALL, SYMBOLS, T0, VENUES, at, bars, opened, phantom
 
 CLOSE = pl.col("close")
 PLAIN = FeatureSet("plain", 1, (Feature("now", CLOSE, 0),))
@@ -79,3 +80,37 @@ def test_sets_that_could_change_one_another_are_computed_apart() -> None:
     assert of(now, missing=float("inf")) is None
     assert of(Feature("mean", CLOSE.rolling_mean(5), 4)) is None  # carries a state from the first bar that is there
     assert of(Feature("mean", CLOSE.rolling_mean(5), 400)) is not None
+
+
+def test_a_row_without_venue_has_what_the_one_venue_told_then_whatever_others_hold_of_other_times(
+    tmp_path: Path,
+) -> None:
+    minutes = (100.5, 700.5, 1_205.5, 1_400.5)
+    events = pl.DataFrame({"venue": "", "symbol": "BTCUSDT", "decision_time": [at(minute) for minute in minutes]})
+    with lake.open(tmp_path / "lake", bot_id="bot") as lk:
+        lk.candles.write(bars("BTCUSDT", "binance", 1_200), "1m", symbol="BTCUSDT", venue="binance")
+        alone = _closes(lk, events)
+        later = bars("BTCUSDT", "bybit").filter(pl.col("open_time") >= at(1_000))
+        lk.candles.write(later, "1m", symbol="BTCUSDT", venue="bybit")
+        found = _closes(lk, events)
+        assert found[:2] == alone[:2]
+        assert found[2] is None, "binance told of the minute before last, bybit of the last one"
+        assert found[3] == later.filter(pl.col("open_time") == at(1_399))["close"].item()
+        assert found == [_closes(lk, events[row : row + 1])[0] for row in range(4)]
+        lk.candles.write(bars("BTCUSDT", "binance", 10), "1m", symbol="BTCUSDT", venue="")
+        assert _closes(lk, events) == [None] * 4, "the candles that name no venue either are old"
+
+
+def test_an_audit_asks_of_a_row_without_venue_what_its_build_asked(tmp_path: Path) -> None:
+    with lake.open(tmp_path / "lake", bot_id="bot") as lk:
+        for venue, since in (("binance", 0), ("bybit", 900)):
+            held = bars("BTCUSDT", venue).filter(pl.col("open_time") >= at(since))
+            lk.candles.write(held, "1m", symbol="BTCUSDT", venue=venue)
+        lk.write("phantoms", [phantom(4 * n, 40.5 * (n + 1), venue="") for n in range(30)])
+        made = lk.datasets.build("bare", "phantoms", SMALL)
+        assert made.manifest.notes == {"no_candles": 8}
+        assert made.audit(features=SMALL).passed
+
+
+def _closes(lk: lake.Lake, events: pl.DataFrame) -> list[float | None]:
+    return join(pin(lk.writer), Joined(PLAIN, "1m"), events).frame["now"].to_list()

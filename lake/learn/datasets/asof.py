@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -14,6 +14,7 @@ import polars as pl
 from lake.kernels import runs, window_compiled
 from lake.learn import flags as market_flags
 from lake.learn import regimes
+from lake.learn.datasets import venues
 from lake.learn.features import FeatureSet, Window, blocks
 from lake.learn.features.plan import Plan, planned
 from lake.learn.features.reading import Reading
@@ -114,7 +115,7 @@ class Found:
     Attributes:
         frame: a row for each event, in their order: null (flags: False) where no candle was known in time.
         without_candles: of how many no candles are held of that time: none of the symbol, none at the venue, or at
-            several venues of which the event names none.
+            several venues then of which the event names none.
     """
 
     frame: pl.DataFrame
@@ -125,7 +126,7 @@ def join(pinned: Held, joined: Joined, events: pl.DataFrame) -> Found:
     """What candles and metrics told at the time of each event.
 
     The newest candle of the event's venue and symbol counts that had closed by decision_time. A row without a venue
-    takes the candles of the one venue that has its symbol.
+    takes the candles of the one venue that has its symbol, of several that of the one that had a candle then.
 
     Args:
         pinned: the lake.
@@ -135,7 +136,7 @@ def join(pinned: Held, joined: Joined, events: pl.DataFrame) -> Found:
     reading = read(pinned, joined)
     metrics = reading.metrics(joined.metrics)
     series = reading.series(events["symbol"].unique().sort().to_list(), joined.bars, span(joined, events))
-    wanted = by_series(events, [name_of(s) for s in series])
+    wanted = by_series(with_venues(pinned, joined, series, events), [name_of(s) for s in series])
 
     def then(one: Series, rows: pl.DataFrame) -> pl.DataFrame:
         mine = wanted[name_of(one)]
@@ -146,6 +147,13 @@ def join(pinned: Held, joined: Joined, events: pl.DataFrame) -> Found:
     placed = sum(mine.height for mine in wanted.values())
     frame = _aligned(joined, events, load_all(pinned.store.scanner, asked, joined.bars, then, keep=False))
     return Found(frame, events.height - placed)
+
+
+def with_venues(pinned: Held, joined: Joined, series: Sequence[Series], events: pl.DataFrame) -> pl.DataFrame:
+    """The events with the venue of those that name none, as far as one alone had a candle then."""
+    step = timeframes.micros(joined.timeframe)
+    stale = max(plan.feature_set.stale for plan in joined.plans)
+    return venues.told(pinned.store.scanner, series, events, (step, stale * step))
 
 
 def read(pinned: Held, joined: Joined) -> Reading:
@@ -193,9 +201,9 @@ def by_series(events: pl.DataFrame, held: list[Name]) -> dict[Name, pl.DataFrame
     """(venue, symbol) of candles -> its events in order of time: venue, symbol, decision_time and ``__row``."""
     only = {}
     for symbol, names in groupby(sorted(held, key=lambda name: name[1]), key=lambda name: name[1]):
-        venues = [venue for venue, _ in names]
-        if len(venues) == 1:
-            only[symbol] = venues[0]
+        places = [venue for venue, _ in names]
+        if len(places) == 1:
+            only[symbol] = places[0]
     told = pl.col("symbol").replace_strict(only, default="", return_dtype=pl.String) if only else pl.lit("")
     venue = pl.when(pl.col("venue") == "").then(told).otherwise("venue").alias("venue")
     rows = events.select(venue, "symbol", "decision_time").with_row_index("__row").sort("decision_time", "__row")

@@ -20,7 +20,7 @@ from lake.kernels import runs
 from lake.learn import flags as market_flags
 from lake.learn import regimes
 from lake.learn.datasets import windows
-from lake.learn.datasets.asof import Joined, Name, by_series, name_of, read, span
+from lake.learn.datasets.asof import Joined, Name, by_series, name_of, read, span, with_venues
 from lake.learn.datasets.assemble import Assembled
 from lake.learn.datasets.manifest import Manifest
 from lake.learn.datasets.pinned import Pinned
@@ -171,7 +171,7 @@ def audit(pinned: Pinned, joined: Joined, rows: pl.DataFrame, *, seed: int, shar
     more = blocks.BARS * timeframes.micros(joined.timeframe)
     symbols = events["symbol"].unique().sort().to_list()
     series = reading.series(symbols, joined.bars, (low, None if high is None else high + more))
-    wanted = by_series(events, [name_of(s) for s in series])
+    wanted = by_series(with_venues(pinned, joined, series, events), [name_of(s) for s in series])
     asked = [s for s in series if name_of(s) in wanted]
     found: dict[int, _Series] = {}
 

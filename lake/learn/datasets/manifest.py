@@ -51,7 +51,7 @@ class Manifest:
             ``inside_training_period`` (rows that their model may remember, where these were asked for),
             ``own_scores`` (phantoms that a model of the lake scored: the score is no feature unless it was asked for),
             ``no_candles`` (none of its symbol and venue, so that no computed feature is known; a row that names no
-            venue has none where several hold its symbol).
+            venue has none where several held its symbol then).
 
     Raises:
         UsageError: a manifest of a later format.
