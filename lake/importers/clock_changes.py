@@ -7,7 +7,7 @@ A time in the hour that clocks skip is none, and its row is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -22,6 +22,15 @@ from lake.spec import registry
 from lake.spec.dataset import Type
 from lake.spec.rules import InOrder
 from lake.spec.times import from_micros
+
+
+_MOST_HELD = 2_000_000  # candles of pages that end within such an hour
+
+
+def _together(one: Frames, other: Frames) -> Frames:
+    parts = [(one.good, other.good), (one.refused, other.refused)]
+    good, refused = (pl.concat(pair, how="vertical_relaxed") for pair in parts)
+    return Frames(good, refused, one.found + other.found)
 
 
 class ClockChanges:
@@ -54,8 +63,22 @@ class ClockChanges:
                 columns[order.then] = self._after(made.columns[order.first], columns[order.then])
         return replace(made, columns=columns)
 
-    def placed(self, frames: Frames) -> Frames:
-        """Candles, of which those of series that have such an hour twice are in both."""
+    def placed(self, pages: Iterator[Frames]) -> Iterator[Frames]:
+        """Candles, of which those of series that have such an hour twice are in both, also where a page ends in it."""
+        held: Frames | None = None
+        for page in pages:
+            held = page if held is None else _together(held, page)
+            if not self._ends_within(held.good) or held.good.height > _MOST_HELD:
+                yield self._placed_in(held)
+                held = None
+        if held is not None:
+            yield self._placed_in(held)
+
+    def _ends_within(self, good: pl.DataFrame) -> bool:
+        """Whether the last candle is in an hour that comes twice, so that the next page may go on with it."""
+        return bool(self._twice) and not good.is_empty() and good["open_time"][-1] in self._twice
+
+    def _placed_in(self, frames: Frames) -> Frames:
         if not self._twice or frames.good.is_empty():
             return frames
         good, count = of_both_hours(frames.good, self._twice)

@@ -386,6 +386,23 @@ def test_a_zone_is_of_times_without_one_in_sqlite_too(lk: lake.Lake, tmp_path: P
     assert [row[3] for row in held(lk)] == [T0]
 
 
+@pytest.mark.parametrize("rows_of_page", [1, 2, 3, 4, 5])
+def test_an_hour_that_a_table_has_twice_lands_in_both_wherever_a_page_ends(
+    lk: lake.Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_of_page: int
+) -> None:
+    monkeypatch.setattr(candle_tables, "_PAGE", rows_of_page)
+    path = tmp_path / "candles.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("create table candles_30m (symbol, timestamp text, open, high, low, close, volume)")
+        for volume, at in enumerate(("01:30", "02:00", "02:30", "02:00", "02:30", "03:00"), 1):
+            row = ["BTCUSDT", f"2024-10-27 {at}:00", 1.0, 2.0, 1.0, 1.0, volume]
+            connection.execute("insert into candles_30m values (?, ?, ?, ?, ?, ?, ?)", row)
+        connection.commit()
+    report = import_from(lk, "candles-sqlite", str(path), Options(tz="Europe/Berlin"))
+    assert (report.totals["landed"], report.totals["refused"]) == (6, 0)
+    assert [row[8] for row in held(lk)] == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+
+
 def test_daily_candles_whose_times_are_days_land(lk: lake.Lake, postgres: Postgres) -> None:
     postgres.run(
         "create table candles_1d (symbol text, timestamp date, open float8, high float8, low float8, close float8,"

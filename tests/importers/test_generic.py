@@ -17,6 +17,7 @@ import lake
 from lake.cli import main
 from lake.errors import SourceError, UsageError
 from lake.importers.base import Options
+from lake.importers.reading import candle_frames
 from lake.importers.report import ImportReport
 from lake.importers.run import import_from
 from lake.importers.suggesting import suggest
@@ -534,6 +535,15 @@ def test_a_series_of_candles_that_has_an_hour_twice_lands_in_both(way: int, tmp_
         assert there == [(30, 1.0), (60, 2.0), (90, 3.0), (120, 4.0), (150, 5.0), (180, 6.0)]
         assert "2 local times lie in an hour that the clock has twice: the first is taken" in notes(report)
         assert "2 candles of series that have it twice in the second" in notes(report)
+
+
+@pytest.mark.parametrize("rows_of_page", [1, 2, 3, 4])
+@pytest.mark.parametrize("way", [1, -1])
+def test_an_hour_that_comes_twice_lands_in_both_wherever_a_page_ends(
+    way: int, rows_of_page: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candle_frames, "_ROWS", rows_of_page)
+    test_a_series_of_candles_that_has_an_hour_twice_lands_in_both(way, tmp_path)
 
 
 def test_an_hour_that_is_one_candle_lands_in_both(tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lake.importers.base import Notes, Refused
+from lake.importers.reading import steady
 from lake.importers.reading.csv_tables import csv_columns, csv_rows
 
 ROWS = [{"a": "1", "b": "x", "c": "2"}, {"a": "3", "b": "y", "c": "4"}]
@@ -43,7 +45,7 @@ def test_empty_lines_before_the_header_and_between_rows_are_passed_over(tmp_path
     assert read(path, skip=1)[0] == ROWS
 
 
-@pytest.mark.parametrize("end", ["3,y", '3,"y,4', '3,y,"4', "3"])
+@pytest.mark.parametrize("end", ["3,y", '3,"y,4', '3,y,"4', "3", '3,y,"4""', '3,"y\n",4" or,"5', '3,"y\nz'])
 def test_a_last_line_that_breaks_off_is_refused_and_what_comes_before_is_taken(tmp_path: Path, end: str) -> None:
     path = tmp_path / "t.csv"
     path.write_text(f"a,b,c\n1,x,2\n{end}")
@@ -52,7 +54,10 @@ def test_a_last_line_that_breaks_off_is_refused_and_what_comes_before_is_taken(t
     assert (notes.failed, notes.texts) == (True, ["the file breaks off: what comes before is taken"])
 
 
-@pytest.mark.parametrize("text", [TEXT.rstrip("\n"), "a,b,c\n1,x\n3,y", 'a,b,c\n1,"x",2\n3,y,"4"', "a,b,c\n1,x\n3,y\n"])
+@pytest.mark.parametrize("text", [
+    TEXT.rstrip("\n"), "a,b,c\n1,x\n3,y", 'a,b,c\n1,"x",2\n3,y,"4"', "a,b,c\n1,x\n3,y\n", 'a,b,c\n1,x,2\n3,5" wide,4',
+    'a;b;c\n1;x;2\n3;"a ""b""";4"',
+])  # fmt: skip
 def test_a_last_line_that_may_be_whole_is_taken(tmp_path: Path, text: str) -> None:
     path = tmp_path / "t.csv"
     path.write_text(text)
@@ -75,6 +80,21 @@ def test_the_first_line_of_a_file_without_a_header_is_a_row_as_any_other(
     path.write_text(text)
     found, notes = read(path, header=("a", "b", "c"))
     assert (found, notes.texts) == (rows, [])
+
+
+def test_a_file_to_which_lines_are_added_is_read_and_one_that_is_written_anew_is_of_one_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(TEXT)
+    rows = csv_rows(path, Notes())
+    found = [next(rows)]
+    path.write_text("a,b,c\n0,w,1\n" + TEXT[6:])
+    assert [*found, *rows] == ROWS
+    ticks = count(1)
+    monkeypatch.setattr(steady, "_PAUSE", 0.0)
+    monkeypatch.setattr(steady, "_state", lambda _file: next(ticks))
+    assert len(read(path)[0]) == 3
 
 
 def test_a_packed_file_that_breaks_off_gives_what_comes_before(tmp_path: Path) -> None:

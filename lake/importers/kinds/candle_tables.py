@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import orjson
@@ -85,11 +85,11 @@ class _Source:
         newest_first = not self.db.is_unique(self.name, key) and self.count is not None
         self._tell(notes)
         pages = self.db.pages(self.name, types, notes, _PAGE, newest_first=newest_first)
-        for place, page in enumerate(pages):
-            frames = clocks.placed(self._sorted_out(page[::-1] if newest_first else page, rules))
+        read = (self._sorted_out(page, rules) for page in pages)
+        for place, frames in enumerate(clocks.placed(read)):
             if place == 0 and "timeframe" not in self.columns:
                 self._tell_step(frames.good, notes)
-            yield frames
+            yield replace(frames, good=frames.good.reverse()) if newest_first else frames
         clocks.tell(notes)
 
     def _type_of_time(self) -> pl.DataType:

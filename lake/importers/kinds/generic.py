@@ -54,7 +54,7 @@ def _require(there: Collection[str], mapped: TableMap, source: str) -> None:
 def _candles(found: Tabular, mapped: TableMap, options: Options, notes: Notes) -> Iterator[Frames]:
     clocks = ClockChanges(options)
     columns = clocks.mapped(mapped.map).columns
-    yield from map(clocks.placed, candle_frames(_rows(found, mapped, notes), columns, options))
+    yield from clocks.placed(candle_frames(_rows(found, mapped, notes), columns, options))
     clocks.tell(notes)
 
 

@@ -14,7 +14,8 @@ from typing import TextIO
 
 from lake.errors import SourceError
 from lake.importers.base import Notes, Refused, Row
-from lake.importers.reading.jsons import GARBLED, encoding_at, opened
+from lake.importers.reading.jsons import GARBLED, encoding_at
+from lake.importers.reading.steady import steady
 
 _SEPARATORS = ",;\t|"
 _LONGEST_CELL = 1 << 24
@@ -70,7 +71,7 @@ def csv_rows(path: Path, notes: Notes, header: tuple[str, ...] = (), skip: int =
     """
     csv.field_size_limit(_LONGEST_CELL)
     with _lines_of(path) as lines:
-        columns, rows = _begun(lines, header, skip)
+        columns, separator, rows = _begun(lines, header, skip)
         repeated = [name for name, count in Counter(columns).items() if count > 1]
         if repeated:
             raise SourceError("columns with the same name", where=str(path), value=repeated[0], todo="Rename one.")
@@ -78,7 +79,7 @@ def csv_rows(path: Path, notes: Notes, header: tuple[str, ...] = (), skip: int =
         try:
             for cells in rows:
                 is_short = 0 < len(cells) < len(columns)
-                if _is_cut(lines.record(), is_short=is_short and are_whole):
+                if _is_cut(lines.record(), separator, is_short=is_short and are_whole):
                     notes.tell("the file breaks off: what comes before is taken", failed=True)
                     yield Refused(cells, _CUT)
                 elif len(cells) > len(columns):
@@ -92,22 +93,24 @@ def csv_rows(path: Path, notes: Notes, header: tuple[str, ...] = (), skip: int =
             notes.tell(GARBLED)
 
 
-def _is_cut(record: str, *, is_short: bool) -> bool:
+def _is_cut(record: str, separator: str, *, is_short: bool) -> bool:
     """Whether the text of a line has no end, and is surely not whole."""
-    return not record.endswith(("\n", "\r")) and (is_short or record.count('"') % 2 == 1)
+    if record.endswith(("\n", "\r")):
+        return False
+    return is_short or next(csv.reader([f"{record}\n"], delimiter=separator), [""])[-1].endswith("\n")
 
 
 @contextmanager
 def _lines_of(path: Path) -> Iterator[_Lines]:
     with (
-        opened(path) as file,
+        steady(path, grows=True) as file,
         io.TextIOWrapper(file, encoding=encoding_at(path), errors="replace", newline="") as text,
     ):
         yield _Lines(text)
 
 
-def _begun(lines: _Lines, header: tuple[str, ...], skip: int) -> tuple[list[str], Iterator[list[str]]]:
-    """The names of the columns, and the rows behind them; empty lines before the first are passed over."""
+def _begun(lines: _Lines, header: tuple[str, ...], skip: int) -> tuple[list[str], str, Iterator[list[str]]]:
+    """The names of the columns, what separates them, and the rows behind; empty lines before are passed over."""
     for _ in range(skip):
         next(lines, "")
     first = next((line for line in lines if line.strip("\ufeff\r\n")), "")
@@ -117,4 +120,4 @@ def _begun(lines: _Lines, header: tuple[str, ...], skip: int) -> tuple[list[str]
         lines.record()
     columns = list(header) or [name.strip() for name in next(csv.reader([first], delimiter=separator), [])]
     named = [name or f"column_{place}" for place, name in enumerate(columns)]
-    return named, csv.reader(chain(before, lines), delimiter=separator)
+    return named, separator, csv.reader(chain(before, lines), delimiter=separator)

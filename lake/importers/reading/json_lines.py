@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from lake.importers.base import Notes, Refused
-from lake.importers.reading.jsons import encoding_at, entries_of, opened
+from lake.importers.reading.jsons import encoding_at, entries_of
+from lake.importers.reading.steady import steady
 
 _LONGEST = 64 << 20  # characters of one line; one that is longer is no row
 _KEPT = 2_000  # characters of a broken line that are kept
@@ -21,7 +22,7 @@ def lines_in(path: Path, notes: Notes) -> Iterator[Any]:
 
     The last of them, when it has no end either, is where the file breaks off.
     """
-    with opened(path) as file:
+    with steady(path, grows=True) as file:
         yield from lines_of(file, notes, encoding_at(path))
 
 

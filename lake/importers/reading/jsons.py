@@ -76,10 +76,7 @@ class JsonText:
 
     def __init__(self, path: Path, file: BinaryIO | None = None) -> None:
         self.path = path
-        # a JSON is written anew as a whole, and lines, which are not read here, are added to
-        self._raw = steady(path) if file is None else file
-        is_packed = file is None and path.suffix == ".gz"
-        self._file = cast("BinaryIO", gzip.GzipFile(fileobj=self._raw)) if is_packed else self._raw
+        self._file = steady(path) if file is None else file
         self._decode: Callable[[bytes, bool], str] | None = None
         self._text, self._at, self._ended = "", 0, False
         self.stuck = False  # what comes next cannot be decoded
@@ -90,7 +87,6 @@ class JsonText:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
-        self._raw.close()
 
     def peek(self) -> str:
         """The next character that is not blank; "" at the end."""

@@ -6,6 +6,7 @@ beginning of one row and the end of another.
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import shutil
@@ -21,20 +22,39 @@ _ATTEMPTS = 6
 _PAUSE = 0.05  # seconds, each time twice as long
 
 
-def steady(path: Path) -> BinaryIO:
-    """A file's bytes, all of one moment; to be closed.
+def steady(path: Path, *, grows: bool = False) -> BinaryIO:
+    """A file's bytes, all of one moment, unpacked when its name ends in .gz; to be closed.
+
+    Args:
+        path: of the file.
+        grows: whether lines are added to it, so that what it held stays: one that never rests, or is large, is read
+            while it grows.
 
     Raises:
         SourceError: it changes while it is copied, again and again; or, a large one, while it is read.
     """
+    raw = _raw(path, grows=grows)
+    return cast("BinaryIO", _Packed(raw)) if path.suffix == ".gz" else raw
+
+
+def _raw(path: Path, *, grows: bool) -> BinaryIO:
     file = path.open("rb")
-    if os.fstat(file.fileno()).st_size > _COPIED:
+    is_large = os.fstat(file.fileno()).st_size > _COPIED
+    copy = None if is_large else _copied(file)
+    if copy is not None:
+        file.close()
+        return copy
+    if grows:
+        file.seek(0)
+        return file
+    if is_large:
         return cast("BinaryIO", io.BufferedReader(_Watched(file, path)))
-    with file:
-        return _copied(file, path)
+    file.close()
+    raise _changing(path)
 
 
-def _copied(file: BinaryIO, path: Path) -> BinaryIO:
+def _copied(file: BinaryIO) -> BinaryIO | None:
+    """A copy during which the file did not change; None when it never rests."""
     copy = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 (it is given away)
     for attempt in range(_ATTEMPTS):
         before = _state(file)
@@ -47,7 +67,20 @@ def _copied(file: BinaryIO, path: Path) -> BinaryIO:
             return copy
         time.sleep(_PAUSE * 2**attempt)
     copy.close()
-    raise _changing(path)
+    return None
+
+
+class _Packed(gzip.GzipFile):
+    """A packed file that closes what it reads."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        super().__init__(fileobj=raw)
+        self._raw = raw
+
+    def close(self) -> None:
+        """Let go of the file."""
+        super().close()
+        self._raw.close()
 
 
 class _Watched(io.RawIOBase):
