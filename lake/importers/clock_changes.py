@@ -23,7 +23,6 @@ from lake.spec.dataset import Type
 from lake.spec.rules import InOrder
 from lake.spec.times import from_micros
 
-
 _MOST_HELD = 2_000_000  # candles of pages that end within such an hour
 
 
