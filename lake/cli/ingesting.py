@@ -39,6 +39,9 @@ from lake.store.opening import FORMAT_FILE
         type=click.Path(path_type=Path, exists=True, dir_okay=False),
         help="TOML with [columns] open_time = ... and symbol, timeframe, venue, time_unit, tz.",
     ),
+    click.option(
+        "--again", is_flag=True, help="Also files that were ingested before, if their rows have been removed."
+    ),
     click.option("--workers", type=click.IntRange(1), help="Files read at once."),
     click.option("--exchange", help="With PATHS = ccxt: the exchange's ccxt name."),
     click.option(
@@ -88,7 +91,7 @@ def _options(options: dict[str, Any]) -> Options:
     kept = map_file(options["map_file"]) if options["map_file"] else {}
     columns = {**kept.pop("columns", {}), **dict(_pair(text) for text in options["maps"])}
     said = {name: options[name] for name in OPTIONS if options[name] is not None}
-    read = Options(**{**kept, **said}, columns=columns)
+    read = Options(**{**kept, **said}, columns=columns, again=options["again"])
     if read.timeframe:
         timeframes.parse(read.timeframe)
     if options["form"]:

@@ -12,7 +12,7 @@ from lake.errors import UsageError
 from lake.query.engine import Engine
 from lake.spec.times import from_micros
 from lake.store.location import Location
-from lake.store.retention import retired_before
+from lake.store.removed import removed_before
 
 _KEY = ("bot_id", "date")
 _MONEY = ("daily_pnl", "total_pnl", "sharpe_ratio", "max_drawdown", "win_rate")
@@ -38,7 +38,7 @@ def of_days(
         UsageError: no such day or zone.
     """
     since, until = span(first, last, time_zone)
-    retired = retired_before(location, "trades")
+    retired = removed_before(location, "trades")
     frozen = None if retired is None else from_micros(retired - 1).astimezone(_zone(time_zone)).date()
     sql = (resources.files("lake.ledgers") / "daily_figures.sql").read_text(encoding="utf-8")
     return engine.frame(sql, {"first": since, "last": until, "frozen": frozen}, {"time_zone": time_zone})

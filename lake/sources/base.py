@@ -68,6 +68,7 @@ class Options:
         columns: canonical column name -> name in the file, for the generic reader.
         tz: zone of times without one (``UTC``, ``Europe/Berlin``); needed by the generic reader when times are naive.
         volume: whether the volume column counts ``base`` or ``quote`` units; None lets the source say.
+        again: whether files that an earlier ingest finished are read anew, since rows of them are gone from the lake.
 
     >>> Options(time_unit="h")
     Traceback (most recent call last):
@@ -81,6 +82,7 @@ class Options:
     columns: Mapping[str, str] = field(default_factory=dict)
     tz: str | None = None
     volume: str | None = None
+    again: bool = False
 
     def __post_init__(self) -> None:
         if self.time_unit is not None and self.time_unit not in TIME_UNITS:

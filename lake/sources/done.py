@@ -34,7 +34,8 @@ class Identity:
         """Identity of a file on disk; reads it once."""
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        meaning = repr([(name, getattr(options, name)) for name in Options.__slots__]) + source + folder_meaning(path)
+        said = [(name, getattr(options, name)) for name in Options.__slots__ if name != "again"]
+        meaning = repr(said) + source + folder_meaning(path)
         return cls(path.name, path.stat().st_size, digest, hashlib.sha256(meaning.encode()).hexdigest()[:16])
 
 

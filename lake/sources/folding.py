@@ -130,7 +130,9 @@ class _Merge:
             lost = {number: count - after.get(number, 0) for number, count in before.items() if number >= 0}
             tallies += [Tally(n, 0, duplicate=count, notes={REPEATED: count}) for n, count in lost.items() if count]
         held = self._unsettled.take(once)
-        once = _added_to(once.with_columns(ticks.opening(self._timeframe)))
+        once = _met(
+            once.with_columns(ticks.opening(self._timeframe)), trades.filter(pl.col("file") >= 0), self._timeframe
+        )
         candles = ticks.fold(once, self._timeframe).with_row_index("row")
         shares = (
             once.filter(pl.col("file") >= 0).group_by(*_KEY, "file").agg(rows=pl.len().cast(pl.Int64))
@@ -140,7 +142,9 @@ class _Merge:
         return Piece("candles", frame, tuple(tallies), folded=True, shares=shares, held=held)
 
 
-def _added_to(trades: pl.DataFrame) -> pl.DataFrame:
-    """Trades of the candles that a file of this run has a trade in; the others are as they were."""
-    of_this_run = pl.col("file") >= 0
-    return trades if trades.select(of_this_run.all()).item() else trades.filter(of_this_run.any().over(_KEY))
+def _met(trades: pl.DataFrame, of_this_run: pl.DataFrame, timeframe: str) -> pl.DataFrame:
+    """Trades of the candles that a file of this run has a trade in, be it a kept one; the others are as they were."""
+    if trades.select((pl.col("file") >= 0).all()).item():
+        return trades
+    met = of_this_run.select(*ticks.MARKET, ticks.opening(timeframe)).unique()
+    return trades.join(met, on=_KEY, how="semi", maintain_order="left")

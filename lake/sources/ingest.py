@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lake.errors import LakeError
-from lake.sources.base import Options
+from lake.sources.base import KEYS, Options
 from lake.sources.done import Done
 from lake.sources.held_trades import HeldTrades
 from lake.sources.landing import GATHER_ROWS, Landing
@@ -25,6 +25,7 @@ from lake.sources.reading import Damaged, pieces_of
 from lake.sources.report import IngestReport
 from lake.sources.waiting import Waiting
 from lake.spec import timeframes
+from lake.store.removed import removed
 
 _AHEAD = 2  # pieces that a reader may be ahead of the writer
 
@@ -49,8 +50,9 @@ def ingest(
 ) -> IngestReport:
     """Read files and folders of candles, trades and market metrics into a lake.
 
-    A file whose content an earlier ingest finished is not read again. A file that is damaged, or that changes while it
-    is read, lands no row. Of several ingests of trades of one market, one at a time works.
+    A file whose content an earlier ingest finished is not read again, unless the options say so. A file that is
+    damaged, or that changes while it is read, lands no row. Of several ingests of trades of one market, one at a time
+    works.
 
     Args:
         lk: an open lake.
@@ -75,7 +77,7 @@ def ingest(
     at_once = workers or os.cpu_count() or 1
     planned = plan(Request(tuple(given), options, format, at_once), done)
     held = HeldTrades(lk.location)
-    with _turns(lk, planned, done) as check_turns:
+    with _turns(lk, planned, None if options.again else done) as check_turns:
         run = _Run(lk, planned, _Notes(done, held), check_turns, progress or (lambda _: None))
         for job, pieces in _read_ahead(planned.jobs, partial(pieces_of, options=options, held=held), at_once):
             run.take(job, pieces)
@@ -83,14 +85,15 @@ def ingest(
 
 
 @contextmanager
-def _turns(lk: Any, planned: Plan, done: Done) -> Iterator[Callable[[], None]]:
+def _turns(lk: Any, planned: Plan, done: Done | None) -> Iterator[Callable[[], None]]:
     """Of ingests of one market, one at a time folds its trades; who waited leaves out what was done meanwhile."""
     if not planned.markets:
         yield lambda: None
         return
     with turns_at(lk.store.location, lk.store.hot_folder, planned.markets) as check:
-        done.look_again()
-        planned.leave_out(done)
+        if done is not None:
+            done.look_again()
+            planned.leave_out(done)
         yield check
 
 
@@ -116,7 +119,7 @@ class _Run:
         files = [file for job in planned.jobs for file in job.files]
         self._plan, self._notes, self._progress = planned, notes, progress
         self._check_turns = check_turns
-        self._folder = lk.store.hot_folder
+        self._location, self._folder = lk.location, lk.store.hot_folder
         self._landing = Landing(lk, {file.number: str(file.path) for file in files})
         # candles of trades that wait in this host's log would settle over what the next host makes of them
         self._settle = lk.drain if planned.markets and not lk.store.location.is_local else None
@@ -184,7 +187,9 @@ class _Run:
             folded = file.market is not None
             self._reports[number] = counts.report(str(file.path), file.source.name, error, folded=folded)
         reports = tuple(self._reports[number] for number in sorted(self._reports))
-        return IngestReport(reports, self._landing.candles_made)
+        is_there = any(report.status == "already there" for report in reports)
+        gone = tuple(one for one in removed(self._location) if one.dataset in KEYS) if is_there else ()
+        return IngestReport(reports, self._landing.candles_made, gone)
 
 
 def _read_ahead(

@@ -143,7 +143,7 @@ def _examined(file: _Found, options: Options, done: Done, chosen: Source | None)
             return FileReport(str(file.path), "", "skipped")
         seen = stamp(file.path)
         identity = Identity.of(file.path, options, source.name)
-        if identity in done:
+        if identity in done and not options.again:
             return _already_there(file.path, source, done.refusal(identity))
         check(file.path)
         return Planned(file.number, file.path, source, identity, seen, source.series(file.path, options))

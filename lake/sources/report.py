@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
+from lake.store.removed import Removed
+
 _SHOWN = 10  # reasons of a file in the text
 COUNTS = ("rows_in", "landed", "updated", "duplicate", "quarantined")
 
@@ -56,10 +58,17 @@ class FileReport:
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
-    """All files of one ingest, and how many candles were made of their trades."""
+    """All files of one ingest.
+
+    Attributes:
+        files: one by one.
+        candles_made: how many candles were made of their trades.
+        removed: where files are already there, what retention has removed: rows of theirs may be among it.
+    """
 
     files: tuple[FileReport, ...]
     candles_made: int = 0
+    removed: tuple[Removed, ...] = ()
 
     @property
     def totals(self) -> dict[str, int]:
@@ -89,7 +98,8 @@ class IngestReport:
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
-        return {"totals": self.totals, "balanced": self.balanced, "files": [asdict(f) for f in self.files]}
+        files, removed = [asdict(f) for f in self.files], [asdict(r) for r in self.removed]
+        return {"totals": self.totals, "balanced": self.balanced, "files": files, "removed": removed}
 
     def text(self, *, every_file: bool = False) -> str:
         """Totals, then the files that need a look (or every one).
@@ -104,6 +114,7 @@ class IngestReport:
             lines.append(f"{totals['trades']:,} of the rows are trades, which made {self.candles_made:,} candles")
         states = {f.status for f in self.files} - {"done"}
         lines += [f"{state}: {sum(f.status == state for f in self.files)} files" for state in sorted(states)]
+        lines += [f"{removed}: --again reads files that were there anew" for removed in self.removed]
         if self.refused:
             lines.append(f"refused whole: {len(self.refused)} files")
         for file in self.files:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lake.errors import BackupError
 from lake.spec import registry
-from lake.store import retention, versions
+from lake.store import removed, versions
 from lake.store.cold.table_state import TableState
 from lake.store.hot.database import HOT_ERRORS, HotDatabase
 from lake.store.hot.spool import Spool
@@ -24,7 +24,7 @@ _DONE = "_lake/backup-complete"
 _ATTEMPTS = 100
 #: What is no table and cannot be made again: tags, models, data sets, what was retired, refused rows. Stored features
 #: can be.
-_BESIDE = ("_lake/tags", "_lake/models", "_lake/datasets", retention.FOLDER, "_quarantine")
+_BESIDE = ("_lake/tags", "_lake/models", "_lake/datasets", removed.FOLDER, "_quarantine")
 #: Which files are in the lake, and the trades of candles that a later file may add to; in this order.
 _INGESTS = ("_ingest", "_ingest_trades")
 _HOT = "_hot"

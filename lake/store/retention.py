@@ -20,13 +20,12 @@ from lake.store.cold.files import DataFile
 from lake.store.cold.frames import frame_of
 from lake.store.cold.table import ColdTable, plain
 from lake.store.cold.table_state import TableState
-from lake.store.location import Location
 from lake.store.maintain import Maintained
+from lake.store.removed import note
 from lake.store.snapshot import Snapshot
 from lake.store.store import Store
 
 _MOST_DAYS = 100_000
-FOLDER = "_lake/retired"  # dataset -> up to when its rows were removed: what is made of them cannot be made again
 
 
 def retain(
@@ -177,7 +176,7 @@ def _retire(table: ColdTable, rule: _Rule, waiting: pl.DataFrame | None) -> Main
         if dry_run:
             return Edit((), (), Landed(), frozenset())
         if removed and rule.before is not None:
-            _note(table, rule.before)
+            note(table.location, table.ds.name, rule.before)  # first: whenever this is cut off
         partitions = frozenset(tuple(f.partition.get(n) for n in state.partitioned_by) for f in removed)
         return Edit(tuple(removed), tuple(added), Landed(), partitions)
 
@@ -185,19 +184,6 @@ def _retire(table: ColdTable, rule: _Rule, waiting: pl.DataFrame | None) -> Main
         table.commit(plan, operation="DELETE")
     hot = 0 if waiting is None else waiting.filter(~rule.now()).height
     return outcome + Maintained(rows_removed=hot)
-
-
-def retired_before(location: Location, name: str) -> int | None:
-    """The moment before which rows of a dataset were removed, in microseconds; None where all are there."""
-    noted = location.read_or_none(f"{FOLDER}/{name}")
-    return None if noted is None else int(noted)
-
-
-def _note(table: ColdTable, before: int) -> None:
-    """Before the rows go: what was made of them is kept then, whenever this is cut off."""
-    known = retired_before(table.location, table.ds.name)
-    if known is None or known < before:
-        table.location.write(f"{FOLDER}/{table.ds.name}", str(before).encode())
 
 
 def _without_old(

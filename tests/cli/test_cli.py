@@ -177,6 +177,10 @@ def test_ingest_reports_every_row_and_reads_nothing_twice(tmp_path: Path) -> Non
     assert (first["totals"]["rows_in"], first["totals"]["landed"], first["balanced"]) == (50, 50, True)
     assert data("ingest", str(tmp_path / "BTC_USDT-1m.json"), "--lake", folder)["totals"]["already there"] == 1
     assert data("stats", "--lake", folder)["candles"] == 50
+    data("retain", "--keep", "candles=0", "--lake", folder)
+    assert "--again reads" in run("ingest", str(tmp_path / "BTC_USDT-1m.json"), "--lake", folder).output
+    again = data("ingest", str(tmp_path / "BTC_USDT-1m.json"), "--again", "--lake", folder)
+    assert (again["totals"]["landed"], again["removed"]) == (50, [])
 
 
 def test_the_demo_runs_balances_and_verifies(tmp_path: Path) -> None:

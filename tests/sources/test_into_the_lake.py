@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 import lake
 from lake.sources.base import KEYS, SCHEMAS, Options
 from lake.sources.ingest import ingest
+from lake.store.backup import backup
 from tests.sources.made import START, csv_text, kline_rows, written
 from tests.sources.recorder import RecordingLake
 
@@ -75,6 +79,32 @@ def test_days_of_trades_read_one_after_the_other_make_the_candles_of_one_run(tmp
         assert _all(parts, "candles").equals(_all(whole, "candles"))
     kept = [pl.read_parquet(path).height for path in (tmp_path / "parts" / "_ingest_trades").rglob("*.parquet")]
     assert sum(kept) < 20
+
+
+@pytest.mark.parametrize("kind", ["candles", "trades"])
+def test_an_ingest_of_files_whose_rows_retention_removed_says_so_and_lands_them_when_asked(
+    tmp_path: Path, kind: str
+) -> None:
+    trades: list[list[object]] = [[n, 100, 1, 100, START + n * 9_000, "true", "true"] for n in range(100)]
+    texts = {"BTCUSDT-1m-2023-11.csv": csv_text(kline_rows(15)), "BTCUSDT-trades-2023-11.csv": csv_text(trades)}
+    name = next(name for name in texts if (kind == "trades") == (kind in name))
+    path = written(tmp_path / "in", name, texts[name])
+    with lake.open(str(tmp_path / "lake")) as lk:
+        ingest(lk, path)
+        assert ingest(lk, path).removed == ()
+        assert lk.retain({"candles": 30})["candles"].rows_removed == 15
+        lk.retain({"candles": 300})
+        before = (datetime.now(UTC) - timedelta(days=30)).strftime("%Y-%m-%d")
+        report = ingest(lk, path)
+        assert (report.totals["already there"], report.totals["landed"]) == (1, 0)
+        assert re.search(rf"candles before {before} ..:.. UTC were removed by retention at .*--again", report.text())
+        again = ingest(lk, path, Options(again=True))
+        assert (again.files[0].status, again.removed, again.balanced) == ("done", (), True)
+        assert _all(lk, "candles").height == 15
+        assert ingest(lk, path).totals["already there"] == 1
+        backup(lk.store, tmp_path / "copy")
+    with lake.open(str(tmp_path / "copy")) as copy:
+        assert len(ingest(copy, path).removed) == 1
 
 
 def test_rows_that_the_lake_refuses_after_all_are_told_with_its_reason(tmp_path: Path) -> None:
