@@ -169,7 +169,7 @@ class Lake:
         return self.at(time=as_of).read(name, where, variables=variables)
 
     def write(self, name: str, rows: Any) -> Receipt:
-        """Write rows of any dataset: a dict, an iterable of dicts, or a Polars, pandas or Arrow table.
+        """Write rows of any dataset: a dict, an iterable of dicts, a Polars, pandas or Arrow table, or a relation.
 
         It is the raw tool: a row takes the place of the one that has its key, whatever that one's life had come to.
         ``lk.trades``, ``lk.positions`` and the others refuse what cannot follow.

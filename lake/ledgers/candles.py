@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -22,6 +22,7 @@ from lake.spec.decode import rows_to_frame, with_period
 from lake.spec.frames import Checked, check_frame, dicts
 from lake.spec.rows import row_checker
 from lake.spec.schema import polars_schema
+from lake.spec.tables import is_rows
 
 _DS = registry.get("candles")
 _CONSTANT = ("venue", "symbol", "timeframe", "period")
@@ -49,7 +50,7 @@ class Candles:
             if reason is not None:
                 raise InvalidRowError(str(reason), where="candles", value=dict(data))
             return self._writer.write_checked_rows(_DS, [row])
-        rows = dicts(_DS, data) if isinstance(data, Iterator | Sequence) else data
+        rows = dicts(_DS, data) if is_rows(data) else data
         return self.write_checked(checked(rows))
 
     def write(self, frame: Any, timeframe: str, symbol: str | None = None, venue: str = "") -> Receipt:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from lake.ledgers.demands import refuse_another, refuse_nan
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.same_id import Kind, write_apart
 from lake.spec.frames import dicts
-from lake.spec.tables import as_polars
+from lake.spec.tables import as_polars, is_rows
 from lake.store.hot.entry import Row
 
 _IDENTITY = ("symbol", "venue", "side", "quantity", "price")
@@ -65,7 +65,7 @@ class Fills(Ledger):
         """
         if fills is None or isinstance(fills, Mapping):
             return self._record(given(fills, fields))
-        if isinstance(fills, Iterator | Sequence):
+        if is_rows(fills):
             return self._record_many(dicts(self._ds, fills))
         table = as_polars(fills)
         if any(name == self._ds.event_time or name.lower() in self._ds.time_aliases for name in table.columns):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -10,7 +10,7 @@ import polars as pl
 from lake.errors import UsageError
 from lake.spec import registry
 from lake.spec.frames import Checked, check_frame
-from lake.spec.tables import as_given, as_polars, stacked
+from lake.spec.tables import as_given, as_polars, is_rows, stacked
 
 _DS = registry.get("candles")
 _BARS, _EXPECTED, _PARTIAL = "bars", "expected", "partial"
@@ -32,7 +32,7 @@ def checked(data: Any, constants: Mapping[str, Any] | None = None) -> Checked:
     Raises:
         UsageError: a row that is neither a mapping nor such a list.
     """
-    if isinstance(data, Sequence | Iterator) and not isinstance(data, str | bytes):
+    if is_rows(data) and not isinstance(data, str | bytes):
         return _of_rows([_named(row) for row in data], constants)
     frame = as_polars(data, exact=_EXACT)
     marks = [name for name in frame.columns if name in MARKS]

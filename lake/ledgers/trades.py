@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
@@ -19,6 +19,7 @@ from lake.ledgers.whole_trades import record_many, record_one, record_table
 from lake.spec.frames import dicts
 from lake.spec.patch import folder
 from lake.spec.rows import row_checker
+from lake.spec.tables import is_rows
 from lake.store.hot.entry import Row
 
 _OPEN = ("pending", "open")
@@ -269,7 +270,7 @@ class Trades(Ledger):
         """
         if trades is None or isinstance(trades, Mapping):
             return record_one(self._writer, given(trades, fields))
-        if isinstance(trades, Iterator | Sequence):
+        if is_rows(trades):
             return record_many(self._writer, self._engine, dicts(self._ds, trades))
         return record_table(self._writer, self._engine, trades)
 

@@ -23,6 +23,7 @@ from lake.spec import registry
 from lake.spec.dataset import Dataset
 from lake.spec.decode import frame_to_rows, rows_to_frame
 from lake.spec.frames import Checked, check_frame, dicts
+from lake.spec.tables import is_rows
 from lake.store import forks
 from lake.store.cold.order import is_unique_and_ordered
 from lake.store.drain import Drained, Step, ignore
@@ -60,7 +61,7 @@ class Writer:
         ds = registry.get(name)
         if isinstance(data, Mapping):
             return self.write_rows(ds, [{**constants, **data} if constants else data], strict=True)
-        if isinstance(data, Iterator | Sequence):
+        if is_rows(data):
             data = dicts(ds, data)
             if len(data) < BULK_ROWS:
                 return self.write_rows(ds, data if not constants else [{**constants, **row} for row in data])
@@ -251,8 +252,7 @@ class Writer:
 
     def hot(self) -> Hot:
         """This process's hot log, opened at the first write."""
-        hot = self._hot
-        return hot if hot is not None else self._open()
+        return self._hot or self._open()
 
     def _open(self) -> Hot:
         with self._lock:

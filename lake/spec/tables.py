@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,19 @@ import pyarrow as pa
 from lake.errors import InvalidRowError, UsageError
 
 _FEW = 500  # rows that are converted faster than threads begin
+_STREAM = "__arrow_c_stream__"
 _NAMELESS_INDEX = "date"  # a common name of the event time, see Dataset.time_aliases
+
+
+def is_rows(data: Any) -> bool:
+    """Whether it gives rows one by one, in whatever form; a text does, and is refused as a row. A table does not."""
+    return isinstance(data, Iterator | Sequence) and not hasattr(data, _STREAM)
 
 
 def as_polars(data: Any, *, exact: Collection[str] = ()) -> pl.DataFrame:
     """A Polars frame of a Polars or pandas frame (its times may be the index), an Arrow table or batch, or columns.
+
+    What gives a stream of Arrow is a table too: a relation of :meth:`lake.lake.Lake.sql`, and its ``.arrow()``.
 
     Args:
         data: holds the table.
@@ -86,15 +94,21 @@ def _stacked_pandas(
 
 def _converted(data: Any, exact: Collection[str]) -> pl.DataFrame:
     if isinstance(data, (pa.Table, pa.RecordBatch)):
-        frame = pl.from_arrow(data, rechunk=False)
-        return frame if isinstance(frame, pl.DataFrame) else frame.to_frame()
+        return _of_arrow(data)
     if isinstance(data, Mapping):
         return pl.DataFrame(data)
     if type(data).__module__.startswith("pandas") and hasattr(data, "reset_index"):
         return _of_pandas(_without_index(data), exact)
+    if hasattr(data, _STREAM):
+        return _of_arrow(pa.table(data))
     raise UsageError(
         "no table", value=type(data).__name__, todo="Give a Polars or pandas frame, an Arrow table, or rows."
     )
+
+
+def _of_arrow(data: pa.Table | pa.RecordBatch) -> pl.DataFrame:
+    frame = pl.from_arrow(data, rechunk=False)
+    return frame if isinstance(frame, pl.DataFrame) else frame.to_frame()
 
 
 def _of_pandas(data: Any, exact: Collection[str]) -> pl.DataFrame:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -82,10 +83,11 @@ def frames() -> list[Any]:
         [r["open_time"].timestamp() * 1000, *(r[n] for n in ("open", "high", "low", "close", "volume"))] for r in named
     ]
     rows = [named, iter(named), ccxt]
-    return [polars, polars.lazy(), polars.to_arrow(), pandas, pandas.set_index("open_time"), *rows]
+    streams = [polars.to_arrow().to_reader(7), duckdb.from_arrow(polars.to_arrow())]
+    return [polars, polars.lazy(), polars.to_arrow(), pandas, pandas.set_index("open_time"), *rows, *streams]
 
 
-@pytest.mark.parametrize("number", range(8))
+@pytest.mark.parametrize("number", range(10))
 def test_every_kind_of_table_goes_in_alike(lk: lake.Lake, number: int) -> None:
     given = frames()[number]
     assert lk.candles.write(given, "1m", symbol="BTCUSDT").inserted == 30

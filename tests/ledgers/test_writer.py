@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -136,6 +137,18 @@ def test_rows_of_any_dataset_go_in_as_a_table(lk: lake.Lake) -> None:
     assert lk.write("trades", frame).inserted == 6000
     assert lk.write("trades", frame[:10].with_columns(pnl=pl.lit(-1.0))).updated == 10
     assert lk.frame("SELECT count(*) n, sum(pnl) s FROM trades").row(0) == (6000, float(sum(range(10, 6000)) - 10))
+
+
+@pytest.mark.parametrize("form", [lambda r: r, lambda r: r.arrow(), lambda r: r.pl()])
+def test_what_a_query_gives_is_written_as_it_is(tmp_path: Path, lk: lake.Lake, form: Callable[[Any], Any]) -> None:
+    for number in range(3):
+        lk.write("trades", {**TRADE, "trade_id": f"t{number}"})
+        lk.write("fills", {"fill_id": f"f{number}", "symbol": "BTC/USDT", "side": "BUY", "quantity": 1.0, "price": 2.0})
+    with lake.open(tmp_path / "copy") as copy:
+        assert copy.write("trades", form(lk.sql("SELECT * FROM trades"))).inserted == 3
+        assert copy.trades.record(form(lk.sql("SELECT * FROM trades"))).unchanged == 3
+        assert copy.fills.record(form(lk.sql("SELECT * FROM fills"))).inserted == 3
+        assert copy.read("trades").sort("trade_id").equals(lk.read("trades").sort("trade_id"))
 
 
 def test_a_closed_lake_says_so(tmp_path: Path) -> None:
