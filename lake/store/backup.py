@@ -48,11 +48,12 @@ def backup(store: Store, target: Path) -> Copied:
     format file comes last: a copy that was cut off is no lake.
 
     Raises:
-        BackupError: the target is not an empty folder or cannot be written, or drains never paused for the length of
-            a copy.
+        BackupError: the target is not an empty folder, is in the lake, or cannot be written, or drains never paused
+            for the length of a copy.
         StorageError: the target cannot be written.
     """
     with _writing(target):
+        _must_be_outside(store.location, target)
         _must_be_empty(str(target), target)
         copy = resolve(str(target), None)
         noted = _copy_notes(store.location, copy)
@@ -193,6 +194,13 @@ def _copy_all(source: Location, target: Location, names: list[str], needed: set[
         elif name in needed:
             raise BackupError("a file is missing", where=name, todo="`lake verify` says what else is wrong.")
     return Copied(files, size)
+
+
+def _must_be_outside(location: Location, folder: Path) -> None:
+    if location.is_local and folder.resolve().is_relative_to(Path(location.url("")).resolve()):
+        todo = "Name a folder elsewhere, best on another disk."
+        what = "the target is in the lake, whose vacuum deletes what it does not know"
+        raise BackupError(what, where=str(folder), todo=todo)
 
 
 def _must_be_empty(shown: str, folder: Path) -> None:

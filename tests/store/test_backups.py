@@ -106,6 +106,18 @@ def test_a_copy_that_was_cut_off_is_no_lake(tmp_path: Path, monkeypatch: pytest.
         lake.open(target)
 
 
+def test_a_backup_in_the_lake_itself_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "lake")
+    with lake.open(tmp_path / "lake", bot_id="b1") as lk:
+        write_candles(lk, range(3))
+        lk.drain()
+        for target in ("lake/candles/today", "lake/../lake/today", "link/today"):
+            with pytest.raises(BackupError, match="the target is in the lake"):
+                backup(lk.store, tmp_path / target)
+        assert backup(lk.store, tmp_path / "lake-today").files
+    assert not (tmp_path / "lake" / "today").exists()
+
+
 def test_what_a_former_name_of_the_host_left_unsettled_is_in_a_backup(tmp_path: Path) -> None:
     with lake.open(tmp_path / "lk", bot_id="b1") as lk:
         lk.write("trades", trade(1))
