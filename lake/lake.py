@@ -99,6 +99,12 @@ class Lake:
         self.models = Models(self.writer, self._engine)
         self.datasets = Datasets(self.writer)
 
+    def __repr__(self) -> str:
+        return f"<lake.Lake at {self.location.uri}>"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise UsageError("an open lake cannot be copied", where=self.location.uri, todo="Open it there too: lake.open.")
+
     @property
     def location(self) -> Location:
         """Where the lake is."""

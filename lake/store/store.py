@@ -67,7 +67,7 @@ class Store:
             UnknownDatasetError: there is no such dataset.
             ClosedError: the lake was closed.
         """
-        self._must_be_open()
+        self.must_be_open()
         with self._lock:
             if name not in self._tables:
                 self._tables[name] = ColdTable(self.location, registry.get(name), self.settings, self.reader)
@@ -81,7 +81,7 @@ class Store:
             ClosedError: the lake was closed.
         """
         with self._lock:
-            self._must_be_open()
+            self.must_be_open()
             if self._hot is None:
                 timeout = self.settings.busy_timeout_ms
                 self._hot, is_new = acquire(
@@ -101,7 +101,8 @@ class Store:
         """This process is a child of the one that opened the lake, which is none of its own."""
         self._forked, self._hot, self._lock = True, None, RLock()
 
-    def _must_be_open(self) -> None:
+    def must_be_open(self) -> None:
+        """Refuse what is asked of a lake that was closed, or that is a forked child's parent's."""
         if self._forked:
             todo = "Open it in the child, and start children by spawn: multiprocessing.get_context('spawn')."
             raise ClosedError("the lake was opened before this process was forked", where=self.location.uri, todo=todo)
@@ -118,7 +119,7 @@ class Store:
 
     def snapshot(self, names: Sequence[str]) -> Snapshot:
         """One consistent moment of the datasets named."""
-        self._must_be_open()
+        self.must_be_open()
         found = take(names, self._known, self.logs, lambda name: self.table(name).state())
         self._known.update(found.states)
         self.lease.cover(found.versions())
@@ -132,7 +133,7 @@ class Store:
             visit: takes a writer and an entry, and returns False when it needs no older ones of that writer. Entries
                 that the cold table has as well may be among them.
         """
-        self._must_be_open()
+        self.must_be_open()
         self.logs.walk_back(name, visit)
         state = self.table(name).state()
         self.lease.cover({name: state.version})
@@ -140,7 +141,7 @@ class Store:
 
     def at(self, versions: Mapping[str, int], names: Sequence[str]) -> Snapshot:
         """The datasets named as they were at those versions of their cold tables."""
-        self._must_be_open()
+        self.must_be_open()
         states = {}
         for name in names:
             version = versions.get(name, -1)
@@ -165,7 +166,7 @@ class Store:
             StorageError: nothing can be written in the folder of the hot logs.
             ClosedError: the lake was closed.
         """
-        self._must_be_open()
+        self.must_be_open()
         with storage_errors(str(self.hot_folder), ""):
             return self._drain(every_writer, host, step)
 

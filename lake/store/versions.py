@@ -107,6 +107,7 @@ def tagged(store: Store, name: str) -> LakeVersion:
 
 def tags(store: Store) -> dict[str, LakeVersion]:
     """All tags."""
+    store.must_be_open()
     names = [n.removesuffix(".json") for n in store.location.list_names(FOLDER) if n.endswith(".json")]
     return {n: LakeVersion(json.loads(store.location.read(f"{FOLDER}/{n}.json"))["datasets"]) for n in sorted(names)}
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+import pickle
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +13,7 @@ import polars as pl
 import pytest
 
 import lake
-from lake.errors import ClosedError, HotLogError, InvalidRowError, InvalidTimeError, UnknownDatasetError
+from lake.errors import ClosedError, HotLogError, InvalidRowError, InvalidTimeError, UnknownDatasetError, UsageError
 from lake.spec import registry
 
 
@@ -144,11 +146,21 @@ def test_what_a_query_gives_is_written_as_it_is(tmp_path: Path, lk: lake.Lake, f
     for number in range(3):
         lk.write("trades", {**TRADE, "trade_id": f"t{number}"})
         lk.write("fills", {"fill_id": f"f{number}", "symbol": "BTC/USDT", "side": "BUY", "quantity": 1.0, "price": 2.0})
-    with lake.open(tmp_path / "copy") as copy:
-        assert copy.write("trades", form(lk.sql("SELECT * FROM trades"))).inserted == 3
-        assert copy.trades.record(form(lk.sql("SELECT * FROM trades"))).unchanged == 3
-        assert copy.fills.record(form(lk.sql("SELECT * FROM fills"))).inserted == 3
-        assert copy.read("trades").sort("trade_id").equals(lk.read("trades").sort("trade_id"))
+    with lake.open(tmp_path / "copy") as other:
+        assert other.write("trades", form(lk.sql("SELECT * FROM trades"))).inserted == 3
+        assert other.trades.record(form(lk.sql("SELECT * FROM trades"))).unchanged == 3
+        assert other.fills.record(form(lk.sql("SELECT * FROM fills"))).inserted == 3
+        assert other.read("trades").sort("trade_id").equals(lk.read("trades").sort("trade_id"))
+
+
+@pytest.mark.parametrize("copied", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_an_open_lake_cannot_be_copied_and_says_what_to_do(lk: lake.Lake, copied: Callable[[object], object]) -> None:
+    with pytest.raises(UsageError, match=r"cannot be copied\. Open it there too"):
+        copied(lk)
+
+
+def test_a_lake_shows_where_it_is(lk: lake.Lake, tmp_path: Path) -> None:
+    assert repr(lk) == f"<lake.Lake at {tmp_path / 'lake'}>"
 
 
 def test_a_closed_lake_says_so(tmp_path: Path) -> None:
@@ -158,7 +170,7 @@ def test_a_closed_lake_says_so(tmp_path: Path) -> None:
     calls: tuple[Callable[[], object], ...] = (
         lambda: lk.write("trades", TRADE), lambda: lk.read("trades"), lambda: lk.sql("SELECT * FROM trades"),
         lk.drain, lambda: lk.drain(every_writer=True), lk.compact, lambda: lk.retain({"trades": 0}, dry_run=True),
-        lk.vacuum, lk.verify, lk.publish, lambda: lk.tag("late"), lk.version, lambda: was.read("trades"),
+        lk.vacuum, lk.verify, lk.publish, lambda: lk.tag("late"), lk.version, lk.tags, lambda: was.read("trades"),
     )  # fmt: skip
     for call in calls:
         with pytest.raises(ClosedError, match="the lake was closed"):
