@@ -25,7 +25,7 @@ from lake.kernels.phantom import Bar
 from lake.ledgers.changes import change_many
 from lake.ledgers.current import Key, Watch, key_of
 from lake.ledgers.phantom_book import PhantomBook
-from lake.ledgers.price_journal import PriceJournal, journalled
+from lake.ledgers.price_journal import Note, PriceJournal, journalled
 from lake.ledgers.transaction import Fold
 from lake.ledgers.writer import Writer
 from lake.spec import registry
@@ -45,8 +45,22 @@ class _Shared:
     journal: PriceJournal
     journals: dict[str, PriceJournal] = field(default_factory=dict)  # of other writers that follow the same ones
     watch: Watch | None = None
+    passed: dict[str, int] = field(default_factory=dict)  # symbol -> when the last bar that was noted began
+    noted_at: int = 0
+    late: dict[str, int] = field(default_factory=dict)  # those that the next note is to call late
     replayed: bool = False  # whether its own journal was read
     lock: Lock = field(default_factory=Lock)
+
+    def saw(self, note: Note) -> None:
+        """Bars were noted."""
+        began = {symbol: max(bar.open_time, self.passed.get(symbol, 0)) for symbol, bar in note.bars.items()}
+        self.passed.update(began)
+        self.noted_at = max(self.noted_at, note.at)
+
+    def take(self, key: Key, row: Row | None) -> None:
+        """Take in what became of a row; one that is new may come late."""
+        if self.book.take(key, row) and row is not None and row["signal_time"] <= self.passed.get(row["symbol"], -1):
+            self.late[row["phantom_id"]] = self.noted_at
 
 
 _shared: WeakKeyDictionary[HotLog, _Shared] = WeakKeyDictionary()
@@ -75,7 +89,8 @@ class Followed:
             near, found = book.touched(bars, venue)
             done = self._settle([row for slot in np.flatnonzero(found.settles) if (row := book.slots[slot])], bars)
             if found.better.any():
-                shared.journal.add(self._writer.bot, venue, bars)
+                shared.saw(shared.journal.add(self._writer.bot, venue, bars, shared.late))
+                shared.late.clear()
             book.let_pass(near, found)
             done += [key_of(_DS, row) for slot in np.flatnonzero(found.better) if (row := book.slots[slot])]
             if shared.journal.noted > _JOURNAL_BYTES:
@@ -165,7 +180,7 @@ class Followed:
             hot.latest.look(_DS)
         self._loaded = True
         for key in hot.current.news(shared.watch):
-            shared.book.take(key, hot.current.get(_DS, key))
+            shared.take(key, hot.current.get(_DS, key))
 
     def _read_journals(self, shared: _Shared) -> None:
         """Take in the prices that other writers noted for the same phantoms, and at the beginning its own."""
@@ -180,7 +195,10 @@ class Followed:
         for journal in shared.journals.values():
             notes += journal.fresh()
         if notes:
-            shared.book.replay(sorted(notes, key=attrgetter("at")))
+            for note in notes:
+                shared.saw(note)
+            waiting = shared.book.replay(sorted(notes, key=attrgetter("at")))
+            shared.late.update(dict.fromkeys(waiting, shared.noted_at))
         shared.replayed = True
 
     def _may_follow_the_same(self, writer: str) -> bool:

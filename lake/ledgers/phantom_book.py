@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -80,21 +80,35 @@ class PhantomBook:
         levels["adverse"][better] = np.minimum(levels["adverse"], found.worst)[better]
         self._ahead[better] = True
 
-    def replay(self, notes: Iterable[Note]) -> None:
-        """Let the bars of a journal pass again.
+    def replay(self, notes: Sequence[Note]) -> list[str]:
+        """Let the bars of a journal pass again, in their order.
 
-        One that settles a phantom was not journalled for it: it is of a phantom that was recorded afterwards, or has
-        just been written. That one waits there, to be followed from there on. A price that its row has seen is not
-        one of these: it passed the levels that the phantom had then.
+        A phantom that a note calls late was not there for earlier ones. A bar that settles a phantom was not journalled
+        for it: it is of one that was recorded afterwards, or has just been written. That one waits, to be followed from
+        there on. A price that its row has seen is none of these: it passed the levels that the phantom had then.
+
+        Returns:
+            The ids of those that wait.
         """
-        waiting = np.zeros(len(self._series), np.bool_)
+        since, waiting = np.zeros(len(self._series), np.int64), np.zeros(len(self._series), np.bool_)
+        for name, until in ((name, until) for note in reversed(notes) for name, until in note.late.items()):
+            if (slot := self._slots.get((name,))) is not None:
+                since[slot] = until + 1
         for note in notes:
             near, found = self.touched(note.bars, note.venue, note.bot)
-            waiting |= found.settles & (near["close_time"] > self._levels["until"])
-            self.let_pass(near, found._replace(news=found.news & ~waiting, better=found.better & ~waiting))
+            is_there = since <= note.at
+            waiting |= found.settles & is_there & (near["close_time"] > self._levels["until"])
+            passes = is_there & ~waiting
+            self.let_pass(near, found._replace(news=found.news & passes, better=found.better & passes))
+        rows = [self.slots[slot] for slot in np.flatnonzero(waiting)]
+        return [row["phantom_id"] for row in rows if row is not None]
 
-    def take(self, key: Key, row: Row | None) -> None:
-        """Take in the newest version of a row; one that cannot be followed, or is another bot's, leaves."""
+    def take(self, key: Key, row: Row | None) -> bool:
+        """Take in the newest version of a row; one that cannot be followed, or is another bot's, leaves.
+
+        Returns:
+            Whether it was not there before.
+        """
         slot = self._slots.get(key)
         if row is None or not kernel.can_be_followed(row) or self._bot not in {"", row.get("bot_id", "")}:
             if slot is not None:
@@ -103,10 +117,10 @@ class PhantomBook:
                 self._free.append(slot)
                 self._put(slot, _NOBODY, 0)
                 self._ahead[slot] = False
-            return
+            return False
         if slot is not None and self.slots[slot] is row:
-            return
-        level, ahead = kernel.level_of(row), False
+            return False
+        level, ahead, is_new = kernel.level_of(row), False, slot is None
         if slot is None:
             slot = self._slots[key] = self._free.pop() if self._free else self._grown()
         else:
@@ -119,6 +133,7 @@ class PhantomBook:
         self._ahead[slot] = ahead
         name = (row["symbol"], row["venue"], row.get("bot_id", ""))
         self._put(slot, level, self._codes.setdefault(name, len(self._codes)))
+        return is_new
 
     def _put(self, slot: int, level: tuple[Any, ...], series: int) -> None:
         for name, value in zip(self._levels, level, strict=True):

@@ -26,12 +26,15 @@ class Note(NamedTuple):
         bot: only phantoms of this bot; of all when empty.
         venue: only phantoms of this venue; of all when None.
         bars: symbol -> its bar.
+        late: phantoms that were recorded after bars that began after their signal -> when the last of these was noted:
+            none up to then passed them.
     """
 
     at: int
     bot: str
     venue: str | None
     bars: Mapping[str, Bar]
+    late: Mapping[str, int] = {}
 
 
 def journalled(folder: Path) -> list[str]:
@@ -49,16 +52,17 @@ class PriceJournal:
         self._read = 0
         self.noted = 0  # bytes that it has grown by, or was found with, since it began
 
-    def add(self, bot: str, venue: str | None, bars: Mapping[str, Bar]) -> None:
-        """Note bars; they are durable when it returns.
+    def add(self, bot: str, venue: str | None, bars: Mapping[str, Bar], late: Mapping[str, int]) -> Note:
+        """Note bars, as in :class:`Note`; they are durable when it returns.
 
         Raises:
             HotLogError: it cannot be written.
         """
         found = {symbol: tuple(bar) for symbol, bar in bars.items()}
-        payload = orjson.dumps({"bot": bot, "venue": venue, "bars": found})
+        payload = orjson.dumps({"bot": bot, "venue": venue, "bars": found, **({"late": late} if late else {})})
+        note = Note(now_micros(), bot, venue, bars, late)
         try:
-            self._spool.append([(now_micros(), "phantoms", payload)])
+            self._spool.append([(note.at, "phantoms", payload)])
         except OSError as error:
             raise HotLogError(
                 f"the journal of prices cannot be written: {error.strerror or error}",
@@ -66,6 +70,7 @@ class PriceJournal:
                 todo="The prices were not accepted: free disk space or fix the folder, then give them again.",
             ) from error
         self.noted += len(payload)
+        return note
 
     def fresh(self) -> list[Note]:
         """The notes since it was last read; all of them when it began anew meanwhile.
@@ -102,7 +107,13 @@ class PriceJournal:
         try:
             found: list[tuple[int, str, dict[str, Any]]] = orjson.loads(line)
             return [
-                Note(at, note["bot"], note["venue"], {symbol: Bar(*bar) for symbol, bar in note["bars"].items()})
+                Note(
+                    at,
+                    note["bot"],
+                    note["venue"],
+                    {symbol: Bar(*bar) for symbol, bar in note["bars"].items()},
+                    note.get("late", {}),
+                )
                 for at, _, note in found
             ]
         except (ValueError, TypeError, KeyError, AttributeError):

@@ -229,6 +229,28 @@ def test_a_phantom_whose_stop_was_moved_has_its_best_and_worst_price_after_a_res
         assert (before["status"], before["max_favorable"], before["max_adverse"]) == ("active", 130.0, 98.5)
 
 
+def test_a_phantom_recorded_after_its_first_prices_is_exactly_as_it_was_after_a_restart(tmp_path: Path) -> None:
+    levels = {"tp1": 500.0, "tp2": None}
+    with lake.open(tmp_path, bot_id="a") as lk:
+        phantom(lk, "first", stop_loss=50.0, **levels)
+        lk.phantoms.update("BTCUSDT", 97.0, at=NOON + timedelta(seconds=1))
+        phantom(lk, "late", **levels)  # its stop would have been reached
+        phantom(lk, "later", stop_loss=90.0, **levels)
+        for second, price in ((2, 120.0), (3, 99.0)):
+            lk.phantoms.update("BTCUSDT", price, at=NOON + timedelta(seconds=second))
+        before = [now(lk, name) for name in ("first", "late", "later")]
+    assert [(row["max_adverse"], row["max_favorable"], row["one_r_hit"]) for row in before] == [
+        (97.0, 120.0, False), (99.0, 120.0, True), (99.0, 120.0, True),
+    ]  # fmt: skip
+    with lake.open(tmp_path, bot_id="a") as lk:
+        assert [now(lk, name) for name in ("first", "late", "later")] == before
+        phantom(lk, "last", stop_loss=99.5, **levels)
+    for price in (130.0, 110.0):  # also where a restart came between
+        with lake.open(tmp_path, bot_id="a") as lk:
+            lk.phantoms.update("BTCUSDT", price, at=NOON + timedelta(seconds=4))
+            assert [now(lk, name)["max_favorable"] for name in ("first", "late", "later", "last")] == [130.0] * 4
+
+
 def test_a_phantom_takes_from_its_signal_what_it_does_not_say(lk: lake.Lake) -> None:
     levels = {name: value for name, value in LONG.items() if name != "side"}
     lk.signals.record(levels, signal_id="s", direction="LONG", strategy="trend", signal_time=NOON, indicators={"a": 1})
