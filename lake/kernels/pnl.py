@@ -85,11 +85,15 @@ def columns() -> tuple[pl.Expr, pl.Expr]:
 def liquidation_price(entry: float, side: str, leverage: float) -> float:
     """Price at which the loss is the whole margin (isolated margin, without maintenance margin and fees).
 
+    A LONG with a leverage below 1 never loses all of it: its price is 0.
+
     >>> liquidation_price(100.0, "LONG", 5.0), liquidation_price(100.0, "SHORT", 5.0)
     (80.0, 120.0)
+    >>> liquidation_price(100.0, "LONG", 0.5)
+    0.0
     """
     _check(entry=entry, leverage=leverage)
-    return entry * (1.0 - direction(side) / leverage)
+    return max(0.0, entry * (1.0 - direction(side) / leverage))
 
 
 def _check(**values: Any) -> None:

@@ -108,7 +108,8 @@ class Phantoms(Ledger):
                 begun["timeout_at"] = whole["signal_time"] + int(hours * MICROS_PER_HOUR)
             whole = folder(self._ds)(whole, begun)
         key = (whole["phantom_id"],)
-        book = None if self._writer.known(self._ds, key) is None else self._followed.book_of(key)
+        is_known = row.get("phantom_id") is not None and self._writer.known(self._ds, key) is not None
+        book = self._followed.book_of(key) if is_known else None
 
         def fold(known: Row | None) -> Mapping[str, Any] | Whole | None:
             if known is None:
@@ -140,8 +141,7 @@ class Phantoms(Ledger):
 
     def _told(self, known: Row, more: Mapping[str, Any], book: PhantomBook | None) -> Mapping[str, Any] | Whole | None:
         """What is told of a known one, with the prices that it has seen: they passed it at its former levels."""
-        is_new = folder(self._ds)(known, more) != known
-        return self._followed.fold(lambda _: more, book)(known) if is_new else None
+        return self._followed.fold(lambda _: more, book)(known) if folder(self._ds)(known, more) != known else None
 
     def update(
         self,

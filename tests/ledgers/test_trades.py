@@ -220,6 +220,14 @@ def results(lk: lake.Lake, trade_id: str) -> tuple[float | None, float | None]:
     return row["pnl"], row["pnl_percent"]
 
 
+def test_a_long_without_borrowed_money_is_liquidated_at_nothing(lk: lake.Lake) -> None:
+    lk.trades.open(symbol="BTCUSDT", side="LONG", quantity=2.0, entry_price=100.0, leverage=0.5, trade_id="t")
+    lk.trades.liquidate("t")
+    row = lk.trades.get("t")
+    assert row is not None
+    assert (row["exit_price"], row["pnl"], row["pnl_percent"]) == (0.0, -200.0, -50.0)
+
+
 def test_a_liquidation_takes_the_fees_that_come_with_it_off(lk: lake.Lake) -> None:
     for name in "abc":
         lk.trades.open(LONG, trade_id=name, leverage=5.0)

@@ -1,6 +1,7 @@
 -- What happened on each day of the zone time_zone, in each mode: one row per day and mode, from the first day with a
 -- signal or trade to the last, days without any among them. Made of signals and trades alone, never of the clock: the
--- row of a past day comes out the same whenever it is asked for.
+-- row of a past day comes out the same whenever it is asked for, until what happened is told otherwise: a correction, or
+-- what comes late.
 -- Columns: day; mode. signals_seen, signals_executed, signals_rejected, signals_ignored: of all modes, since a signal
 --   has none; the rows of one day repeat them.
 -- trades_opened, trades_closed: on that day; trades_active: open when the day ended. A trade was opened at opened_at, else
