@@ -33,13 +33,23 @@ REMEMBERING = {
     "an epoch in days": (KNOWN.dt.epoch("d") < 19_723).cast(pl.Float64),
     "epochs among": KNOWN.dt.epoch("s").is_in([1_704_067_200, 1_704_067_260]).cast(pl.Float64),
     "a time made": (pl.datetime(2024, 1, 1, time_zone="UTC") > KNOWN).cast(pl.Float64),
+    "an epoch with a fraction": (KNOWN.dt.epoch("ms").cast(pl.Float64) > 1_704_067_200_000.5).cast(pl.Float64),
+    "epochs with fractions": KNOWN.dt.epoch("s").cast(pl.Float64).is_in([1_704_067_200.5]).cast(pl.Float64),
+    "a year": (KNOWN.dt.year() == 2024).cast(pl.Float64),
+    "a year by weeks": (KNOWN.dt.iso_year() - 2020).cast(pl.Float64),
+    "a time as text": (KNOWN.dt.strftime("%Y-%m") == "2024-01").cast(pl.Float64),
+    "a time turned into text": KNOWN.cast(pl.String).str.starts_with("2024").cast(pl.Float64),
     "a time read": (pl.lit("2024-01-01").str.to_datetime(time_zone="UTC") > KNOWN).cast(pl.Float64),
 }
 HONEST = {
     "hours": KNOWN.dt.hour().is_in([8, 16, 20]).cast(pl.Float64),
     "weekdays": KNOWN.dt.weekday().replace_strict({n: n / 7 for n in range(1, 8)}, default=0.0),
     "time of day": (KNOWN.dt.time() < time(9, 30)).cast(pl.Float64),
+    "seasons": KNOWN.dt.month().is_in([6, 7, 8]).cast(pl.Float64),
+    "end of a month": (KNOWN.dt.day() > 27).cast(pl.Float64),
+    "local hours": KNOWN.dt.convert_time_zone("America/New_York").dt.hour().is_between(9, 16).cast(pl.Float64),
     "large volume": (pl.col("volume") > 1_704_067_200).cast(pl.Float64),
+    "as many bands as may be": pl.lit(pl.Series([float(n) for n in range(31)])).search_sorted(CLOSE).cast(pl.Float64),
     "a few bands": pl.lit(pl.Series([1.0, 10.0, 100.0])).search_sorted(CLOSE).cast(pl.Float64),
     "age": (KNOWN - pl.duration(days=3)).dt.hour().cast(pl.Float64),
 }

@@ -20,6 +20,9 @@ _CLOCKS = ("open_time", "known_at")
 _EPOCHS = [(946_684_800 * scale, 4_102_444_800 * scale) for scale in (1, 1_000, 1_000_000, 1_000_000_000)]  # 2000-2100
 _EPOCHS.append((10_957, 47_482))  # days
 _MAKERS = ("DatetimeFunction", "Strptime")
+_YEARS = ("Year", "IsoYear", "Century", "Millennium", "IsLeapYear")
+_HELD = "number in a table"
+_NUMBERS = ("number", _HELD)
 _IPC = [255, 255, 255, 255]  # how the bytes of a column begin
 
 
@@ -27,7 +30,8 @@ def check_literals(where: str, expr: pl.Expr) -> None:
     """Refuse an expression that holds a table, or a moment of the calendar.
 
     A table of more than 32 values (``replace``, ``is_in``, a column, many whens) and a date or epoch number may carry
-    what came later: what a price did after that day, and on which day. Hours, weekdays and times of day may be there.
+    what came later: what a price did after that day, and on which day; so may a year, and the text of a time. Hours,
+    weekdays, times of day, days of a month and months may be there.
 
     Raises:
         UsageError: it does; it says what was found.
@@ -36,13 +40,13 @@ def check_literals(where: str, expr: pl.Expr) -> None:
     found = list(_constants(tree))
     moments = [kind for kind, _ in found if kind.startswith(("date", "time in"))]
     if not moments and set(expr.meta.root_names()) & set(_CLOCKS):
-        moments = [f"{value}" for kind, value in found if kind == "whole number" and _is_epoch(value)]
+        moments = [f"{value}" for kind, value in found if kind in _NUMBERS and _is_epoch(value)]
     if moments:
         raise UsageError(
             "the expression names moments of the calendar, which may stand for what came then", where=where,
             value=moments[:5], todo="Features go by what bars hold; hours and weekdays may be asked for.",
         )  # fmt: skip
-    count = sum(value if kind == "table" else 1 for kind, value in found)
+    count = sum(value if kind == "table" else 1 for kind, value in found if kind != _HELD)
     if count > MOST:
         raise UsageError(
             f"the expression holds a table of {count} values, which may have been learnt from what came later",
@@ -50,7 +54,7 @@ def check_literals(where: str, expr: pl.Expr) -> None:
         )  # fmt: skip
 
 
-def _is_epoch(value: int) -> bool:
+def _is_epoch(value: float) -> bool:
     return any(low <= value <= high for low, high in _EPOCHS)
 
 
@@ -71,7 +75,17 @@ def _constants(node: Any) -> Iterator[tuple[str, Any]]:
             else:
                 if name in _MAKERS:
                     yield "date made of numbers or text", name
+                elif name == "TemporalExpr" and (content in _YEARS or "ToString" in content):
+                    yield "date told by its year or as text", content
+                elif name == "Cast" and content["dtype"] == {"Literal": "String"} and _has_clock(content["expr"]):
+                    yield "date told by its year or as text", name
                 yield from _constants(content)
+
+
+def _has_clock(node: Any) -> bool:
+    if isinstance(node, dict):
+        return node.get("Column") in _CLOCKS or any(map(_has_clock, node.values()))
+    return isinstance(node, list) and any(map(_has_clock, node))
 
 
 def _literal(content: Any) -> Iterator[tuple[str, Any]]:
@@ -87,8 +101,8 @@ def _literal(content: Any) -> Iterator[tuple[str, Any]]:
         yield "date or time in full", held
     elif kind == "String" and len(held) > _LONGEST:
         yield "table", len(held)
-    elif kind.startswith(("Int", "UInt")) and type(held) is int:
-        yield "whole number", held
+    elif kind.startswith(("Int", "UInt", "Float")) and type(held) in (int, float):
+        yield "number", held
     else:
         yield "constant", held
 
@@ -100,6 +114,6 @@ def _column(raw: bytes) -> Iterator[tuple[str, Any]]:
     kind = values.type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         yield "date or time in a table", len(values)
-    if pa.types.is_integer(kind):
-        yield from (("whole number", value) for value in values.slice(0, 5).to_pylist() if value is not None)
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        yield from ((_HELD, value) for value in values.slice(0, 5).to_pylist() if value is not None)
     yield "table", len(values)
