@@ -75,11 +75,16 @@ def _constants(node: Any) -> Iterator[tuple[str, Any]]:
             else:
                 if name in _MAKERS:
                     yield "date made of numbers or text", name
-                elif name == "TemporalExpr" and (content in _YEARS or "ToString" in content):
-                    yield "date told by its year or as text", content
-                elif name == "Cast" and content["dtype"] == {"Literal": "String"} and _has_clock(content["expr"]):
+                elif _tells_year(name, content):
                     yield "date told by its year or as text", name
                 yield from _constants(content)
+
+
+def _tells_year(name: str, content: Any) -> bool:
+    """Whether a node asks a time for its year, or for its text."""
+    if name == "TemporalExpr":
+        return content in _YEARS or "ToString" in content
+    return name == "Cast" and content["dtype"] == {"Literal": "String"} and _has_clock(content["expr"])
 
 
 def _has_clock(node: Any) -> bool:
