@@ -79,6 +79,8 @@ def shown(value: Any) -> str:
         return value.isoformat(sep=" ")
     if isinstance(value, (list, tuple)):
         return ", ".join(shown(v) for v in value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {shown(v)}".rstrip() for name, v in value.items())
     return str(value)
 
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 import lake
 from lake.cli import main
 from lake.cli.commands import short_helps
-from lake.cli.output import Output
+from lake.cli.output import Output, shown
 from lake.kernels import market
 
 START = 1_767_225_600_000_000
@@ -252,3 +252,8 @@ def test_names_however_long_are_apart_from_their_values(capsys: pytest.CaptureFi
 def test_the_command_runs_as_a_module_too() -> None:
     done = subprocess.run([sys.executable, "-m", "lake", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == run("--version").stdout
+
+
+def test_no_field_is_told_as_python_has_it() -> None:
+    assert shown({"n": 1200, "trouble": None, "ece": 0.25}) == "n 1,200, trouble, ece 0.25"
+    assert shown({}) == ""
