@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from lake.errors import UnknownColumnError, UsageError
+from lake.errors import QueryError, UnknownColumnError, UsageError
 from lake.exporters.base import Selection
 from lake.exporters.pieces import pieces
 from lake.query.engine import Relation
-from lake.query.fitting import batches, identifier
+from lake.query.fitting import batches, identifier, plain
 from lake.query.views import views
 from lake.spec import registry, symbols, timeframes
 from lake.spec.dataset import Dataset
@@ -21,6 +22,8 @@ from lake.spec.schema import PERIOD
 from lake.spec.times import from_micros, to_micros
 
 BATCH_ROWS = 65_536
+_DAY_MICROS = 86_400_000_000
+_MOST_DAYS = 95_000_000  # from 1970: 260,000 years either way
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,28 @@ def ask(source: Any, selection: Selection) -> Asked:
 def arrow(asked: Relation, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
     """The batches of a piece; empty ones are left out."""
     return (batch for batch in batches(asked, rows) if batch.num_rows)
+
+
+def plain_batches(asked: Relation) -> Iterator[pa.RecordBatch]:
+    """The batches of a piece in plain types, with times that have a date.
+
+    Raises:
+        QueryError: a time at infinity, or past all dates that other programs have.
+    """
+    for batch in arrow(plain(asked)):
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if pa.types.is_temporal(column.type) and column.null_count < len(column):
+                _require_dates(name, column)
+        yield batch
+
+
+def _require_dates(name: str, column: pa.Array) -> None:
+    days = 1 if pa.types.is_date(column.type) else _DAY_MICROS
+    numbers = column.cast(pa.int32() if days == 1 else pa.int64())
+    most = max(abs(bound) for bound in pc.min_max(numbers).as_py().values())
+    if most > _MOST_DAYS * days:
+        what = "a time at infinity, or past all dates"
+        raise QueryError(what, where=name, todo=f"Leave it out (WHERE isfinite({name})), or cast it to VARCHAR.")
 
 
 def _chosen(name: str, there: list[str], selection: Selection, dataset: Dataset | None = None) -> tuple[str, ...]:

@@ -17,9 +17,9 @@ import pyarrow as pa
 
 from lake.errors import LakeError, MissingExtraError, StorageError, UsageError
 from lake.exporters import tables
-from lake.exporters.asking import Asked, arrow
+from lake.exporters.asking import Asked, plain_batches
 from lake.exporters.base import Target, Tell, Written
-from lake.query.fitting import identifier, plain
+from lake.query.fitting import identifier
 from lake.spec.addresses import parted, shown
 
 _DRIVER = "adbc_driver_postgresql.dbapi"
@@ -116,7 +116,7 @@ class _Source:
         schema = self.schema
         try:
             for part in self.asked.parts():
-                for batch in arrow(plain(part)):
+                for batch in plain_batches(part):
                     yield batch.cast(schema)
                     self.rows += batch.num_rows
                     self.tell(batch.num_rows)

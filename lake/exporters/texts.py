@@ -17,11 +17,11 @@ import orjson
 import polars as pl
 import polars.selectors as cs
 
-from lake.exporters.asking import Asked, arrow
+from lake.exporters.asking import Asked, plain_batches
 from lake.exporters.base import Target, Tell, Written
 from lake.exporters.files import whole
 from lake.query.engine import Relation
-from lake.query.fitting import is_nested, plain
+from lake.query.fitting import is_nested
 
 _LEVEL = 6
 
@@ -44,7 +44,7 @@ def write_jsonl(asked: Asked, target: Target, tell: Tell) -> Written:
 
 def frames(part: Relation) -> Iterator[pl.DataFrame]:
     """A piece in frames of nothing but numbers, booleans and text, as files of text have them."""
-    for batch in arrow(plain(part)):
+    for batch in plain_batches(part):
         yield spelled(cast("pl.DataFrame", pl.from_arrow(batch)))
 
 

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 
 import lake
 from lake.cli import main
+from lake.errors import QueryError
 from lake.exporters import Progress, Selection, Target, export
 from lake.exporters.pieces import pieces
 from lake.spec import registry
@@ -226,6 +227,19 @@ def test_what_cannot_be_is_told(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(lake.LakeError, match=message):
         export(lk, selection, target)
+
+
+@pytest.mark.parametrize("at", ["'infinity'::TIMESTAMPTZ", "'-infinity'::DATE", "'290000-01-01'::TIMESTAMP"])
+@pytest.mark.parametrize("to", ["t.csv", "t.jsonl", "t.db", "postgres"])
+def test_a_time_that_is_no_date_is_one_clear_error(
+    lk: lake.Lake, tmp_path: Path, postgres: Postgres, at: str, to: str
+) -> None:
+    place = postgres.address if to == "postgres" else tmp_path / to
+    table = "t" if to in {"postgres", "t.db"} else ""
+    with pytest.raises(QueryError, match="at: a time at infinity, or past all dates"):
+        export(lk, Selection(sql=f"SELECT {at} AS at"), Target(place, table=table))
+    assert not (tmp_path / to).exists()
+    export(lk, Selection(sql="SELECT '9999-12-31'::DATE AS at, NULL::TIMESTAMP AS no"), Target(place, table=table))
 
 
 def test_rows_come_in_pieces_that_cover_all_of_them_once(lk: lake.Lake) -> None:
