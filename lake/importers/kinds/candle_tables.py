@@ -23,7 +23,7 @@ from lake.importers.rules import moment, number, symbol, text
 from lake.spec import timeframes
 from lake.spec.times import LATEST, SURE_MICROS, UNITS, to_micros
 
-_PAGE = 1_000_000
+_PAGE = 500_000  # rows; two pages are in memory at a time, one being read and one being written
 _LOOKED_AT, _FEW_STEPS = 100_000, 10  # candles whose distances are looked at, and of so many distances none is usual
 _DEFAULT = "15m"
 _NAME = re.compile(r"candles?(?:_(\w+))?", re.IGNORECASE)
