@@ -10,6 +10,7 @@ from lake.spec.dataset import Dataset, Type
 from lake.spec.schema import arrow_schema
 from lake.store.cold.files import Bounds, DataFile
 from lake.store.cold.frames import bounds_of
+from lake.store.cold.parquet import token_of
 from lake.store.cold.table_state import TableState
 from lake.store.location import Location
 
@@ -74,7 +75,8 @@ def _from_files(ds: Dataset, location: Location, state: TableState, files: Seque
     if state.partitioned_by:
         types = ", ".join(f"'{name}': {_type(ds, name)}" for name in state.partitioned_by)
         options = ["hive_partitioning = true", f"hive_types = {{{types}}}"]
-    if state.evolved or not state.columns.issuperset(column_names(ds)):
+    whole = state.columns.issuperset(column_names(ds)) and all(token_of(file.path) for file in files)
+    if state.evolved or not whole:
         return _evolved(ds, paths, options)
     columns = _filled(ds, frozenset.intersection(*(file.empty for file in files)))
     return f"SELECT {columns} FROM read_parquet([{paths}], {', '.join(options)})"
@@ -87,9 +89,11 @@ def _filled(ds: Dataset, empty: frozenset[str]) -> str:
 
 
 def _evolved(ds: Dataset, paths: str, options: Sequence[str]) -> str:
-    """Older files lack columns: they are matched by name, with an empty table that names them all."""
+    """Older and foreign files lack columns: they are matched by name, with an empty table that names them all."""
     every = ", ".join([*options, "union_by_name = true"])
-    return f"SELECT * FROM ({nothing(ds)} UNION ALL BY NAME SELECT * FROM read_parquet([{paths}], {every}))"
+    return (
+        f"SELECT {_columns(ds)} FROM ({nothing(ds)} UNION ALL BY NAME SELECT * FROM read_parquet([{paths}], {every}))"
+    )
 
 
 def _from_hot(ds: Dataset) -> str:

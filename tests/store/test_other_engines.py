@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, QueryBuilder
 
 import lake
 from lake.spec import registry
+from lake.store.cold.files import DataFile
 from tests.helpers import candles, metric, trade, write_candles
 
 COLUMNS = "venue, symbol, timeframe, open_time, open, high, low, close, volume"
@@ -115,3 +120,65 @@ def test_a_commit_of_another_engine_is_seen(tmp_path: Path) -> None:
         lk.drain()
         assert lk.read("market_metrics").height == 6
         assert lk.verify().ok
+
+
+FILES: dict[str, tuple[Callable[[pa.Table], pa.Table], dict[str, Any]]] = {
+    "without statistics": (lambda rows: rows, {"write_statistics": False}),
+    "with times as Spark writes them": (lambda rows: rows, {"use_deprecated_int96_timestamps": True}),
+    "without columns that are empty": (lambda rows: rows.drop_columns(["volume", "trade_count"]), {}),
+    "with a column of its own": (lambda rows: rows.append_column("mine", pa.array(range(len(rows)))), {}),
+    "in another order": (lambda rows: rows.select(rows.column_names[::-1])[::-1], {"compression": "gzip"}),
+    "with long and coded texts": (
+        lambda rows: rows.set_column(0, "venue", rows["venue"].dictionary_encode()).set_column(
+            1, "symbol", rows["symbol"].cast(pa.large_string())
+        ),
+        {},
+    ),
+    "without rows": (lambda rows: rows[:0], {}),
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("alone", [False, True])
+def test_files_of_another_engine_are_read_compacted_and_written_over(tmp_path: Path, kind: str, alone: bool) -> None:
+    shaped, options = FILES[kind]
+    count = 0 if kind == "without rows" else 100
+    with lake.open(tmp_path, bot_id="b1") as lk:
+        write_candles(lk, range(6000))
+        lk.drain()
+        _add_file(lk, shaped, options, alone=alone)
+        rest = 0 if alone else 6000
+        for compacted in (False, True):
+            if compacted:
+                lk.compact()
+                assert len(lk.store.table("candles").state().files) == (rest + count > 0)
+            assert lk.read("candles").height == rest + count
+            assert lk.sql("SELECT count(*) FROM candles WHERE close = 9").fetchall() == [(count,)]
+            assert lk.verify().ok
+        write_candles(lk, range(6050, 6110), close=5.0)
+        assert lk.read("candles").height == (rest + (110 if count else 60))
+        lk.drain()
+        assert lk.read("candles").height == (rest + (110 if count else 60))
+        assert lk.sql("SELECT count(*) FROM candles WHERE close = 9").fetchall() == [(count // 2,)]
+        assert lk.verify().ok
+
+
+def _add_file(
+    lk: lake.Lake, shaped: Callable[[pa.Table], pa.Table], options: Mapping[str, Any], *, alone: bool
+) -> None:
+    """Add a file as other engines may: the log tells nothing of its rows; ``alone``, in place of what is there."""
+    table = lk.store.table("candles")
+    state = table.state()
+    (own,) = state.files.values()
+    folder = Path(lk.uri("candles"))
+    rows = pq.read_table(folder / own.path, partitioning=None)[:100]
+    minute = pa.scalar(60_000_000, pa.int64())
+    later = pc.add(rows["open_time"].cast(pa.int64()), pc.multiply(minute, 6000)).cast(rows["open_time"].type)
+    rows = rows.set_column(rows.column_names.index("open_time"), "open_time", later)
+    rows = rows.set_column(rows.column_names.index("close"), "close", pa.array([9.0] * len(rows)))
+    name = f"{own.path.rpartition('/')[0]}/part-00000-theirs.snappy.parquet"
+    pq.write_table(shaped(rows), folder / name, **options)
+    add = DataFile(name, (folder / name).stat().st_size, own.partition, own.modified, None).add_action(data_change=True)
+    actions = [add, *([own.remove_action(own.modified, data_change=True)] if alone else [])]
+    entry = folder / "_delta_log" / f"{state.version + 1:020d}.json"
+    entry.write_text("\n".join(json.dumps(action) for action in actions) + "\n")
