@@ -156,7 +156,7 @@ class _Run:
         try:
             yield from pieces
         except LakeError as error:
-            self._errors |= {file.number: str(error) for file in job.files}
+            self._errors |= {file.number: str(error) for file in self._left(job)}
 
     def _add(self, job: Job, piece: Piece) -> None:
         if self._landing.full:

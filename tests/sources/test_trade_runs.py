@@ -228,6 +228,19 @@ def test_kept_trades_that_cannot_be_read_are_one_sentence(tmp_path: Path, damage
     assert _candles(lk).equals(before)
 
 
+def test_a_damaged_file_keeps_its_own_sentence_when_the_others_of_its_market_fail_too(tmp_path: Path) -> None:
+    first, second, third = _with_one_damaged(tmp_path / "in")
+    lk = RecordingLake(tmp_path / "lake")
+    ingest(lk, first)
+    (kept,) = (tmp_path / "lake" / FOLDER).rglob("*.parquet")
+    kept.write_bytes(kept.read_bytes()[:50])
+    errors = [file.error for file in ingest(lk, [second, third]).files]
+    assert ["epoch times in mixed units" in errors[0], "that an earlier run kept are damaged" in errors[1]] == [
+        True,
+        True,
+    ]
+
+
 class _Interrupted(RecordingLake):
     """A lake during whose first write somebody else does something, as far as that does not wait for the writer."""
 
