@@ -28,19 +28,18 @@ def change_many(writer: Writer, name: str, folds: Mapping[Key, Fold]) -> list[Ma
     transaction = writer.open_transaction()
     if transaction is not None:
         writer.look(ds)
-        stored = writer.settled(ds, folds)
-        return [transaction.change(ds, key, fold, stored.get(key)) for key, fold in folds.items()]
-    current = writer.hot().current
+        transaction.look_up(ds, folds)
+        return [transaction.change(ds, key, fold) for key, fold in folds.items()]
     made: list[Made] = []
 
     def plan() -> list[Entry]:
-        rows_before = ((key, current.get(ds, key) or stored.get(key)) for key in folds)
+        rows_before = ((key, newest(key)) for key in folds)
         made[:] = [(row, folded(ds, row, folds[key])) for key, row in rows_before]
         rows = [after for _, after in made if after is not None]
         return [Entry(ds.name, rows)] if rows else []
 
     with writer.hot().log.turn.held():
         writer.look(ds)
-        stored = writer.settled(ds, folds)
+        newest = writer.basis.newest(ds, folds, writer.hot().current)
         writer.hot().land(plan)
     return made

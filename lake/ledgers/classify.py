@@ -12,6 +12,7 @@ from lake.ledgers.current import Key, key_of
 from lake.ledgers.receipt import Receipt
 from lake.spec.dataset import Dataset
 from lake.spec.inputs import with_inputs
+from lake.store.cold.table import ColdTable
 from lake.store.cold.table_state import TableState
 from lake.store.hot.entry import Row
 from lake.store.store import Store
@@ -44,9 +45,14 @@ class Prepared(NamedTuple):
 class _Ceiling:
     """The highest value of each key column in the cold table: above any of them a key is new."""
 
+    table: ColdTable
     state: TableState
     at: float
     highest: tuple[tuple[str, Any], ...]
+
+    def is_newest(self) -> bool:
+        """Whether nobody in this process has seen a later version of the table."""
+        return self.state.version == self.table.known_state().version
 
     def is_below(self, row: Row) -> bool:
         """Whether the row is surely new, since one of its key's values is above all that are stored."""
@@ -124,13 +130,16 @@ class Classifier:
 
     def _ceiling(self, ds: Dataset) -> _Ceiling:
         known = self._ceilings.get(ds.name)
-        return self._look(ds) if known is None or time.monotonic() - known.at > self._stale else known
+        if known is None or time.monotonic() - known.at > self._stale or not known.is_newest():
+            return self._look(ds)
+        return known
 
     def _look(self, ds: Dataset) -> _Ceiling:
-        state = self._store.table(ds.name).state()
+        table = self._store.table(ds.name)
+        state = table.state()
         known = self._ceilings.get(ds.name)
         highest = known.highest if known is not None and known.state is state else _highest(ds, state)
-        ceiling = _Ceiling(state, time.monotonic(), highest)
+        ceiling = _Ceiling(table, state, time.monotonic(), highest)
         self._ceilings[ds.name] = ceiling
         return ceiling
 

@@ -144,6 +144,11 @@ class CurrentRows:
         found = known.get(key) if known else None
         return found.row if found else None
 
+    def version(self, ds: Dataset, key: Key) -> Version | None:
+        """:meth:`get` with what is known of that version."""
+        known = self._rows.get(ds.name)
+        return known.get(key) if known else None
+
     def put(self, ds: Dataset, rows: Iterable[Row], sequence: int, writer: str = "") -> None:
         """Note rows that were acknowledged under ``sequence``, unless later versions are known."""
         with self._lock:
@@ -202,6 +207,14 @@ class CurrentRows:
         for promise in promises:
             promise.version.sequence = batch.sequences[promise.entry]
         wrote(len(promises))
+
+    @staticmethod
+    def rest_on_refused(promises: Sequence[Promise]) -> bool:
+        """Whether one of the versions was made on top of one that was refused since."""
+        for promise in promises:  # noqa: SIM110 - a generator takes twice as long, for each change
+            if promise.before is not None and promise.before.sequence == _REFUSED:
+                return True
+        return False
 
     def withdraw(self, promises: Sequence[Promise]) -> None:
         """The versions were refused: what was before holds, unless a later one was made already.

@@ -14,12 +14,13 @@ from lake.ledgers.current import CurrentRows, Promise
 from lake.ledgers.latest import Latest
 from lake.ledgers.together import Together
 from lake.store.hot.entry import Entry
-from lake.store.hot.group import Batch, Then
+from lake.store.hot.group import Batch, Check, Then, UnfoundedError
 from lake.store.hot.log import HotLog
 from lake.store.settler import Settler
 
 Plan = Callable[[], Sequence[Entry]]
 B = TypeVar("B", bound=Batch)
+Submit = Callable[[Sequence[Entry], Then, Check], B]
 _known: WeakKeyDictionary[HotLog, CurrentRows] = WeakKeyDictionary()
 
 
@@ -36,32 +37,41 @@ class Hot:
     def land(self, plan: Plan) -> None:
         """Make durable what ``plan`` makes of the current rows; nothing comes between it and its place in the log.
 
+        It is made again when a row that it was made of is refused by the disk before.
+
         Raises:
             HotLogError: it could not be made durable; nothing was accepted.
         """
-        batch = self._placed(plan, self.log.submit)
-        if batch is not None:
-            self.log.wait(batch)
+        while (batch := self._placed(plan, self.log.submit)) is not None:
+            try:
+                self.log.wait(batch)
+            except UnfoundedError:
+                continue
+            return
 
     async def land_async(self, plan: Plan) -> None:
         """:meth:`land` for asyncio: waits for the disk without blocking the loop.
 
         A task that is cancelled meanwhile waits for it all the same: its rows land, and its turn must not end before.
         """
-        batch = self._placed(plan, self.log.submit_async)
-        if batch is not None:
-            await _seen_through(batch.future)
+        while (batch := self._placed(plan, self.log.submit_async)) is not None:
+            try:
+                await _seen_through(batch.future)
+            except UnfoundedError:
+                continue
+            return
 
-    def _placed(self, plan: Plan, submit: Callable[[Sequence[Entry], Then], B]) -> B | None:
+    def _placed(self, plan: Plan, submit: Submit[B]) -> B | None:
         with self.current.order:
             entries = plan()
             return self._submitted(entries, submit) if entries else None
 
-    def _submitted(self, entries: Sequence[Entry], submit: Callable[[Sequence[Entry], Then], B]) -> B:
+    def _submitted(self, entries: Sequence[Entry], submit: Submit[B]) -> B:
         promises = self._promised(entries)
         batch: B | None = None
         try:
-            batch = submit(entries, partial(self.current.committed, promises, self.settler.wrote))
+            then = partial(self.current.committed, promises, self.settler.wrote)
+            batch = submit(entries, then, partial(self.current.rest_on_refused, promises))
         finally:
             if batch is None:
                 self.current.withdraw(promises)
@@ -84,7 +94,7 @@ async def _seen_through(landing: asyncio.Future[list[int]]) -> None:
             await asyncio.shield(landing)
         except asyncio.CancelledError as error:
             cancelled = error
-        except LakeError:
+        except (LakeError, UnfoundedError):
             break
     refused = landing.exception()
     if cancelled is not None:

@@ -150,7 +150,7 @@ class Prompts(Ledger):
             return
         for name in sorted(self._landed() - covered):
             key = (name,)
-            transaction.change(self._ds, key, partial(self._used, version, name), self._writer.known(self._ds, key))
+            transaction.change(self._ds, key, partial(self._used, version, name))
 
     def _used(self, version: str, name: str, known: Row | None) -> Mapping[str, Any] | None:
         if known is None and name == version:

@@ -126,7 +126,7 @@ def _changed_within(
     keys: list[Key] = []
     refused: list[Rejection] = []
     writer.look(ds)
-    stored = writer.settled(ds, {(row_id,) for row_id in _ids(ds, rows)})
+    transaction.look_up(ds, [(row_id,) for row_id in _ids(ds, rows)])
     for row in rows:
         row_id = row.get(ds.key[0])
         try:
@@ -134,7 +134,7 @@ def _changed_within(
                 receipt = writer.write_rows(ds, [kind.complete(row, None)], strict=True)
             else:
                 key = (str(row_id),)
-                receipt = changed(key, *transaction.change(ds, key, kind.fold(row, writer.bot), stored.get(key)))
+                receipt = changed(key, *transaction.change(ds, key, kind.fold(row, writer.bot)))
         except (InvalidRowError, LifeCycleError) as error:
             refused.append(Rejection(row, str(error)))
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from threading import Lock
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from lake.errors import InvalidRowError, UnknownRowError
+from lake.ledgers.basis import Basis
 from lake.ledgers.bulk import straight_to_cold
 from lake.ledgers.classify import Classifier, Known, Prepared
 from lake.ledgers.current import Key, key_given
@@ -45,7 +46,8 @@ class Writer:
         self.bot = store.bot_id
         self._hot: Hot | None = None
         self._lock = Lock()
-        self._transactions = Transactions(store.location.uri, lambda: self.hot().current)
+        self.basis = Basis(store, self._classifier)
+        self._transactions = Transactions(store.location.uri, lambda: self.hot().current, self.basis)
         self._given = GivenRows(self.bot, self._classifier, self._rows)
         forks.watch(self)
 
@@ -119,32 +121,29 @@ class Writer:
         transaction = self.open_transaction()
         if transaction is not None:
             return self._change_within(transaction, ds, key, fold, is_new)
-        current = self.hot().current
         before: Row | None = None
         after: Row | None = None
 
         def plan() -> list[Entry]:
             nonlocal before, after
-            before = current.get(ds, key) or stored
+            before = newest(key)
             after = folded(ds, before, fold)
             return [] if after is None else [Entry(ds.name, [after])]
 
         with self.hot().log.turn.held():
             self.look(ds)
-            stored = self._find(ds, key, current)
+            newest = self.basis.newest(ds, [key], self.hot().current)
             self.hot().land(plan)
         return before, after
 
     def _change_within(
         self, transaction: Transaction, ds: Dataset, key: Key, fold: Fold, is_new: bool
     ) -> tuple[Row | None, Row | None]:
-        stored = self._find(ds, key, transaction)
-        if stored is not None or not is_new:
+        if not is_new or transaction.get(ds, key) is not None or transaction.stored(ds, key) is not None:
             self.look(ds)
-            stored = self._find(ds, key, transaction)
-        return transaction.change(ds, key, fold, stored)
+        return transaction.change(ds, key, fold)
 
-    def alone(self) -> AbstractContextManager[None]:
+    def alone(self) -> AbstractContextManager[object]:
         """No other process of the host writes between a look and the write; a transaction looks again at its end."""
         return self.hot().log.turn.held() if self.open_transaction() is None else nullcontext()
 
@@ -212,14 +211,9 @@ class Writer:
 
     def _look_at(self, made: Transaction) -> None:
         """Take in what others wrote of the datasets in which it changes rows."""
-        if self.look(*{change.ds.name: change.ds for change in made.changes}.values()):
-            made.renew(lambda ds, key: self._classifier.settled(ds, key, dict(zip(ds.key, key, strict=True))))
+        self.look(*made.datasets())
+        made.renew()
         made.check()
-
-    def settled(self, ds: Dataset, keys: Iterable[Key]) -> dict[Key, Row]:
-        """The cold rows of those keys of which nothing newer is known here, looked up together."""
-        rows = [dict(zip(ds.key, key, strict=True)) for key in keys]
-        return self._classifier.stored(ds, rows, self._rows())
 
     def open_transaction(self) -> Transaction | None:
         """The transaction that a write is part of; raises ClosedError when it has ended."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -13,7 +13,9 @@ import polars as pl
 import pytest
 
 import lake
+from lake.aio import AsyncLake
 from lake.errors import HotLogError, InvalidRowError, InvalidTimeError, UnknownRowError, UsageError
+from lake.ledgers.changes import change_many
 from lake.spec import registry
 from lake.store.hot.log import HotLog
 from tests.helpers import finished, spawned, trade
@@ -154,6 +156,100 @@ def test_refused_writes_that_were_made_on_top_of_each_other_leave_no_trace_eithe
     assert lk.patch("trades", "t1", {"pnl": 2.0}).updated == 1
     found = row(lk)
     assert (found["fees"], found["quantity"], found["stop_loss"], found["pnl"]) == (1.0, None, None, 2.0)
+
+
+class _RefusedOnce:
+    """A disk that refuses the first write, as soon as somebody has let it; and takes all that come later."""
+
+    def __init__(self, log: HotLog, patched: pytest.MonkeyPatch) -> None:
+        self._store = log._store
+        self.is_tried, self.go_on = Event(), Event()
+        patched.setattr(log, "_store", self)
+
+    def __call__(self, rows: list[tuple[int, str, bytes]]) -> bool:
+        if self.is_tried.is_set():
+            return self._store(rows)
+        self.is_tried.set()
+        assert self.go_on.wait(10)
+        raise HotLogError("the disk is full")
+
+
+def _patch(lk: lake.Lake, changes: dict[str, object]) -> None:
+    lk.patch("trades", "t1", changes)
+
+
+def _patch_many(lk: lake.Lake, changes: dict[str, object]) -> None:
+    change_many(lk.writer, "trades", {("t1",): lambda _: changes})
+
+
+def _patch_as_task(lk: lake.Lake, changes: dict[str, object]) -> None:
+    asyncio.run(AsyncLake(lk).patch("trades", "t1", changes))
+
+
+def _patch_in_transaction(lk: lake.Lake, changes: dict[str, object]) -> None:
+    with lk.transaction():
+        lk.patch("trades", "t1", changes)
+
+
+@pytest.mark.parametrize("settled", [False, True], ids=["hot", "cold"])
+@pytest.mark.parametrize("patch", [_patch, _patch_many, _patch_as_task, _patch_in_transaction])
+def test_a_change_that_lands_does_not_carry_what_was_refused_before_it(
+    lk: lake.Lake, patch: Callable[..., None], settled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lk.write("trades", trade(1, pnl=1.0))
+    if settled:
+        lk.drain()
+    log = lk.writer.hot().log
+    disk = _RefusedOnce(log, monkeypatch)
+    with ThreadPoolExecutor(3) as pool:
+        refused = pool.submit(patch, lk, {"fees": 99.0})
+        assert disk.is_tried.wait(10)
+        landed = pool.submit(patch, lk, {"quantity": 2.0})
+        _until_so_many_wait(log, 1)
+        later = pool.submit(patch, lk, {"stop_loss": 3.0})
+        _until_so_many_wait(log, 2)
+        disk.go_on.set()
+        assert (type(refused.exception(10)), landed.exception(10), later.exception(10)) == (HotLogError, None, None)
+    for _ in range(2):
+        found = row(lk)
+        assert (found["fees"], found["quantity"], found["stop_loss"], found["pnl"]) == (None, 2.0, 3.0, 1.0)
+        lk.drain()
+
+
+@pytest.mark.parametrize("settled", [False, True], ids=["hot", "cold"])
+def test_a_transaction_does_not_carry_what_was_refused_before_its_end(
+    lk: lake.Lake, settled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lk.write("trades", trade(1, pnl=1.0))
+    if settled:
+        lk.drain()
+    disk = _RefusedOnce(lk.writer.hot().log, monkeypatch)
+    with ThreadPoolExecutor(1) as pool:
+        refused = pool.submit(lk.patch, "trades", "t1", {"fees": 99.0})
+        assert disk.is_tried.wait(10)
+        with lk.transaction():
+            lk.patch("trades", "t1", {"quantity": 2.0})
+            disk.go_on.set()
+            assert isinstance(refused.exception(10), HotLogError)
+    found = row(lk)
+    assert (found["fees"], found["quantity"], found["pnl"]) == (None, 2.0, 1.0)
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["cold", "hot"])
+def test_a_transaction_is_made_again_on_what_others_have_settled_though_a_thread_has_seen_it_before(
+    lk: lake.Lake, waits: bool
+) -> None:
+    lk.write("trades", trade(1, pnl=1.0))
+    if not waits:
+        lk.drain()
+    with lake.open(lk.location.uri, bot_id="other") as other, ThreadPoolExecutor(1) as pool:
+        with lk.transaction():
+            lk.patch("trades", "t1", {"quantity": 2.0})
+            pool.submit(other.patch, "trades", "t1", {"fees": 4.0}).result(10)
+            pool.submit(other.drain, every_writer=True).result(10)
+            pool.submit(lk.writer.look, TRADES).result(10)
+        found = row(lk)
+        assert (found["fees"], found["quantity"], found["pnl"]) == (4.0, 2.0, 1.0)
 
 
 def _until_so_many_wait(log: HotLog, count: int) -> None:

@@ -18,18 +18,25 @@ from time import perf_counter
 from lake.store.hot.entry import Entry
 
 Then = Callable[["Batch"], None]
+Check = Callable[[], bool]
 _LONGEST_SECONDS = 0.001  # nobody is waited for longer, however slow the disk
+
+
+class UnfoundedError(Exception):
+    """What the entries were made on top of was refused by the disk: they are to be made again."""
 
 
 class Batch:
     """Entries of one write, and what became of them; who writes them encodes them, while the disk works for others.
 
     ``then`` is called with the batch when that is known, by whoever committed it: who wrote it may have been cancelled.
+    ``is_unfounded`` is asked when all batches before it are through; its entries are left out if so.
     """
 
-    __slots__ = ("abandoned", "encoded", "error", "gate", "led", "sequences", "then")
+    __slots__ = ("abandoned", "encoded", "error", "gate", "is_unfounded", "led", "sequences", "then")
 
-    def __init__(self, entries: Sequence[Entry], then: Then | None = None) -> None:
+    def __init__(self, entries: Sequence[Entry], then: Then | None = None, is_unfounded: Check | None = None) -> None:
+        self.is_unfounded = is_unfounded
         self.encoded = [(entry.dataset, entry.payload()) for entry in entries]
         self.then = then
         self.sequences: list[int] = []
@@ -37,6 +44,15 @@ class Batch:
         self.gate: Lock | None = None
         self.led = False
         self.abandoned = False
+
+    def stands(self) -> bool:
+        """Whether it is to be committed; if not, whoever made it is told, before the next one is asked."""
+        if self.is_unfounded is None or not self.is_unfounded():
+            return True
+        self.error = UnfoundedError()
+        if self.then is not None:
+            self.then(self)
+        return False
 
     def wake(self) -> None:
         """Let the waiting thread go on."""
@@ -55,8 +71,14 @@ class AsyncBatch(Batch):
 
     __slots__ = ("future", "loop")
 
-    def __init__(self, entries: Sequence[Entry], loop: asyncio.AbstractEventLoop, then: Then | None = None) -> None:
-        super().__init__(entries, then)
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        loop: asyncio.AbstractEventLoop,
+        then: Then | None = None,
+        is_unfounded: Check | None = None,
+    ) -> None:
+        super().__init__(entries, then, is_unfounded)
         self.loop = loop
         self.future: asyncio.Future[list[int]] = loop.create_future()
 
@@ -87,9 +109,9 @@ class GroupCommit:
         """Commit from a thread; returns when the entries are durable."""
         return self.wait(self.submit(entries))
 
-    def submit(self, entries: Sequence[Entry], then: Then | None = None) -> Batch:
+    def submit(self, entries: Sequence[Entry], then: Then | None = None, is_unfounded: Check | None = None) -> Batch:
         """Take a place in the queue, without waiting; :meth:`wait` must follow, in the same thread."""
-        batch = Batch(entries, then)
+        batch = Batch(entries, then, is_unfounded)
         with self._mutex:
             self._add(batch)
             batch.led = not self._leading
@@ -130,9 +152,11 @@ class GroupCommit:
         if leads:
             self._executor().submit(self._lead)
 
-    def submit_async(self, entries: Sequence[Entry], then: Then | None = None) -> AsyncBatch:
+    def submit_async(
+        self, entries: Sequence[Entry], then: Then | None = None, is_unfounded: Check | None = None
+    ) -> AsyncBatch:
         """:meth:`submit` from a task; its ``future`` gives the sequence numbers."""
-        batch = AsyncBatch(entries, asyncio.get_running_loop(), then)
+        batch = AsyncBatch(entries, asyncio.get_running_loop(), then, is_unfounded)
         with self._mutex:
             self._add(batch)
             follows = self._leading
@@ -176,7 +200,9 @@ class GroupCommit:
             group, self._waiting = self._waiting, []
         began = perf_counter()
         try:
-            self._commit(group)
+            sound = [batch for batch in group if batch.stands()]
+            if sound:
+                self._commit(sound)
         except BaseException as error:  # noqa: BLE001 - every waiter must learn of it, whatever it is
             for batch in group:
                 batch.error = error

@@ -15,7 +15,7 @@ from lake.store.hot.claim import Claim
 from lake.store.hot.database import HOT_ERRORS, HotDatabase, as_lake_error, is_corrupt
 from lake.store.hot.entry import Entry, Stored
 from lake.store.hot.gauge import Gauge
-from lake.store.hot.group import AsyncBatch, Batch, GroupCommit, Then
+from lake.store.hot.group import AsyncBatch, Batch, Check, GroupCommit, Then
 from lake.store.hot.numbers import Numbers
 from lake.store.hot.spool import Spool
 from lake.store.hot.turn import Turn
@@ -54,20 +54,23 @@ class HotLog:
         """
         return self._group.run(entries)
 
-    def submit(self, entries: Sequence[Entry], then: Then | None = None) -> Batch:
+    def submit(self, entries: Sequence[Entry], then: Then | None = None, is_unfounded: Check | None = None) -> Batch:
         """Give entries their place in the log's order, without waiting; :meth:`wait` must follow.
 
         ``then`` is called with the batch once it is known what became of it, whatever becomes of who waits for it.
+        They are not committed, and UnfoundedError is raised, if ``is_unfounded`` says so when their time has come.
         """
-        return self._group.submit(entries, then)
+        return self._group.submit(entries, then, is_unfounded)
 
     def wait(self, batch: Batch) -> list[int]:
         """The sequence numbers of submitted entries, when they are durable; raises as :meth:`append` does."""
         return self._group.wait(batch)
 
-    def submit_async(self, entries: Sequence[Entry], then: Then | None = None) -> AsyncBatch:
+    def submit_async(
+        self, entries: Sequence[Entry], then: Then | None = None, is_unfounded: Check | None = None
+    ) -> AsyncBatch:
         """:meth:`submit` from an asyncio task; the batch's future is to be awaited."""
-        return self._group.submit_async(entries, then)
+        return self._group.submit_async(entries, then, is_unfounded)
 
     def raise_floor(self, sequence: int) -> None:
         """Give out only numbers above ``sequence`` from now on."""

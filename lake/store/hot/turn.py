@@ -16,7 +16,7 @@ import asyncio
 import fcntl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Condition, local
@@ -48,29 +48,24 @@ class Turn:
         self._since = 0.0
         self._own = local()  # whether the thread has the turn
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self) -> AbstractContextManager[object]:
         """Have the turn inside the block; waits for other processes. A thread that has it may take it again."""
-        self._enter()
-        with self._owned():
-            yield
+        return self._entered_by(self._enter)
 
-    @contextmanager
-    def alone(self) -> Iterator[bool]:
+    def alone(self) -> AbstractContextManager[bool]:
         """:meth:`held` without the other threads and tasks of this process; whether that could be had.
 
         Who has the turn alone waits for no other thread that might want it. False after five seconds in which others
         kept it, and for a thread that has it together with others: then it has the turn as they do.
         """
-        self._enter_alone()
-        with self._owned():
-            yield self._is_alone
+        return self._entered_by(self._enter_alone)
 
     @contextmanager
-    def _owned(self) -> Iterator[None]:
+    def _entered_by(self, enter: Callable[[], None]) -> Iterator[bool]:
+        enter()
         outer, self._own.has = self.is_own(), True
         try:
-            yield
+            yield self._is_alone
         finally:
             self._own.has = outer
             self._leave()
