@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -26,13 +27,17 @@ _known: WeakKeyDictionary[HotLog, CurrentRows] = WeakKeyDictionary()
 
 @dataclass(frozen=True, slots=True)
 class Hot:
-    """The hot log, the rows that are known of it and kept true, the thread that drains it, and what tasks share."""
+    """The hot log, the rows that are known of it and kept true, the thread that drains it, and what tasks share.
+
+    ``aside`` reads for tasks that have the turn: its threads never wait for the turn, as those of a loop may.
+    """
 
     log: HotLog
     current: CurrentRows
     latest: Latest
     settler: Settler
     together: Together
+    aside: ThreadPoolExecutor
 
     def land(self, plan: Plan) -> None:
         """Make durable what ``plan`` makes of the current rows; nothing comes between it and its place in the log.

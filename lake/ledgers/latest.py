@@ -66,6 +66,11 @@ class Latest:
                     changed = True
             return changed
 
+    def is_quiet(self, datasets: Iterable[Dataset]) -> bool:
+        """Whether a look reads no data file: no cold table has changed since the last one, as far as a folder tells."""
+        tables = [(self._store.table(ds.name), self._seen.get(ds.name)) for ds in datasets]
+        return all(seen is not None and table.is_unchanged(seen.version) for table, seen in tables)
+
     def _seen_of(self, ds: Dataset) -> _Seen:
         found = self._seen.get(ds.name)
         if found is None:

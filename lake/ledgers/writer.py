@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from threading import Lock
 from typing import Any
@@ -33,6 +35,7 @@ from lake.store.quarantine import Quarantine
 from lake.store.settler import Settler
 from lake.store.store import Store
 
+_ASIDE = 2
 BULK_ROWS = 5_000  # from here on a write goes straight to cold: one commit beats so many hot rows
 
 
@@ -206,7 +209,10 @@ class Writer:
             return
         with made.landing():
             async with self.hot().log.turn.held_async() if made.changes or made.checks else nullcontext():
-                self._look_at(made)
+                if made.checks or made.gone() or not self.hot().latest.is_quiet(made.datasets()):
+                    await asyncio.get_running_loop().run_in_executor(self.hot().aside, self._look_at, made)
+                else:
+                    self._look_at(made)
                 await self.hot().land_async(made.settled_entries)
 
     def _look_at(self, made: Transaction) -> None:
@@ -256,7 +262,8 @@ class Writer:
                 settler = Settler(self.drain, seconds=settings.drain_seconds, rows=settings.drain_rows)
                 current = rows_of(log)
                 together = Together(log, current, settler)
-                self._hot = Hot(log, current, Latest(self.store, log, current), settler, together)
+                aside = ThreadPoolExecutor(_ASIDE, thread_name_prefix="lake-look")
+                self._hot = Hot(log, current, Latest(self.store, log, current), settler, together, aside)
             return self._hot
 
     def forsake(self) -> None:
@@ -267,6 +274,7 @@ class Writer:
         """End the background drain; what was acknowledged stays where it is."""
         if self._hot is not None:
             self._hot.settler.stop()
+            self._hot.aside.shutdown()
             self._hot = None
 
     def current(self, ds: Dataset, key: Key) -> Row | None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from contextvars import Context
 from pathlib import Path
+from threading import get_ident
+from typing import Any
 
 import pytest
 
 import lake
 from lake.errors import InvalidRowError, LifeCycleError
 from lake.spec import registry
+from lake.store.cold.reader import FileReader
 from tests.helpers import candles, finished, spawned, trade
 
 
@@ -109,3 +113,37 @@ def test_a_trade_of_a_task_that_was_cancelled_while_it_landed_is_like_any_other(
             assert (await alk.sql("SELECT DISTINCT exit_price FROM trades")).item() == 101.0
 
     asyncio.run(work())
+
+
+def test_the_end_of_a_transaction_reads_data_files_beside_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where every thread that the loop has waits for the turn."""
+    readers: set[int] = set()
+    pieces = FileReader.pieces
+
+    def noted(*args: Any) -> Any:
+        readers.add(get_ident())
+        return pieces(*args)
+
+    async def work() -> None:
+        async with await lake.open_async(tmp_path, "b") as alk:
+            with lake.open(tmp_path, bot_id="other") as other:
+                async with alk.transaction():
+                    await alk.trades.patch("t1", note="mine")
+                    await asyncio.to_thread(other.trades.patch, "t1", strategy="theirs")
+                    await asyncio.to_thread(other.drain, every_writer=True)
+                    readers.clear()
+                    patches = [alk.trades.patch(f"t{n}", timeframe="1h") for n in range(2, 60)]
+                    waiting = [asyncio.create_task(patch, context=Context()) for patch in patches]
+                await asyncio.gather(*waiting)
+            row = (await alk.read("trades", {"trade_id": "t1"})).row(0, named=True)
+            assert (row["strategy"], row["extra"]) == ("theirs", '{"note":"mine"}')
+
+    with lake.open(tmp_path) as lk:
+        lk.write("trades", [trade(n) for n in range(60)])
+        lk.drain()
+    monkeypatch.setattr(FileReader, "pieces", noted)
+    asyncio.run(work())
+    assert readers
+    assert get_ident() not in readers

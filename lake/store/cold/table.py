@@ -70,6 +70,11 @@ class ColdTable:
             self._state, self._stamp = fresh, settled
         return fresh
 
+    def is_unchanged(self, version: int) -> bool:
+        """Whether that is the newest version still, as far as one look at a folder tells."""
+        stamp = self.location.stamp(self.log.directory)
+        return stamp is not None and stamp == self._stamp and self.known_state().version == version
+
     def known_state(self) -> TableState:
         """The newest version seen so far, without asking again."""
         return self._state or self.state()
