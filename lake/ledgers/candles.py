@@ -70,7 +70,7 @@ class Candles:
         Raises:
             UnknownTimeframeError: a timeframe that the lake does not hold.
             InvalidTimeError: naive times, or times in mixed units.
-            UsageError: neither ``symbol`` nor a symbol column.
+            UsageError: neither ``symbol`` nor a symbol column, or columns that say otherwise than the call.
         """
         constants: dict[str, Any] = {"timeframe": timeframes.parse(timeframe), "venue": venue}
         if symbol is not None:

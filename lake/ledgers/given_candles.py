@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -10,6 +10,7 @@ import polars as pl
 from lake.errors import UsageError
 from lake.spec import registry
 from lake.spec.frames import Checked, check_frame
+from lake.spec.symbols import canonical
 from lake.spec.tables import as_given, as_polars, is_rows, stacked
 
 _DS = registry.get("candles")
@@ -30,17 +31,33 @@ def checked(data: Any, constants: Mapping[str, Any] | None = None) -> Checked:
     Rows may be lists of six values as ccxt's ``fetch_ohlcv`` gives them.
 
     Raises:
-        UsageError: a row that is neither a mapping nor such a list.
+        UsageError: a row that is neither a mapping nor such a list, or one that says otherwise than ``constants``.
     """
     if is_rows(data) and not isinstance(data, str | bytes):
-        return _of_rows([_named(row) for row in data], constants)
+        rows = [_named(row) for row in data]
+        return _agreeing(_of_rows(rows, constants), {name for row in rows for name in row}, constants)
     frame = as_polars(data, exact=_EXACT)
+    return _agreeing(_of_table(frame, constants), frame.columns, constants)
+
+
+def _of_table(frame: pl.DataFrame, constants: Mapping[str, Any] | None) -> Checked:
     marks = [name for name in frame.columns if name in MARKS]
     if not marks:
         return check_frame(_DS, frame, constants=constants)
     partial = _partial(frame)
     refused = frame.filter(partial).with_columns(pl.lit(_WHY).alias("reason"))
     return _with_refused(check_frame(_DS, frame.filter(~partial).drop(marks), constants=constants), refused)
+
+
+def _agreeing(found: Checked, told: Collection[str], constants: Mapping[str, Any] | None) -> Checked:
+    """The candles, unless they are told to be of another series than the call says; an empty venue says nothing."""
+    for name, value in (constants or {}).items():
+        series = found.good.get_column(name)
+        wanted = canonical(value) if name == "symbol" else value
+        if name in told and value and (others := series.filter(series != wanted)).len():
+            todo = f"Leave out the column {name!r}, or use `lk.write('candles', ...)`, which takes rows of any series."
+            raise UsageError(f"the call says {wanted!r}", where=f"candles.{name}", value=others[0], todo=todo)
+    return found
 
 
 def unmarked(row: Mapping[str, Any]) -> tuple[Mapping[str, Any], str | None]:
@@ -51,8 +68,16 @@ def unmarked(row: Mapping[str, Any]) -> tuple[Mapping[str, Any], str | None]:
 
 
 def stacked_candles(frames: Mapping[str, Any]) -> pl.DataFrame | None:
-    """Tables of the same columns as one, each with its symbol; None where they are not."""
-    return stacked(frames, "symbol", exact=_EXACT)
+    """Tables of the same columns as one, each with its symbol; None where they are not, or name another one."""
+    together = stacked(frames, "symbol", exact=_EXACT)
+    is_sure = together is not None and all(_names_alone(table, symbol) for symbol, table in frames.items())
+    return together if is_sure else None
+
+
+def _names_alone(table: Any, symbol: str) -> bool:
+    """Whether a Polars or pandas frame names no symbol but this one."""
+    names = table["symbol"].unique() if "symbol" in table.columns else ()
+    return all(isinstance(name, str) and canonical(name) == canonical(symbol) for name in names)
 
 
 def _named(row: Any) -> Any:

@@ -87,6 +87,27 @@ def frames() -> list[Any]:
     return [polars, polars.lazy(), polars.to_arrow(), pandas, pandas.set_index("open_time"), *rows, *streams]
 
 
+@pytest.mark.parametrize("form", [list, pl.DataFrame, pl.LazyFrame, pd.DataFrame, pa.Table.from_pylist])
+def test_a_table_that_names_another_series_than_the_call_is_refused_whole(
+    lk: lake.Lake, form: Callable[[list[dict[str, Any]]], Any]
+) -> None:
+    def rows(**named: str) -> Any:
+        return form([{**bar(n), **named} for n in range(2)])
+
+    with pytest.raises(UsageError, match=r"candles.symbol: the call says 'BTCUSDT' \(got 'ETHUSDT'\)"):
+        lk.candles.write(rows(symbol="ETH/USDT"), "1m", symbol="BTC/USDT")
+    with pytest.raises(UsageError, match=r"candles.timeframe: the call says '1m' \(got '5m'\)"):
+        lk.candles.write(rows(timeframe="5m"), "1m", symbol="BTC/USDT")
+    with pytest.raises(UsageError, match=r"candles.venue: the call says 'bybit' \(got 'binance'\)"):
+        lk.candles.write(rows(venue="binance"), "1m", symbol="BTC/USDT", venue="bybit")
+    with pytest.raises(UsageError, match=r"candles.symbol: the call says 'BTCUSDT' \(got 'ETHUSDT'\)"):
+        lk.candles.write_frames({"BTC/USDT": rows(symbol="ETHUSDT"), "X/USDT": rows(symbol="XUSDT")}, "1m")
+    assert lk.candles.symbols() == set()
+    named = rows(symbol="btc-usdt", timeframe="1m", venue="binance")
+    assert lk.candles.write(named, "1m", symbol="BTC/USDT").inserted == 2
+    assert lk.candles.write_frames({"BTC/USDT": named}, "1m").unchanged == 2
+
+
 @pytest.mark.parametrize("number", range(10))
 def test_every_kind_of_table_goes_in_alike(lk: lake.Lake, number: int) -> None:
     given = frames()[number]
