@@ -23,7 +23,6 @@ from lake.learn.models.policy import Policy
 from tests.learn.models_made import NAMES, rows, small_model
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
-NOW = datetime.now(UTC)
 SMALL_WORDS = ("--set", "trees=10", "--set", "rounds=10", "--set", "repeats=0", "--set", "folds=3")
 
 
@@ -83,7 +82,7 @@ def test_fifty_new_rows_are_enough_and_fewer_are_not(lk: lake.Lake, model: Model
 
 def test_after_seven_days_one_new_row_is_enough_and_none_is_not(lk: lake.Lake, model: Model) -> None:
     saved = lk.models.save(model)
-    lk.patch("model_versions", saved.version, {"created_at": NOW - timedelta(days=7, hours=1)})
+    lk.patch("model_versions", saved.version, {"created_at": datetime.now(UTC) - timedelta(days=7, hours=1)})
     assert not lk.models.retrain_info("m").due
     lk.write("phantoms", phantoms(1, 60))
     found = lk.models.retrain_info("m")
