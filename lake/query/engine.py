@@ -63,8 +63,9 @@ class Engine:
         forks.watch(self)
 
     def sql(self, sql: str, params: Params = None, variables: Variables | None = None) -> Relation:
-        """A relation over one snapshot; it keeps that snapshot however late it is read.
+        """A relation over one snapshot, which it keeps however late it is read.
 
+        Its files stay for as long as the settings' ``reader_grace_hours``, also past a vacuum; read it before.
         Nothing of it is computed yet. What fails only then, such as a value that cannot be cast, is raised by
         ``.pl()``, ``.show()`` or ``.fetchall()`` as DuckDB's own ``duckdb.Error``; :meth:`frame` gives QueryError
         for these too.

@@ -20,6 +20,7 @@ from typing import IO
 
 from lake.errors import StorageError
 from lake.sources.bucket_turns import bucket_turn
+from lake.store import forks
 from lake.store.location import Location
 from lake.store.location.local_errors import storage_errors
 
@@ -78,6 +79,7 @@ def _locked(path: Path, market: str) -> IO[bytes]:
                 file = path.open("ab")
         except FileNotFoundError:  # an ingest that landed nothing has just taken its folders away
             continue
+        forks.keep_lock(file)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

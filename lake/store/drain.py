@@ -17,6 +17,7 @@ import orjson
 
 from lake.spec.dataset import Dataset
 from lake.spec.decode import FOREIGN
+from lake.store import forks
 from lake.store.cold.edit import Landed
 from lake.store.cold.table import ColdTable
 from lake.store.foreign import with_foreign_columns
@@ -158,6 +159,7 @@ def key_text(ds: Dataset, row: Row) -> str:
 def sole_drainer(folder: Path, writer: str) -> Iterator[None]:
     """Holds the drain of one hot log, waiting for another thread or process that drains it."""
     with (folder / f"{writer}.drain").open("a", encoding="utf-8") as lock:
+        forks.keep_lock(lock)
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

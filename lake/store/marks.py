@@ -17,6 +17,7 @@ from typing import IO
 from weakref import WeakKeyDictionary, finalize
 
 from lake.clock import MICROS_PER_DAY, MICROS_PER_HOUR, now_micros
+from lake.store import forks
 from lake.store.hot.claim import host_name
 from lake.store.location import Location
 from lake.store.location.local_errors import storage_errors
@@ -40,6 +41,7 @@ class _Mark:
             file = Path(location.url(self.path))
             file.parent.mkdir(parents=True, exist_ok=True)
             self._file = file.open("xb")
+        forks.keep_lock(self._file)
         self._unlock = finalize(self, self._file.close)
         fcntl.flock(self._file, fcntl.LOCK_EX)
 

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+import lake
 
 PROGRAM = """
 import json, os, signal, sys, warnings
@@ -57,3 +63,45 @@ def test_a_forked_child_is_told_and_its_parent_goes_on(tmp_path: Path) -> None:
     assert "multiprocessing.get_context('spawn')" in told[0]
     assert "bot id 'b' is in use by process" in told[5]
     assert after == {"marks": 1, "found": ["after", "before", "own"], "ok": True}
+
+
+HOLDER = """
+import os, sys, time, warnings
+import lake
+from lake.store.drain import sole_drainer
+
+warnings.simplefilter("ignore", DeprecationWarning)
+lk = lake.open(sys.argv[1], bot_id="b")
+lk.write("trades", {"trade_id": "t", "symbol": "BTCUSDT"})
+log = lk.writer.hot().log
+with log.turn.held(), sole_drainer(log.claim.folder, log.writer):
+    child = os.fork()
+    if not child:
+        time.sleep(120)
+    elif sys.argv[2] == "killed":
+        print(child, flush=True)
+        time.sleep(120)
+lk.drain()
+lk.patch("trades", "t", {"strategy": "x"})
+print(child, flush=True)
+time.sleep(120)
+"""
+
+
+@pytest.mark.parametrize("parent_is", ["alive", "killed"])
+def test_a_child_that_lives_on_keeps_no_lock_that_its_parent_had(tmp_path: Path, parent_is: str) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path / "lake"), parent_is], stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    try:
+        with lake.open(tmp_path / "lake", bot_id="b") as lk:
+            lk.patch("trades", "t", {"strategy": "y"})
+            lk.drain()
+            assert lk.read("trades")["strategy"].to_list() == ["y"]
+    finally:
+        os.kill(child, signal.SIGKILL)

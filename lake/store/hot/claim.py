@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lake.errors import UsageError, WriterBusyError
+from lake.store import forks
 
 _SLOTS = 1000
 _DIGEST = 12  # hexadecimal digits: 48 bits
@@ -131,6 +132,7 @@ def _holder(folder: Path, writer: str) -> dict[str, Any]:
 
 def _try(folder: Path, writer: str, role: str = _WRITER) -> Claim | None:
     lock = (folder / f"{writer}.lock").open("a+", encoding="utf-8")
+    forks.keep_lock(lock)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -37,8 +37,6 @@ class _Inherited:
         _lock = Lock()
         self._kept += _open.values()
         _open.clear()
-        for one in self._kept:
-            one.log.claim.release()
 
 
 _inherited = _Inherited()

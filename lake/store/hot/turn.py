@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Condition, local
 
+from lake.store import forks
+
 _LONGEST_SECONDS = 0.02  # where others wait, threads that follow each other hand the turn on after so long
 _PATIENCE_SECONDS = 0.2  # who has waited so long for the others of its process joins them: they may wait for its thread
 _LONGEST_ALONE_SECONDS = 5.0  # and who wants it without them gives up then: they may wait for its loop
@@ -40,6 +42,8 @@ class Turn:
     def __init__(self, folder: Path) -> None:
         self._file = (folder / "changes.lock").open("ab")
         self._waiting = (folder / "changes.waiting.lock").open("ab")
+        forks.keep_lock(self._file)
+        forks.keep_lock(self._waiting)
         self._state = Condition()
         self._inside = 0
         self._asking = False
