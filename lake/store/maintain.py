@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from lake.spec import registry
 from lake.store.cold.edit import Edit, Landed
-from lake.store.cold.files import DataFile
+from lake.store.cold.files import Bounds, DataFile
 from lake.store.cold.frames import frame_of
 from lake.store.cold.order import sort_columns
 from lake.store.cold.parquet import FileTarget, is_compacted, write_file
@@ -23,6 +23,7 @@ from lake.store.store import Store
 
 _PIECE_ROWS = 250_000
 _PIECE_BYTES = 48 << 20  # when decoded; of rows with documents fewer are held at once
+_STEPS = 8  # in which the rows of a group are counted: those of files that overlap would else all end at once
 _AT_ONCE = 2  # more would need more memory than is worth it
 
 
@@ -147,28 +148,43 @@ def sorted_pieces(table: ColdTable, files: Sequence[DataFile]) -> Iterator[pl.Da
             inside = inside & (column > low)
         if cut is not None:
             inside = inside & (column <= cut)
-        frames = [frame_of(t).filter(inside) for t in table.reader.read(table.folder, files, wanted, schema)]
+        tables = table.reader.read(table.folder, files, wanted, schema)
+        frames = [frame_of(_filtered(t, first, inside)) for t in tables]
         if frames:
             yield pl.concat(frames).sort(sort_columns(table.ds))
         low = cut
 
 
+def _filtered(some: pa.Table, name: str, inside: pl.Expr) -> pa.Table:
+    """The rows inside; not by Polars, whose texts would hold those of all rows that were read."""
+    told = frame_of(some.select([name])).with_columns(inside.alias("is_inside"))
+    return some.filter(told.get_column("is_inside").to_arrow())
+
+
 def _cuts(table: ColdTable, files: Sequence[DataFile], name: str) -> list[Any]:
     """Values of the first sort column after which about ``_PIECE_ROWS`` rows or ``_PIECE_BYTES`` are gathered."""
-    ends: list[tuple[Any, int, int]] = []
+    ends: list[tuple[Any, float, float]] = []
     for file in files:
         footer = table.reader.footer(f"{table.folder}/{file.path}")
         for group, bounds in enumerate(footer.bounds(name)):
             if bounds is not None:
-                ends.append((bounds[1], footer.metadata.row_group(group).num_rows, footer.weight(group)))
+                ends += _spread(bounds, footer.metadata.row_group(group).num_rows, footer.weight(group))
     cuts: list[Any] = []
-    held = size = 0
+    held = size = 0.0
     for value, rows, weight in sorted(ends, key=lambda e: e[0]):
         held, size = held + rows, size + weight
         if (held >= _PIECE_ROWS or size >= _PIECE_BYTES) and (not cuts or cuts[-1] != value):
             cuts.append(value)
-            held = size = 0
+            held = size = 0.0
     return cuts
+
+
+def _spread(bounds: Bounds, rows: int, weight: int) -> Iterator[tuple[Any, float, float]]:
+    """The end of a row group with what it holds; of numbers and times in steps, as groups of many files may overlap."""
+    low, high = bounds
+    steps = _STEPS if type(low) is int and type(high) is int and high - low >= _STEPS else 1
+    for step in range(1, steps + 1):
+        yield high if step == steps else low + (high - low) * step // steps, rows / steps, weight / steps
 
 
 def _values(file: DataFile, state: TableState) -> tuple[str | None, ...]:

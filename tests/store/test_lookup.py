@@ -19,7 +19,7 @@ from lake.store import maintain
 from lake.store.by_key import rows_of
 from lake.store.cold import keys as cold_keys
 from lake.store.cold import lookup as looking
-from lake.store.cold import reader
+from lake.store.cold import merge, reader
 from lake.store.cold.files import DataFile
 from lake.store.cold.lookup import Asked, Lookup
 from lake.store.cold.merge import FAN, MERGE_BYTES, small_files_to_merge
@@ -141,6 +141,26 @@ def test_compaction_of_wide_rows_holds_fewer_of_them_at_once(lk: lake.Lake, monk
     pieces = [piece for piece in maintain.sorted_pieces(table, files) if piece.height]
     assert len(pieces) > 2
     assert pl.concat(pieces).equals(whole)
+
+
+def test_compaction_of_files_whose_times_overlap_holds_no_more_than_a_piece(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of imports of stores that are not in the order of time: each file has rows of the whole year."""
+    monkeypatch.setattr(merge, "FAN", 100)
+    monkeypatch.setattr(maintain, "_PIECE_ROWS", 4_000)
+    with lake.open(tmp_path / "lake") as lk:
+        for part in range(4):
+            lk.write("trades", [scattered(n, extra=f'{{"note":"{n:0200d}"}}') for n in range(part, 40_000, 4)])
+            lk.drain()
+        table = lk.store.table("trades")
+        files = list(table.state().files.values())
+        pieces = [piece for piece in maintain.sorted_pieces(table, files) if piece.height]
+    assert (len(files), sum(piece.height for piece in pieces)) == (4, 40_000)
+    assert max(piece.height for piece in pieces) < 8_000
+    for piece in pieces:
+        held = piece.to_arrow(compat_level=pl.CompatLevel.newest()).get_total_buffer_size()
+        assert held < 2 * piece.estimated_size()
 
 
 def many(count: int, rows: int, size: int) -> list[DataFile]:
