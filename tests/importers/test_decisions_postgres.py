@@ -124,6 +124,20 @@ def test_an_outcome_without_a_time_was_known_when_its_trade_closed(lk: lake.Lake
                          "as the rules of the column and the differences below have it")  # fmt: skip
 
 
+def test_an_outcome_that_only_its_trade_dates_may_be_corrected(lk: lake.Lake, postgres: Postgres) -> None:
+    postgres.run(
+        "create table trades (id text, symbol text, side text, created_at timestamptz, closed_at timestamptz)",
+        """create table decisions (id text, symbol text, recommendation text, trade_id text, analyzed_at timestamptz,
+           outcome_correct boolean, actual_pnl real)""",
+        "insert into trades values ('t1', 'BTCUSDT', 'LONG', '2024-01-15 10:00Z', '2024-01-15 12:00Z')",
+        "insert into decisions values ('d1', 'BTCUSDT', 'LONG', 't1', '2024-01-15 10:00Z', false, -5)",
+    )
+    imported(lk, "decisions-postgres", postgres.address)
+    postgres.run("update decisions set actual_pnl = 6, outcome_correct = true")
+    imported(lk, "decisions-postgres", postgres.address)
+    assert rows(lk, "decisions", "actual_pnl", "outcome_correct") == [(6.0, True)]
+
+
 def test_columns_in_camel_case_are_the_same(lk: lake.Lake, postgres: Postgres) -> None:
     postgres.run(
         """create table trades (id text, symbol text, side text, quantity real, "entryPrice" real, "pnlPercent" real,
