@@ -16,6 +16,7 @@ from lake.kernels.runs import shared
 from lake.spec import registry
 from lake.spec.schema import arrow_schema
 from lake.store.cold.files import Bounds, DataFile
+from lake.store.cold.reader import rows_of
 from lake.store.cold.table_state import TableState
 from lake.store.hot.entry import Row, Stored
 from lake.store.store import Store
@@ -100,16 +101,16 @@ def _newest_cold(store: Store, state: TableState, bot: str, best: Row | None) ->
 
 
 def _newest_of_file(store: Store, file: DataFile, bot: str, best: Row | None) -> Row | None:
-    footer = store.reader.footer(f"bot_states/{file.path}")
-    bounds = footer.bounds(_TIMES)
-    groups = [(_latest(bounds[group]), group) for group in footer.groups(_of(bot))]
-    for latest, group in sorted(groups, reverse=True):
-        if best is not None and latest <= best[_TIMES]:
-            break
-        table = store.reader.read_groups("bot_states", file, [group], _STORED)
-        found = _newest_in(table, bot, alone=footer.constant("bot_id", [group]) == bot)
-        if found is not None and (best is None or found[_TIMES] > best[_TIMES]):
-            best = found
+    with store.reader.opened(f"bot_states/{file.path}") as (opened, footer):
+        bounds = footer.bounds(_TIMES)
+        groups = [(_latest(bounds[group]), group) for group in footer.groups(_of(bot))]
+        for latest, group in sorted(groups, reverse=True):
+            if best is not None and latest <= best[_TIMES]:
+                break
+            alone = footer.constant("bot_id", [group]) == bot
+            found = _newest_in(rows_of(opened, footer, [group], _STORED), bot, alone=alone)
+            if found is not None and (best is None or found[_TIMES] > best[_TIMES]):
+                best = found
     return best
 
 

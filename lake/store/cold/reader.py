@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime
 from threading import Lock
 from typing import Any
@@ -114,19 +115,34 @@ class FileReader:
         Raises:
             CorruptLakeError: the file is gone, or is not Parquet.
         """
-        with self._lock:
-            if path in self._footers:
-                self._footers.move_to_end(path)
-                return self._footers[path]
+        known = self._known(path)
+        if known is not None:
+            return known
+        with self.opened(path) as (_, footer):
+            return footer
+
+    @contextmanager
+    def opened(self, path: str) -> Iterator[tuple[pq.ParquetFile, Footer]]:
+        """The file at ``path`` and its footer, both of one opening; raises as :meth:`footer` does."""
+        known = self._known(path)
         try:
-            with self.open(path) as file:
-                footer = Footer(file.metadata)
+            file = self.open(path, None if known is None else known.metadata)
         except (FileNotFoundError, pa.ArrowInvalid) as error:
             raise CorruptLakeError(
                 f"a data file cannot be read: {error}",
                 where=path,
                 todo="Run `lake verify`, then restore it from a backup.",
             ) from error
+        with file:
+            yield file, self._keep(path, Footer(file.metadata)) if known is None else known
+
+    def _known(self, path: str) -> Footer | None:
+        with self._lock:
+            if path in self._footers:
+                self._footers.move_to_end(path)
+            return self._footers.get(path)
+
+    def _keep(self, path: str, footer: Footer) -> Footer:
         with self._lock:
             self._footers[path] = footer
             while len(self._footers) > _FOOTERS_KEPT:
@@ -165,13 +181,15 @@ class FileReader:
 
     def read_groups(self, folder: str, file: DataFile, groups: Sequence[int], schema: pa.Schema) -> pa.Table:
         """The given row groups of one file, in the columns of ``schema``, partition values included."""
-        path = f"{folder}/{file.path}"
-        footer = self.footer(path)
-        stored = [n for n in schema.names if n in footer.names]
-        filled = [n for n in stored if not footer.is_empty(n, groups)] or stored  # a table has rows by its columns
-        with self.open(path, footer.metadata) as opened:
-            table = opened.read_row_groups(list(groups), columns=filled, use_threads=len(groups) > 1)
-        return conform(table, file.partition, schema)
+        with self.opened(f"{folder}/{file.path}") as (opened, footer):
+            return conform(rows_of(opened, footer, groups, schema), file.partition, schema)
+
+
+def rows_of(opened: pq.ParquetFile, footer: Footer, groups: Sequence[int], schema: pa.Schema) -> pa.Table:
+    """The given row groups, in those columns of ``schema`` that the file has values of."""
+    stored = [n for n in schema.names if n in footer.names]
+    filled = [n for n in stored if not footer.is_empty(n, groups)] or stored  # a table has rows by its columns
+    return opened.read_row_groups(list(groups), columns=filled, use_threads=len(groups) > 1)
 
 
 def conform(table: pa.Table, partition: Mapping[str, str | None], schema: pa.Schema) -> pa.Table:
