@@ -15,7 +15,7 @@ from lake.errors import InvalidRowError
 NO_WORDS = frozenset({"", "nan", "NaN", "NAN", "NaT", "<NA>", "None", "null", "NULL", "\\N"})
 
 _WRITTEN = re.compile(r"\d[,'\u2019 \u00a0\u202f]\d|^\W*[^\W\d]{0,5}\W*\d+(?:[.,]\d+)?\W*$")
-_AS_PEOPLE = "a number with separators or a sign: how it is written is said by decimal and sign in a column map"
+_AS_PEOPLE = "no plain number: decimal and sign in a column map say how it is written"
 
 
 def is_nothing(value: Any) -> bool:

@@ -149,7 +149,8 @@ def test_rows_that_do_not_fit_are_refused_with_their_reasons(tmp_path: Path) -> 
             "not an object", "signal: unknown word", "signal or direction or signal_type or type: no side",
             "symbol: no symbol", "timestamp: not a time in ISO-8601",
             "timestamp or entry_timestamp or opened_at: no time", "status: unknown word",
-            "trades.closed_at: it is before opened_at", "entry_price: not a number",
+            "trades.closed_at: it is before opened_at",
+            "entry_price: no plain number: decimal and sign in a column map say how it is written",
         }  # fmt: skip
         assert len(quarantined(lk)) == 10
 
