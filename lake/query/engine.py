@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from threading import Lock
 from typing import Any
 
@@ -29,7 +30,10 @@ Params = Sequence[Any] | Mapping[str, Any] | None
 Relation = duckdb.DuckDBPyRelation
 _CATALOGUE = re.compile(r"\bshow\b|information_schema|duckdb_|pg_|^\s*desc(?:ribe)?\s*;?\s*$", re.IGNORECASE)
 _BY_NAME = re.compile(r"\bquery(?:_table)?\s*\(", re.IGNORECASE)  # functions that read what a text names
+_MAY_WRITE = re.compile("copy|query|serialized", re.IGNORECASE)  # part of all that writes inside of a SELECT
+_WRITING = re.compile("COPY|EXECUTE")  # steps of a plan; there is no table in memory that others could change
 _STATISTICS = "trade_figures"  # the macro that sums of trades can be kept for
+_TODO = "Use the lake's writers; allow_external=True (`--allow-external`) lifts this for your own files."
 _GONE = re.compile(r'No files found that match the pattern "([^"]+)"')
 _INHERITED: list[Database | None] = []  # to end one in a forked child ends the child
 _CONVERSION_ERRORS = (pl.exceptions.PolarsError, pa.ArrowException, OverflowError)
@@ -82,7 +86,7 @@ class Engine:
         cursor = database.cursor()
         for assignment in assignments({**self._variables, **(variables or {})}):
             cursor.execute(assignment)
-        statement = self._checked(cursor, sql)
+        statement, reading = self._checked(cursor, sql)
         values = _values(params)
         datasets, needed = closure((*registry.names(), *views()) if _BY_NAME.search(sql) else mentioned(sql))
         snapshot = self._snapshot_of(datasets)
@@ -95,6 +99,8 @@ class Engine:
                 self._rollups.show(cursor, snapshot, variables or {})
             if is_outlined:
                 outline(cursor, datasets, needed)
+            if not self._allow_external and _MAY_WRITE.search(sql):
+                _refuse_writing(cursor, reading, values)
             return cursor.sql(statement, params=values)
         except duckdb.Error as error:
             raise _query_error(error, sql) from error
@@ -123,15 +129,16 @@ class Engine:
                 self._database = Database(self._location, allow_external=self._allow_external)
             return self._database
 
-    def _checked(self, cursor: duckdb.DuckDBPyConnection, sql: Any) -> duckdb.Statement:
-        """The statement, parsed, if it may run."""
-        if not isinstance(sql, str):
-            raise UsageError("a statement is a text", value=sql, todo="Such as 'SELECT * FROM trades'.")
+    def _checked(self, cursor: duckdb.DuckDBPyConnection, sql: Any) -> tuple[duckdb.Statement, duckdb.Statement]:
+        """The statement, parsed, if it may run; and what it explains, or itself."""
+        if not isinstance(sql, str) or sql != sql.encode("utf-8", "replace").decode():
+            raise UsageError("a statement is a text", value=sql, todo="Such as 'SELECT * FROM trades', in UTF-8.")
         try:
             statement = _parsed(cursor, sql)
-            kind = _kind(cursor, statement, sql)
+            reading = _explained(cursor, statement, sql)
         except duckdb.Error as error:
             raise _query_error(error, sql) from error
+        kind = reading.type
         if kind is duckdb.StatementType.MULTI and not self._allow_external:  # it makes a type of the values first
             raise ReadOnlyError(
                 "a PIVOT that looks its values up first is not reading alone",
@@ -142,9 +149,9 @@ class Engine:
             raise ReadOnlyError(
                 f"{kind.name} is not reading",
                 value=sql,
-                todo="Use the lake's writers; allow_external=True (`--allow-external`) lifts this for your own files.",
+                todo=_TODO,
             )
-        return statement
+        return statement, reading
 
 
 def fetched(relation: Relation, sql: str = "") -> pl.DataFrame:
@@ -200,21 +207,21 @@ def _parsed(cursor: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
     return statements[0]
 
 
-def _kind(cursor: duckdb.DuckDBPyConnection, statement: duckdb.Statement, sql: str) -> duckdb.StatementType:
-    """What a statement does; of EXPLAIN what is explained, since EXPLAIN ANALYZE runs it."""
+def _explained(cursor: duckdb.DuckDBPyConnection, statement: duckdb.Statement, sql: str) -> duckdb.Statement:
+    """What an EXPLAIN explains, since EXPLAIN ANALYZE runs it; any other statement as it is."""
     if statement.type is not duckdb.StatementType.EXPLAIN:
-        return statement.type
+        return statement
     explained: list[duckdb.Statement] = []
-    for text in _explained(sql):
+    for text in _after_explain(sql):
         try:
             explained = cursor.extract_statements(text)
             break
         except duckdb.ParserException:
             continue
-    return explained[0].type if len(explained) == 1 else statement.type
+    return explained[0] if len(explained) == 1 else statement
 
 
-def _explained(sql: str) -> list[str]:
+def _after_explain(sql: str) -> list[str]:
     """What comes after EXPLAIN, and after its options, which a query in brackets may be taken for.
 
     By DuckDB's own words, since a comment may look like either.
@@ -224,6 +231,20 @@ def _explained(sql: str) -> list[str]:
     heads = "".join(chr(text[start]) for start in starts)
     beyond = heads.find(")") + 1 if heads[1:2] == "(" else 2
     return [text[starts[word] :].decode() for word in (1, beyond) if word < len(starts)]
+
+
+def _refuse_writing(cursor: duckdb.DuckDBPyConnection, reading: duckdb.Statement, values: Any) -> None:
+    """Refuse a SELECT that writes files: DuckDB lets a COPY stand in its WITH, and runs a statement given as JSON."""
+    plan = cursor.execute(f"EXPLAIN (FORMAT json) {reading.query}", values).fetchall()[0][1]
+    if steps := {str(name) for name in _names_in(json.loads(plan)) if _WRITING.search(str(name))}:
+        raise ReadOnlyError(f"{', '.join(sorted(steps))} is not reading", value=reading.query, todo=_TODO)
+
+
+def _names_in(plan: Any) -> Iterator[Any]:
+    """What each step of a plan in DuckDB's JSON is called."""
+    for step in plan:
+        yield step["name"]
+        yield from _names_in(step["children"])
 
 
 def outline(cursor: duckdb.DuckDBPyConnection, shown: Sequence[str], made: Sequence[View]) -> None:

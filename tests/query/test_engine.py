@@ -80,6 +80,36 @@ def test_a_statement_that_is_not_reading_is_refused(lk: lake.Lake, statement: st
 @pytest.mark.parametrize(
     "statement",
     [
+        "{0} FROM x",
+        "-- é\nwith x AS MATERIALIZED(copy/**/candles TO '{1}') SELECT count(*) FROM candles",
+        "EXPLAIN ANALYZE {0} FROM x",
+        "explain (analyze, format json) {0} FROM x",
+        "FROM json_execute_serialized_sql(json_serialize_sql($${0} FROM x$$))",
+        "SELECT 1 WHERE EXISTS (FROM system.main.json_execute_serialized_sql(json_serialize_sql($${0} FROM x$$)))",
+        """FROM "query"('FROM json_exec' || 'ute_seri' || 'alized_sql(json_seri' || 'alize_sql($${0} FROM x$$))')""",
+    ],
+)
+def test_a_select_that_writes_into_the_lake_is_refused(tmp_path: Path, statement: str) -> None:
+    with lake.open(tmp_path) as lk:
+        stolen = tmp_path / "stolen.csv"
+        copy = f"WITH x AS (COPY (SELECT 1) TO '{stolen}')"
+        quoted = copy.replace("'", "''") if '"query"' in statement else copy
+        with pytest.raises(ReadOnlyError, match="(COPY_TO_FILE|JSON_EXECUTE_SERIALIZED_SQL) is not reading"):
+            lk.frame(statement.format(quoted, stolen))
+        assert not stolen.exists()
+
+
+def test_a_select_that_only_names_what_could_write_is_read(lk: lake.Lake) -> None:
+    assert lk.frame("SELECT 'COPY' AS copy, $1 AS query FROM query_table('candles') LIMIT 1", ["x"]).columns == [
+        "copy",
+        "query",
+    ]
+    assert lk.frame("FROM query('SELECT 1 AS one')").item() == 1
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
         "SELECT * FROM read_csv('/etc/passwd')",
         "SELECT * FROM read_text('/etc/hostname')",
         "SELECT * FROM glob('/etc/*')",
@@ -259,6 +289,7 @@ def test_a_version_that_was_vacuumed_is_one_sentence(tmp_path: Path) -> None:
     ("sql", "params", "told"),
     [
         (5, None, r"a statement is a text \(got 5\)"),
+        ("SELECT '\udcff'", None, "in UTF-8"),
         ("SELECT ?", 5, r"parameters are a list of values, or \{name: value\} \(got 5\)"),
         ("SELECT ?", "x", r"parameters are a list of values, or \{name: value\} \(got 'x'\)"),
         ("SELECT ?", [object()], "Unable to transform python value"),
