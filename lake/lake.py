@@ -197,7 +197,8 @@ class Lake:
             UnknownRowError: there is no such row.
             InvalidRowError: a value does not fit.
         """
-        return self.writer.patch(name, key, changes)
+        is_phantom = name == "phantoms"  # which has seen prices that its row lacks
+        return self.phantoms.patch(key, **changes) if is_phantom else self.writer.patch(name, key, changes)
 
     def transaction(self) -> AbstractContextManager[None]:
         """Writes inside the block land together, or not at all when it raises.

@@ -128,6 +128,11 @@ class CurrentRows:
             found, watch.keys = watch.keys, set()
         return found
 
+    def notice(self, watch: Watch, keys: Iterable[Key]) -> None:
+        """Let a watch gather keys too."""
+        with self._lock:
+            watch.keys.update(keys)
+
     def _changed(self, dataset: str, keys: Iterable[Key]) -> None:
         for watch in self._watches or ():
             if watch.dataset == dataset:
@@ -148,6 +153,11 @@ class CurrentRows:
         """:meth:`get` with what is known of that version."""
         known = self._rows.get(ds.name)
         return known.get(key) if known else None
+
+    def number(self, ds: Dataset, key: Key) -> int:
+        """Under which number the latest version of that key was acknowledged; 0 when that is not known here."""
+        found = self.version(ds, key)
+        return found.sequence if found else 0
 
     def put(self, ds: Dataset, rows: Iterable[Row], sequence: int, writer: str = "") -> None:
         """Note rows that were acknowledged under ``sequence``, unless later versions are known."""

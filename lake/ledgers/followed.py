@@ -46,6 +46,7 @@ class _Shared:
     journals: dict[str, PriceJournal] = field(default_factory=dict)  # of other writers that follow the same ones
     watch: Watch | None = None
     passed: dict[str, int] = field(default_factory=dict)  # symbol -> when the last bar that was noted began
+    looked_at: int = 0  # what is noted now was seen by rows of numbers up to this
     noted_at: int = 0
     late: dict[str, int] = field(default_factory=dict)  # those that the next note is to call late
     replayed: bool = False  # whether its own journal was read
@@ -57,10 +58,13 @@ class _Shared:
         self.passed.update(began)
         self.noted_at = max(self.noted_at, note.at)
 
-    def take(self, key: Key, row: Row | None) -> None:
-        """Take in what became of a row; one that is new may come late."""
-        if self.book.take(key, row) and row is not None and row["signal_time"] <= self.passed.get(row["symbol"], -1):
-            self.late[row["phantom_id"]] = self.noted_at
+    def take(self, key: Key, row: Row | None, number: int) -> None:
+        """Take in what became of a row; a new one may come late, one written over may tell less than it has seen."""
+        if self.book.take(key, row, number) and row is not None:
+            if row["signal_time"] <= self.passed.get(row["symbol"], -1):
+                self.late[row["phantom_id"]] = self.noted_at
+        elif row is not None and (since := self.book.untold(key)) is not None:
+            self.late[row["phantom_id"]] = since - 1
 
 
 _shared: WeakKeyDictionary[HotLog, _Shared] = WeakKeyDictionary()
@@ -89,13 +93,18 @@ class Followed:
             near, found = book.touched(bars, venue)
             done = self._settle([row for slot in np.flatnonzero(found.settles) if (row := book.slots[slot])], bars)
             if found.better.any():
-                shared.saw(shared.journal.add(self._writer.bot, venue, bars, shared.late))
-                shared.late.clear()
+                self._note(shared, venue, bars)
             book.let_pass(near, found)
             done += [key_of(_DS, row) for slot in np.flatnonzero(found.better) if (row := book.slots[slot])]
             if shared.journal.noted > _JOURNAL_BYTES:
                 self._checkpoint(shared)
             return done, int(np.count_nonzero(found.news))
+
+    def _note(self, shared: _Shared, venue: str | None, bars: Mapping[str, Bar]) -> None:
+        note = Note(shared.looked_at, self._writer.bot, venue, bars, dict(shared.late))
+        shared.journal.add(note)
+        shared.saw(note)
+        shared.late.clear()
 
     def checkpoint(self) -> int:
         """Write the best and worst prices that the rows lack; how many rows there were."""
@@ -117,7 +126,7 @@ class Followed:
             if row is None or self._writer.bot in {"", row.get("bot_id", "")}:
                 return shared.book
             made = PhantomBook("")
-            made.take(key, row)
+            made.take(key, row, self._writer.hot().current.number(_DS, key))
             folder = self._writer.hot().log.path.parent
             writers = {*self._writer.store.logs.writers(), *journalled(folder)}
             notes = [note for writer in writers for note in PriceJournal(folder, writer).fresh()]
@@ -169,10 +178,10 @@ class Followed:
 
     def _take_rows(self, shared: _Shared) -> None:
         hot = self._writer.hot()
+        shared.looked_at = max(hot.log.newest(), shared.noted_at + 1)
         if shared.watch is None:
             watch = hot.current.watch(_DS.name)
-            for row in hot.latest.open_rows(_DS):
-                shared.book.take(key_of(_DS, row), row)
+            hot.current.notice(watch, [key_of(_DS, row) for row in hot.latest.open_rows(_DS)])
             shared.watch = watch
         elif not self._loaded:
             hot.latest.open_rows(_DS)
@@ -180,7 +189,11 @@ class Followed:
             hot.latest.look(_DS)
         self._loaded = True
         for key in hot.current.news(shared.watch):
-            shared.take(key, hot.current.get(_DS, key))
+            number = hot.current.number(_DS, key)
+            if number > shared.looked_at and not shared.book.has(key):
+                hot.current.notice(shared.watch, [key])  # for the next look: a restart will find that it came later
+            else:
+                shared.take(key, hot.current.get(_DS, key), number)
 
     def _read_journals(self, shared: _Shared) -> None:
         """Take in the prices that other writers noted for the same phantoms, and at the beginning its own."""

@@ -42,6 +42,7 @@ class PhantomBook:
         self._codes: dict[tuple[str, str, str], int] = {}  # (symbol, venue, bot) -> its number
         self._levels: dict[str, NDArray[Any]] = {name: np.empty(0, _FIELDS[name]) for name in _FIELDS.names or ()}
         self._series = np.empty(0, np.int64)
+        self._since = np.empty(0, np.int64)  # the number of the row that it came with; 0 where that has seen prices
         self._ahead = np.empty(0, np.bool_)  # whether its best or worst price is not in its row yet
 
     def rows(self) -> list[Row]:
@@ -83,14 +84,15 @@ class PhantomBook:
     def replay(self, notes: Sequence[Note]) -> list[str]:
         """Let the bars of a journal pass again, in their order.
 
-        A phantom that a note calls late was not there for earlier ones. A bar that settles a phantom was not journalled
-        for it: it is of one that was recorded afterwards, or has just been written. That one waits, to be followed from
-        there on. A price that its row has seen is none of these: it passed the levels that the phantom had then.
+        A phantom that a note calls late was not there for earlier ones; nor was one for any before the number of its
+        row, if that tells of no price. A bar that settles a phantom was not journalled for it: it is of one that was
+        recorded afterwards, or has just been written. That one waits, to be followed from there on. A price that its
+        row has seen is none of these: it passed the levels that the phantom had then.
 
         Returns:
             The ids of those that wait.
         """
-        since, waiting = np.zeros(len(self._series), np.int64), np.zeros(len(self._series), np.bool_)
+        since, waiting = self._since.copy(), np.zeros(len(self._series), np.bool_)
         for name, until in ((name, until) for note in reversed(notes) for name, until in note.late.items()):
             if (slot := self._slots.get((name,))) is not None:
                 since[slot] = until + 1
@@ -103,8 +105,24 @@ class PhantomBook:
         rows = [self.slots[slot] for slot in np.flatnonzero(waiting)]
         return [row["phantom_id"] for row in rows if row is not None]
 
-    def take(self, key: Key, row: Row | None) -> bool:
+    def has(self, key: Key) -> bool:
+        """Whether it is there."""
+        return key in self._slots
+
+    def untold(self, key: Key) -> int | None:
+        """Since which number it has been there, if it has seen prices but its row says that there were none."""
+        slot = self._slots.get(key)
+        if slot is None or not self._ahead[slot] or "followed_until" in (self.slots[slot] or ()):
+            return None
+        return int(self._since[slot])
+
+    def take(self, key: Key, row: Row | None, number: int) -> bool:
         """Take in the newest version of a row; one that cannot be followed, or is another bot's, leaves.
+
+        Args:
+            key: of the row.
+            row: the row, None when it is gone.
+            number: of that version.
 
         Returns:
             Whether it was not there before.
@@ -123,6 +141,7 @@ class PhantomBook:
         level, ahead, is_new = kernel.level_of(row), False, slot is None
         if slot is None:
             slot = self._slots[key] = self._free.pop() if self._free else self._grown()
+            self._since[slot] = 0 if "followed_until" in row else number
         else:
             known = {name: float(values[slot]) for name, values in self._levels.items()}
             until = max(level[-1], int(self._levels["until"][slot]))
@@ -149,6 +168,7 @@ class PhantomBook:
             for number, (name, values) in enumerate(self._levels.items()):
                 self._levels[name] = np.concatenate([values, np.full(more, _NOBODY[number], values.dtype)])
             self._series = np.concatenate([self._series, np.zeros(more, np.int64)])
+            self._since = np.concatenate([self._since, np.zeros(more, np.int64)])
             self._ahead = np.concatenate([self._ahead, np.zeros(more, np.bool_)])
         self.slots.append(None)
         return slot

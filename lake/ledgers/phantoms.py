@@ -16,7 +16,7 @@ from lake.kernels import phantom as kernel
 from lake.ledgers import bars, phantom_rows
 from lake.ledgers.base import Ledger, changed, given, told
 from lake.ledgers.changes import change_many
-from lake.ledgers.current import Key
+from lake.ledgers.current import Key, key_given
 from lake.ledgers.demands import demand, refuse_another, refuse_nan
 from lake.ledgers.followed import Followed
 from lake.ledgers.phantom_book import PhantomBook
@@ -122,14 +122,14 @@ class Phantoms(Ledger):
 
         return changed(key, *self._writer.change("phantoms", key, fold, is_new=True))
 
-    def patch(self, key: str, /, **changes: Any) -> Receipt:
+    def patch(self, key: Any, /, **changes: Any) -> Receipt:
         """Change some columns of one phantom; None takes a value away, unknown fields are kept in extra.
 
         Raises:
             UnknownRowError: there is no such phantom.
             InvalidRowError: a value does not fit.
         """
-        row_key = (str(key),)
+        row_key = key_given(self._ds, key)
         book = self._followed.book_of(row_key)
 
         def fold(known: Row | None) -> Mapping[str, Any] | Whole | None:

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from lake.clock import now_micros
 from lake.errors import CorruptLakeError, HotLogError
 from lake.kernels.phantom import Bar
 from lake.store.hot.spool import Spool
@@ -22,12 +21,13 @@ class Note(NamedTuple):
     """Bars that passed, and by which phantoms.
 
     Attributes:
-        at: when it was noted, in microseconds.
+        at: when its phantoms were looked at, in microseconds: above all earlier notes, and above the numbers of just
+            those rows of which it knew.
         bot: only phantoms of this bot; of all when empty.
         venue: only phantoms of this venue; of all when None.
         bars: symbol -> its bar.
         late: phantoms that were recorded after bars that began after their signal -> when the last of these was noted:
-            none up to then passed them.
+            none up to then passed them, and all since, whatever their rows tell.
     """
 
     at: int
@@ -52,15 +52,15 @@ class PriceJournal:
         self._read = 0
         self.noted = 0  # bytes that it has grown by, or was found with, since it began
 
-    def add(self, bot: str, venue: str | None, bars: Mapping[str, Bar], late: Mapping[str, int]) -> Note:
-        """Note bars, as in :class:`Note`; they are durable when it returns.
+    def add(self, note: Note) -> None:
+        """Add a note; it is durable when it returns.
 
         Raises:
             HotLogError: it cannot be written.
         """
-        found = {symbol: tuple(bar) for symbol, bar in bars.items()}
-        payload = orjson.dumps({"bot": bot, "venue": venue, "bars": found, **({"late": late} if late else {})})
-        note = Note(now_micros(), bot, venue, bars, late)
+        found = {symbol: tuple(bar) for symbol, bar in note.bars.items()}
+        late = {"late": note.late} if note.late else {}
+        payload = orjson.dumps({"bot": note.bot, "venue": note.venue, "bars": found, **late})
         try:
             self._spool.append([(note.at, "phantoms", payload)])
         except OSError as error:
@@ -70,7 +70,6 @@ class PriceJournal:
                 todo="The prices were not accepted: free disk space or fix the folder, then give them again.",
             ) from error
         self.noted += len(payload)
-        return note
 
     def fresh(self) -> list[Note]:
         """The notes since it was last read; all of them when it began anew meanwhile.

@@ -18,6 +18,7 @@ import pytest
 
 import lake
 from lake.errors import InvalidRowError, LifeCycleError, UnknownRowError, UsageError
+from lake.store.hot.log import HotLog
 from tests.phantom_oracle import Oracle
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -208,17 +209,17 @@ def test_a_phantom_recorded_after_its_candles_is_not_past_them_after_a_restart(t
         assert (now(lk, "late")["outcome"], now(lk, "first")["status"]) == ("loss", "active")
 
 
-@pytest.mark.parametrize("again", [False, True])
-def test_a_phantom_whose_stop_was_moved_has_its_best_and_worst_price_after_a_restart(
-    tmp_path: Path, *, again: bool
-) -> None:
+@pytest.mark.parametrize("how", ["patch", "raw patch", "again"])
+def test_a_phantom_whose_stop_was_moved_has_its_best_and_worst_price_after_a_restart(tmp_path: Path, how: str) -> None:
     with lake.open(tmp_path, bot_id="a") as lk:
         phantom(lk, tp1=150.0, tp2=200.0, timeout_hours=None)
         for number, price in enumerate((98.5, 120.0), 1):
             lk.phantoms.update("BTCUSDT", price, at=NOON + timedelta(minutes=number))
     with lake.open(tmp_path, bot_id="a") as lk:  # moved before it is followed again
-        if again:
+        if how == "again":
             phantom(lk, tp1=150.0, tp2=200.0, stop_loss=99.0)
+        elif how == "raw patch":
+            lk.patch("phantoms", {"phantom_id": "p"}, {"stop_loss": 99.0})
         else:
             lk.phantoms.patch("p", stop_loss=99.0)
         lk.phantoms.update("BTCUSDT", 130.0, at=NOON + timedelta(minutes=3))
@@ -249,6 +250,63 @@ def test_a_phantom_recorded_after_its_first_prices_is_exactly_as_it_was_after_a_
         with lake.open(tmp_path, bot_id="a") as lk:
             lk.phantoms.update("BTCUSDT", price, at=NOON + timedelta(seconds=4))
             assert [now(lk, name)["max_favorable"] for name in ("first", "late", "later", "last")] == [130.0] * 4
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_a_phantom_recorded_after_its_first_prices_is_exactly_as_it_was_when_no_price_came_before_the_kill(
+    tmp_path: Path, *, settled: bool
+) -> None:
+    with lake.open(tmp_path, bot_id="a") as lk:
+        phantom(lk, "first", stop_loss=50.0)
+        lk.phantoms.update("BTCUSDT", 97.0, at=NOON + timedelta(seconds=1))
+        phantom(lk, "late", stop_loss=90.0)
+        lk.phantoms.patch("late", regime="calm")
+        before = [now(lk, name) for name in ("first", "late")]
+        if settled:
+            lk.drain()
+    assert [row["max_adverse"] for row in before] == [97.0, 100.0]
+    for _ in range(2):
+        with lake.open(tmp_path, bot_id="a") as lk:
+            assert [now(lk, name) for name in ("first", "late")] == before
+    with lake.open(tmp_path, bot_id="a") as lk:
+        lk.phantoms.update("BTCUSDT", 95.0, at=NOON + timedelta(seconds=2))
+        lk.patch("phantoms", "late", {"ml_score": 1.0})
+        before = [now(lk, name) for name in ("first", "late")]
+    assert [row["max_adverse"] for row in before] == [95.0, 95.0]
+    with lake.open(tmp_path, bot_id="a") as lk:
+        assert [now(lk, name) for name in ("first", "late")] == before
+
+
+def test_a_phantom_that_is_written_over_while_it_runs_is_exactly_as_it_was_after_a_restart(tmp_path: Path) -> None:
+    with lake.open(tmp_path, bot_id="a") as lk:
+        phantom(lk, stop_loss=50.0, timeout_hours=None)
+        lk.phantoms.update("BTCUSDT", 97.0, at=NOON + timedelta(seconds=1))
+        lk.write("phantoms", {**LONG, "stop_loss": 60.0, "phantom_id": "p", "signal_time": NOON})
+        lk.phantoms.update("BTCUSDT", 101.0, at=NOON + timedelta(seconds=2))
+        before = now(lk)
+    assert (before["max_adverse"], before["max_favorable"]) == (97.0, 101.0)
+    with lake.open(tmp_path, bot_id="a") as lk:
+        assert now(lk) == before
+
+
+def test_prices_pass_a_phantom_that_another_thread_records_from_when_it_is_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with lake.open(tmp_path, bot_id="a") as lk:
+        phantom(lk, "first", stop_loss=50.0)
+        number = HotLog._number
+
+        def slow(self: HotLog, group: Any) -> Any:
+            lk.phantoms.update("BTCUSDT", 97.0, at=NOON + timedelta(seconds=1))
+            return number(self, group)
+
+        monkeypatch.setattr(HotLog, "_number", slow)
+        phantom(lk, "second", stop_loss=50.0)
+        monkeypatch.undo()
+        before = [now(lk, name) for name in ("first", "second")]
+        assert [row["max_adverse"] for row in before] == [97.0, 100.0]
+    with lake.open(tmp_path, bot_id="a") as lk:
+        assert [now(lk, name) for name in ("first", "second")] == before
 
 
 def test_a_phantom_takes_from_its_signal_what_it_does_not_say(lk: lake.Lake) -> None:

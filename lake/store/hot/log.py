@@ -157,6 +157,10 @@ class HotLog:
             else:
                 self.gauge.committed(time.perf_counter() - began, len(rows), spooled=spooled)
 
+    def newest(self) -> int:
+        """The microsecond of now, or the highest number that was given out, where that is later."""
+        return max(self._last, now_micros(), self._numbers.highest())
+
     def _number(self, group: Sequence[Batch]) -> list[tuple[int, str, bytes]]:
         last = max(self._last, now_micros() - 1, self._numbers.highest())
         rows = []
