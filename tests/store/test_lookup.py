@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import lake
+from lake.errors import CorruptLakeError
 from lake.spec import registry
 from lake.spec.schema import arrow_schema
 from lake.store import maintain
@@ -99,7 +100,7 @@ def test_new_keys_are_told_without_reading_a_file_again(lk: lake.Lake) -> None:
     assert not list(lookup.rows(file, Asked(keys([50_000])), schema))
     Path(lk.uri("trades"), file.path).unlink()
     assert not list(lookup.rows(file, Asked(keys(range(50_001, 50_200))), schema))
-    with pytest.raises(FileNotFoundError):  # and one that is there is read
+    with pytest.raises(CorruptLakeError, match="a data file cannot be read"):  # and one that is there is read
         list(lookup.rows(file, Asked(keys([5])), schema))
 
 
@@ -109,7 +110,7 @@ def test_what_is_known_of_a_file_goes_with_it(lk: lake.Lake) -> None:
     list(lookup.rows(file, Asked(keys([50_000])), schema))
     lookup.forget_all_but([])
     Path(lk.uri("trades"), file.path).unlink()
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(CorruptLakeError, match="a data file cannot be read"):
         list(lookup.rows(file, Asked(keys([50_000])), schema))
 
 

@@ -13,7 +13,7 @@ from typing import Any, Unpack
 import polars as pl
 
 from lake.clock import now_micros
-from lake.errors import QueryError, RebuildError, UnknownVersionError, UsageError
+from lake.errors import CorruptLakeError, QueryError, RebuildError, UnknownVersionError, UsageError
 from lake.learn.datasets import audit, stored
 from lake.learn.datasets.assemble import Assembled, assemble
 from lake.learn.datasets.dataset import Dataset
@@ -102,7 +102,7 @@ class Datasets:
         pinned = Pinned(self._store, wanted.lake)
         try:
             made = assemble(pinned, request, feature_set)
-        except (FileNotFoundError, UnknownVersionError, QueryError) as error:
+        except (FileNotFoundError, CorruptLakeError, UnknownVersionError, QueryError) as error:
             raise RebuildError(
                 f"the lake no longer holds the versions it was made from: {str(error).splitlines()[0]}",
                 where=f"data set {wanted.name}",

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import polars as pl
 
-from lake.errors import QueryError, UnknownVersionError
+from lake.errors import CorruptLakeError, QueryError, UnknownVersionError
 from lake.kernels.overlaps import Spans, spans
 from lake.learn.cutoff import COLUMN as INSIDE
 from lake.learn.cutoff import Cutoffs, flagged
@@ -89,7 +89,7 @@ class Outcomes:
             pinned = Pinned(self._store, manifest["lake"])
             try:
                 then = _resolved(pinned.engine, row, source)
-            except (FileNotFoundError, UnknownVersionError, QueryError):
+            except (FileNotFoundError, CorruptLakeError, UnknownVersionError, QueryError):
                 then = None
             finally:
                 pinned.close()
