@@ -68,3 +68,9 @@ def finished(*processes: SpawnProcess) -> None:
     for process in processes:
         process.join(120)
     assert [p.exitcode for p in processes] == [0] * len(processes)
+
+
+def settled_rows(lk: lake.Lake, name: str) -> int:
+    """How many rows of a dataset have been drained."""
+    table = lk.store.table(name)
+    return table.rows(table.state().files.values())

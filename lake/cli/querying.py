@@ -99,6 +99,7 @@ def tables(ctx: Context) -> None:
     """List datasets and views: rows, files, bytes, what they hold."""
     with ctx.open() as lk:
         snapshot = lk.store.snapshot(registry.names())
+        settled = {name: lk.store.table(name).rows(state.files.values()) for name, state in snapshot.states.items()}
     rows: list[dict[str, Any]] = []
     for name in registry.names():
         state, hot = snapshot.states[name], snapshot.hot[name]
@@ -106,7 +107,7 @@ def tables(ctx: Context) -> None:
             {
                 "name": name,
                 "kind": "dataset",
-                "settled": state.rows,
+                "settled": settled[name],
                 "hot": hot.height,
                 "files": len(state.files),
                 "bytes": state.size,

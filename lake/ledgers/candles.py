@@ -13,7 +13,7 @@ from lake.kernels import ohlcv
 from lake.kernels.resample import Buckets, reduced, together
 from lake.ledgers.coarser import coarser, finer, sources
 from lake.ledgers.given_candles import checked, stacked_candles, unmarked
-from lake.ledgers.held_candles import Asked, HeldCandles, names_asked, rows_of, span_asked, timeframes_of
+from lake.ledgers.held_candles import Asked, HeldCandles, names_asked, rows_of, span_asked, span_of, timeframes_of
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.series import each, load_all, named
 from lake.ledgers.writer import Writer
@@ -206,20 +206,16 @@ class Candles:
         """Rows, symbols, timeframes, first and last open time, bytes on disk and bytes per candle."""
         snapshot = self._store.snapshot(["candles"])
         state, hot = snapshot.states["candles"], snapshot.hot["candles"]
-        times = [found for f in state.files.values() if (found := f.bounds("open_time"))]
-        if hot.height:
-            micros = hot["open_time"].dt.timestamp("us")
-            times.append((micros.min(), micros.max()))
+        settled = self._store.table("candles").rows(state.files.values())
+        first, last = span_of(self._store, snapshot)
         return {
             "candles": rows_of(self._store, snapshot),
             "symbols": len(self.symbols()),
             "timeframes": timeframes_of(snapshot),
-            "first": min((t[0] for t in times), default=None),
-            "last": max(
-                (t[1] // 1000 * 1000 for t in times), default=None
-            ),  # file statistics round up to the millisecond
+            "first": first,
+            "last": last,
             "bytes": state.size,
-            "bytes_per_candle": round(state.size / state.rows, 2) if state.rows else None,
+            "bytes_per_candle": round(state.size / settled, 2) if settled else None,
             "files": len(state.files),
             "hot": hot.height,
             "at": now_micros(),

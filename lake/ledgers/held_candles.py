@@ -22,6 +22,8 @@ from lake.store.store import Store
 
 _DATASET = "candles"
 _NAMES = ("symbol", "venue")
+_TIME = registry.get(_DATASET).event_time
+_TIMES = pa.schema([field for field in arrow_schema(registry.get(_DATASET)) if field.name == _TIME])
 _KEYS = pa.schema([field for field in arrow_schema(registry.get(_DATASET)) if field.name in registry.get(_DATASET).key])
 
 
@@ -119,12 +121,32 @@ class HeldCandles:
 def rows_of(store: Store, snapshot: Snapshot) -> int:
     """How many candles a snapshot holds: one that waits in hot and has settled in another version counts once."""
     state, hot = snapshot.states[_DATASET], snapshot.hot[_DATASET]
+    table = store.table(_DATASET)
+    held = table.rows(state.files.values())
     if hot.is_empty():
-        return state.rows
-    table, key = store.table(_DATASET), list(_KEYS.names)
+        return held
+    key = list(_KEYS.names)
     parts = table.reader.read(table.folder, state.files.values(), bounds_of(hot, key), _KEYS)
     settled = sum(frame_of(part).join(hot.select(key), on=key, how="semi").height for part in parts)
-    return state.rows + hot.height - settled
+    return held + hot.height - settled
+
+
+def span_of(store: Store, snapshot: Snapshot) -> Bounds:
+    """The first and the last time at which a candle of a snapshot opens; None for none."""
+    table, spans = store.table(_DATASET), []
+    for file in snapshot.states[_DATASET].files.values():
+        if known := file.bounds(_TIME):
+            spans.append((known[0], known[1] // 1000 * 1000))  # file statistics round up to the millisecond
+        else:  # another engine has written it
+            spans += [_span(frame_of(part)) for part in table.reader.read(table.folder, [file], {}, _TIMES)]
+    spans.append(_span(snapshot.hot[_DATASET]))
+    first, last = ([moment for moment in moments if moment is not None] for moments in zip(*spans, strict=True))
+    return min(first, default=None), max(last, default=None)
+
+
+def _span(frame: pl.DataFrame) -> Bounds:
+    times = frame.get_column(_TIME).dt.timestamp("us")
+    return times.min(), times.max()
 
 
 def timeframes_of(snapshot: Snapshot) -> list[str]:

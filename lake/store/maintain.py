@@ -100,7 +100,7 @@ def merged_files(table: ColdTable, files: Sequence[DataFile]) -> list[DataFile]:
     """The rows of some files of one partition as the fewest files of the target size, in order."""
     target = FileTarget(table.folder, files[0].partition, table.settings.compact_zstd, compacted=True)
     size = sum(f.size for f in files)
-    rows = sum(table.reader.rows(table.folder, f) for f in files)
+    rows = table.rows(files)
     count = max(1, round(size / (table.settings.target_file_mb << 20)), -(-rows // (table.ds.file_rows or rows or 1)))
     pieces = _Pieces(table.stored(p) for p in sorted_pieces(table, files) if p.height)
     added = []

@@ -72,8 +72,10 @@ def verify(store: Store, *, repair: bool = False, named: Callable[[], Mapping[st
                 continue
             tables += 1
             files += len(state.files)
-            rows += state.rows
-            findings += _check_table(table, state)
+            found = list(_check_table(table, state))
+            unsound = {finding.where for finding in found}
+            findings += found
+            rows += table.rows(f for f in state.files.values() if f"{table.folder}/{f.path}" not in unsound)
         except LakeError as error:
             findings.append(Finding(error.where or name, error.what))
     writers = store.logs.writers()

@@ -21,7 +21,7 @@ from jobs import resolve_decisions
 from jobs.schedule import DEFAULTS, Scheduled, chosen, run, trigger
 from lake.cli import main
 from lake.errors import UsageError
-from tests.helpers import trade, write_candles
+from tests.helpers import settled_rows, trade, write_candles
 
 
 @contextmanager
@@ -54,13 +54,13 @@ def test_jobs_run_and_the_end_drains_what_a_bot_wrote_meanwhile(tmp_path: Path) 
             seen = lines_of(process, "drain", 2)
             assert all(line["ok"] for line in seen), seen
             assert "compact" not in seen[0]["started"]
-            assert lk.store.table("trades").state().rows == 1
+            assert settled_rows(lk, "trades") == 1
             lk.write("trades", trade(2))
             process.send_signal(signal.SIGTERM)
             out, err = process.communicate(timeout=60)
             assert (process.returncode, err) == (0, "")
         assert json.loads(out.splitlines()[-1])["stopped"] is True
-        assert lk.store.table("trades").state().rows == 2
+        assert settled_rows(lk, "trades") == 2
 
 
 def test_every_job_runs_twice_and_changes_nothing_the_second_time(tmp_path: Path) -> None:
@@ -85,13 +85,13 @@ def test_every_job_runs_twice_and_changes_nothing_the_second_time(tmp_path: Path
         for job in DEFAULTS:
             job.work(lk)
         lk.drain()
-        before = {name: lk.store.table(name).state().rows for name in ("trades", "predictions", "phantoms", "candles")}
+        before = {name: settled_rows(lk, name) for name in ("trades", "predictions", "phantoms", "candles")}
         decisions = lk.read("decisions")
         figures = lk.read("performance_snapshots").sort("bot_id", "date")
         for job in DEFAULTS:
             job.work(lk)
         lk.drain()
-        assert before == {name: lk.store.table(name).state().rows for name in before}
+        assert before == {name: settled_rows(lk, name) for name in before}
         assert lk.read("performance_snapshots").sort("bot_id", "date").equals(figures)
         assert lk.read("predictions")["resolved_at"].null_count() == 0
         assert lk.read("decisions").equals(decisions)

@@ -15,6 +15,7 @@ import pytest
 import lake
 from lake.errors import ClosedError, HotLogError, InvalidRowError, InvalidTimeError, UnknownDatasetError, UsageError
 from lake.spec import registry
+from tests.helpers import settled_rows
 
 
 @pytest.fixture
@@ -233,7 +234,7 @@ def test_the_background_drain_outlives_a_lock_on_its_log(tmp_path: Path, monkeyp
         other.execute("ROLLBACK")
         other.close()
         for _ in range(100):
-            if lk.store.table("trades").state().rows:
+            if settled_rows(lk, "trades"):
                 break
             time.sleep(0.1)
-        assert lk.store.table("trades").state().rows == 1
+        assert settled_rows(lk, "trades") == 1

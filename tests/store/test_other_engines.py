@@ -19,7 +19,7 @@ from deltalake import DeltaTable, QueryBuilder
 import lake
 from lake.spec import registry
 from lake.store.cold.files import DataFile
-from tests.helpers import candles, metric, trade, write_candles
+from tests.helpers import candles, metric, settled_rows, trade, write_candles
 
 COLUMNS = "venue, symbol, timeframe, open_time, open, high, low, close, volume"
 
@@ -153,14 +153,22 @@ def test_files_of_another_engine_are_read_compacted_and_written_over(tmp_path: P
                 lk.compact()
                 assert len(lk.store.table("candles").state().files) == (rest + count > 0)
             assert lk.read("candles").height == rest + count
+            assert (lk.verify().rows, settled_rows(lk, "candles")) == (rest + count,) * 2
+            _same_as_read(lk)
             assert lk.sql("SELECT count(*) FROM candles WHERE close = 9").fetchall() == [(count,)]
             assert lk.verify().ok
         write_candles(lk, range(6050, 6110), close=5.0)
+        _same_as_read(lk)
         assert lk.read("candles").height == (rest + (110 if count else 60))
         lk.drain()
         assert lk.read("candles").height == (rest + (110 if count else 60))
         assert lk.sql("SELECT count(*) FROM candles WHERE close = 9").fetchall() == [(count // 2,)]
         assert lk.verify().ok
+
+
+def _same_as_read(lk: lake.Lake) -> None:
+    times, stats = lk.read("candles")["open_time"].dt.timestamp("us"), lk.candles.stats()
+    assert (stats["candles"], stats["first"], stats["last"]) == (len(times), times.min(), times.max())
 
 
 def _add_file(

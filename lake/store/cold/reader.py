@@ -149,9 +149,11 @@ class FileReader:
                 self._footers.popitem(last=False)
         return footer
 
-    def rows(self, folder: str, file: DataFile) -> int:
-        """How many rows a file has; its footer is asked where the log does not say, as of files of other engines."""
-        return self.footer(f"{folder}/{file.path}").metadata.num_rows if file.rows is None else file.rows
+    def rows(self, folder: str, files: Iterable[DataFile]) -> int:
+        """How many rows the files have; footers are asked where the log does not say, as of files of other engines."""
+        return sum(
+            self.footer(f"{folder}/{file.path}").metadata.num_rows if file.rows is None else file.rows for file in files
+        )
 
     def open(self, path: str, metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
         """The file at ``path``, whose ``metadata`` need not be read when they are given.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -307,6 +307,10 @@ class ColdTable:
         groups = range(self.reader.footer(f"{self.folder}/{file.path}").metadata.num_row_groups)
         for table in self.reader.pieces(self.folder, file, groups, self.schema()):
             yield self.stored(frame_of(table).join(keys, on=list(self.ds.key), how="anti", maintain_order="left"))
+
+    def rows(self, files: Iterable[DataFile]) -> int:
+        """How many rows files of the table hold."""
+        return self.reader.rows(self.folder, files)
 
     def sorted(self, frame: pl.DataFrame) -> pl.DataFrame:
         """``frame`` in the order of the dataset's files."""

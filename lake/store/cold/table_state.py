@@ -54,11 +54,6 @@ class TableState:
         return EVOLVED in self.configuration
 
     @property
-    def rows(self) -> int:
-        """Rows in all files whose count is known."""
-        return sum(f.rows or 0 for f in self.files.values())
-
-    @property
     def size(self) -> int:
         """Bytes of all live files."""
         return sum(f.size for f in self.files.values())
