@@ -165,9 +165,8 @@ def completed(ds: Dataset, row: Mapping[str, Any]) -> dict[str, Any]:
         made["status"] = checked["status"]
     if row.get(ds.event_time) is None and not any(str(name).lower() in ds.time_aliases for name in row):
         made[ds.event_time] = checked.get("opened_at", checked.get("closed_at"))
-    if checked["status"] == "closed" and checked.get("pnl") is None:
-        found = follows(checked)
-        made.update({} if found is None else {**found._asdict(), **_said(checked)})
+    if checked["status"] == "closed":
+        made.update(result(checked, checked))
     return made
 
 

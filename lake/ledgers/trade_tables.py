@@ -115,7 +115,7 @@ def _planned(trades: pl.DataFrame) -> pl.DataFrame:
 
 
 def with_results(trades: pl.DataFrame) -> pl.DataFrame:
-    """Trades in canonical columns; a closed one without pnl has the one that follows from its prices."""
+    """Trades in canonical columns; closed ones have the pnl of their prices, and the percentage of their pnl."""
     amount, percent = pnl.columns()
     bound = pl.col("entry_price") * pl.col("quantity") / pl.col("leverage").fill_null(1.0)
     is_capped = (pl.col("exit_reason") == LIQUIDATED).fill_null(value=False) & (amount < -bound)
@@ -124,7 +124,8 @@ def with_results(trades: pl.DataFrame) -> pl.DataFrame:
         pl.when(is_capped).then(-bound).otherwise(amount),
         pl.when(is_capped).then(pl.when(bound != 0.0).then(-100.0).otherwise(0.0)).otherwise(percent),
     )
+    share = pl.when(needed).then(percent).when(_IS_CLOSED & (bound != 0.0)).then(100.0 * pl.col("pnl") / bound)
     return trades.with_columns(
         pl.when(needed).then(amount).otherwise("pnl").alias("pnl"),
-        pl.when(needed & pl.col("pnl_percent").is_null()).then(percent).otherwise("pnl_percent").alias("pnl_percent"),
+        pl.coalesce("pnl_percent", share).alias("pnl_percent"),
     )

@@ -153,6 +153,9 @@ def one_by_one(trade: dict[str, Any], number: int) -> dict[str, Any]:
     if row["status"] == "closed" and "pnl" not in known and all(known.get(name) is not None for name in names):
         found = lake.pnl(*(known[name] for name in names), known.get("leverage", 1.0), known.get("fees", 0.0))
         row |= {"pnl": found.pnl, "pnl_percent": known.get("pnl_percent", found.pnl_percent)}
+    elif row["status"] == "closed" and all(known.get(name) is not None for name in ("pnl", "entry_price", "quantity")):
+        bound = known["entry_price"] * known["quantity"] / known.get("leverage", 1.0)
+        row.setdefault("pnl_percent", 100.0 * known["pnl"] / bound)
     return row_checker(registry.get("trades"))(row)
 
 

@@ -220,6 +220,25 @@ def results(lk: lake.Lake, trade_id: str) -> tuple[float | None, float | None]:
     return row["pnl"], row["pnl_percent"]
 
 
+def test_a_given_pnl_has_its_percentage_however_the_trade_is_told(lk: lake.Lake) -> None:
+    whole = {**BASE, "leverage": 5.0, "pnl": 10.0, "status": "closed"}
+    lk.trades.open(BASE, trade_id="closed", leverage=5.0)
+    lk.trades.close("closed", None, pnl=10.0)
+    lk.trades.record(whole, trade_id="one")
+    lk.trades.record([{**whole, "trade_id": "listed"}])
+    lk.trades.record(
+        pl.DataFrame([{**whole, "trade_id": "in a table"}, {**BASE, "trade_id": "open", "status": "open"}])
+    )
+    lk.trades.record({**whole, "pnl_percent": 49.0}, trade_id="said")
+    lk.trades.record({**whole, "quantity": 0.0}, trade_id="of nothing")
+    lk.backtests.record({"run_id": "r", "symbol": "BTCUSDT"}, [{**whole, "trade_id": "simulated"}])
+    for trade_id in ("closed", "one", "listed", "in a table", "r/simulated"):
+        assert results(lk, trade_id) == (10.0, 50.0)
+    assert (results(lk, "said"), results(lk, "of nothing"), results(lk, "open")) == (
+        (10.0, 49.0), (10.0, None), (None, None),
+    )  # fmt: skip
+
+
 def test_a_long_without_borrowed_money_is_liquidated_at_nothing(lk: lake.Lake) -> None:
     lk.trades.open(symbol="BTCUSDT", side="LONG", quantity=2.0, entry_price=100.0, leverage=0.5, trade_id="t")
     lk.trades.liquidate("t")
@@ -451,7 +470,7 @@ def test_many_trades_are_completed_each_by_what_it_says(lk: lake.Lake, form: str
     assert found == [
         ("margin", NOON, later, -10.0, -100.0),
         ("open", NOON, None, None, None),
-        ("reported", NOON, later, 7.0, None),
+        ("reported", NOON, later, 7.0, 7.0),
         ("said", early, later, 10.0, 10.0),
         ("silent", NOON, later, 10.0, 10.0),
     ]
