@@ -90,6 +90,29 @@ def test_alerts_of_positions_that_are_gone_are_taken_and_told(tmp_path: Path) ->
         assert rows(lk, "checkpoint_alerts", "position_id") == ["ict:position 1"]
 
 
+def test_alerts_of_a_position_that_only_the_history_has_kept_are_those_of_before(tmp_path: Path) -> None:
+    there = {
+        "open_positions": [open_position(7, AT, entry_price=2.125), open_position(1, AT, status="CLOSED")],
+        "checkpoint_alerts": [ALERT, {**ALERT, "checkpoint_level": "75%", "triggered_at": "2026-01-17 16:00:00"}],
+        "position_history": [closed_position(1, AT, THEN)],
+    }
+    file = positions(tmp_path / "positions.db", FOUND, there)
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "positions-sqlite", file)
+        before = rows(lk, "checkpoint_alerts", "alert_id", "position_id")
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute("DELETE FROM open_positions WHERE id = 1")
+            end = closed_position(1, "2026-02-01 10:00:00", "2026-02-02 10:00:00")  # its number was given again
+            marks = ", ".join("?" * len(end))
+            connection.execute(f"INSERT INTO position_history ({', '.join(end)}) VALUES ({marks})", [*end.values()])
+            connection.commit()
+        report = imported(lk, "positions-sqlite", file)
+        assert rows(lk, "checkpoint_alerts", "alert_id", "position_id") == before
+        assert [t.landed for t in report.tables if t.table == "checkpoint_alerts"] == [0]
+        assert "no longer there" not in notes(report)
+        assert lk.frame("SELECT 1 FROM checkpoint_alerts JOIN positions USING (position_id)").height == 2
+
+
 def test_a_position_that_moves_on_is_brought_up_to_date(tmp_path: Path) -> None:
     file = positions(tmp_path / "positions.db", FOUND, {"open_positions": [open_position(1, AT)]})
     with lake.open(tmp_path / "lake") as lk:

@@ -164,7 +164,7 @@ TRADES = RowMap(
     held=frozenset({"position"}),
 )
 _TABLES = {"open_positions": POSITIONS, "positions": POSITIONS, "position_history": TRADES, "checkpoint_alerts": ALERTS}
-_HISTORY, _BOUND = "position_history", ("position_history", "checkpoint_alerts")
+_HISTORY, _ALERTS = "position_history", "checkpoint_alerts"
 
 
 class PositionsSqlite:
@@ -179,7 +179,7 @@ class PositionsSqlite:
         there = require(db, _TABLES, kind=self.name)
         same = SameTrades(self.name, _TRADE, _OPENED, first_of(within(_END, CLOSED), CLOSED))
         for name in there:
-            rows, made = partial(_bound if name in _BOUND else _held, db, name, options), _TABLES[name]
+            rows, made = partial(_bound if name in {_HISTORY, _ALERTS} else _held, db, name, options), _TABLES[name]
             if made is POSITIONS:
                 made = replace(POSITIONS, columns={**POSITIONS.columns, "trade_id": same.trade_id})
             elif made is TRADES:
@@ -189,10 +189,7 @@ class PositionsSqlite:
 
 def _held(db: SqliteFile, table: str, options: Options, notes: Notes) -> Iterator[Row]:
     """Positions, each with the row of the history that tells of its end."""
-    ends: dict[Any, list[Row]] = defaultdict(list)
-    for row in db.rows(_HISTORY, Notes()) if _HISTORY in db.tables() else ():
-        ends[row.get("signal_id", row.get("position_id"))].append(row)
-    over = 0
+    ends, over = _ends(db), 0
     for row in db.rows(table, notes):
         told = ends.get(row.get("signal_id", row.get("id")), [])
         end = next((one for one in reversed(told) if _is_end(one, row, options)), None)
@@ -205,6 +202,14 @@ def _held(db: SqliteFile, table: str, options: Options, notes: Notes) -> Iterato
         )
 
 
+def _ends(db: SqliteFile) -> Mapping[Any, list[Row]]:
+    """What the history tells of each position."""
+    ends: dict[Any, list[Row]] = defaultdict(list)
+    for row in db.rows(_HISTORY, Notes()) if _HISTORY in db.tables() else ():
+        ends[row.get("signal_id", row.get("position_id"))].append(row)
+    return ends
+
+
 def _is_end(told: Row, position: Row, options: Options) -> bool:
     """Whether a row of the history is the end of this position: a number may have been given again."""
     try:
@@ -215,17 +220,33 @@ def _is_end(told: Row, position: Row, options: Options) -> bool:
     return same and str(found(told, ("outcome",))[1]).strip().upper() not in GOES_ON
 
 
-def _bound(db: SqliteFile, table: str, _options: Options, notes: Notes) -> Iterator[Row]:
-    """Rows of a table, each with the position that it belongs to."""
+def _bound(db: SqliteFile, table: str, options: Options, notes: Notes) -> Iterator[Row]:
+    """Rows of a table, each with the position that it belongs to; of an alert also one that only the history tells."""
     positions = _positions(db)
+    ends = _ends(db) if table == _ALERTS else {}
     lost = 0
     for row in db.rows(table, notes):
-        position = positions.get(row.get("signal_id", row.get("position_id")))
+        name = row.get("signal_id", row.get("position_id"))
+        position = positions.get(name) or _ended(ends.get(name, ()), row, options)
         lost += position is None
         yield {**row, "position": position}
-    if lost and table == "checkpoint_alerts":
+    if lost and table == _ALERTS:
         some = counted(lost, "alert belongs to a position that is", "alerts belong to positions that are")
         notes.tell(f"{some} no longer there")
+
+
+def _ended(told: Iterable[Row], alert: Row, options: Options) -> Row | None:
+    """The last that had begun when the alert came: a number may have been given again."""
+    done = None
+    for one in told:
+        try:
+            _POSITION.read(one, options)
+            opened, alerted = _OPENED.read(one, options), _ALERTED.read(alert, options)
+        except InvalidRowError:
+            continue
+        if opened is not None and alerted is not None and opened <= alerted:
+            done = one
+    return done
 
 
 def _positions(db: SqliteFile) -> Mapping[Any, Row]:
