@@ -214,8 +214,8 @@ class Store:
             yield turn
 
     def has_turn(self) -> bool:
-        """Whether the calling thread has the turn."""
-        return self._hot is not None and self._hot.turn.is_own()
+        """Whether the calling thread has the turn, or tasks that wait for it."""
+        return self._hot is not None and self._hot.turn.is_bound()
 
     @contextmanager
     def alone(self) -> Iterator[bool]:

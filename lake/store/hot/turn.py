@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ class Turn:
         self._is_alone = False
         self._wanting_alone = 0
         self._since = 0.0
+        self._loops: Counter[asyncio.AbstractEventLoop] = Counter()  # whose tasks have the turn
         self._own = local()  # whether the thread has the turn
 
     def held(self) -> AbstractContextManager[object]:
@@ -60,7 +62,8 @@ class Turn:
         """:meth:`held` without the other threads and tasks of this process; whether that could be had.
 
         Who has the turn alone waits for no other thread that might want it. False after five seconds in which others
-        kept it, and for a thread that has it together with others: then it has the turn as they do.
+        kept it, for a thread whose loop has tasks that keep it, since these wait for the loop, and for one that has it
+        together with others: then it has the turn as they do.
         """
         return self._entered_by(self._enter_alone)
 
@@ -83,9 +86,14 @@ class Turn:
         """:meth:`held` for asyncio: waits in a thread, if at all."""
         if not self._try_enter():
             await self._entered()
+        loop = asyncio.get_running_loop()
+        self._loops[loop] += 1  # on the loop's own thread, as where it is asked for
         try:
             yield
         finally:
+            self._loops[loop] -= 1
+            if not self._loops[loop]:
+                del self._loops[loop]
             self._leave()
 
     async def _entered(self) -> None:
@@ -140,7 +148,7 @@ class Turn:
         self._ask()
 
     def _enter_alone(self) -> None:
-        if self.is_own():
+        if self.is_bound():
             self._enter()
             return
         with self._state:
@@ -155,6 +163,13 @@ class Turn:
             self._ask(is_alone=True)
         else:
             self._enter()
+
+    def is_bound(self) -> bool:
+        """Whether the turn cannot end before the calling thread goes on: it has it, or tasks of the loop it runs do."""
+        try:
+            return self.is_own() or asyncio.get_running_loop() in self._loops
+        except RuntimeError:  # the thread runs no loop
+            return False
 
     def _waited_while(self, is_so: Callable[[], object], patience: float) -> bool:
         """Wait while something is so; False when others of this process shared the turn for longer than one waits."""
