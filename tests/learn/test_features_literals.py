@@ -39,6 +39,9 @@ REMEMBERING = {
     "a year by weeks": (KNOWN.dt.iso_year() - 2020).cast(pl.Float64),
     "a time as text": (KNOWN.dt.strftime("%Y-%m") == "2024-01").cast(pl.Float64),
     "a time turned into text": KNOWN.cast(pl.String).str.starts_with("2024").cast(pl.Float64),
+    "a time in text": pl.format("{}", KNOWN).str.starts_with("2024").cast(pl.Float64),
+    "an epoch behind an hour": pl.when(KNOWN.dt.epoch("s") > 1_704_067_200).then(KNOWN).dt.hour().cast(pl.Float64),
+    "an epoch beside an hour": ((KNOWN.dt.epoch("s") > 1_704_067_200) & (KNOWN.dt.hour() > 8)).cast(pl.Float64),
     "a time read": (pl.lit("2024-01-01").str.to_datetime(time_zone="UTC") > KNOWN).cast(pl.Float64),
 }
 HONEST = {
@@ -48,6 +51,9 @@ HONEST = {
     "seasons": KNOWN.dt.month().is_in([6, 7, 8]).cast(pl.Float64),
     "end of a month": (KNOWN.dt.day() > 27).cast(pl.Float64),
     "local hours": KNOWN.dt.convert_time_zone("America/New_York").dt.hour().is_between(9, 16).cast(pl.Float64),
+    "hours by name": KNOWN.dt.hour().cast(pl.String).replace_strict({"8": 1.0}, default=0.0),
+    "seconds of a day": (KNOWN.dt.convert_time_zone("UTC").dt.hour() * 3_600 / 43_200.0).cast(pl.Float64),
+    "a price at some hours": ((CLOSE > 20_000.0) & (KNOWN.dt.hour() >= 8)).cast(pl.Float64),
     "large volume": (pl.col("volume") > 1_704_067_200).cast(pl.Float64),
     "as many bands as may be": pl.lit(pl.Series([float(n) for n in range(31)])).search_sorted(CLOSE).cast(pl.Float64),
     "a few bands": pl.lit(pl.Series([1.0, 10.0, 100.0])).search_sorted(CLOSE).cast(pl.Float64),

@@ -21,6 +21,8 @@ _EPOCHS = [(946_684_800 * scale, 4_102_444_800 * scale) for scale in (1, 1_000, 
 _EPOCHS.append((10_957, 47_482))  # days
 _MAKERS = ("DatetimeFunction", "Strptime")
 _YEARS = ("Year", "IsoYear", "Century", "Millennium", "IsLeapYear")
+_PARTS = (*("Hour", "Minute", "Second", "Millisecond", "Microsecond", "Nanosecond", "Time"),
+          *("WeekDay", "Day", "Week", "Month", "Quarter", "OrdinalDay", "DaysInMonth"))  # fmt: skip
 _HELD = "number in a table"
 _NUMBERS = ("number", _HELD)
 _IPC = [255, 255, 255, 255]  # how the bytes of a column begin
@@ -39,7 +41,7 @@ def check_literals(where: str, expr: pl.Expr) -> None:
     tree = json.loads(expr.meta.serialize(format="json"))
     found = list(_constants(tree))
     moments = [kind for kind, _ in found if kind.startswith(("date", "time in"))]
-    if not moments and set(expr.meta.root_names()) & set(_CLOCKS):
+    if not moments and _has_clock(tree):
         moments = [f"{value}" for kind, value in found if kind in _NUMBERS and _is_epoch(value)]
     if moments:
         raise UsageError(
@@ -84,13 +86,33 @@ def _tells_year(name: str, content: Any) -> bool:
     """Whether a node asks a time for its year, or for its text."""
     if name == "TemporalExpr":
         return content in _YEARS or "ToString" in content
+    if name == "Function":
+        return "StringExpr" in content["function"] and _has_clock(content["input"])
     return name == "Cast" and content["dtype"] == {"Literal": "String"} and _has_clock(content["expr"])
 
 
 def _has_clock(node: Any) -> bool:
+    """Whether a column of time is there, and is asked for more than its hour, weekday or the like."""
     if isinstance(node, dict):
-        return node.get("Column") in _CLOCKS or any(map(_has_clock, node.values()))
-    return isinstance(node, list) and any(map(_has_clock, node))
+        return not _is_part(node) and any(map(_has_clock, node.values()))
+    return node in _CLOCKS if isinstance(node, str) else isinstance(node, list) and any(map(_has_clock, node))
+
+
+def _is_part(node: Any) -> bool:
+    return _temporal(node) in _PARTS and _is_clock(node["Function"]["input"][0])
+
+
+def _is_clock(node: Any) -> bool:
+    told = _temporal(node)
+    if isinstance(told, dict) and "ConvertTimeZone" in told:
+        return _is_clock(node["Function"]["input"][0])
+    return node.get("Column") in _CLOCKS
+
+
+def _temporal(node: Any) -> Any:
+    """What a node asks of a time; None where it asks nothing."""
+    function = node.get("Function", {}).get("function")
+    return function.get("TemporalExpr") if isinstance(function, dict) else None
 
 
 def _literal(content: Any) -> Iterator[tuple[str, Any]]:
