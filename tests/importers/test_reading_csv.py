@@ -45,7 +45,10 @@ def test_empty_lines_before_the_header_and_between_rows_are_passed_over(tmp_path
     assert read(path, skip=1)[0] == ROWS
 
 
-@pytest.mark.parametrize("end", ["3,y", '3,"y,4', '3,y,"4', "3", '3,y,"4""', '3,"y\n",4" or,"5', '3,"y\nz'])
+@pytest.mark.parametrize("end", [
+    "3,y", '3,"y,4', '3,y,"4', "3", '3,y,"4""', '3,"y\n",4" or,"5', '3,"y\nz',
+    '3,"y\n', '3,y,"4\n', '3,"y,4\n5,z,6\n7,a,8\n',
+])  # fmt: skip
 def test_a_last_line_that_breaks_off_is_refused_and_what_comes_before_is_taken(tmp_path: Path, end: str) -> None:
     path = tmp_path / "t.csv"
     path.write_text(f"a,b,c\n1,x,2\n{end}")
@@ -56,7 +59,7 @@ def test_a_last_line_that_breaks_off_is_refused_and_what_comes_before_is_taken(t
 
 @pytest.mark.parametrize("text", [
     TEXT.rstrip("\n"), "a,b,c\n1,x\n3,y", 'a,b,c\n1,"x",2\n3,y,"4"', "a,b,c\n1,x\n3,y\n", 'a,b,c\n1,x,2\n3,5" wide,4',
-    'a;b;c\n1;x;2\n3;"a ""b""";4"',
+    'a;b;c\n1;x;2\n3;"a ""b""";4"', 'a,b,c\n1,"x\n",2\n3,y,"4\n"\n', 'a,b,c\n1,x,2\r\n3,y,"4\r\n"',
 ])  # fmt: skip
 def test_a_last_line_that_may_be_whole_is_taken(tmp_path: Path, text: str) -> None:
     path = tmp_path / "t.csv"

@@ -6,7 +6,7 @@ import csv
 import io
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -79,7 +79,7 @@ def csv_rows(path: Path, notes: Notes, header: tuple[str, ...] = (), skip: int =
         try:
             for cells in rows:
                 is_short = 0 < len(cells) < len(columns)
-                if _is_cut(lines.record(), separator, is_short=is_short and are_whole):
+                if _is_cut(lines.record(), cells, separator, is_short=is_short and are_whole):
                     notes.tell("the file breaks off: what comes before is taken", failed=True)
                     yield Refused(cells, _CUT)
                 elif len(cells) > len(columns):
@@ -93,11 +93,13 @@ def csv_rows(path: Path, notes: Notes, header: tuple[str, ...] = (), skip: int =
             notes.tell(GARBLED)
 
 
-def _is_cut(record: str, separator: str, *, is_short: bool) -> bool:
-    """Whether the text of a line has no end, and is surely not whole."""
-    if record.endswith(("\n", "\r")):
+def _is_cut(record: str, cells: Sequence[str], separator: str, *, is_short: bool) -> bool:
+    """Whether the text of a line is surely not whole: it has no end, or the last cell has the line's end in it."""
+    end = ("\n", "\r")
+    if not cells or (record.endswith(end) and not cells[-1].endswith(end)):
         return False
-    return is_short or next(csv.reader([f"{record}\n"], delimiter=separator), [""])[-1].endswith("\n")
+    is_endless = not record.endswith(end)
+    return (is_short and is_endless) or next(csv.reader([f"{record}\n"], delimiter=separator))[-1] != cells[-1]
 
 
 @contextmanager
