@@ -246,3 +246,28 @@ def test_a_large_table_is_recorded_on_a_loop_whose_tasks_have_the_turn(
         assert not thread.is_alive()
         assert [(r.inserted, r.updated) for r in receipts] == [(BULK_ROWS, 0), (0, BULK_ROWS)]
         assert lk.frame("SELECT count(*) FROM trades WHERE status = 'closed'").item() == BULK_ROWS
+
+
+def test_a_loop_does_not_wait_to_be_alone_while_a_task_of_it_waits_for_the_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lake.store.hot.turn._LONGEST_ALONE_SECONDS", 20.0)  # it would be in vain
+    turn, other, alone = Turn(tmp_path), Turn(tmp_path), []
+
+    async def run() -> None:
+        async def task() -> None:
+            async with turn.held_async():
+                pass
+
+        with other.held():
+            running = asyncio.create_task(task())
+            await asyncio.sleep(0.1)
+        with turn.alone() as is_alone:
+            alone.append(is_alone)
+        await running
+
+    began = time.monotonic()
+    asyncio.run(run())
+    assert (alone, time.monotonic() - began < 10) == ([False], True)
+    turn.close()
+    other.close()

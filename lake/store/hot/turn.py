@@ -51,7 +51,7 @@ class Turn:
         self._is_alone = False
         self._wanting_alone = 0
         self._since = 0.0
-        self._loops: Counter[asyncio.AbstractEventLoop] = Counter()  # whose tasks have the turn
+        self._loops: Counter[asyncio.AbstractEventLoop] = Counter()  # whose tasks have the turn, or wait for it
         self._own = local()  # whether the thread has the turn
 
     def held(self) -> AbstractContextManager[object]:
@@ -84,17 +84,19 @@ class Turn:
     @asynccontextmanager
     async def held_async(self) -> AsyncIterator[None]:
         """:meth:`held` for asyncio: waits in a thread, if at all."""
-        if not self._try_enter():
-            await self._entered()
         loop = asyncio.get_running_loop()
-        self._loops[loop] += 1  # on the loop's own thread, as where it is asked for
+        self._loops[loop] += 1  # who waits may get it at any time
         try:
-            yield
+            if not self._try_enter():
+                await self._entered()
+            try:
+                yield
+            finally:
+                self._leave()
         finally:
             self._loops[loop] -= 1
             if not self._loops[loop]:
                 del self._loops[loop]
-            self._leave()
 
     async def _entered(self) -> None:
         waiter = _Waiter()
@@ -165,7 +167,7 @@ class Turn:
             self._enter()
 
     def is_bound(self) -> bool:
-        """Whether the turn cannot end before the calling thread goes on: it has it, or tasks of the loop it runs do."""
+        """Whether the turn cannot end before the calling thread goes on: it or a task of its loop has it, or will."""
         try:
             return self.is_own() or asyncio.get_running_loop() in self._loops
         except RuntimeError:  # the thread runs no loop
