@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -59,8 +59,9 @@ class Estimate:
         error: its standard error, by the bootstrap; nan as above.
         p: two-sided p-value of "the true value is 0", by turning the interval round: below 1 - level when the interval
             leaves 0 out, to within one draw. Where 0 lies beyond all draws, that of a normal estimate with this error,
-            so that a correction for many comparisons finds its digits; where the rows do not vary, that of the sign
-            test or of permutation.
+            so that a correction for many comparisons finds its digits. Of a mean it is not below what the signs of the
+            rows allow: the bootstrap never draws what few rows other than 0 might as well have been. Where the rows do
+            not vary, that of the sign test or of permutation.
         n: rows: pairs, or those of both samples together.
     """
 
@@ -85,14 +86,15 @@ def mean(values: npt.ArrayLike, how: Resampling = Resampling(), lives: Spans | N
     """
     x = _rows(values, "values")
     if len(x) < 2 or np.ptp(x) == 0:
-        p = math.nan if not len(x) else _sign_test(float(x[0]), len(x))
+        p = math.nan if not len(x) else _sign_test(x)
         return Estimate(float(x[0]) if len(x) else math.nan, math.nan, math.nan, math.nan, p, len(x))
+    value = float(x.mean())
     of = None if lives is None or how.block is not None else overlaps.blocks(lives)
     if of is not None:
-        value = float(x.mean())
-        return _by_block(value, (x - value) / len(x), of, how.level)
-    rng = np.random.default_rng(how.seed)
-    return _estimate(float(x.mean()), _means(x, how, rng), [x], how)
+        found, x = _by_block(value, (x - value) / len(x), of, how.level), np.bincount(of, x).astype(np.float64)
+    else:
+        found = _estimate(value, _means(x, how, np.random.default_rng(how.seed)), [x], how)
+    return found if math.isnan(found.p) else replace(found, p=max(found.p, _sign_test(x)))
 
 
 def difference(
@@ -190,8 +192,14 @@ def _acceleration(samples: list[Floats]) -> float:
     return cubes / (6 * squares**1.5) if squares > 0 else 0.0
 
 
-def _sign_test(value: float, n: int) -> float:
-    return float(min(1.0, 2 * 0.5**n)) if value else 1.0
+def _sign_test(x: Floats) -> float:
+    """P-value of rows of one size by their signs (McNemar's, exact); of others the least that their number allows."""
+    told = x[x != 0]
+    n, size = len(told), np.abs(told)
+    fewer = int(min((told > 0).sum(), (told < 0).sum())) if n and np.ptp(size) == 0 else 0
+    i = np.arange(fewer)
+    ways = np.concatenate([[0.0], np.cumsum(np.log((n - i) / (i + 1)))])  # logarithms
+    return float(min(1.0, 2 * np.exp(ways - n * math.log(2)).sum()))
 
 
 def _rows(values: npt.ArrayLike, name: str) -> Floats:

@@ -145,6 +145,21 @@ def test_rows_that_do_not_vary_have_no_interval_and_the_p_value_of_an_exact_test
     assert math.isnan(intervals.difference([1.0], [1.0, 2.0]).p)
 
 
+def test_few_pairs_that_differ_are_called_different_no_more_often_than_stated() -> None:
+    """Candidates who differ in few of 41 pairs, by lot; the p-value of pairs that differ by one is McNemar's."""
+    rng, how, false = np.random.default_rng(5), Resampling(draws=400), 0
+    for _ in range(400):
+        x = rng.choice([1.0, -1.0, 0.0], 41, p=[0.05, 0.05, 0.9])
+        wins, losses = int((x > 0).sum()), int((x < 0).sum())
+        found = intervals.mean(x, how).p
+        exact = stats.binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
+        assert found >= exact - 1e-9
+        false += found < 0.05
+    assert false <= 20
+    assert intervals.mean(np.r_[np.ones(5), np.zeros(36)]).p == pytest.approx(2 * 0.5**5)
+    assert intervals.mean(np.r_[np.arange(1.0, 5.0), np.zeros(36)]).p >= 2 * 0.5**4
+
+
 def test_a_calibrated_forecaster_is_within_chance_and_one_who_is_too_sure_is_not() -> None:
     rng = np.random.default_rng(10)
     found = []
