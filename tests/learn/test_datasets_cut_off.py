@@ -59,3 +59,29 @@ def test_no_build_leaves_versions_without_a_folder_that_tells_of_them(
         with pytest.raises(KeyboardInterrupt):
             lk.datasets.delete("cut")
     assert not lk.tags()
+
+
+def test_what_another_builds_again_while_old_builds_are_cleared_is_kept(
+    lk: lake.Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, dict[str, Any]] = {}
+    for more in ({}, {"symbols": "BTCUSDT"}):
+        files = cut_off(lk, monkeypatch, "keep_manifest", **more)
+        asked |= {file.parent.name: more for file in files if file.parent.name not in asked}
+    for file in files:
+        os.utime(file, (0, 0))
+    assert len(files) == len(asked) == 2
+    again: list[str] = []
+    remove = stored.remove
+
+    def slowly(location: Any, name: str, hash_: str) -> None:
+        remove(location, name, hash_)
+        if not again:
+            (other,) = set(asked) - {hash_}
+            again.append(other)
+            lk.datasets.build("cut", "phantoms", "small", **asked[other])
+
+    monkeypatch.setattr(stored, "remove", slowly)
+    lk.datasets.build("cut", "phantoms", "small", symbols="ETHUSDT")
+    assert {manifest.hash for manifest in lk.datasets.list("cut")} > set(again)
+    assert len(again) == 1

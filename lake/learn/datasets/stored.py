@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
@@ -176,15 +177,16 @@ def find(location: Location, name: str, hash_: str | None = None) -> Manifest:
     return fits[0]
 
 
-def cut_off(location: Location, name: str, before: int) -> list[str]:
-    """Hashes of builds that never got their manifest, and whose files were all written before a time (microseconds)."""
-    found = []
+def cut_off(location: Location, name: str, before: int) -> Iterator[str]:
+    """Hashes of builds that never got their manifest, and whose files were all written before a time (microseconds).
+
+    Each is looked at when it is asked for: another process may be building it again.
+    """
     for hash_ in location.list_names(f"{FOLDER}/{name}"):
         entries = list(location.list(f"{FOLDER}/{name}/{hash_}"))
         held = {entry.path.rpartition("/")[2] for entry in entries}
         if entries and MANIFEST not in held and all(entry.modified_micros < before for entry in entries):
-            found.append(hash_)
-    return found
+            yield hash_
 
 
 def forget(location: Location, manifest: Manifest) -> None:
