@@ -160,6 +160,22 @@ def test_few_pairs_that_differ_are_called_different_no_more_often_than_stated() 
     assert intervals.mean(np.r_[np.arange(1.0, 5.0), np.zeros(36)]).p >= 2 * 0.5**4
 
 
+@pytest.mark.parametrize(("n", "rate"), [(20, 0.1), (41, 0.05), (50, 0.5)])
+def test_rare_outcomes_are_called_different_no_more_often_than_stated(n: int, rate: float) -> None:
+    """Two samples of one rate; the p-value of shares is not below Fisher's mid-p, here from SciPy's distribution."""
+    rng, how, false = np.random.default_rng(6), Resampling(draws=400), 0
+    for _ in range(300):
+        x, y = ((rng.random(n) < rate).astype(float) for _ in range(2))
+        found = intervals.difference(x, y, how).p
+        hits, every = int(x.sum()), int(x.sum() + y.sum())
+        chances = stats.hypergeom.pmf(np.arange(every + 1), 2 * n, every, n)
+        likely = np.isclose(chances, chances[hits])
+        exact = chances[(chances < chances[hits]) & ~likely].sum() + chances[likely].sum() / 2
+        assert found >= exact - 1e-9 or x.std() == y.std() == 0
+        false += found < 0.05
+    assert false <= 0.07 * 300
+
+
 def test_a_calibrated_forecaster_is_within_chance_and_one_who_is_too_sure_is_not() -> None:
     rng = np.random.default_rng(10)
     found = []
