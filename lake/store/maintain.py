@@ -14,10 +14,10 @@ import pyarrow as pa
 from lake.spec import registry
 from lake.store.cold.edit import Edit, Landed
 from lake.store.cold.files import Bounds, DataFile
-from lake.store.cold.frames import frame_of
+from lake.store.cold.frames import frame_of, plain
 from lake.store.cold.order import sort_columns
 from lake.store.cold.parquet import FileTarget, is_compacted, write_file
-from lake.store.cold.table import ColdTable, plain
+from lake.store.cold.table import ColdTable
 from lake.store.cold.table_state import TableState
 from lake.store.store import Store
 

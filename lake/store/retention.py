@@ -17,8 +17,8 @@ from lake.spec.schema import arrow_schema
 from lake.spec.times import from_micros
 from lake.store.cold.edit import Edit, Landed
 from lake.store.cold.files import DataFile
-from lake.store.cold.frames import frame_of
-from lake.store.cold.table import ColdTable, plain
+from lake.store.cold.frames import frame_of, plain
+from lake.store.cold.table import ColdTable
 from lake.store.cold.table_state import TableState
 from lake.store.maintain import Maintained
 from lake.store.removed import note

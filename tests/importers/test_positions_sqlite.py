@@ -35,6 +35,7 @@ def test_positions_their_alerts_and_their_ends_become_what_they_are_here(tmp_pat
         assert [(t.table, t.dataset, t.landed) for t in report.tables] == [
             ("open_positions", "positions", 2),
             ("position_history", "trades", 1),
+            ("position_history", "positions", 0),  # which the bot still has
             ("checkpoint_alerts", "checkpoint_alerts", 2),
         ]
         columns = (
@@ -138,6 +139,28 @@ def test_a_position_that_was_checked_again_before_it_closed_is_closed(tmp_path: 
         report = imported(lk, "positions-sqlite", file)
         assert rows(lk, "positions", "status") == ["closed"]
         assert differences(report) == []
+
+
+def test_a_position_that_the_bot_moved_to_its_history_is_closed(tmp_path: Path) -> None:
+    file = positions(tmp_path / "positions.db", FOUND, {"open_positions": [open_position(1, AT, tp3_price=3.0)]})
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "positions-sqlite", file)
+        parts = [closed_position(1, AT, "2026-01-17 16:00:00", outcome="PARTIAL"), closed_position(1, AT, THEN)]
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute("DELETE FROM open_positions")
+            for part in parts:
+                marks = ", ".join("?" * len(part))
+                connection.execute(
+                    f"INSERT INTO position_history ({', '.join(part)}) VALUES ({marks})", [*part.values()]
+                )
+            connection.commit()
+        report = imported(lk, "positions-sqlite", file)
+        assert differences(report) == []
+        assert rows(lk, "positions", "status", "tp3", "synced_at") == [
+            ("closed", 3.0, datetime(2026, 1, 17, 18, 45, 30, tzinfo=UTC))
+        ]
+        assert lk.frame("SELECT 1 FROM positions JOIN trades USING (trade_id)").height >= 1
+        assert imported(lk, "positions-sqlite", file).totals["changed"] == 0
 
 
 def test_what_only_the_write_ahead_log_holds_is_read_without_touching_it(tmp_path: Path) -> None:

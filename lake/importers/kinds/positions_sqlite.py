@@ -163,6 +163,26 @@ TRADES = RowMap(
     sums={"pnl": "profit_loss_usd", "pnl_percent": PERCENT},
     held=frozenset({"position"}),
 )
+
+
+def _is_dropped(row: Row) -> bool:
+    """Whether the history alone tells of a position, and of its end."""
+    return row["position"] is None and not _goes_on(row)
+
+
+ENDED = RowMap(
+    "positions",
+    {
+        **{name: POSITIONS.columns[name] for name in ("position_id", "symbol", "side", "entry_price", "trade_id")},
+        "status": constant("closed"),
+        "signal_id": _SHARED,
+        "opened_at": _OPENED,
+        "synced_at": CLOSED,
+    },
+    when=_is_dropped,
+    keep_found=False,
+    held=frozenset({"position"}),
+)
 _TABLES = {"open_positions": POSITIONS, "positions": POSITIONS, "position_history": TRADES, "checkpoint_alerts": ALERTS}
 _HISTORY, _ALERTS = "position_history", "checkpoint_alerts"
 
@@ -179,12 +199,18 @@ class PositionsSqlite:
         there = require(db, _TABLES, kind=self.name)
         same = SameTrades(self.name, _TRADE, _OPENED, first_of(within(_END, CLOSED), CLOSED))
         for name in there:
-            rows, made = partial(_bound if name in {_HISTORY, _ALERTS} else _held, db, name, options), _TABLES[name]
-            if made is POSITIONS:
-                made = replace(POSITIONS, columns={**POSITIONS.columns, "trade_id": same.trade_id})
-            elif made is TRADES:
-                made = same.map(TRADES)
-            yield Table(name, (made,), rows, db.count(name), look=None if made is ALERTS else same.look)
+            rows = partial(_bound if name in {_HISTORY, _ALERTS} else _held, db, name, options)
+            look = None if name == _ALERTS else same.look
+            yield Table(name, _maps(_TABLES[name], same), rows, db.count(name), look=look)
+
+
+def _maps(made: RowMap, same: SameTrades) -> tuple[RowMap, ...]:
+    """Of a table, whose trades meet those of other stores."""
+    if made is ALERTS:
+        return (ALERTS,)
+    if made is TRADES:
+        return (same.map(TRADES), *_maps(ENDED, same))
+    return (replace(made, columns={**made.columns, "trade_id": same.trade_id}),)
 
 
 def _held(db: SqliteFile, table: str, options: Options, notes: Notes) -> Iterator[Row]:
@@ -217,7 +243,12 @@ def _is_end(told: Row, position: Row, options: Options) -> bool:
         same = all(rule.read(told, options) in {None, rule.read(position, options)} for rule in _TELLING)
     except InvalidRowError:
         return False
-    return same and str(found(told, ("outcome",))[1]).strip().upper() not in GOES_ON
+    return same and not _goes_on(told)
+
+
+def _goes_on(told: Row) -> bool:
+    """Whether a row of the history tells of a part of a position, which goes on."""
+    return str(found(told, ("outcome",))[1]).strip().upper() in GOES_ON
 
 
 def _bound(db: SqliteFile, table: str, options: Options, notes: Notes) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""Arrow tables as Polars frames, and between which values the rows of a frame lie."""
+"""Arrow tables as Polars frames, and the form in which their values are compared with file statistics."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import polars as pl
 import pyarrow as pa
 
+from lake.spec.dataset import Dataset, Type
 from lake.store.cold.files import Bounds
 
 
@@ -38,3 +39,11 @@ def _plain(frame: pl.DataFrame, name: str) -> pl.Expr:
     if isinstance(kind, pl.Datetime):
         return pl.col(name).dt.timestamp("us")
     return pl.col(name).cast(pl.String) if kind == pl.Date else pl.col(name)
+
+
+def plain(ds: Dataset, name: str) -> pl.Expr:
+    """A column in the form in which rows and file statistics hold its values: times as microseconds."""
+    kind = ds.by_name[name].type if name in ds.by_name else Type.STRING
+    if kind is Type.TIMESTAMP:
+        return pl.col(name).dt.timestamp("us")
+    return pl.col(name).cast(pl.String) if kind is Type.DATE else pl.col(name)

@@ -16,13 +16,13 @@ import stamina
 
 from lake.errors import CommitConflictError, CorruptLakeError
 from lake.settings import Settings
-from lake.spec.dataset import Dataset, Type
+from lake.spec.dataset import Dataset
 from lake.spec.decode import frame_to_rows, keys_to_frame
 from lake.spec.evolution import added_columns
 from lake.spec.schema import arrow_schema
 from lake.store.cold.edit import Edit, Landed, LostRaceError, OvertakenError
 from lake.store.cold.files import DataFile
-from lake.store.cold.frames import frame_of
+from lake.store.cold.frames import frame_of, plain
 from lake.store.cold.keys import FileKeys
 from lake.store.cold.log import DeltaLog, remove_and_add, schema_of, settle
 from lake.store.cold.lookup import Asked, Lookup
@@ -341,11 +341,3 @@ class ColdTable:
 
 def _values(file: DataFile, partitioned_by: Sequence[str]) -> tuple[str | None, ...]:
     return tuple(file.partition.get(name) for name in partitioned_by)
-
-
-def plain(ds: Dataset, name: str) -> pl.Expr:
-    """A column in the form in which rows and file statistics hold its values: times as microseconds."""
-    kind = ds.by_name[name].type if name in ds.by_name else Type.STRING
-    if kind is Type.TIMESTAMP:
-        return pl.col(name).dt.timestamp("us")
-    return pl.col(name).cast(pl.String) if kind is Type.DATE else pl.col(name)
