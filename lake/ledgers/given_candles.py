@@ -70,14 +70,19 @@ def unmarked(row: Mapping[str, Any]) -> tuple[Mapping[str, Any], str | None]:
 def stacked_candles(frames: Mapping[str, Any]) -> pl.DataFrame | None:
     """Tables of the same columns as one, each with its symbol; None where they are not, or name another one."""
     together = stacked(frames, "symbol", exact=_EXACT)
-    is_sure = together is not None and all(_names_alone(table, symbol) for symbol, table in frames.items())
-    return together if is_sure else None
+    if together is None:
+        return None
+    first = next(iter(frames.values()))  # the columns of all are the same
+    if "symbol" in getattr(getattr(first, "index", None), "names", ()):
+        return None
+    if "symbol" in list(first.columns) and not all(_names_alone(table, symbol) for symbol, table in frames.items()):
+        return None
+    return together
 
 
 def _names_alone(table: Any, symbol: str) -> bool:
     """Whether a Polars or pandas frame names no symbol but this one."""
-    names = table["symbol"].unique() if "symbol" in table.columns else ()
-    return all(isinstance(name, str) and canonical(name) == canonical(symbol) for name in names)
+    return all(isinstance(name, str) and canonical(name) == canonical(symbol) for name in table["symbol"].unique())
 
 
 def _named(row: Any) -> Any:
