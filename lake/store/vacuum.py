@@ -53,7 +53,9 @@ def vacuum(store: Store, *, dry_run: bool = False, grace_hours: float | None = N
 
     A file that was part of a table less than ``grace_hours`` ago (setting ``reader_grace_hours``), or
     since the oldest version that a living reader holds, stays; so does one whose writer lives and may be about to
-    commit it. Temporary files that a crash left go after the grace, and an hour at least.
+    commit it. Temporary files that a crash left go after the grace, and an hour at least. The grace is also what keeps
+    the files of a reader between its first look at a table and its lease, and of a relation that is read an hour later:
+    0 is for a lake that nobody reads.
 
     Raises:
         UsageError: a grace that is not a number from 0 on.
