@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +31,7 @@ from lake.ledgers.prompts import Prompts
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.signals import Signals
 from lake.ledgers.trades import Trades
+from lake.ledgers.transaction import Block
 from lake.ledgers.writer import Writer
 from lake.query.engine import Engine, Params, Relation
 from lake.query.publish import publish
@@ -51,7 +51,7 @@ class LakeView:
     def __init__(self, store: Store, version: versions.LakeVersion) -> None:
         self.version = version
         self._store = store
-        self._store.lease.cover({n: v for n, v in version.datasets.items() if v >= 0}, self)
+        versions.hold(store, self, version.datasets)
         self._engine = Engine(store.location, partial(store.at, version.datasets), variables=_variables(store))
 
     def sql(self, sql: str, params: Params = None, *, variables: Variables | None = None) -> Relation:
@@ -200,8 +200,8 @@ class Lake:
         is_phantom = name == "phantoms"  # which has seen prices that its row lacks
         return self.phantoms.patch(key, **changes) if is_phantom else self.writer.patch(name, key, changes)
 
-    def transaction(self) -> AbstractContextManager[None]:
-        """Writes inside the block land together, or not at all when it raises.
+    def transaction(self) -> Block:
+        """Writes inside the ``with`` block, or the function it decorates, land together, or not at all when it raises.
 
         The block's own changes build on one another; queries see them when it has ended. What another process has done
         meanwhile may be something on which a step cannot follow (it has closed the trade, or recorded the signal): then

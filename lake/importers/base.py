@@ -103,6 +103,7 @@ class RowMap:
         is_local: whether its own rules say that times are local, without the caller.
         written: our column -> what reads its numbers, where they are not written plainly.
         words: the source's columns in which a word for none is one of the words that a rule knows.
+        decided: our columns whose rules know what the lake has: what they make takes its place, and is no difference.
     """
 
     dataset: str
@@ -116,6 +117,7 @@ class RowMap:
     apart: Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any] | None] | None = None
     written: Mapping[str, Callable[[str, Any], float]] = field(default_factory=dict)
     words: frozenset[str] = frozenset()
+    decided: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         ds = registry.get(self.dataset)
@@ -153,6 +155,13 @@ class Refused:
 
 
 @dataclass(frozen=True)
+class Known:
+    """A row that tells what the lake has by rows of another shape, as an order by its fills: it counts as unchanged."""
+
+    found: Row
+
+
+@dataclass(frozen=True)
 class Table:
     """One table of records in a store.
 
@@ -161,10 +170,14 @@ class Table:
         maps: what a row becomes; the first says what becomes of the row in the report.
         rows: the rows from the beginning, at each call anew; told things of the table in the notes.
         count: how many there are, for progress; None when that is not known beforehand.
+        opened: called with the lake (None when there is none yet) before rows are read, for rows that are made of what
+            is there too.
         label: under which found rows are kept, when not under the name: the name may tell files apart.
         before: called with the lake and rows before they land, for files that belong to them; never in a plan.
         look: called with the lake (None when there is none yet) and rows before they are mapped, for rules that ask
             what is there.
+        completed: given a lake and rows before all that, the same rows: each with what it no longer tells and the lake
+            knows, or as Known.
     """
 
     name: str
@@ -174,6 +187,8 @@ class Table:
     label: str = ""
     before: Callable[[Any, Sequence[Row]], None] | None = None
     look: Callable[[Any, Sequence[Row], Options], None] | None = None
+    completed: Callable[[Any, Sequence[Row], Options], Iterable[Row | Known]] | None = None
+    opened: Callable[[Any, Options], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -220,6 +235,8 @@ class Check:
             when left out, nothing is compared, and there may be as many rows as there are.
         needs_lake: whether there is nothing to compare with in the plan of a new lake.
         needs_rows: whether it is about rows that the same import lands, so that a plan cannot compare it.
+        told_by: the name under which a row carries a digest of what it tells, where it carries besides what may change:
+            the file that it is in. Rows of one digest are one.
     """
 
     name: str
@@ -228,6 +245,7 @@ class Check:
     compare: Callable[[Any, Sequence[Row], Options], Iterable[Difference]] | None = None
     needs_lake: bool = True
     needs_rows: bool = False
+    told_by: str = ""
 
 
 class Importer(Protocol):

@@ -13,6 +13,7 @@ from lake.importers.candle_merging import merged_candles
 from lake.importers.refusals import Refusals
 from lake.importers.report import KEPT_DIFFERENCES, Difference, TableReport
 from lake.importers.seen_candles import SeenCandles
+from lake.importers.turns import ImportTurn
 from lake.kernels import ohlcv
 
 _REPEATED = "another row of this table has its time, and tells it otherwise"
@@ -24,11 +25,12 @@ class CandleLanding:
     Args:
         lk: an open lake; None when there is none yet, in a plan.
         refusals: keeps what does not fit.
+        turn: to be had from the look at what is there until candles are written.
         write: False for a plan only.
     """
 
-    def __init__(self, lk: Any, refusals: Refusals, *, write: bool) -> None:
-        self._lk, self._refusals, self._write = lk, refusals, write
+    def __init__(self, lk: Any, refusals: Refusals, turn: ImportTurn, *, write: bool) -> None:
+        self._lk, self._refusals, self._turn, self._write = lk, refusals, turn, write
         self._counts: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
         self._seen = SeenCandles()
@@ -45,7 +47,8 @@ class CandleLanding:
         for row in frames.refused.iter_rows(named=True):
             self._refuse(orjson.loads(row["row"]), row["reason"])
         good = self._once(frames.good.filter(wrong.is_null()) if bad.height else frames.good)
-        self._counts.update(self._land(good))
+        with self._turn.held():
+            self._counts.update(self._land(good))
 
     def _once(self, good: pl.DataFrame) -> pl.DataFrame:
         """One candle of each time: the others are refused, if they tell it otherwise."""

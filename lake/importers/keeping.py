@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
@@ -19,6 +19,22 @@ DATASET = "data_quality"
 CHECK = "imported"
 _CHARACTERS = 24
 _KNOWN = f"SELECT finding_id FROM {DATASET} WHERE finding_id IN (SELECT unnest(?))"
+_TOLD = (
+    f"SELECT DISTINCT details ->> $path AS told FROM {DATASET} WHERE \"check\" = '{CHECK}' AND dataset = $about "
+    "AND details ->> '$.source' = $source AND details ->> '$.bot_id' = $bot AND list_contains($told, details ->> $path)"
+)
+
+
+def kept(lk: Any, about: str, label: str, bot_id: str, told: tuple[str, Sequence[str]]) -> set[str]:
+    """Which digests of derived rows have been kept before.
+
+    Args:
+        lk: an open lake.
+        about, label, bot_id: as of :class:`Keeping`.
+        told: the name under which rows carry a digest, and those that are asked for.
+    """
+    asked = {"about": about, "source": label, "bot": bot_id, "path": f"$.said.{told[0]}", "told": list(told[1])}
+    return set(lk.frame(_TOLD, asked)["told"].to_list()) if told[1] else set()
 
 
 class Keeping:
@@ -29,17 +45,18 @@ class Keeping:
         about: the dataset that they were derived of.
         label: names the kind and table.
         bot_id: whose they are.
+        told_by: the name under which a row carries a digest of what it tells, where it is not all of it.
     """
 
-    def __init__(self, lk: Any, about: str, label: str, bot_id: str) -> None:
-        self._lk, self._about, self._label, self._bot_id = lk, about, label, bot_id
+    def __init__(self, lk: Any, about: str, label: str, bot_id: str, told_by: str = "") -> None:
+        self._lk, self._about, self._label, self._bot_id, self._told_by = lk, about, label, bot_id, told_by
         self._check = row_checker(registry.get(DATASET))
         self._seen: set[str] = set()
         self.landed = self.unchanged = 0
 
     def take(self, rows: Sequence[Row], *, is_plan: bool) -> None:
         """Keep those that are not kept yet; in a plan only count them."""
-        made = {finding["finding_id"]: finding for row in rows if (finding := self._finding(row))}
+        made = {self._name(row, finding): finding for row in rows if (finding := self._finding(row))}
         known = self._seen.union(self._stored(list(made)))
         fresh = [finding for name, finding in made.items() if name not in known]
         self._seen.update(made)
@@ -48,8 +65,16 @@ class Keeping:
         if fresh and not is_plan:
             write(self._lk, DATASET, fresh)
 
-    def _stored(self, names: list[str]) -> list[str]:
-        return [] if self._lk is None or not names else self._lk.frame(_KNOWN, [names])["finding_id"].to_list()
+    def _name(self, row: Row, finding: dict[str, Any]) -> str:
+        return str(row[self._told_by] if self._told_by else finding["finding_id"])
+
+    def _stored(self, names: list[str]) -> Iterable[str]:
+        if self._lk is None or not names:
+            return []
+        if self._told_by:
+            return kept(self._lk, self._about, self._label, self._bot_id, (self._told_by, names))
+        stored: list[str] = self._lk.frame(_KNOWN, [names])["finding_id"].to_list()
+        return stored
 
     def _finding(self, row: Row) -> dict[str, Any]:
         said = {"source": self._label, "bot_id": self._bot_id, "said": plain(row)}

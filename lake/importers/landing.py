@@ -100,6 +100,11 @@ class RecordLanding:
         for total in self._totals.values():
             total.settle()
 
+    def pass_over(self, count: int) -> None:
+        """Count rows that the lake has by rows of another shape."""
+        self._counts["found"] += count
+        self._counts["unchanged"] += count
+
     def _look_up(self, keys: Sequence[Key]) -> None:
         self._seen.look_up(keys)
         for total in self._totals.values():
@@ -200,7 +205,7 @@ class RecordLanding:
         if known is None:
             return "inserted"
         for column in both.kept:
-            self._note_difference(key, column, known[column], row[column])
+            self._note_difference(key, column, known.get(column), row[column])
         for column in both.given_up:
             self._note_difference(key, column, row[column], known[column])
         return "unchanged" if both.row == known else "changed"
@@ -220,6 +225,8 @@ class RecordLanding:
         return "refused"
 
     def _merged(self, known: Canonical, row: Canonical) -> Merged:
+        if decided := self._mapper.map.decided:
+            known = {**known, **{name: row[name] for name in decided & row.keys()}}
         return merged(self._mapper.dataset, known, row, self._mapper.label, self._mapper.changed)
 
     def _beside(self, known: Canonical, row: Canonical) -> dict[str, tuple[Any, Any]]:
@@ -254,7 +261,7 @@ class RecordLanding:
         self._differing += 1
         if len(self._differences) < KEPT_DIFFERENCES:
             name, is_time = ", ".join(map(str, key)), self._is_time(column)
-            kept, found = (from_micros(value).isoformat() if is_time else value for value in (kept, found))
+            kept, found = (from_micros(v).isoformat() if is_time and v is not None else v for v in (kept, found))
             self._differences.append(Difference(self._mapper.map.dataset, name, column, kept, found))
 
     def _is_time(self, column: str) -> bool:

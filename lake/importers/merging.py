@@ -4,6 +4,9 @@ A source that is imported again, and says something new, is believed in that: it
 a row, the one that came first is kept, and gets what it did not know from the other. A row whose life goes on gives way
 to one that has ended, never the other way round; what was known when it began stays. Every value that is not taken
 over is reported, and so is every one that a source corrects of what had ended, or puts in the place of another's.
+
+Times of two stories are not put together in an order that neither tells, as where one store keeps whole seconds: all of
+them are then those of the story whose end is taken.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ from typing import Any
 import orjson
 
 from lake.importers.mapping import IMPORTED, Canonical, found_before
-from lake.spec.dataset import Dataset
+from lake.spec.dataset import Dataset, Type
+from lake.spec.rules import InOrder
 from lake.store.drain import is_open
 
 Changed = Callable[[Any, Any], AbstractSet[str]]
@@ -70,7 +74,7 @@ def merged(ds: Dataset, there: Canonical, incoming: Canonical, label: str, chang
     row, kept, given_up = dict(there), [], []
     for name, value in incoming.items():
         own = there.get(name)
-        if name == "extra" or name in ds.key or is_same(own, value):
+        if name == "extra" or name in ds.key or is_same(own, value) or _is_untold(ds, name, value):
             continue
         if own is None or own == "":
             row[name] = value
@@ -81,7 +85,33 @@ def merged(ds: Dataset, there: Canonical, incoming: Canonical, label: str, chang
             kept.append(name)
     if "extra" in incoming and incoming["extra"] != there.get("extra"):
         row["extra"] = _extra(there.get("extra"), incoming["extra"], is_newer=is_again or has_ended)
-    return Merged(row, tuple(kept), tuple(given_up))
+    return _with_times_in_order(ds, there, incoming, Merged(row, tuple(kept), tuple(given_up)))
+
+
+def _with_times_in_order(ds: Dataset, there: Canonical, incoming: Canonical, both: Merged) -> Merged:
+    """The same, with all times of one story where an order came of both that neither tells."""
+    for rule in ds.rules:
+        if isinstance(rule, InOrder) and _turns(rule, both.row) and not any(_turns(rule, o) for o in (there, incoming)):
+            both = _with_times_of_one(ds, rule, (there, incoming), both)
+    return both
+
+
+def _turns(rule: InOrder, row: Canonical) -> bool:
+    first, then = row.get(rule.first), row.get(rule.then)
+    return first is not None and then is not None and then < first
+
+
+def _with_times_of_one(ds: Dataset, rule: InOrder, stories: tuple[Canonical, Canonical], both: Merged) -> Merged:
+    """The source's times where its end was taken and it tells the beginning too; else those that were there."""
+    there, incoming = stories
+    is_theirs = both.row[rule.then] == incoming.get(rule.then) and incoming.get(rule.first) is not None
+    chosen, other = (incoming, there) if is_theirs else (there, incoming)
+    names = [n for n, column in ds.by_name.items() if column.type is Type.TIMESTAMP and incoming.get(n) is not None]
+    row = {**both.row, **{name: chosen.get(name) for name in names}}
+    told = tuple(n for n in names if n in rule.columns or not is_same(chosen.get(n), other.get(n)))
+    told = tuple(n for n in told if chosen.get(n) != other.get(n) and other.get(n) is not None)
+    kept, given_up = (tuple(n for n in part if n not in names) for part in (both.kept, both.given_up))
+    return Merged(row, kept, given_up + told) if is_theirs else Merged(row, kept + told, given_up)
 
 
 def contradictions(ds: Dataset, there: Canonical, incoming: Canonical) -> tuple[str, ...]:
@@ -135,6 +165,11 @@ def _is_default(ds: Dataset, name: str, value: Any) -> bool:
     """Whether the dataset may have said it, and not the source; times are always the source's."""
     default = (ds.defaults or {}).get(name)
     return default is not None and bool(default == value)
+
+
+def _is_untold(ds: Dataset, name: str, value: Any) -> bool:
+    """Whether the dataset says that nobody told it; a source that no longer tells takes nothing back."""
+    return value == "" and _is_default(ds, name, value)
 
 
 def _extra(there: str | None, incoming: str, *, is_newer: bool) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from lake.importers.mapping import plain
+from lake.importers.turns import ImportTurn
 
 _GATHER = 10_000
 
@@ -19,36 +20,42 @@ class Refusals:
     Args:
         lk: an open lake.
         source: names the store in the quarantine.
+        turn: to be had from the look at what is there until rows are added.
     """
 
-    def __init__(self, lk: Any, source: str) -> None:
-        self._lk, self._source = lk, source
-        self._known: set[bytes] | None = None
-        self._waiting: dict[str, list[tuple[dict[str, Any], str]]] = {}
+    def __init__(self, lk: Any, source: str, turn: ImportTurn) -> None:
+        self._lk, self._source, self._turn = lk, source, turn
+        self._known: set[bytes] = set()
+        self._read: set[str] = set()  # files of the quarantine
+        self._waiting: dict[str, dict[bytes, tuple[dict[str, Any], str]]] = {}
 
     def add(self, dataset: str, found: Any, reason: str) -> None:
         """Keep a row, or a piece of the source that is none, with the reason."""
         row = plain(found if isinstance(found, Mapping) else {"found": found})
-        mark = _mark(dataset, row, reason)
-        known = self._kept()
-        if mark in known:
+        mark, waiting = _mark(dataset, row, reason), self._waiting.setdefault(dataset, {})
+        if mark in self._known:
             return
-        known.add(mark)
-        self._waiting.setdefault(dataset, []).append((row, reason))
-        if len(self._waiting[dataset]) >= _GATHER:
+        waiting[mark] = (row, reason)
+        if len(waiting) >= _GATHER:
             self.flush()
 
     def flush(self) -> None:
-        """Make durable what was gathered."""
+        """Make durable what was gathered, but for what is there by now."""
+        if not any(self._waiting.values()):
+            return
         waiting, self._waiting = self._waiting, {}
-        for dataset, rows in waiting.items():
-            self._lk.writer.quarantine.add(dataset, rows, self._source)
+        with self._turn.held():
+            self._look()
+            for dataset, rows in waiting.items():
+                fresh = {mark: row for mark, row in rows.items() if mark not in self._known}
+                self._lk.writer.quarantine.add(dataset, list(fresh.values()), self._source)
+                self._known.update(fresh)
 
-    def _kept(self) -> set[bytes]:
-        if self._known is None:
-            every = self._lk.writer.quarantine.read()
-            self._known = {_mark(e["dataset"], e["row"], e["reason"]) for e in every if e["source"] == self._source}
-        return self._known
+    def _look(self) -> None:
+        """Take in what the quarantine has got since the last look."""
+        for entry in self._lk.writer.quarantine.read_new(self._read):
+            if entry["source"] == self._source:
+                self._known.add(_mark(entry["dataset"], entry["row"], entry["reason"]))
 
 
 def _mark(dataset: str, row: Mapping[str, Any], reason: str) -> bytes:

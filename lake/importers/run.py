@@ -6,14 +6,14 @@ What has landed is durable batch by batch. An import that was cut off is run aga
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import Any
 
 from lake.importers.addresses import shown
-from lake.importers.base import BATCH_ROWS, CandleTable, Check, Notes, Options, Refused, Row, Table
+from lake.importers.base import BATCH_ROWS, CandleTable, Check, Known, Notes, Options, Refused, Row, Table
 from lake.importers.candle_landing import CandleLanding
 from lake.importers.clock_changes import ClockChanges
 from lake.importers.keeping import DATASET, Keeping
@@ -24,9 +24,12 @@ from lake.importers.reading.ahead import ahead
 from lake.importers.refusals import Refusals
 from lake.importers.registry import by_name
 from lake.importers.report import ImportReport, TableReport
+from lake.importers.turns import ImportTurn
 from lake.importers.watching import Nans
+from lake.importers.wording import counted
 
 _NOTHING = "no dataset takes such a row"
+_PASSED = ("row tells what the lake has by other rows", "rows tell what the lake has by other rows")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +65,11 @@ def import_from(
         SourceError: there is no such store, or it is of another kind.
     """
     importer = by_name(kind)
-    refusals, plan = Refusals(lk, f"{kind} {shown(source)}"), Plan() if dry_run else None
+    turn, plan = ImportTurn(None if dry_run else lk), Plan() if dry_run else None
+    refusals = Refusals(lk, f"{kind} {shown(source)}", turn)
     said = options or Options()
     said = replace(said, allow_pickle=False) if dry_run else said  # a plan runs no code that it finds
-    run = _Run(lk, kind, said, refusals, not dry_run, progress, plan)
+    run = _Run(lk, kind, said, refusals, turn, progress, plan)
     reports: list[TableReport] = []
     for table in importer.tables(source, run.options):
         reports += run.reports(table)
@@ -81,9 +85,14 @@ class _Run:
     kind: str
     options: Options
     refusals: Refusals
-    write: bool
+    turn: ImportTurn
     progress: Callable[[Progress], None] | None
     plan: Plan | None
+
+    @property
+    def write(self) -> bool:
+        """Whether it is no plan."""
+        return self.plan is None
 
     def reports(self, table: Table | CandleTable | Check) -> list[TableReport]:
         """What became of one table."""
@@ -97,14 +106,15 @@ class _Run:
         notes = Notes()
         rows: list[Row] = []
         reasons: Counter[str] = Counter()
-        keeping = Keeping(self.lk, table.about, f"{self.kind}:{table.name}", self.options.bot_id)
+        keeping = Keeping(self.lk, table.about, f"{self.kind}:{table.name}", self.options.bot_id, table.told_by)
         for batch in _batches(table.rows(notes)):
             proper = _proper(batch)
             for stray in (row for row in batch if isinstance(row, Refused)):
                 reasons[stray.reason] += 1
                 if self.write:
                     self.refusals.add(table.about, stray.found, stray.reason)
-            keeping.take(proper, is_plan=not self.write)
+            with self.turn.held():
+                keeping.take(proper, is_plan=not self.write)
             rows += proper if table.compare is not None else []
         if self.lk is None and table.needs_lake and table.compare is not None:
             notes.tell("there is no lake yet that it could be compared with")
@@ -122,7 +132,7 @@ class _Run:
     def candles(self, table: CandleTable) -> list[TableReport]:
         """Land a table of candles."""
         notes, done = Notes(), 0
-        landing = CandleLanding(self.lk, self.refusals, write=self.write)
+        landing = CandleLanding(self.lk, self.refusals, self.turn, write=self.write)
         for frames in ahead(table.frames(notes)):
             landing.take(frames)
             done += frames.found
@@ -131,37 +141,55 @@ class _Run:
 
     def records(self, table: Table) -> list[TableReport]:
         """Land a table of records: a report for each dataset that its rows go to."""
-        notes, done, clocks = Notes(), 0, ClockChanges(self.options)
+        notes, done, passed, clocks = Notes(), 0, 0, ClockChanges(self.options)
         nans = Nans(frozenset().union(*(made.words for made in table.maps)))
         label = f"{self.kind}:{table.label or table.name}"
         mappers = [Mapper(clocks.mapped(m), self.options, label) for m in table.maps]
         again = partial(self._again, table)
+        if table.opened is not None:
+            table.opened(self.lk, self.options)
         landings = [RecordLanding(self.lk, m, self.refusals, self.plan, again) for m in mappers]
         for rows in _batches(table.rows(notes)):
-            proper = _proper(rows)
+            told = _proper(rows)
+            proper = self._completed(table, told)
+            landings[0].pass_over(len(told) - len(proper))
+            passed += len(told) - len(proper)
             for row in proper:
                 nans.look(row)
             strays = [row for row in proper if not any(mapper.takes(row) for mapper in mappers)]
             landings[0].take([r for r in rows if isinstance(r, Refused)] + [Refused(r, _NOTHING) for r in strays])
-            if table.look is not None:
-                table.look(self.lk, proper, self.options)
-            if table.before is not None and self.write:
-                table.before(self.lk, proper)
-            for landing in landings:
-                landing.take(proper)
+            with self.turn.held():
+                self._land(table, proper, landings)
             done += len(rows)
             self._tell(table, done)
+        if passed:
+            notes.tell(f"{counted(passed, *_PASSED)}, as it was told before: counted as unchanged")
         clocks.tell(notes)
         nans.tell(notes)
         return [landing.report(table.name, notes if n == 0 else Notes()) for n, landing in enumerate(landings)]
 
+    def _land(self, table: Table, rows: list[Row], landings: Sequence[RecordLanding]) -> None:
+        """Land a batch, from the look at what is there on."""
+        if table.look is not None:
+            table.look(self.lk, rows, self.options)
+        if table.before is not None and self.write:
+            table.before(self.lk, rows)
+        for landing in landings:
+            landing.take(rows)
+
     def _again(self, table: Table) -> Iterator[list[Row]]:
         """A table's rows once more, in batches: what is to be told of them is told the other time."""
         for rows in _batches(table.rows(Notes())):
-            proper = _proper(rows)
+            proper = self._completed(table, _proper(rows))
             if table.look is not None:
                 table.look(self.lk, proper, self.options)
             yield proper
+
+    def _completed(self, table: Table, rows: list[Row]) -> list[Row]:
+        """The rows that are to land, with what only the lake still knows of them."""
+        if table.completed is None or self.lk is None:
+            return rows
+        return [row for row in table.completed(self.lk, rows, self.options) if not isinstance(row, Known)]
 
     def _tell(self, table: Table | CandleTable, rows: int) -> None:
         if self.progress is not None:

@@ -51,7 +51,7 @@ class Ledger:
         return UnknownRowError(f"no such row in {self.dataset}", where=self._ds.key[0], value=key)
 
 
-def given(row: Mapping[str, Any] | None, more: Mapping[str, Any]) -> dict[str, Any]:
+def given(row: Mapping[str, Any] | None, more: dict[str, Any]) -> dict[str, Any]:
     """A row given as a dict, as keyword arguments, or both; the arguments win.
 
     Raises:
@@ -59,7 +59,7 @@ def given(row: Mapping[str, Any] | None, more: Mapping[str, Any]) -> dict[str, A
     """
     if row is not None and not isinstance(row, Mapping):
         raise UsageError("a row is a dict", value=row, todo="Give {column: value}, or keyword arguments.")
-    whole = {**(row or {}), **more}
+    whole = {**row, **more} if row else more
     if not whole:
         raise UsageError("a row without any value", todo="Give {column: value}, or keyword arguments.")
     return whole

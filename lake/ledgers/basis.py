@@ -30,24 +30,27 @@ class Basis:
     def __init__(self, store: Store, classifier: Classifier) -> None:
         self._store = store
         self._classifier = classifier
+        self.row = classifier.settled  # :meth:`rows` of one key
         self._tables: dict[str, ColdTable] = {}
+
+    def table(self, ds: Dataset) -> ColdTable:
+        """The cold table."""
+        found = self._tables.get(ds.name)
+        if found is None:
+            found = self._tables[ds.name] = self._store.table(ds.name)
+        return found
 
     def version(self, ds: Dataset) -> int:
         """The version of the cold table that was seen last."""
-        table = self._tables.get(ds.name)
-        if table is None:
-            table = self._tables[ds.name] = self._store.table(ds.name)
-        return table.known_state().version
+        return self.table(ds).known_state().version
 
     def rows(self, ds: Dataset, keys: Iterable[Key]) -> dict[Key, Row | None]:
         """Key -> its cold row, None where there is none; of that version, or a later one."""
-        rows = {key: dict(zip(ds.key, key, strict=True)) for key in keys}
-        if not rows:
-            return {}
-        if len(rows) == 1:
-            return {key: self._classifier.settled(ds, key, row) for key, row in rows.items()}
-        found = self._classifier.stored(ds, list(rows.values()), Nothing())
-        return {key: found.get(key) for key in rows}
+        wanted = list(keys)
+        if len(wanted) < 2:
+            return {key: self.row(ds, key) for key in wanted}
+        found = self._classifier.stored(ds, [dict(zip(ds.key, key, strict=True)) for key in wanted], Nothing())
+        return {key: found.get(key) for key in wanted}
 
     def newest(self, ds: Dataset, keys: Iterable[Key], current: CurrentRows) -> Callable[[Key], Row | None]:
         """What gives the newest version of each row, now and later; those that are cold now are looked up together."""

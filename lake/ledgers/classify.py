@@ -12,6 +12,7 @@ from lake.ledgers.current import Key, key_of
 from lake.ledgers.receipt import Receipt
 from lake.spec.dataset import Dataset
 from lake.spec.inputs import with_inputs
+from lake.store.cold.find import find, find_all
 from lake.store.cold.table import ColdTable
 from lake.store.cold.table_state import TableState
 from lake.store.hot.entry import Row
@@ -43,21 +44,17 @@ class Prepared(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Ceiling:
-    """The highest value of each key column in the cold table: above any of them a key is new."""
+    """The highest value of each column of the key, by its place in it, in the cold table: above any a key is new."""
 
     table: ColdTable
     state: TableState
     at: float
-    highest: tuple[tuple[str, Any], ...]
+    highest: tuple[tuple[int, Any], ...]
 
-    def is_newest(self) -> bool:
-        """Whether nobody in this process has seen a later version of the table."""
-        return self.state.version == self.table.known_state().version
-
-    def is_below(self, row: Row) -> bool:
-        """Whether the row is surely new, since one of its key's values is above all that are stored."""
-        for name, highest in self.highest:  # noqa: SIM110 - a generator takes three times as long, for each row
-            if row[name] > highest:
+    def is_below(self, key: Key) -> bool:
+        """Whether the key is surely new, since one of its values is above all that are stored."""
+        for place, highest in self.highest:  # noqa: SIM110 - a generator takes three times as long, for each row
+            if key[place] > highest:
                 return True
         return False
 
@@ -95,34 +92,35 @@ class Classifier:
     def one(self, ds: Dataset, row: Row, current: Known) -> Prepared:
         """:meth:`prepare` for one row."""
         key = key_of(ds, row)
-        known = self.find(ds, key, row, current)
+        known = self.find(ds, key, current)
         if known is None:
             return Prepared([row], Receipt.of_one("inserted", key))
         row = _next(ds, known, row)
         return Prepared([row], Receipt.of_one("unchanged" if known == row else "updated", key))
 
-    def find(self, ds: Dataset, key: Key, row: Row, current: Known) -> Row | None:
+    def find(self, ds: Dataset, key: Key, current: Known) -> Row | None:
         """The row of that key that this writer knows, or that the cold table holds."""
         found = current.get(ds, key)
-        return self.settled(ds, key, row) if found is None else found
+        return self.settled(ds, key) if found is None else found
 
-    def settled(self, ds: Dataset, key: Key, row: Row) -> Row | None:
-        """The row of that key that the cold table holds; ``row`` has the key's columns."""
+    def settled(self, ds: Dataset, key: Key) -> Row | None:
+        """The row of that key that the cold table holds."""
         ceiling = self._ceiling(ds)
-        if ceiling.is_below(row):
+        if ceiling.is_below(key):
             return None
-        wanted = {name: (row[name], row[name]) for name in ds.key}
+        wanted = {name: (value, value) for name, value in zip(ds.key, key, strict=True)}
         if not any(f.may_hold(wanted) for f in ceiling.state.files.values()):
             return None
-        return self._store.table(ds.name).find(key)
+        return find(self._store.table(ds.name), key)
 
     def stored(self, ds: Dataset, rows: Sequence[Row], current: Known) -> dict[Key, Row]:
         """The cold rows of those keys that this writer does not know, by rows that have the key's columns."""
         ceiling = self._ceiling(ds)
-        asked = [dict(row) for row in rows if current.get(ds, key_of(ds, row)) is None and not ceiling.is_below(row)]
+        keyed = [(key_of(ds, row), row) for row in rows]
+        asked = [dict(row) for key, row in keyed if current.get(ds, key) is None and not ceiling.is_below(key)]
         if not asked:
             return {}
-        return {key_of(ds, row): row for row in self._store.table(ds.name).find_all(asked)}
+        return {key_of(ds, row): row for row in find_all(self._store.table(ds.name), asked)}
 
     def look_again(self) -> None:
         """Forget what was seen of the cold tables: this process has just written to them."""
@@ -130,9 +128,10 @@ class Classifier:
 
     def _ceiling(self, ds: Dataset) -> _Ceiling:
         known = self._ceilings.get(ds.name)
-        if known is None or time.monotonic() - known.at > self._stale or not known.is_newest():
+        if known is None or time.monotonic() - known.at > self._stale:
             return self._look(ds)
-        return known
+        seen = known.table.known_state()  # in this process
+        return known if seen is known.state or seen.version == known.state.version else self._look(ds)
 
     def _look(self, ds: Dataset) -> _Ceiling:
         table = self._store.table(ds.name)
@@ -149,12 +148,12 @@ def _next(ds: Dataset, known: Row | None, row: Row) -> Row:
     return row if known is None or ds.inputs is None else with_inputs(ds, known, dict(row), now_micros())
 
 
-def _highest(ds: Dataset, state: TableState) -> tuple[tuple[str, Any], ...]:
+def _highest(ds: Dataset, state: TableState) -> tuple[tuple[int, Any], ...]:
     found = []
-    for name in reversed(ds.key):
+    for place, name in reversed(list(enumerate(ds.key))):
         bounds = [f.bounds(name) for f in state.files.values()]
         if all(bounds):
-            found.append((name, max((b[1] for b in bounds if b), default=_Lowest())))
+            found.append((place, max((b[1] for b in bounds if b), default=_Lowest())))
     return tuple(found)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import WeakSet
 
 from lake.errors import LakeError, UsageError
@@ -42,7 +42,10 @@ def key_given(ds: Dataset, key: Any) -> Key:
         InvalidRowError: one of its values does not fit.
     """
     if type(key) is tuple and len(key) == 1 == len(ds.key) and key[0] is not None:  # as ledgers give it
-        return (_converters(ds)[0](key[0]),)
+        name = key[0]
+        if ds.generated_id is not None and type(name) is str and name.isascii() and name:
+            return key
+        return (_converters(ds)[0](name),)
     if isinstance(key, Mapping):
         values = [key.get(name, (ds.defaults or {}).get(name)) for name in ds.key]
     else:
@@ -70,26 +73,19 @@ _REFUSED = -1  # that of one which found no place on it
 class Version:
     """One version of a row: the number it was acknowledged under, and by which writer; "" is this process's own.
 
-    One that was refused knows which was before it.
+    One that waits for the disk, or that was refused, knows which was before it.
     """
 
     __slots__ = ("before", "row", "sequence", "writer")
 
-    def __init__(self, sequence: int, row: Row, writer: str = "") -> None:
+    def __init__(self, sequence: int, row: Row, writer: str = "", before: Version | None = None) -> None:
         self.sequence = sequence
         self.row = row
         self.writer = writer
-        self.before: Version | None = None
+        self.before = before
 
 
-class Promise(NamedTuple):
-    """A version that waits for the disk, in which entry it is, and the one that it takes the place of."""
-
-    entry: int
-    dataset: str
-    key: Key
-    version: Version
-    before: Version | None
+Promise = tuple[int, str, Key, Version]  # a version that waits for the disk: in which entry, of which dataset and key
 
 
 class Watch:
@@ -111,7 +107,7 @@ class CurrentRows:
         self.order = Lock()
         self._rows: dict[str, dict[Key, Version]] = {}
         self._lock = Lock()
-        self._watches: WeakSet[Watch] = WeakSet()
+        self._watches: dict[str, WeakSet[Watch]] = {}
         for entry in stored:
             self.put(registry.get(entry.dataset), entry.rows(), entry.sequence)
 
@@ -119,7 +115,7 @@ class CurrentRows:
         """From now on the keys of a dataset whose rows change, by whomever, for as long as the watch is held."""
         made = Watch(dataset)
         with self._lock:
-            self._watches.add(made)
+            self._watches.setdefault(dataset, WeakSet()).add(made)
         return made
 
     def news(self, watch: Watch) -> set[Key]:
@@ -134,9 +130,8 @@ class CurrentRows:
             watch.keys.update(keys)
 
     def _changed(self, dataset: str, keys: Iterable[Key]) -> None:
-        for watch in self._watches or ():
-            if watch.dataset == dataset:
-                watch.keys.update(keys)
+        for watch in self._watches.get(dataset, ()):
+            watch.keys.update(keys)
 
     def datasets(self) -> list[str]:
         """Names of the datasets of which rows are known."""
@@ -148,6 +143,11 @@ class CurrentRows:
         known = self._rows.get(ds.name)
         found = known.get(key) if known else None
         return found.row if found else None
+
+    def versions(self, ds: Dataset) -> Mapping[Key, Version]:
+        """The latest version of each key of a dataset, now and later."""
+        with self._lock:
+            return self._rows.setdefault(ds.name, {})
 
     def version(self, ds: Dataset, key: Key) -> Version | None:
         """:meth:`get` with what is known of that version."""
@@ -178,10 +178,10 @@ class CurrentRows:
                 ds = registry.get(entry.dataset)
                 known = self._rows.setdefault(ds.name, {})
                 for row in entry.rows:
-                    key, version = key_of(ds, row), Version(_PROMISED, row)
-                    made.append(Promise(number, ds.name, key, version, known.get(key)))
-                    known[key] = version
-                if self._watches:
+                    key = key_of(ds, row)
+                    version = known[key] = Version(_PROMISED, row, "", known.get(key))
+                    made.append((number, ds.name, key, version))
+                if ds.name in self._watches:
                     self._changed(ds.name, [key_of(ds, row) for row in entry.rows])
         return made
 
@@ -196,8 +196,8 @@ class CurrentRows:
                     made.append(None)
                     continue
                 version = known[key] = Version(_PROMISED, row)
-                made.append(Promise(entries.setdefault(dataset, len(entries)), dataset, key, version, None))
-                if self._watches:
+                made.append((entries.setdefault(dataset, len(entries)), dataset, key, version))
+                if dataset in self._watches:
                     self._changed(dataset, (key,))
         return made
 
@@ -214,15 +214,16 @@ class CurrentRows:
         if isinstance(batch.error, LakeError) or not batch.sequences:
             self.withdraw(promises)
             return
-        for promise in promises:
-            promise.version.sequence = batch.sequences[promise.entry]
+        for entry, _, _, version in promises:
+            version.sequence, version.before = batch.sequences[entry], None
         wrote(len(promises))
 
     @staticmethod
     def rest_on_refused(promises: Sequence[Promise]) -> bool:
         """Whether one of the versions was made on top of one that was refused since."""
-        for promise in promises:  # noqa: SIM110 - a generator takes twice as long, for each change
-            if promise.before is not None and promise.before.sequence == _REFUSED:
+        for _, _, _, version in promises:
+            before = version.before
+            if before is not None and before.sequence == _REFUSED:
                 return True
         return False
 
@@ -232,20 +233,19 @@ class CurrentRows:
         When that is refused in its turn, what was before all of them holds.
         """
         with self._lock:
-            for promise in reversed(promises):
-                promise.version.sequence, promise.version.before = _REFUSED, promise.before
-                known = self._rows[promise.dataset]
-                found = known.get(promise.key)
-                if found is not promise.version:
+            for _, dataset, key, version in reversed(promises):
+                version.sequence = _REFUSED
+                known = self._rows[dataset]
+                if known.get(key) is not version:
                     continue
-                self._changed(promise.dataset, [promise.key])
-                before = promise.before
+                self._changed(dataset, [key])
+                before = version.before
                 while before is not None and before.sequence == _REFUSED:
                     before = before.before
                 if before is None:
-                    del known[promise.key]
+                    del known[key]
                 else:
-                    known[promise.key] = before
+                    known[key] = before
 
     def forget(self, settled: Mapping[str, Mapping[str, int]]) -> None:
         """Forget rows that are settled, dataset -> writer -> up to which number, unless they are open."""

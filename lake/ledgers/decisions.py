@@ -10,11 +10,12 @@ import polars as pl
 from lake.clock import MICROS_PER_MINUTE, now_micros
 from lake.errors import InvalidRowError, LifeCycleError, UsageError
 from lake.ledgers.base import Ledger, changed, given, stated
-from lake.ledgers.demands import refuse_another, refuse_nan
+from lake.ledgers.demands import checked, refuse_another, refuse_nan
 from lake.ledgers.open_rows import open_rows
 from lake.ledgers.outcomes import OUTCOME, outcome_of, said_of, with_former
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.resolving import Traded, agrees, followed, may_follow, resolve_traded
+from lake.ledgers.transaction import Whole
 from lake.query.read import read
 from lake.spec import symbols
 from lake.spec.numbers import finite
@@ -22,6 +23,7 @@ from lake.spec.times import to_micros
 from lake.store.hot.entry import Row
 
 _IDENTITY = ("symbol", "venue", "timeframe")
+_OUTCOME = frozenset(OUTCOME)
 
 
 class Decisions(Ledger):
@@ -48,17 +50,20 @@ class Decisions(Ledger):
         """
         row = given(decision, fields)
         _check_confidence(row.get("confidence"))
-        refuse_nan(self._ds, row)
-        if [name for name in OUTCOME if row.get(name) is not None]:
+        if not _OUTCOME.isdisjoint(row) and any(row.get(name) is not None for name in OUTCOME):
             row.setdefault("outcome_source", "given")
             if row.get("outcome_recorded_at") is None:
                 row["outcome_recorded_at"] = now_micros()
         if row.get("decision_id") is None:
+            refuse_nan(self._ds, row)
             return self._insert(_with_traded(row))
         decision_id = str(row["decision_id"])
 
-        def fold(known: Row | None) -> Mapping[str, Any] | None:
-            return _with_traded(row) if known is None else self._again(known, stated(self._ds, row))
+        def fold(known: Row | None) -> Mapping[str, Any] | Whole:
+            if known is None:
+                return Whole(checked(self._ds, _with_traded(row)))
+            refuse_nan(self._ds, row)
+            return self._again(known, stated(self._ds, row))
 
         return changed((decision_id,), *self._writer.change("decisions", (decision_id,), fold, is_new=True))
 
@@ -234,6 +239,8 @@ def _with_traded(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _check_confidence(value: Any) -> None:
+    if type(value) is float and value <= 1:
+        return
     percent = finite(value)
     if percent is not None and 1 < percent <= 100:
         raise InvalidRowError(

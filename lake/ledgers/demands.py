@@ -10,7 +10,7 @@ from lake.errors import InvalidRowError, LifeCycleError
 from lake.spec import registry
 from lake.spec.dataset import Dataset, Type
 from lake.spec.numbers import is_null
-from lake.spec.rows import converter
+from lake.spec.rows import converter, flat_checks, row_checker
 
 _SURE = {int, bool}  # what is never NaN
 
@@ -32,6 +32,26 @@ def refuse_nan(ds: Dataset, given: Mapping[str, Any]) -> None:
             raise InvalidRowError(
                 "not a number", where=where, value=value, todo="Leave it out, or give None, when it is not known."
             )
+
+
+def checked(ds: Dataset, given: Mapping[str, Any], beneath: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The row of one step, checked; NaN among its numbers is refused, which the check of a row takes for unknown.
+
+    Args:
+        ds: its dataset.
+        given: the row.
+        beneath: what it is where it does not say so, None saying nothing.
+
+    Raises:
+        InvalidRowError: a value does not fit, or is missing.
+    """
+    told = flat_checks(ds).row({**beneath, **given} if beneath else given)
+    if told is not None:
+        return told
+    refuse_nan(ds, given)
+    if beneath is None:
+        return row_checker(ds)(given)
+    return row_checker(ds)({**beneath, **{name: value for name, value in given.items() if value is not None}})
 
 
 @cache
@@ -56,7 +76,7 @@ def demand(ds: Dataset, row: Mapping[str, Any], step: str, names: Iterable[str])
         value = row.get(name)
         if value is None:
             raise InvalidRowError(f"{step} has one", where=f"{ds.name}.{name}", todo=f"Give {name!r}.")
-        if ds.column(name).type is Type.FLOAT and not value > 0:
+        if type(value) is float and not value > 0:
             raise InvalidRowError(
                 f"{step} has one above 0", where=f"{ds.name}.{name}", value=value, todo="Give a number above 0."
             )

@@ -9,9 +9,10 @@ from typing import Any
 import polars as pl
 
 from lake.ledgers.base import Ledger, changed, given, stated
-from lake.ledgers.demands import refuse_another, refuse_nan
+from lake.ledgers.demands import checked, refuse_another, refuse_nan
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.same_id import Kind, write_apart
+from lake.ledgers.transaction import Whole
 from lake.spec.frames import dicts
 from lake.spec.tables import as_polars, is_rows
 from lake.store.hot.entry import Row
@@ -76,14 +77,15 @@ class Fills(Ledger):
         return write_apart(self._writer, self._engine, Kind(self._ds, _IDENTITY), rows)
 
     def _record(self, row: Mapping[str, Any]) -> Receipt:
-        refuse_nan(self._ds, row)
         if row.get("fill_id") is None:
+            refuse_nan(self._ds, row)
             return self._insert(row)
         fill_id = str(row["fill_id"])
 
-        def fold(known: Row | None) -> Mapping[str, Any]:
+        def fold(known: Row | None) -> Mapping[str, Any] | Whole:
             if known is None:
-                return row
+                return Whole(checked(self._ds, row))
+            refuse_nan(self._ds, row)
             refuse_another(self._ds, known, row, _IDENTITY, self._writer.bot)
             return stated(self._ds, row)
 

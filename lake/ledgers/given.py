@@ -37,8 +37,8 @@ class GivenRows:
             found = self._checkers[ds.name] = self._compiled(ds, self._find)
         return found if len(rows) < 2 else self._checker_of_many(ds, rows) or found
 
-    def _find(self, ds: Dataset, key: Key, row: Row) -> Row | None:
-        return self._classifier.find(ds, key, row, self._known())
+    def _find(self, ds: Dataset, key: Key) -> Row | None:
+        return self._classifier.find(ds, key, self._known())
 
     def _checker_of_many(self, ds: Dataset, rows: Sequence[Mapping[str, Any]]) -> RowChecker | None:
         """None where no more than one row needs the times of its first version."""
@@ -55,12 +55,12 @@ class GivenRows:
         known = self._known()
         stored = self._classifier.stored(ds, [dict(zip(ds.key, key, strict=True)) for key in asked], known)
 
-        def find(ds: Dataset, key: Key, row: Row) -> Row | None:
-            return (known.get(ds, key) or stored.get(key)) if key in asked else self._find(ds, key, row)
+        def find(ds: Dataset, key: Key) -> Row | None:
+            return (known.get(ds, key) or stored.get(key)) if key in asked else self._find(ds, key)
 
         return self._compiled(ds, find)
 
-    def _compiled(self, ds: Dataset, find: Callable[[Dataset, Key, Row], Row | None]) -> RowChecker:
+    def _compiled(self, ds: Dataset, find: Callable[[Dataset, Key], Row | None]) -> RowChecker:
         check, defaults, bot = row_checker(ds), ds.defaults or {}, self._bot
         clocks = _clocks(ds)
         signs = bool(bot) and "bot_id" in ds.by_name
@@ -89,7 +89,9 @@ class GivenRows:
         def signed(known: Row | None) -> Mapping[str, Any] | Whole | None:
             made = fold(known)
             if isinstance(made, Whole):
-                return Whole(self._signed(made.row))
+                if not made.row.get("bot_id"):
+                    made.row["bot_id"] = self._bot
+                return made
             return made if made is None or known is not None else self._signed(made)
 
         return signed
@@ -106,10 +108,10 @@ def _is_named(ds: Dataset, row: Mapping[str, Any]) -> bool:
 
 
 def _with_first_times(
-    ds: Dataset, given: Mapping[str, Any], row: dict[str, Any], find: Callable[[Dataset, Key, Row], Row | None]
+    ds: Dataset, given: Mapping[str, Any], row: dict[str, Any], find: Callable[[Dataset, Key], Row | None]
 ) -> dict[str, Any]:
     """A time that the clock filled in is the first version's: writing a row again does not make it newer."""
     if _is_named(ds, given):
-        known = find(ds, key_of(ds, row), row) or {}
+        known = find(ds, key_of(ds, row)) or {}
         row.update((n, known[n]) for n in _clocks(ds) if given.get(n) is None and n in known)
     return row

@@ -94,7 +94,7 @@ class HeldCandles:
         files, scanner = snapshot.states[_DATASET].files.values(), self.store.scanner
         parts = scanner.parts(_DATASET, files, asked.bounds(), [*columns, *_NAMES])
         hot = snapshot.hot[_DATASET]
-        return split(scanner, parts, hot.filter(asked.match()) if hot.height else hot, asked.symbols)
+        return split(scanner, snapshot, parts, hot.filter(asked.match()) if hot.height else hot, asked.symbols)
 
     def missing(self, asked: Asked, found: Iterable[Series]) -> set[str]:
         """Symbols that are asked for and not among those found; the lake knows them all, or it is empty.

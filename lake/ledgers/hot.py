@@ -85,7 +85,7 @@ class Hot:
     def _promised(self, entries: Sequence[Entry]) -> list[Promise]:
         """The versions on their way to the disk; they are numbered above those they take the place of, by any clock."""
         promises = self.current.promise(entries)
-        others = [p.before.sequence for p in promises if p.before is not None and p.before.writer]
+        others = [v.before.sequence for _, _, _, v in promises if v.before is not None and v.before.writer]
         if others:
             self.log.raise_floor(max(others))
         return promises

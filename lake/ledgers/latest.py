@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -19,7 +20,9 @@ from lake.spec import registry
 from lake.spec.dataset import Dataset
 from lake.spec.decode import frame_to_rows, rows_to_frame
 from lake.store.cold.files import DataFile
+from lake.store.cold.find import reading
 from lake.store.cold.frames import bounds_of, frame_of
+from lake.store.cold.table import ColdTable
 from lake.store.cold.table_state import TableState
 from lake.store.drain import is_open, key_text
 from lake.store.hot.entry import Entry, Row
@@ -34,6 +37,7 @@ _REMOTE_SECONDS = 5.0  # a remote table is not asked more often whether others w
 class _Seen:
     """How far the others' doings with one dataset were taken in."""
 
+    table: ColdTable
     files: frozenset[str] = frozenset()
     version: int = -1
     at: float = 0.0
@@ -54,6 +58,8 @@ class Latest:
     def look(self, *datasets: Dataset) -> bool:
         """Take in what is new of datasets; whether the cold table of one has changed."""
         with self._lock:
+            if self._store.logs.is_alone(self._log.writer) and self.is_quiet(datasets):
+                return False
             states = {ds.name: self._state(ds, self._seen_of(ds)) for ds in datasets}
             for view in self._store.logs.views(states, without=self._log.writer):
                 for ds in datasets:
@@ -68,13 +74,17 @@ class Latest:
 
     def is_quiet(self, datasets: Iterable[Dataset]) -> bool:
         """Whether a look reads no data file: no cold table has changed since the last one, as far as a folder tells."""
-        tables = [(self._store.table(ds.name), self._seen.get(ds.name)) for ds in datasets]
-        return all(seen is not None and table.is_unchanged(seen.version) for table, seen in tables)
+        for ds in datasets:
+            seen = self._seen.get(ds.name)
+            if seen is None or not seen.table.is_unchanged(seen.version):
+                return False
+        self._store.must_be_open()
+        return True
 
     def _seen_of(self, ds: Dataset) -> _Seen:
         found = self._seen.get(ds.name)
         if found is None:
-            found = self._seen[ds.name] = _Seen()
+            found = self._seen[ds.name] = _Seen(self._store.table(ds.name))
         return found
 
     def let_go(self) -> None:
@@ -122,15 +132,21 @@ class Latest:
         seen.sequences[view.writer] = sequences[-1]
 
     def _renew(self, ds: Dataset, state: TableState, seen: _Seen) -> None:
+        state, rows = reading(self._store.table(ds.name), partial(self._fresh, ds, seen), state)
         settled = self._settled(state)
-        self._current.forget({ds.name: settled})
-        known = [dict(row) for row in self._current.settled_rows(ds, settled)]
-        fresh = [f for path, f in state.files.items() if path not in seen.files]
-        news = [row for row in self._rows_in(ds, fresh, known, seen) if self._current.renew(ds, row, settled)]
+        news = [row for row in rows if self._current.renew(ds, row, settled)]
         if news:
             opened = {key_text(ds, row): (0, Entry(ds.name, [row]).payload()) for row in news if is_open(ds, row)}
             self._log.settle(ds.name, -1, opened, [key_text(ds, row) for row in news])
         seen.files, seen.version = frozenset(state.files), state.version
+
+    def _fresh(self, ds: Dataset, seen: _Seen, state: TableState) -> tuple[TableState, list[Row]]:
+        """The state, and those rows of its files not seen yet that are of interest here."""
+        settled = self._settled(state)
+        self._current.forget({ds.name: settled})
+        known = [dict(row) for row in self._current.settled_rows(ds, settled)]
+        fresh = [f for path, f in state.files.items() if path not in seen.files]
+        return state, list(self._rows_in(ds, fresh, known, seen))
 
     def _rows_in(
         self, ds: Dataset, files: Iterable[DataFile], known: Sequence[dict[str, Any]], seen: _Seen

@@ -46,7 +46,8 @@ class NewestStates:
         with self._lock:
             search = self._searches.setdefault(bot, _Search(bot))
             search.begin()
-            state = self._store.walk_back("bot_states", search.visit)
+            seen = self._store.walk_back("bot_states", search.visit)
+            state = seen.states["bot_states"]
             search.end()
             settled = search.row is None or search.sequence <= state.settled(search.writer)
             best = None if settled else search.row

@@ -17,7 +17,7 @@ from lake.ledgers import bars, phantom_rows
 from lake.ledgers.base import Ledger, changed, given, told
 from lake.ledgers.changes import change_many
 from lake.ledgers.current import Key, key_given
-from lake.ledgers.demands import demand, refuse_another, refuse_nan
+from lake.ledgers.demands import checked, demand, refuse_another, refuse_nan
 from lake.ledgers.followed import Followed
 from lake.ledgers.phantom_book import PhantomBook
 from lake.ledgers.receipt import Receipt
@@ -27,7 +27,7 @@ from lake.query.engine import Engine
 from lake.query.read import read
 from lake.spec import numbers, registry, symbols
 from lake.spec.patch import folder
-from lake.spec.rows import row_checker
+from lake.spec.rows import converter
 from lake.spec.tables import as_polars
 from lake.store.hot.entry import Row
 
@@ -72,6 +72,7 @@ class Phantoms(Ledger):
     def __init__(self, writer: Writer, engine: Engine) -> None:
         super().__init__(writer, engine)
         self._followed = Followed(writer)
+        self._moment = converter(self._ds, self._ds.column("timeout_at"))
 
     def record(
         self, phantom: Mapping[str, Any] | None = None, /, *, timeout_hours: float | None = 36.0, **fields: Any
@@ -94,19 +95,17 @@ class Phantoms(Ledger):
             LifeCycleError: a phantom of this id is completed, or is of another bot, symbol, venue, side or entry_price.
         """
         row = given(phantom, fields)
-        refuse_nan(self._ds, row)
         hours = None if timeout_hours is None else numbers.finite(timeout_hours) or 0.0
         if hours is not None and hours <= 0:
             raise UsageError("hours above 0 are wanted", where="timeout_hours", value=timeout_hours)
         signal_id = row.get("signal_id")
         taken = phantom_rows.of_signal(None if signal_id is None else self._writer.current(_SIGNALS, (str(signal_id),)))
-        whole = row_checker(self._ds)({**taken, **told(row)})
+        whole = checked(self._ds, row, taken)
         if whole["status"] == "active":
             demand(self._ds, whole, "an active phantom", ("side", "entry_price"))
-            begun = dict(kernel.begun(whole))
+            whole.update(kernel.begun(whole))
             if hours is not None and "timeout_at" not in whole:
-                begun["timeout_at"] = whole["signal_time"] + int(hours * MICROS_PER_HOUR)
-            whole = folder(self._ds)(whole, begun)
+                whole["timeout_at"] = self._moment(whole["signal_time"] + int(hours * MICROS_PER_HOUR))
         key = (whole["phantom_id"],)
         is_known = row.get("phantom_id") is not None and self._writer.known(self._ds, key) is not None
         book = self._followed.book_of(key) if is_known else None
@@ -114,6 +113,7 @@ class Phantoms(Ledger):
         def fold(known: Row | None) -> Mapping[str, Any] | Whole | None:
             if known is None:
                 return Whole(whole)
+            refuse_nan(self._ds, row)
             if known["status"] != "active":
                 raise _ended(known, "recorded")
             refuse_another(self._ds, known, row, ("symbol", "venue", "side", "entry_price"), self._writer.bot)

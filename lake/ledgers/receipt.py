@@ -46,7 +46,8 @@ class Receipt:
     def of_one(cls, count: str, key: tuple[Any, ...]) -> Receipt:
         """The receipt of one row, ``count`` naming what became of it; made in half the time, which each write takes."""
         made = object.__new__(cls)
-        made.__dict__.update({count: 1, "keys": (key,)})
+        values = made.__dict__
+        values[count], values["keys"] = 1, (key,)
         return made
 
     @property

@@ -21,6 +21,7 @@ from lake.spec import registry
 from lake.spec.schema import polars_schema
 from lake.store.cold.files import Bounds
 from lake.store.cold.scan import Part, Scanner, between
+from lake.store.snapshot import Snapshot
 
 Name = tuple[str, str]
 Given = TypeVar("Given")
@@ -31,12 +32,16 @@ _TYPES = polars_schema(registry.get("candles"))
 
 @dataclass
 class Series:
-    """One (symbol, venue): parts of files still to be read, rows read from files it shares, and its hot rows."""
+    """One (symbol, venue): parts of files still to be read, rows read from files it shares, and its hot rows.
+
+    The snapshot is there for the files, which stay for as long as it does.
+    """
 
     name: Name
     parts: list[Part] = field(default_factory=list)
     loose: list[pl.DataFrame] = field(default_factory=list)
     hot: pl.DataFrame | None = None
+    snapshot: Snapshot | None = field(default=None, repr=False)
 
     def load(self, scanner: Scanner, columns: Sequence[str], *, threads: bool, keep: bool = True) -> pl.DataFrame:
         """Its rows in order of time, without symbol and venue; ``columns`` includes open_time."""
@@ -65,25 +70,25 @@ class Series:
         wanted = {} if span == (None, None) else {"open_time": span}
         loose = [rows for frame in self.loose if (rows := between(frame, wanted)).height]
         hot = None if self.hot is None else between(self.hot, wanted)
-        found = Series(self.name, parts, loose, hot if hot is not None and hot.height else None)
+        found = Series(self.name, parts, loose, hot if hot is not None and hot.height else None, self.snapshot)
         return found if parts or loose or found.hot is not None else None
 
 
 def split(
-    scanner: Scanner, parts: Iterable[Part], hot: pl.DataFrame, names: Sequence[str] | None = None
+    scanner: Scanner, snapshot: Snapshot, parts: Iterable[Part], hot: pl.DataFrame, names: Sequence[str] | None = None
 ) -> list[Series]:
-    """The series that the parts and hot rows hold, in order of symbol and venue; only of ``names`` when given."""
+    """The series that parts and hot rows of a snapshot hold, in order of symbol and venue; of ``names`` when given."""
     found: dict[Name, Series] = {}
     mixed: list[pl.DataFrame] = []
     for part in parts:
         if part.series is None:
             mixed.append(_with_names(scanner.read(part), part))
         else:
-            found.setdefault(part.series, Series(part.series)).parts.append(part)
+            found.setdefault(part.series, Series(part.series, snapshot=snapshot)).parts.append(part)
     for name, rows in _by_name(mixed):
-        found.setdefault(name, Series(name)).loose.append(rows)
+        found.setdefault(name, Series(name, snapshot=snapshot)).loose.append(rows)
     for name, rows in _by_name([hot]):
-        found.setdefault(name, Series(name)).hot = rows
+        found.setdefault(name, Series(name, snapshot=snapshot)).hot = rows
     wanted = found if names is None else [n for n in found if n[0] in names]
     return [found[name] for name in sorted(wanted)]
 

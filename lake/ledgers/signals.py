@@ -14,14 +14,13 @@ from lake.errors import InvalidRowError, LifeCycleError, UsageError
 from lake.ledgers.bars import day_given
 from lake.ledgers.base import Ledger, changed, given, told
 from lake.ledgers.current import Key
-from lake.ledgers.demands import demand, refuse_another, refuse_nan
+from lake.ledgers.demands import checked, demand, refuse_another
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.recent import Claim, RecentSignals, Sameness, given_of, group_of
 from lake.ledgers.writer import Writer
 from lake.query.engine import Engine
 from lake.spec import symbols
 from lake.spec.patch import folder
-from lake.spec.rows import row_checker
 from lake.spec.times import from_micros, to_micros
 from lake.store.hot.entry import Row
 
@@ -91,8 +90,7 @@ class Signals(Ledger):
                 at the end of a transaction, one that another process has recorded meanwhile.
         """
         row = given(signal, fields)
-        refuse_nan(self._ds, row)
-        whole = _completed(row_checker(self._ds)(row))
+        whole = _completed(checked(self._ds, row))
         if not whole["bot_id"] and self._writer.bot:
             whole["bot_id"] = self._writer.bot
         if unless_duplicate:
@@ -216,8 +214,7 @@ class Signals(Ledger):
             "entry_price": entry_price,
             "signal_time": now_micros() if moment is None else to_micros(moment, where="at"),
         }
-        refuse_nan(self._ds, asked)
-        row = row_checker(self._ds)(asked)
+        row = checked(self._ds, asked)
         demand(self._ds, row, "a signal that may repeat another", ("timeframe", "direction", "entry_price"))
         with self._lock:
             return self._repeated(row, Sameness(**options)) is not None

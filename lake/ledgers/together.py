@@ -80,8 +80,8 @@ def _tell_all(landings: Sequence[Landing], done: asyncio.Future[list[int]]) -> N
 def _entries(made: Sequence[Promise]) -> list[Entry]:
     """The rows of each dataset as one entry, in the order in which :meth:`CurrentRows.promise_first` numbers them."""
     rows: dict[str, list[Row]] = {}
-    for promise in made:
-        rows.setdefault(promise.dataset, []).append(promise.version.row)
+    for _, dataset, _, version in made:
+        rows.setdefault(dataset, []).append(version.row)
     return [Entry(dataset, together) for dataset, together in rows.items()]
 
 

@@ -11,14 +11,13 @@ from lake.clock import now_micros
 from lake.errors import LifeCycleError, UsageError
 from lake.ledgers import trade_results as results
 from lake.ledgers.base import Ledger, changed, given, told
-from lake.ledgers.demands import demand, refuse_another, refuse_nan
+from lake.ledgers.demands import checked, demand, refuse_another, refuse_nan
 from lake.ledgers.open_rows import open_rows
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.transaction import Whole
 from lake.ledgers.whole_trades import record_many, record_one, record_table
 from lake.spec.frames import dicts
 from lake.spec.patch import folder
-from lake.spec.rows import row_checker
 from lake.spec.tables import is_rows
 from lake.store.hot.entry import Row
 
@@ -61,15 +60,14 @@ class Trades(Ledger):
             LifeCycleError: a trade of this id is closed, cancelled or in error, or it is another one: of another bot,
                 symbol, venue, side, mode or, once it is open, entry_price, quantity or leverage.
         """
-        row = {**given(trade, fields)}
-        row["status"] = str(row.get("status") or "open").strip().lower()
+        row = given(trade, fields)
+        row["status"] = str(row["status"]).strip().lower() if row.get("status") else "open"
         if row["status"] not in _OPEN:
             raise UsageError("a trade is opened as open or pending", where="status", value=row["status"])
-        refuse_nan(self._ds, row)
         if row["status"] == "open" and row.get("opened_at") is None:
             row["opened_at"] = row.get("created_at") or now_micros()
         if row.get("trade_id") is None:
-            self._demand_open(row_checker(self._ds)(row))
+            self._demand_open(checked(self._ds, row))
             return self._insert(row)
         return self._open_named(str(row["trade_id"]), row)
 
@@ -80,9 +78,10 @@ class Trades(Ledger):
     def _open_named(self, trade_id: str, row: Mapping[str, Any]) -> Receipt:
         def fold(known: Row | None) -> Mapping[str, Any] | Whole | None:
             if known is None:
-                whole = row_checker(self._ds)(row)
+                whole = checked(self._ds, row)
                 self._demand_open(whole)
                 return Whole(whole)
+            refuse_nan(self._ds, row)
             if known["status"] not in _OPEN:
                 raise _ended(trade_id, known, "opened")
             is_open = known["status"] == "open"

@@ -6,13 +6,14 @@ version there before the end, all operations are done again on top of that one: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar, Token
+from functools import wraps
+from types import TracebackType
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from lake.clock import now_micros
-from lake.errors import ClosedError
+from lake.errors import ClosedError, UsageError
 from lake.ledgers.basis import Basis
 from lake.ledgers.current import CurrentRows, Key, Version, key_of
 from lake.spec import registry
@@ -20,16 +21,23 @@ from lake.spec.dataset import Dataset
 from lake.spec.inputs import with_inputs
 from lake.spec.patch import folder
 from lake.spec.rows import row_checker
+from lake.store.cold.table import ColdTable
 from lake.store.hot.entry import Entry, Row
 
 
 class Whole(NamedTuple):
-    """A whole row that a fold has checked already: a new one, or one to take the place of the known one."""
+    """A whole row that a fold has checked already: a new one, or one to take the place of the known one.
 
-    row: Row
+    Nobody else has it: who is given it signs it.
+    """
+
+    row: dict[str, Any]
 
 
 Fold = Callable[[Row | None], Mapping[str, Any] | Whole | None]
+P = ParamSpec("P")
+R = TypeVar("R")
+_UNREAD = -2  # below the version of any table
 
 
 def folded(ds: Dataset, row: Row | None, fold: Fold) -> Row | None:
@@ -57,7 +65,42 @@ class Change(NamedTuple):
     fold: Fold
     outside: Version | None
     stored: Row | None
+    part: _Part
     follows: bool
+
+    def may_be_older(self) -> bool:
+        """Whether it was made on top of a version that was current, or of a cold table that others changed since."""
+        return self.outside is not None or self.part.first_read_at != self.part.table.known_state().version
+
+
+class _Part:
+    """What a transaction knows of one dataset.
+
+    Attributes:
+        table: its cold table.
+        current: its current rows.
+        own: its own rows.
+        stored: cold rows that were looked up, of ``read_at`` or a later version of the cold table.
+        first_read_at: the version of the cold table in which rows were looked up first; -2 before that.
+    """
+
+    __slots__ = ("current", "first_read_at", "own", "read_at", "stored", "table")
+
+    def __init__(self, table: ColdTable, current: Mapping[Key, Version]) -> None:
+        self.table = table
+        self.current = current
+        self.own: dict[Key, Row] = {}
+        self.stored: dict[Key, Row | None] = {}
+        self.first_read_at = self.read_at = _UNREAD
+
+    def read(self) -> dict[Key, Row | None]:
+        """The cold rows that are at hand, of the version of the table that was seen last."""
+        version = self.table.known_state().version
+        if self.read_at != version:
+            if self.first_read_at == _UNREAD:
+                self.first_read_at = version
+            self.read_at, self.stored = version, {}
+        return self.stored
 
 
 class Transaction:
@@ -67,25 +110,12 @@ class Transaction:
         self.ended = False
         self.whole = False  # whether its block ended well, so that it is landing or has landed
         self.entries: list[Entry] = []
+        self.changes: list[Change] = []  # those of its operations that were made on top of a version
         self.checks: list[Callable[[], None]] = []  # made at its end, before it lands; each may raise
         self._current = current
         self._basis = basis
-        self._first_read_at: dict[str, int] = {}  # version of each cold table in which rows were looked up
-        self._read_at: dict[str, int] = {}
-        self._stored: dict[str, dict[Key, Row | None]] = {}
         self._operations: list[Entry | Change] = []
-        self._own: dict[str, dict[Key, Row]] = {}
-
-    @contextmanager
-    def landing(self) -> Iterator[None]:
-        """What is done at its end: when that raises, it is not whole; nothing that refers to it is kept afterwards."""
-        whole = False
-        try:
-            yield
-            whole = True
-        finally:
-            self.whole = whole
-            self.checks.clear()
+        self._parts: dict[str, _Part] = {}
 
     def check(self) -> None:
         """Make its checks."""
@@ -94,58 +124,67 @@ class Transaction:
 
     def get(self, ds: Dataset, key: Key) -> Row | None:
         """The latest row of that key as the transaction sees it, None when it is not known."""
-        found = self._own_row(ds, key)
-        return self._current().get(ds, key) if found is None else found
+        part = self._part(ds)
+        found = part.own.get(key)
+        if found is not None:
+            return found
+        outside = part.current.get(key)
+        return None if outside is None else outside.row
 
-    def _own_row(self, ds: Dataset, key: Key) -> Row | None:
-        rows = self._own.get(ds.name)
-        return rows.get(key) if rows else None
+    def newest(self, ds: Dataset, key: Key) -> Row | None:
+        """:meth:`get`, and where it is not known, the cold row of that key."""
+        found = self.get(ds, key)
+        return self._stored(ds, self._part(ds), key) if found is None else found
+
+    def _part(self, ds: Dataset) -> _Part:
+        found = self._parts.get(ds.name)
+        if found is None:
+            found = self._parts[ds.name] = _Part(self._basis.table(ds), self._current().versions(ds))
+        return found
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Keep whole rows for the end of the transaction."""
         for entry in entries:
+            ds = registry.get(entry.dataset)
             self._operations.append(entry)
-            self._add(entry)
+            self.entries.append(entry)
+            self._part(ds).own.update((key_of(ds, row), row) for row in entry.rows)
 
-    def change(self, ds: Dataset, key: Key, fold: Fold) -> tuple[Row | None, Row | None]:
-        """Keep a change for the end; the version before it and the one it makes, None when it makes none."""
-        outside = self._current().version(ds, key)
-        own = self._own_row(ds, key)
-        stored = self.stored(ds, key) if own is None and outside is None else None
+    def change(
+        self, ds: Dataset, key: Key, fold: Fold, look: Callable[[Dataset], object] | None = None
+    ) -> tuple[Row | None, Row | None]:
+        """Keep a change for the end; the version before it and the one it makes, None when it makes none.
+
+        Where there is a version, ``look`` is asked first to take in what others did to the dataset; None: it was.
+        """
+        part = self._parts.get(ds.name) or self._part(ds)
+        own, outside = part.own.get(key), part.current.get(key)
+        stored = self._stored(ds, part, key) if own is None and outside is None else None
         before = own if own is not None else outside.row if outside is not None else stored
+        if look is not None and before is not None:
+            look(ds)
+            return self.change(ds, key, fold)
         row = folded(ds, before, fold)
         if row is not None:
-            self._operations.append(Change(ds, key, fold, outside, stored, own is not None))
-            self._add(Entry(ds.name, [row]))
+            made = Change(ds, key, fold, outside, stored, part, own is not None)
+            self._operations.append(made)
+            self.changes.append(made)
+            self.entries.append(Entry(ds.name, [row]))
+            part.own[key] = row
         return before, row
 
-    def stored(self, ds: Dataset, key: Key) -> Row | None:
-        """The cold row of that key."""
-        known = self._stored.get(ds.name)
-        if known is None or key not in known or self._read_at[ds.name] != self._basis.version(ds):
-            self._look_up(ds, [key])
-        return self._stored[ds.name][key]
+    def _stored(self, ds: Dataset, part: _Part, key: Key) -> Row | None:
+        known = part.read()
+        if key not in known:
+            known[key] = self._basis.row(ds, key)
+        return known[key]
 
     def look_up(self, ds: Dataset, keys: Iterable[Key]) -> None:
         """Have the cold rows of those keys at hand of which nothing newer is known, looked up together."""
         self._look_up(ds, [key for key in keys if self.get(ds, key) is None])
 
     def _look_up(self, ds: Dataset, keys: Sequence[Key]) -> None:
-        version = self._basis.version(ds)
-        self._first_read_at.setdefault(ds.name, version)
-        if self._read_at.get(ds.name) != version:
-            self._read_at[ds.name], self._stored[ds.name] = version, {}
-        self._stored[ds.name].update(self._basis.rows(ds, keys))
-
-    def _add(self, entry: Entry) -> None:
-        self.entries.append(entry)
-        ds = registry.get(entry.dataset)
-        self._own.setdefault(ds.name, {}).update((key_of(ds, row), row) for row in entry.rows)
-
-    @property
-    def changes(self) -> list[Change]:
-        """Those of its operations that were made on top of a version."""
-        return [o for o in self._operations if isinstance(o, Change)]
+        self._part(ds).read().update(self._basis.rows(ds, keys))
 
     def datasets(self) -> list[Dataset]:
         """Those in which it changes rows."""
@@ -154,45 +193,114 @@ class Transaction:
     def renew(self) -> None:
         """Make changes again whose rows others have settled meanwhile, as far as a look at what they did shows."""
         gone = self.gone()
+        if not gone:
+            return
         for ds in {change.ds.name: change.ds for change in gone}.values():
             self._look_up(ds, [change.key for change in gone if change.ds is ds])
-        if any(c.outside is not None or c.stored != self._stored[c.ds.name][c.key] for c in gone):
+        if any(c.outside is not None or c.stored != c.part.stored[c.key] for c in gone):
             self._again(self._operations)
 
     def gone(self) -> list[Change]:
         """Changes of rows that are current no more, or have never been, of which there may be a later version."""
-        first = (c for c in self.changes if not c.follows and self._may_be_older(c))
-        return [c for c in first if self._current().version(c.ds, c.key) is None]
-
-    def _may_be_older(self, change: Change) -> bool:
-        """Whether it was made on top of a version that is current no more, or of a cold table that others changed."""
-        name = change.ds.name
-        return change.outside is not None or self._first_read_at.get(name) != self._basis.version(change.ds)
+        return [c for c in self.changes if c.key not in c.part.current and not c.follows and c.may_be_older()]
 
     def settled_entries(self) -> list[Entry]:
         """The entries to land, on top of what is current now; to be called with the rows' ``order`` held."""
-        if any(self._current().version(c.ds, c.key) is not c.outside for c in self.changes):
-            self._again(self._operations)
+        for change in self.changes:
+            if change.part.current.get(change.key) is not change.outside:
+                self._again(self._operations)
+                break
         return self.entries
 
     def _again(self, operations: Sequence[Entry | Change]) -> None:
-        self.entries, self._operations, self._own = [], [], {}
+        self.entries, self.changes, self._operations = [], [], []
+        for part in self._parts.values():
+            part.own = {}
         for operation in operations:
             if isinstance(operation, Change):
                 self.change(operation.ds, operation.key, operation.fold)
             else:
                 self.write([operation])
 
-    @contextmanager
-    def savepoint(self) -> Iterator[None]:
-        """What a nested block wrote is forgotten when it raises, also when the outer one goes on."""
-        before, whole = len(self._operations), False
-        try:
-            yield
-            whole = True
-        finally:
-            if not whole:
-                self._again(self._operations[:before])
+    def savepoint(self) -> int:
+        """How far it has come, for :meth:`back_to`."""
+        return len(self._operations)
+
+    def back_to(self, savepoint: int) -> None:
+        """Forget what was written since a savepoint."""
+        self._again(self._operations[:savepoint])
+
+
+class Block:
+    """A ``with`` block whose writes are one transaction; inside another one's they are a part of that.
+
+    It gives the transaction, or None inside another one: then what it wrote is forgotten when it raises, also when the
+    outer one goes on. It is entered once; a function that it decorates has one of its own at each call.
+
+    Args:
+        transactions: of the lake.
+        land: is given the transaction when the block has ended well.
+    """
+
+    __slots__ = ("_is_used", "_land", "_made", "_outer", "_savepoint", "_token", "_transactions")
+
+    def __init__(self, transactions: Transactions, land: Callable[[Transaction], object] | None = None) -> None:
+        self._transactions = transactions
+        self._land = land
+        self._made: Transaction | None = None
+        self._is_used = False
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """The function, each call of which is one transaction."""
+
+        @wraps(function)
+        def inside(*args: P.args, **kwargs: P.kwargs) -> R:
+            with Block(self._transactions, self._land):
+                return function(*args, **kwargs)
+
+        return inside
+
+    def __enter__(self) -> Transaction | None:
+        if self._is_used:
+            raise UsageError("a transaction is entered once", todo="Call transaction() for each block.")
+        self._is_used = True
+        self._outer = self._transactions.open()
+        if self._outer is not None:
+            self._savepoint = self._outer.savepoint()
+        else:
+            self._made, self._token = self._transactions.begin()
+        return self._made
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        made = self._made
+        if made is None:
+            if kind is not None and self._outer is not None:
+                self._outer.back_to(self._savepoint)
+            return
+        made.whole, made.ended = kind is None, True
+        self._transactions.end(self._token)
+        if made.whole and self._land is not None and made.entries:
+            self._land(made)
+
+
+class Landing:
+    """What is done at a transaction's end: when that raises, it is not whole; nothing refers to it afterwards."""
+
+    __slots__ = ("_made",)
+
+    def __init__(self, made: Transaction) -> None:
+        self._made = made
+
+    def __enter__(self) -> None:
+        """It begins."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._made.whole = kind is None
+        self._made.checks.clear()
 
 
 class Transactions:
@@ -225,19 +333,11 @@ class Transactions:
             )
         return transaction
 
-    @contextmanager
-    def collecting(self) -> Iterator[Transaction | None]:
-        """A transaction to write in; None inside another one, of which it is then a part."""
-        outer = self.open()
-        if outer is not None:
-            with outer.savepoint():
-                yield None
-            return
+    def begin(self) -> tuple[Transaction, Token[Transaction | None]]:
+        """A new one, which the caller is in from now on, and what :meth:`end` is to be given."""
         made = Transaction(self._current, self._basis)
-        token = self._open.set(made)
-        try:
-            yield made
-            made.whole = True
-        finally:
-            made.ended = True
-            self._open.reset(token)
+        return made, self._open.set(made)
+
+    def end(self, token: Token[Transaction | None]) -> None:
+        """The caller is in it no more."""
+        self._open.reset(token)

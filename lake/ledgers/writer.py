@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from threading import Lock
 from typing import Any
 
@@ -21,7 +21,7 @@ from lake.ledgers.hot import Hot, rows_of
 from lake.ledgers.latest import Latest
 from lake.ledgers.receipt import Receipt, Rejection, rejections_of
 from lake.ledgers.together import Together
-from lake.ledgers.transaction import Fold, Transaction, Transactions, folded
+from lake.ledgers.transaction import Block, Fold, Landing, Transaction, Transactions, folded
 from lake.spec import registry
 from lake.spec.dataset import Dataset
 from lake.spec.decode import frame_to_rows, rows_to_frame
@@ -121,9 +121,11 @@ class Writer:
         """
         ds = registry.get(name)
         key, fold = key_given(ds, key), self._given.signing(ds, fold)
-        transaction = self.open_transaction()
+        transaction = self._transactions.open()
         if transaction is not None:
-            return self._change_within(transaction, ds, key, fold, is_new)
+            if not is_new:
+                self.look(ds)
+            return transaction.change(ds, key, fold, self.look if is_new else None)
         before: Row | None = None
         after: Row | None = None
 
@@ -138,13 +140,6 @@ class Writer:
             newest = self.basis.newest(ds, [key], self.hot().current)
             self.hot().land(plan)
         return before, after
-
-    def _change_within(
-        self, transaction: Transaction, ds: Dataset, key: Key, fold: Fold, is_new: bool
-    ) -> tuple[Row | None, Row | None]:
-        if not is_new or transaction.get(ds, key) is not None or transaction.stored(ds, key) is not None:
-            self.look(ds)
-        return transaction.change(ds, key, fold)
 
     def alone(self) -> AbstractContextManager[object]:
         """No other process of the host writes between a look and the write; a transaction looks again at its end."""
@@ -189,31 +184,31 @@ class Writer:
             self.hot().latest.look(ds)
         return done
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> Block:
         """Writes inside land together or, when the block raises, not at all."""
-        with self._transactions.collecting() as made:
-            yield
-        if made is None or not made.entries:
-            return
-        with made.landing(), self.hot().log.turn.held() if made.changes or made.checks else nullcontext():
+        return Block(self._transactions, self._land_together)
+
+    def _land_together(self, made: Transaction) -> None:
+        hot = self.hot()
+        with Landing(made), hot.log.turn.held() if made.changes or made.checks else nullcontext():
             self._look_at(made)
-            self.hot().land(made.settled_entries)
+            hot.land(made.settled_entries)
 
     @asynccontextmanager
     async def transaction_async(self) -> AsyncIterator[None]:
         """:meth:`transaction` for asyncio."""
-        with self._transactions.collecting() as made:
+        with Block(self._transactions) as made:
             yield
         if made is None or not made.entries:
             return
-        with made.landing():
-            async with self.hot().log.turn.held_async() if made.changes or made.checks else nullcontext():
-                if made.checks or made.gone() or not self.hot().latest.is_quiet(made.datasets()):
-                    await asyncio.get_running_loop().run_in_executor(self.hot().aside, self._look_at, made)
+        hot = self.hot()
+        with Landing(made):
+            async with hot.log.turn.held_async() if made.changes or made.checks else nullcontext():
+                if made.checks or made.gone() or not hot.latest.is_quiet(made.datasets()):
+                    await asyncio.get_running_loop().run_in_executor(hot.aside, self._look_at, made)
                 else:
                     self._look_at(made)
-                await self.hot().land_async(made.settled_entries)
+                await hot.land_async(made.settled_entries)
 
     def _look_at(self, made: Transaction) -> None:
         """Take in what others wrote of the datasets in which it changes rows."""
@@ -284,11 +279,10 @@ class Writer:
 
     def known(self, ds: Dataset, key: Key) -> Row | None:
         """The newest version of a row as of the last :meth:`look`; None when there is none."""
-        return self._find(ds, key_given(ds, key), self._rows())
-
-    def _find(self, ds: Dataset, key: Key, known: Known) -> Row | None:
-        found = known.get(ds, key)
-        return self._classifier.settled(ds, key, dict(zip(ds.key, key, strict=True))) if found is None else found
+        key, transaction = key_given(ds, key), self.open_transaction()
+        if transaction is not None:
+            return transaction.newest(ds, key)
+        return self._classifier.find(ds, key, self.hot().current)
 
     def patch(self, name: str, key: Any, changes: Mapping[str, Any]) -> Receipt:
         """Change some columns of one row.

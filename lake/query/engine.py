@@ -14,11 +14,13 @@ import polars as pl
 import pyarrow as pa
 
 from lake.errors import QueryError, ReadOnlyError, UsageError
-from lake.query import relations
+from lake.query import relations, unlinked
 from lake.query.as_decided import untouched
 from lake.query.database import Database
+from lake.query.decision_sums import MACROS, DecisionSums
+from lake.query.kept import Kept
 from lake.query.pruning import bounds
-from lake.query.rollups import Rollups
+from lake.query.rollups import TRADE_SUMS, Rollups
 from lake.query.variables import Variables, assignments
 from lake.query.views import View, closure, mentioned, views
 from lake.spec import registry
@@ -33,9 +35,15 @@ _BY_NAME = re.compile(r"\bquery(?:_table)?\s*\(", re.IGNORECASE)  # functions th
 _MAY_WRITE = re.compile("copy|query|serialized", re.IGNORECASE)  # part of all that writes inside of a SELECT
 _WRITING = re.compile("COPY|EXECUTE")  # steps of a plan; there is no table in memory that others could change
 _STATISTICS = "trade_figures"  # the macro that sums of trades can be kept for
+_MONEY = "decisions_and_money"  # the macro that need not look trades up where none is linked
+_SHORTENED = re.compile("|".join((_STATISTICS, TRADE_SUMS, _MONEY, *MACROS)), re.IGNORECASE)
 _TODO = "Use the lake's writers; allow_external=True (`--allow-external`) lifts this for your own files."
 _GONE = re.compile(r'No files found that match the pattern "([^"]+)"')
+_PLACE = re.compile(
+    r"\n+LINE (\d+): (?:\.\.\.)?(.*?)(?:\.\.\.)?\n *\^+$"
+)  # DuckDB shows part of a line, and marks a place in it
 _INHERITED: list[Database | None] = []  # to end one in a forked child ends the child
+_NO_ROWS = pl.DataFrame(schema={"nothing": pl.Int8})
 _CONVERSION_ERRORS = (pl.exceptions.PolarsError, pa.ArrowException, OverflowError)
 
 
@@ -63,13 +71,13 @@ class Engine:
         self._variables = dict(variables or {})
         self._database: Database | None = None
         self._lock = Lock()
-        self._rollups = Rollups(location)
+        kept = Kept()
+        self._rollups, self._decision_sums = Rollups(location, kept), DecisionSums(location, kept)
         forks.watch(self)
 
     def sql(self, sql: str, params: Params = None, variables: Variables | None = None) -> Relation:
-        """A relation over one snapshot, which it keeps however late it is read.
+        """A relation over one snapshot, which it keeps however late it is read: its files stay, also past a vacuum.
 
-        Its files stay for as long as the settings' ``reader_grace_hours``, also past a vacuum; read it before.
         Nothing of it is computed yet. What fails only then, such as a value that cannot be cast, is raised by
         ``.pl()``, ``.show()`` or ``.fetchall()`` as DuckDB's own ``duckdb.Error``; :meth:`frame` gives QueryError
         for these too.
@@ -82,9 +90,18 @@ class Engine:
             QueryError: DuckDB cannot run it.
             UsageError: not exactly one statement.
         """
+        relation, cursor, snapshot = self._made(sql, params, variables)
+        _keep(cursor, snapshot)
+        return relation
+
+    def _made(
+        self, sql: str, params: Params, variables: Variables | None
+    ) -> tuple[Relation, duckdb.DuckDBPyConnection, Snapshot]:
+        """The relation, its cursor, and the snapshot that has to be there for as long as it can be read."""
         database = self._opened()
         cursor = database.cursor()
-        for assignment in assignments({**self._variables, **(variables or {})}):
+        given = {**self._variables, **(variables or {})}
+        for assignment in assignments(given):
             cursor.execute(assignment)
         statement, reading = self._checked(cursor, sql)
         values = _values(params)
@@ -95,13 +112,13 @@ class Engine:
         has_choice = not needed and any(len(state.files) > 1 for state in snapshot.states.values())
         try:
             show(cursor, self._location, snapshot, needed, bounds(cursor, sql, values) if has_choice else {})
-            if any(_STATISTICS in text for text in (sql, *(view.sql for view in needed))):
-                self._rollups.show(cursor, snapshot, variables or {})
+            if not _SHORTENED.search(sql):
+                self._shorten(cursor, snapshot, [view.sql for view in needed], given)
             if is_outlined:
                 outline(cursor, datasets, needed)
             if not self._allow_external and _MAY_WRITE.search(sql):
                 _refuse_writing(cursor, reading, values)
-            return cursor.sql(statement, params=values)
+            return cursor.sql(statement, params=values), cursor, snapshot
         except duckdb.Error as error:
             raise _query_error(error, sql) from error
 
@@ -111,7 +128,8 @@ class Engine:
         Raises:
             QueryError: DuckDB cannot run it, or stumbles over a value while it runs, or Polars has no such type.
         """
-        return fetched(self.sql(sql, params, variables), sql)
+        relation, _, _snapshot = self._made(sql, params, variables)
+        return fetched(relation, sql)
 
     def forsake(self) -> None:
         """This process is a child of the one that opened the lake: DuckDB's threads are not in it."""
@@ -128,6 +146,21 @@ class Engine:
             if self._database is None:
                 self._database = Database(self._location, allow_external=self._allow_external)
             return self._database
+
+    def _shorten(
+        self, cursor: duckdb.DuckDBPyConnection, snapshot: Snapshot, texts: Sequence[str], variables: Variables
+    ) -> None:
+        """Let macros that the texts of views name use what is kept of files, and what statistics tell.
+
+        Not for a statement that names one itself: it may give it tables of its own, of which nothing is known.
+        """
+        named = {macro for macro in (_STATISTICS, _MONEY, *MACROS) if any(macro in text for text in texts)}
+        if _STATISTICS in named and "trades" in snapshot.states:
+            self._rollups.show(cursor, snapshot, variables)
+        for macro in sorted(named & MACROS.keys()) if "decisions" in snapshot.states else ():
+            self._decision_sums.show(cursor, snapshot, variables, macro)
+        if _MONEY in named and snapshot.states.keys() >= {"decisions", "trades"}:
+            unlinked.show(cursor, snapshot)
 
     def _checked(self, cursor: duckdb.DuckDBPyConnection, sql: Any) -> tuple[duckdb.Statement, duckdb.Statement]:
         """The statement, parsed, if it may run; and what it explains, or itself."""
@@ -176,6 +209,25 @@ def fetched(relation: Relation, sql: str = "") -> pl.DataFrame:
     if zoned or fits:
         found = found.with_columns(*fits, pl.col(zoned).dt.convert_time_zone("UTC"))
     return found
+
+
+class _Kept:
+    """A snapshot as DuckDB may hold it: a table without rows, which nobody asks for."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def __arrow_c_stream__(self, schema: Any = None) -> Any:
+        return _NO_ROWS.__arrow_c_stream__(schema)
+
+
+def _keep(cursor: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
+    """Let the snapshot be there for as long as what is made with the cursor: relations of relations, readers of them.
+
+    What is registered is the one thing that DuckDB itself keeps so long.
+    """
+    if any(state.files for state in snapshot.states.values()):
+        cursor.register("__snapshot", _Kept(snapshot))
 
 
 def show(
@@ -282,4 +334,7 @@ def _query_error(error: duckdb.Error, sql: str) -> QueryError:
     if gone is not None and gone[1] not in sql:
         todo = "An earlier version may have been vacuumed: tag those that are to stay. `lake verify` checks the newest."
         return QueryError("a data file is gone", where=gone[1], todo=todo)
-    return QueryError(said, value=sql or None, todo="`lake tables` lists what there is to ask.")
+    place = _PLACE.search(said)
+    what = " ".join(line.strip() for line in (said[: place.start()] if place else said).splitlines() if line.strip())
+    where = f"line {place[1]}" if place and place[2] in sql and "\n" in sql.strip() else ""
+    return QueryError(what, where=where, value=sql or None, todo="`lake tables` lists what there is to ask.")

@@ -125,6 +125,78 @@ WITH trade AS (
 )
 SELECT * FROM linked FULL JOIN named USING (decision_id);
 
+-- Decisions with the money of their trades, as told above.
+CREATE OR REPLACE MACRO decisions_and_money(decisions_table, trades_table) AS TABLE
+SELECT d.*, m.is_linked, m.linked_pnl, m.named_pnl, m.is_own
+FROM query_table(decisions_table) AS d
+LEFT JOIN money_of_decisions(decisions_table, trades_table) AS m ON d.decision_id = m.decision_id;
+
+-- The same where no trade names a decision and no decision a trade. A reader that knows so by statistics
+-- (lake/query/decision_sums.py) puts it in that one's place: nothing is looked up, and no id is read.
+CREATE OR REPLACE MACRO decisions_without_money(decisions_table) AS TABLE
+SELECT *, NULL::BOOLEAN AS is_linked, NULL::DOUBLE AS linked_pnl, NULL::DOUBLE AS named_pnl, NULL::BOOLEAN AS is_own
+FROM query_table(decisions_table);
+
+-- Decisions as far as they count: what they cost, said and came to, by the variable now where that is set. counts: not
+-- those about a moment that their model may remember, which have no other figure. part: what part_of tells, a column or ''.
+CREATE OR REPLACE MACRO told_decisions(decisions_table, part_of) AS TABLE
+SELECT
+    part, prompt_version, model_version, symbol, recommendation, confidence AS stated, counts,
+    CASE WHEN counts THEN
+        CASE WHEN is_known THEN outcome_correct ELSE struct_extract(former, 'outcome_correct') END
+    END AS was_correct,
+    CASE WHEN is_known THEN ambiguous ELSE struct_extract(former, 'ambiguous') END AS is_ambiguous,
+    CASE WHEN counts THEN d.confidence END AS confidence,
+    CASE WHEN counts THEN d.cost_usd END AS cost_usd,
+    CASE WHEN counts THEN d.latency_ms END AS latency_ms,
+    CASE WHEN counts THEN d.input_tokens END AS input_tokens,
+    CASE WHEN counts THEN d.output_tokens END AS output_tokens
+FROM (
+    SELECT
+        *, part_of AS part, NOT is_remembered(model_version, analyzed_at) AS counts,
+        has_come(coalesce(outcome_recorded_at, analyzed_at)) AS is_known, former_outcome(outcome_history) AS former
+    FROM query_table(decisions_table)
+    WHERE in_window(analyzed_at) AND has_come(analyzed_at)
+) AS d;
+
+-- Their sums by prompt, model and recommendation: what prompt_performance tells of them that no trade changes. n: all
+-- that count. inside: those that do not. resolved, correct, ambiguous: those whose outcome is known, was right, is an
+-- assumption. confident, costed, timed: those that have such a value.
+CREATE OR REPLACE MACRO sums_by_prompt(decisions_table, part_of) AS TABLE
+SELECT
+    part, prompt_version, model_version, recommendation,
+    count(CASE WHEN counts THEN 1 END) AS n,
+    count(CASE WHEN NOT counts THEN 1 END) AS inside,
+    count(was_correct) AS resolved,
+    count_of(was_correct) AS correct,
+    count_of(was_correct IS NOT NULL AND is_ambiguous) AS ambiguous,
+    sum(confidence) AS confidence, count(confidence) AS confident,
+    sum(cost_usd) AS cost_usd, count(cost_usd) AS costed,
+    sum(latency_ms) AS latency_ms, count(latency_ms) AS timed,
+    sum(input_tokens)::BIGINT AS input_tokens, sum(output_tokens)::BIGINT AS output_tokens
+FROM told_decisions(decisions_table, part_of)
+GROUP BY part, prompt_version, model_version, recommendation;
+
+-- Their sums by prompt, model, symbol and tenth of confidence (bucket): of those for LONG or SHORT that state one.
+-- resolved_confidence: what the resolved ones stated, in all.
+CREATE OR REPLACE MACRO sums_by_confidence(decisions_table, part_of) AS TABLE
+SELECT
+    part, prompt_version, model_version, symbol, least(floor(round(stated, 6) * 10), 9)::INTEGER AS bucket,
+    count(CASE WHEN counts THEN 1 END) AS n,
+    count(CASE WHEN NOT counts THEN 1 END) AS inside,
+    count(was_correct) AS resolved,
+    count_of(was_correct) AS correct,
+    count_of(was_correct IS NOT NULL AND is_ambiguous) AS ambiguous,
+    sum(CASE WHEN was_correct IS NOT NULL THEN stated END) AS resolved_confidence
+FROM told_decisions(decisions_table, part_of)
+WHERE recommendation IN ('LONG', 'SHORT') AND stated IS NOT NULL
+GROUP BY part, prompt_version, model_version, symbol, bucket;
+
+-- The same two, of which those of some files may be kept. A reader that does so (lake/query/decision_sums.py) puts these
+-- and the sums of all other decisions in their place.
+CREATE OR REPLACE MACRO prompt_sums(decisions_table) AS TABLE SELECT * FROM sums_by_prompt(decisions_table, '');
+CREATE OR REPLACE MACRO confidence_sums(decisions_table) AS TABLE SELECT * FROM sums_by_confidence(decisions_table, '');
+
 -- Result of a trade in units of its initial risk, the money between entry and stop. NULL without a stop.
 CREATE OR REPLACE MACRO r_multiple(pnl, entry_price, stop_loss, quantity) AS
     pnl / nullif(abs(entry_price - stop_loss) * quantity, 0);

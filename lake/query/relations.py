@@ -53,6 +53,11 @@ def select(ds: Dataset, location: Location, state: TableState, hot: pl.DataFrame
     return "\nUNION ALL ".join([*parts, _from_hot(ds)])
 
 
+def by_file(ds: Dataset, location: Location, state: TableState, files: Sequence[DataFile]) -> str:
+    """The SELECT for some files of a dataset, each row with the address of its file as ``filename``."""
+    return _from_files(ds, location, state, files, ("filename",))
+
+
 def nothing(ds: Dataset) -> str:
     """The dataset's columns in their types, without rows."""
     columns = ", ".join(f'NULL::{_type(ds, name)} AS "{name}"' for name in column_names(ds))
@@ -69,16 +74,19 @@ def _columns(ds: Dataset) -> str:
     return ", ".join(f'"{name}"' for name in column_names(ds))
 
 
-def _from_files(ds: Dataset, location: Location, state: TableState, files: Sequence[DataFile]) -> str:
+def _from_files(
+    ds: Dataset, location: Location, state: TableState, files: Sequence[DataFile], besides: Sequence[str] = ()
+) -> str:
     paths = ", ".join(_quoted(location.url(f"{ds.name}/{f.path}")) for f in files)
     options = ["hive_partitioning = false"]
     if state.partitioned_by:
         types = ", ".join(f"'{name}': {_type(ds, name)}" for name in state.partitioned_by)
         options = ["hive_partitioning = true", f"hive_types = {{{types}}}"]
+    options += [f"{name} = true" for name in besides]
     whole = state.columns.issuperset(column_names(ds)) and all(token_of(file.path) for file in files)
     if state.evolved or not whole:
-        return _evolved(ds, paths, options)
-    columns = _filled(ds, frozenset.intersection(*(file.empty for file in files)))
+        return _evolved(ds, paths, options, besides)
+    columns = ", ".join((_filled(ds, frozenset.intersection(*(file.empty for file in files))), *besides))
     return f"SELECT {columns} FROM read_parquet([{paths}], {', '.join(options)})"
 
 
@@ -88,12 +96,11 @@ def _filled(ds: Dataset, empty: frozenset[str]) -> str:
     return ", ".join(shown)
 
 
-def _evolved(ds: Dataset, paths: str, options: Sequence[str]) -> str:
+def _evolved(ds: Dataset, paths: str, options: Sequence[str], besides: Sequence[str]) -> str:
     """Older and foreign files lack columns: they are matched by name, with an empty table that names them all."""
     every = ", ".join([*options, "union_by_name = true"])
-    return (
-        f"SELECT {_columns(ds)} FROM ({nothing(ds)} UNION ALL BY NAME SELECT * FROM read_parquet([{paths}], {every}))"
-    )
+    columns = ", ".join((_columns(ds), *besides))
+    return f"SELECT {columns} FROM ({nothing(ds)} UNION ALL BY NAME SELECT * FROM read_parquet([{paths}], {every}))"
 
 
 def _from_hot(ds: Dataset) -> str:

@@ -7,28 +7,24 @@ also needs the trades that were open then.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from threading import Lock
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lake.query import relations
+from lake.query.kept import Kept, large, worth
 from lake.query.variables import Variables, assignments
 from lake.spec import registry
 from lake.spec.times import from_micros, to_micros
 from lake.store.cold.files import DataFile
-from lake.store.cold.frames import bounds_of
 from lake.store.location import Location
 from lake.store.snapshot import Snapshot
 
-LARGE = 20_000  # rows of a file from which on its sums are kept; fewer are summed as fast
-KEPT = 2_000_000  # rows of sums and trades that are kept, some 200 bytes each
-WORTH = 0.25  # sums of more rows than this share of the trades spare nothing
+TRADE_SUMS = "trade_sums"  # the macro that is made of what is kept
 _TRADES = registry.get("trades")
 _COLUMNS = (
     "mode, bot_id, symbol, strategy, status, pnl, fees, pnl_percent, entry_price, stop_loss, quantity, opened_at, "
@@ -43,7 +39,6 @@ _UNDERWAY = (
 )
 _DAY = 86_400_000_000  # µs
 _LAST = 2**63 - 1
-_Key = tuple[str, str, date | None]
 
 
 class Rollups:
@@ -51,12 +46,12 @@ class Rollups:
 
     Args:
         location: the lake.
+        kept: where they are kept.
     """
 
-    def __init__(self, location: Location) -> None:
+    def __init__(self, location: Location, kept: Kept) -> None:
         self._location = location
-        self._kept: OrderedDict[_Key, pa.Table | None] = OrderedDict()
-        self._lock = Lock()
+        self._kept = kept
 
     def show(self, cursor: duckdb.DuckDBPyConnection, snapshot: Snapshot, variables: Variables) -> None:
         """Let the macro trade_sums of this cursor use what is kept; without large files all stays as it is.
@@ -64,7 +59,7 @@ class Rollups:
         The clock of the cursor is stopped, so that a relation that is read later has the same periods.
         """
         zone = str(variables.get("time_zone", "UTC"))
-        found = [(f, self._sums(cursor, snapshot, f, zone)) for f in self._large(snapshot)]
+        found = [(f, self._sums(cursor, snapshot, f, zone)) for f in large(_TRADES, snapshot)]
         sums = {f.path: (f, kept) for f, kept in found if kept is not None}
         if not sums:
             return
@@ -94,16 +89,9 @@ class Rollups:
             live += f" UNION ALL SELECT {_COLUMNS} FROM __cut_trades"
         cursor.execute(f"CREATE TEMP VIEW __live_trades AS {live}")
         cursor.execute(
-            "CREATE TEMP MACRO trade_sums(trades_table) AS TABLE "
+            f"CREATE TEMP MACRO {TRADE_SUMS}(trades_table) AS TABLE "
             f"SELECT * FROM rolled_sums('__rolled_trades', '__live_trades', [{_listed(edges)}])"
         )
-
-    def _large(self, snapshot: Snapshot) -> list[DataFile]:
-        """Large files none of whose rows can be overridden by hot."""
-        hot = snapshot.hot["trades"]
-        shadow = bounds_of(hot, _TRADES.key) if hot.height else None
-        files = snapshot.states["trades"].files.values()
-        return [f for f in files if (f.rows or 0) >= LARGE and (shadow is None or not f.may_hold(shadow))]
 
     def _sums(
         self, cursor: duckdb.DuckDBPyConnection, snapshot: Snapshot, file: DataFile, zone: str
@@ -111,10 +99,9 @@ class Rollups:
         """The sums of a file; None where they are so many that they spare nothing."""
 
         def compute() -> pa.Table | None:
-            found = self._asked(cursor, snapshot, file, zone, "SELECT * FROM days_of_trades('trades')")
-            return found if found.num_rows <= WORTH * (file.rows or 0) else None
+            return worth(self._asked(cursor, snapshot, file, zone, "SELECT * FROM days_of_trades('trades')"), file)
 
-        return self._known((file.path, zone, None), compute)
+        return self._kept.of((_TRADES.name, file.path, zone, None), compute)
 
     def _trades_of(
         self, cursor: duckdb.DuckDBPyConnection, snapshot: Snapshot, file: DataFile, zone: str, day: date
@@ -122,7 +109,9 @@ class Rollups:
         """The trades of one day in a file."""
         moment = "trade_moment(status, pnl, opened_at, closed_at, created_at)"
         sql = f"SELECT {_COLUMNS} FROM trades WHERE day_of({moment}) = DATE '{day.isoformat()}'"
-        return self._known((file.path, zone, day), lambda: self._asked(cursor, snapshot, file, zone, sql))
+        return self._kept.of(
+            (_TRADES.name, file.path, zone, day), lambda: self._asked(cursor, snapshot, file, zone, sql)
+        )
 
     def _underway(
         self, cursor: duckdb.DuckDBPyConnection, snapshot: Snapshot, file: DataFile, zone: str, sql: str
@@ -144,18 +133,6 @@ class Rollups:
             other.execute(f"{assignments({'time_zone': zone})[0]}; {_LATER}")
             other.execute(f"CREATE TEMP VIEW trades AS {select}")
             return other.sql(sql).to_arrow_table()
-
-    def _known(self, key: _Key, compute: Callable[[], pa.Table | None]) -> pa.Table | None:
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        found = compute()
-        with self._lock:
-            self._kept[key] = found
-            while sum(t.num_rows for t in self._kept.values() if t is not None) > KEPT and len(self._kept) > 1:
-                self._kept.popitem(last=False)
-        return found
 
 
 def _edges(cursor: duckdb.DuckDBPyConnection, now: datetime, days: int | None) -> Sequence[date]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 from pathlib import Path
 
 from lake.errors import SourceError
 from lake.sources import frames, octobot
 from lake.sources.opening import stem
+from lake.spec.encodings import UTF_8, encoding_of
 
 _TABLES = {
     ".feather": "feather",
@@ -18,6 +18,7 @@ _TABLES = {
     ".h5": "hdf5",
     ".hdf5": "hdf5",
 }
+_CSV = (".csv", ".csv.gz", ".csv.zip")
 _DATA = frozenset({*_TABLES, ".csv", ".json", ".gz", ".zip", ".txt"})
 # the names of freqtrade, Binance and Nautilus; quote assets are written large, which tells BTC_USDT-1h from my_notes-2d
 _NAMED = (
@@ -39,6 +40,22 @@ def is_named(path: Path) -> bool:
     return path.suffix.lower() in _DATA and any(name.fullmatch(stem(path)) for name in _NAMED)
 
 
+def check_encoding(path: Path, first: bytes) -> None:
+    """Refuse text that is not in UTF-8, nor in ASCII.
+
+    Args:
+        path: the file.
+        first: its first bytes, decompressed.
+
+    Raises:
+        SourceError: it is in another encoding.
+    """
+    found = encoding_of(first)
+    if found != UTF_8:
+        name = "-".join(found.upper().split("-")[:2])
+        raise SourceError(f"the text is in {name}", where=str(path), todo="Save it as UTF-8.")
+
+
 def check(path: Path, first: bytes) -> None:
     """Refuse a file that should have been recognised; one that claims nothing passes.
 
@@ -49,8 +66,8 @@ def check(path: Path, first: bytes) -> None:
     Raises:
         SourceError: it is damaged, or not what its name says.
     """
-    if path.suffix.lower() == ".csv" and first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise SourceError("the text is in UTF-16", where=str(path), todo="Save it as UTF-8.")
+    if is_named(path) or path.name.lower().endswith(_CSV):
+        check_encoding(path, first)
     frames.check(path, first)
     octobot.check(path, first)
     kind, meant = frames.kind_of(first), _TABLES.get(path.suffix.lower())

@@ -1,25 +1,26 @@
-"""Whether a file is there to its end: looked at before any row of it lands."""
+"""Whether a file is there to its end, and text in UTF-8: looked at before any row of it lands."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from lake.errors import SourceError
-from lake.sources import csvs
+from lake.sources import claims, csvs
 from lake.sources.opening import head, tail
 
 _AGAIN = "Fetch the file again."
 
 
 def check(path: Path) -> None:
-    """Refuse a file that is cut off: compressed, JSON, or a table of text that ends inside of a row.
+    """Refuse a file that is cut off: compressed, JSON, or a table of text that ends inside of a row; or in UTF-16.
 
     Feather, Parquet, HDF5 and SQLite files tell it themselves when they are opened.
 
     Raises:
-        SourceError: the file is damaged or cut off.
+        SourceError: the file is damaged or cut off, or its text in another encoding than UTF-8.
     """
     first, last = head(path), tail(path)
+    claims.check_encoding(path, first)
     if first.lstrip()[:1] in (b"[", b"{"):
         if last.rstrip()[-1:] not in (b"]", b"}"):
             raise SourceError("the JSON is damaged or cut off: it has no end", where=str(path), todo=_AGAIN)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -93,6 +93,10 @@ class Rule(Protocol):
 
     def check(self, dataset: str, row: Mapping[str, Any]) -> None:
         """Raise InvalidRowError for a canonical row that breaks it."""
+        ...
+
+    def may_be_broken(self, names: Collection[str]) -> bool:
+        """Whether a row that has values of just these columns may break it."""
         ...
 
     def reasons(self) -> pl.Expr:

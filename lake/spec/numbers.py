@@ -98,7 +98,7 @@ def finite(value: Any) -> float | None:
     (2.5, 7.0, None, None)
     """
     try:
-        found = _number(value, "")
+        found = value if type(value) is float else _number(value, "")
     except InvalidRowError:
         return None
     return found if math.isfinite(found) else None

@@ -7,7 +7,7 @@ from typing import Any
 
 from lake.errors import InvalidRowError
 from lake.spec.dataset import Dataset
-from lake.spec.rows import Convert, converter, keep_unknown
+from lake.spec.rows import Convert, converter, keep_unknown, plainly_named
 
 Folder = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
 _compiled: dict[int, tuple[Dataset, Folder]] = {}
@@ -29,11 +29,11 @@ def folder(ds: Dataset) -> Folder:
 def _compile(ds: Dataset) -> Folder:
     convert: dict[str, Convert] = {c.name: converter(ds, c) for c in ds.columns}
     required = frozenset(c.name for c in ds.columns if c.required)
-    key, rules = frozenset(ds.key), ds.rules
+    key, rules = frozenset(ds.key), [(rule, rule.columns) for rule in ds.rules]
 
     def fold(row: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
         done, unknown = dict(row), {}
-        for name, value in changes.items():
+        for name, value in plainly_named(changes).items():
             if name not in convert:
                 unknown[name] = value
                 continue
@@ -48,8 +48,8 @@ def _compile(ds: Dataset) -> Folder:
                 done[name] = found
         if unknown:
             keep_unknown(ds, done, unknown)
-        for rule in rules:
-            if not rule.columns.isdisjoint(changes):
+        for rule, columns in rules:
+            if not columns.isdisjoint(changes):
                 rule.check(ds.name, done)
         return done
 

@@ -2,15 +2,14 @@
 
 A checker is compiled once per dataset: a function per column, called only for the columns that a row has. Values that
 are canonical as they are given, which in a bot's rows nearly all are, are told by their type and a look into a table
-instead (:class:`_Canonical`): of a row with 16 values one or two are left to call a function for.
+instead (:mod:`lake.spec.canonical`). A row with names that came before, and all of its values canonical, is told by one
+function made for these names (:mod:`lake.spec.flat`).
 """
 
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from typing import Any, NoReturn
 
@@ -19,13 +18,17 @@ import orjson
 from lake.clock import now_micros, uuid7
 from lake.errors import InvalidRowError, UnknownTimeframeError
 from lake.spec import numbers, symbols, timeframes
+from lake.spec.canonical import Canonical
 from lake.spec.dataset import Column, Dataset, Type
+from lake.spec.flat import FlatChecks
 from lake.spec.schema import PERIOD
-from lake.spec.times import LATEST, SURE_MICROS, is_slice, to_micros
+from lake.spec.times import is_slice, to_micros
 
 Convert = Callable[[Any], Any]
 RowChecker = Callable[[Mapping[str, Any]], dict[str, Any]]
 _compiled: dict[int, tuple[Dataset, RowChecker]] = {}
+_flat: dict[int, tuple[Dataset, FlatChecks]] = {}
+_PLAIN = frozenset({str})
 _YES, _NO = {"true", "yes", "t", "1"}, {"false", "no", "f", "0"}
 
 
@@ -41,8 +44,25 @@ def row_checker(ds: Dataset) -> RowChecker:
     return found[1]
 
 
+def flat_checks(ds: Dataset) -> FlatChecks:
+    """What tells of a row of the dataset whether it is stored as it is given; :func:`row_checker` asks it first."""
+    found = _flat.get(id(ds))
+    if found is None:
+        found = _flat[id(ds)] = (ds, FlatChecks(ds, Canonical.of(ds), json_text))
+    return found[1]
+
+
 def _compile(ds: Dataset) -> RowChecker:
-    canonical = _Canonical.of(ds)
+    flat, long_way = flat_checks(ds).row, _long_way(ds, Canonical.of(ds))
+
+    def check(row: Mapping[str, Any]) -> dict[str, Any]:
+        told = flat(row)
+        return long_way(row) if told is None else told
+
+    return check
+
+
+def _long_way(ds: Dataset, canonical: Canonical) -> RowChecker:
     ranges, words, choices = canonical.ranges, canonical.words, canonical.choices
     defaults = {name: value for name, value in (ds.defaults or {}).items() if value != "now"}
     converters = {c.name: converter(ds, c) for c in ds.columns}
@@ -51,7 +71,7 @@ def _compile(ds: Dataset) -> RowChecker:
     def check(row: Mapping[str, Any]) -> dict[str, Any]:
         done = defaults.copy()
         unknown: dict[str, Any] = {}
-        for name, value in row.items():
+        for name, value in plainly_named(row).items():
             if name in ranges:
                 kind, low, high = ranges[name]
                 fits = type(value) is kind and low <= value <= high  # NaN is not
@@ -74,38 +94,11 @@ def _compile(ds: Dataset) -> RowChecker:
     return check
 
 
-@dataclass(frozen=True, slots=True)
-class _Canonical:
-    """Which values of a dataset's columns are stored as they are given.
-
-    Attributes:
-        ranges: column of numbers, times or flags -> their Python type, and the lowest and highest that fit.
-        choices: column of names -> those that it may have.
-        words: columns of text, of which any that is ASCII and not empty fits.
-    """
-
-    ranges: Mapping[str, tuple[Any, float, float]]
-    choices: Mapping[str, Collection[str]]
-    words: frozenset[str]
-
-    @classmethod
-    def of(cls, ds: Dataset) -> _Canonical:
-        texts = {c.name: c for c in ds.columns if c.type is Type.STRING}
-        choices: dict[str, Collection[str]] = {name: frozenset(c.choices) for name, c in texts.items() if c.choices}
-        choices["timeframe"] = timeframes.TABLE
-        choices["symbol"] = symbols.SPELLED
-        ranges = {c.name: (_PYTHON[c.type], *_range(c)) for c in ds.columns if c.type in _PYTHON}
-        return cls(ranges, choices, frozenset(texts.keys() - choices.keys()))
-
-
-_PYTHON = {Type.FLOAT: float, Type.INT: int, Type.BOOL: bool, Type.TIMESTAMP: int}
-
-
-def _range(column: Column) -> tuple[float, float]:
-    if column.type is Type.TIMESTAMP:
-        return SURE_MICROS, LATEST - 1
-    widest = (-sys.float_info.max, sys.float_info.max) if column.type is Type.FLOAT else numbers.INT64
-    return numbers.bounds(column, *widest)
+def plainly_named(row: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """The row with its texts for names, also where a member of an enum or a text of NumPy stands for one."""
+    if _PLAIN.issuperset(map(type, row)):
+        return row
+    return {str.__str__(name) if isinstance(name, str) else name: value for name, value in row.items()}
 
 
 def _completer(ds: Dataset, moment: Convert) -> Callable[[dict[str, Any], dict[str, Any], Mapping[str, Any]], None]:

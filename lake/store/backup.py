@@ -17,7 +17,7 @@ from lake.store.hot.database import HOT_ERRORS, HotDatabase
 from lake.store.hot.spool import Spool
 from lake.store.location import Location, resolve
 from lake.store.opening import FORMAT_FILE, SETTINGS_FILE, read_settings
-from lake.store.snapshot import HotLogs, settled_numbers
+from lake.store.snapshot import HotLogs, Snapshot, settled_numbers
 from lake.store.store import Store, hot_folder
 
 _DONE = "_lake/backup-complete"
@@ -55,12 +55,18 @@ def backup(store: Store, target: Path) -> Copied:
     with _writing(target):
         _must_be_outside(store.location, target)
         _must_be_empty(str(target), target)
-        copy = resolve(str(target), None)
+    with store.lease.holding(dict.fromkeys(registry.names(), 0)):  # what tags name is copied, though one goes
+        return _backup(store, target)
+
+
+def _backup(store: Store, target: Path) -> Copied:
+    copy = resolve(str(target), None)
+    with _writing(target):
         noted = _copy_notes(store.location, copy)
-        states = _one_moment(store, target)
+        moment = _one_moment(store, target)
     names = [SETTINGS_FILE, *(e.path for prefix in _BESIDE for e in store.location.list(prefix))]
-    data = [path for name, state in states.items() for path in _data_files(store, name, state)]
-    logs = [path for name, state in states.items() for path in _log_files(store, name, state)]
+    data = [path for name, state in moment.states.items() for path in _data_files(store, name, state)]
+    logs = [path for name, state in moment.states.items() for path in _log_files(store, name, state)]
     done = _copy_all(store.location, copy, [*names, *data, *logs, FORMAT_FILE], set(data))
     copy.write(_DONE, b"")
     return noted + done
@@ -106,16 +112,15 @@ def _copy_notes(source: Location, copy: Location) -> Copied:
     raise BackupError("ingests kept overtaking the copy", where=source.uri, todo="Try again when it is quieter.")
 
 
-def _one_moment(store: Store, target: Path) -> dict[str, TableState]:
+def _one_moment(store: Store, target: Path) -> Snapshot:
     """Hot logs copied, and the tables as they were then; once more when a drain moved rows in between."""
     settled: dict[str, int] = {}
     for _ in range(_ATTEMPTS):
         last = _copy_hot(store, target)
         states = {name: store.table(name).state() for name in registry.names()}
-        store.lease.cover({name: state.version for name, state in states.items()})
         before, settled = settled, settled_numbers(states)
         if all(settled.get(writer, -1) <= max(number, before.get(writer, -1)) for writer, number in last.items()):
-            return states
+            return Snapshot(states, {})
     raise BackupError("drains kept overtaking the copy", where=store.location.uri, todo="Try again when it is quieter.")
 
 

@@ -12,7 +12,7 @@ import fcntl
 import os
 import uuid
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from typing import IO
 from weakref import WeakKeyDictionary, finalize
 
@@ -50,7 +50,8 @@ class _Mark:
         if self._file is None:
             return True
         try:
-            return Path(location.url(self.path)).stat().st_ino == os.fstat(self._file.fileno()).st_ino
+            with storage_errors(location.uri, self.path):
+                return Path(location.url(self.path)).stat().st_ino == os.fstat(self._file.fileno()).st_ino
         except FileNotFoundError:
             return False
 
@@ -59,7 +60,8 @@ class _Mark:
         if self._file is None:
             location.write(self.path, b"")
         else:
-            os.utime(self._file.fileno())
+            with storage_errors(location.uri, self.path):
+                os.utime(self._file.fileno())
         self.renewed = now_micros()
 
     def release(self, location: Location) -> None:
@@ -69,8 +71,20 @@ class _Mark:
             self._unlock()
 
 
-_marks: WeakKeyDictionary[Location, _Mark] = WeakKeyDictionary()
-_lock = Lock()
+class _Open:
+    """The marks of this process's open lakes."""
+
+    def __init__(self) -> None:
+        self.forsake()
+        forks.watch(self)
+
+    def forsake(self) -> None:
+        """This process has none yet, and a thread of its parent may have held the lock."""
+        self.marks: WeakKeyDictionary[Location, _Mark] = WeakKeyDictionary()
+        self.lock = RLock()  # again by one thread: a lake that nobody needs any more may be closed in any line
+
+
+_open = _Open()
 
 
 def token(location: Location) -> str:
@@ -79,22 +93,22 @@ def token(location: Location) -> str:
     Raises:
         StorageError: no mark can be made, so that nothing may be written either.
     """
-    with _lock:
-        mark = _marks.get(location)
+    with _open.lock:
+        mark = _open.marks.get(location)
         if mark is not None and now_micros() - mark.renewed < MICROS_PER_HOUR:
             return mark.token
         while mark is None or not mark.is_there(location):
             mark = _Mark(location)
         if now_micros() - mark.renewed >= MICROS_PER_HOUR:
             mark.renew(location)
-        _marks[location] = mark
+        _open.marks[location] = mark
         return mark.token
 
 
 def release(location: Location) -> None:
     """Take the mark away: nothing that was written is still to be committed, and nothing is read any more."""
-    with _lock:
-        mark = _marks.pop(location, None)
+    with _open.lock:
+        mark = _open.marks.pop(location, None)
         if mark is not None:
             mark.release(location)
 

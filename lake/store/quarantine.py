@@ -39,7 +39,16 @@ class Quarantine:
 
     def read(self, dataset: str | None = None) -> Iterator[dict[str, Any]]:
         """Every refused row: at (µs), dataset, source, reason, row."""
-        prefix = FOLDER if dataset is None else f"{FOLDER}/{dataset}"
+        return self._read(FOLDER if dataset is None else f"{FOLDER}/{dataset}", set())
+
+    def read_new(self, known: set[str]) -> Iterator[dict[str, Any]]:
+        """The same of files whose paths are not known; afterwards they are."""
+        return self._read(FOLDER, known)
+
+    def _read(self, prefix: str, known: set[str]) -> Iterator[dict[str, Any]]:
         for entry in sorted(self._location.list(prefix), key=lambda e: e.path):
+            if entry.path in known:
+                continue
             for line in self._location.read(entry.path).splitlines():
                 yield orjson.loads(line)
+            known.add(entry.path)

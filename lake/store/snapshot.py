@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -26,22 +26,25 @@ from lake.store.hot.claim import host_name, host_of
 from lake.store.hot.entry import Stored
 from lake.store.hot.mirror import SEQUENCE, HotMirror, HotRows, HotView
 from lake.store.inputs import newest_versions
+from lake.store.leases import Lease
 from lake.store.location import trusted
 
 _ATTEMPTS = 1000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Snapshot:
     """What a reader sees.
 
     Attributes:
         states: dataset -> its cold table.
         hot: dataset -> the newest version of each key that is in hot only, in canonical columns.
+        lease: keeps the files for as long as the snapshot is there.
     """
 
     states: Mapping[str, TableState]
     hot: Mapping[str, pl.DataFrame]
+    lease: Lease | None = field(default=None, repr=False)
 
     def versions(self) -> dict[str, int]:
         """Dataset -> version of its cold table."""
@@ -53,6 +56,7 @@ class HotLogs:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._path = str(folder)
         self._mirrors: dict[str, HotMirror] = {}
         self._writers: tuple[int | None, list[str]] = (None, [])
         self._merged: dict[str, tuple[list[tuple[HotRows, int]], pl.DataFrame]] = {}
@@ -61,7 +65,7 @@ class HotLogs:
     def writers(self) -> list[str]:
         """Writer ids of this host that have a hot log."""
         try:
-            stamp = os.stat(self.folder).st_mtime_ns  # noqa: PTH116 - each write asks, and a Path takes longer
+            stamp = os.stat(self._path).st_mtime_ns  # noqa: PTH116 - each write asks, and a Path takes longer
         except FileNotFoundError:
             return []
         known, found = self._writers
@@ -69,6 +73,10 @@ class HotLogs:
             known, found = trusted(stamp, is_own=True), self._listed()
             self._writers = known, found
         return found
+
+    def is_alone(self, writer: str) -> bool:
+        """Whether no other writer of this host has a hot log."""
+        return self.writers() == [writer]
 
     def strangers(self) -> list[str]:
         """Writer ids of other host names that have a hot log here; nobody on this host reads those."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import RLock
 
@@ -68,6 +69,9 @@ class Store:
             ClosedError: the lake was closed.
         """
         self.must_be_open()
+        known = self._tables.get(name)  # as nearly always, and found so without the lock
+        if known is not None:
+            return known
         with self._lock:
             if name not in self._tables:
                 self._tables[name] = ColdTable(self.location, registry.get(name), self.settings, self.reader)
@@ -119,25 +123,39 @@ class Store:
 
     def snapshot(self, names: Sequence[str]) -> Snapshot:
         """One consistent moment of the datasets named."""
-        self.must_be_open()
+        self.cover(names)
         found = take(names, self._known, self.logs, lambda name: self.table(name).state())
         self._known.update(found.states)
-        self.lease.cover(found.versions())
-        return found
+        return self.held(found)
 
-    def walk_back(self, name: str, visit: Callable[[str, Stored], bool]) -> TableState:
+    def cover(self, names: Iterable[str]) -> None:
+        """Keep the files of what a look from now on finds of those datasets from every vacuum, for an hour at least."""
+        self.lease.cover({name: self.table(name).known_state().version for name in names})
+
+    def held(self, found: Snapshot) -> Snapshot:
+        """The snapshot, whose files stay for as long as it is there; a look that was covered has found it.
+
+        Raises:
+            ClosedError: the lake was closed meanwhile.
+        """
+        kept = replace(found, lease=self.lease)
+        self.lease.hold(kept, {name: version for name, version in kept.versions().items() if version >= 0})
+        self.must_be_open()  # else what covered the look may have been given back meanwhile
+        return kept
+
+    def walk_back(self, name: str, visit: Callable[[str, Stored], bool]) -> Snapshot:
         """Show hot entries of a dataset to ``visit``, newest first; then its cold table, which has what has left hot.
+
+        The snapshot that is given has only the table.
 
         Args:
             name: of the dataset.
             visit: takes a writer and an entry, and returns False when it needs no older ones of that writer. Entries
                 that the cold table has as well may be among them.
         """
-        self.must_be_open()
+        self.cover([name])
         self.logs.walk_back(name, visit)
-        state = self.table(name).state()
-        self.lease.cover({name: state.version})
-        return state
+        return self.held(Snapshot({name: self.table(name).state()}, {}))
 
     def at(self, versions: Mapping[str, int], names: Sequence[str]) -> Snapshot:
         """The datasets named as they were at those versions of their cold tables."""
@@ -146,9 +164,7 @@ class Store:
         for name in names:
             version = versions.get(name, -1)
             states[name] = self.table(name).log.load(version) if version >= 0 else TableState()
-        self.lease.cover({name: state.version for name, state in states.items() if state.version >= 0})
-        empty = take(names, {}, HotLogs(self.hot_folder / "none"), lambda name: states[name])
-        return Snapshot(states, empty.hot)
+        return self.held(take(names, {}, HotLogs(self.hot_folder / "none"), lambda name: states[name]))
 
     def left_behind(self) -> list[Left]:
         """The hot logs of other host names in this host's folder: what waits in them is not seen here."""

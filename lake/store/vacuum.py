@@ -11,14 +11,25 @@ asked: each file's name carries the token of its writer's mark, and the mark is 
 A writer that lived at 2 keeps its files. One that did not can commit no more, and what it had committed is seen
 at 3. A writer that begins after 1 has no file in the list. So no order of events deletes a file of a commit, with any
 grace. Files without a token are another engine's, and stay for a week, as Delta's own vacuum leaves them; so long
-at most stays what a living process left behind when one of its writes failed. On S3, and for writers of other hosts, a
-mark is believed for a day after its last use: their commit would have to pause that long after its last file.
+at most stays what a living process left behind when one of its writes failed.
+
+Of readers, vacuum looks at the tables before it reads the leases. A reader has a lease before it looks at a table: so
+its lease is found, or it looks later than vacuum did and needs nothing that had been replaced by then. Of tags, vacuum
+takes those that are there before it reads the leases, as who reads one may have its lease right after, and the tag
+be gone then; and those that are there after, as who makes one gives its lease back when the tag is there.
+
+Who asks for an earlier version, which a vacuum that read the leases before may have found unneeded, waits for the
+vacuum's end (:mod:`lake.store.vacuums`): what is there then stays.
+
+On S3, and for processes of other hosts, a mark is believed for a day after its last use, and a lease, which renews the
+mark every hour, likewise: their commit would have to pause that long after its last file.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from lake.clock import MICROS_PER_DAY, MICROS_PER_HOUR, now_micros
@@ -33,6 +44,7 @@ from lake.store.location import Entry
 from lake.store.location.local import temporary_files
 from lake.store.maintain import Maintained
 from lake.store.store import Store
+from lake.store.vacuums import announced
 
 _UNDER_WAY_MICROS = 7 * MICROS_PER_DAY
 _TEMPORARY_MICROS = MICROS_PER_HOUR  # a temporary name lasts for one write; who lost it would fail and say so
@@ -40,9 +52,13 @@ _TEMPORARY_MICROS = MICROS_PER_HOUR  # a temporary name lasts for one write; who
 
 @dataclass(frozen=True)
 class _Needs:
-    """What may still be wanted: files younger than ``before``, versions of tags and readers, files of the living."""
+    """What may still be wanted: files younger than ``before``, versions of tags and readers, files of the living.
+
+    A reader that is about to begin sees version ``newest`` or a later one.
+    """
 
     before: int
+    newest: int
     tags: set[int]
     readers: set[int]
     living: set[str]
@@ -53,25 +69,37 @@ def vacuum(store: Store, *, dry_run: bool = False, grace_hours: float | None = N
 
     A file that was part of a table less than ``grace_hours`` ago (setting ``reader_grace_hours``), or
     since the oldest version that a living reader holds, stays; so does one whose writer lives and may be about to
-    commit it. Temporary files that a crash left go after the grace, and an hour at least. The grace is also what keeps
-    the files of a reader between its first look at a table and its lease, and of a relation that is read an hour later:
-    0 is for a lake that nobody reads.
+    commit it. Temporary files that a crash left go after the grace, and an hour at least. Who cannot write in the lake,
+    as on a full disk, has no lease, and another engine has none either: the grace is theirs.
 
     Raises:
         UsageError: a grace that is not a number from 0 on.
     """
     before = now_micros() - _grace(store.settings.reader_grace_hours if grace_hours is None else grace_hours)
+    with nullcontext(_say_nothing) if dry_run else announced(store.location) as tell:
+        return _vacuum(store, before, dry_run, tell)
+
+
+def _say_nothing() -> None:
+    """Nothing is deleted."""
+
+
+def _vacuum(store: Store, before: int, dry_run: bool, tell: Callable[[], None]) -> Maintained:
     listed = {name: list(store.location.list(store.table(name).folder)) for name in registry.names()}
     living = marks.living(store.location)
-    held, tagged = held_versions(store.location), versions.tags(store).values()
+    newest = {name: store.table(name).state().version for name in listed}
+    tagged = [*versions.tags(store).values()]
+    held = held_versions(store.location)
+    tagged += versions.tags(store).values()
     done = _vacuum_temporary(store, before, dry_run)
     for name, entries in listed.items():
         table = store.table(name)
-        if table.state().version < 0:
+        if newest[name] < 0:
             continue
+        tell()
         tags = {t.datasets[name] for t in tagged if t.datasets.get(name, -1) >= 0}
         readers = {max(v, 0) for v in held.get(name, set())}  # one that began before the table may read it since
-        done += _vacuum_table(table, entries, _Needs(before, tags, readers, living), dry_run)
+        done += _vacuum_table(table, entries, _Needs(before, newest[name], tags, readers, living), dry_run)
     return done
 
 
@@ -92,7 +120,7 @@ def _vacuum_temporary(store: Store, before: int, dry_run: bool) -> Maintained:
 
 def _vacuum_table(table: ColdTable, entries: Iterable[Entry], needs: _Needs, dry_run: bool) -> Maintained:
     newest = table.state()  # one for both: a commit between two looks would make its files known, and not needed
-    needed = _live(table, min([_version_at(table, needs.before, newest), *needs.readers]), newest)
+    needed = _live(table, min([_version_at(table, needs.before, newest), needs.newest, *needs.readers]), newest)
     known = _live(table, 0, newest)
     for version in needs.tags:
         needed |= set(table.log.load(version).files)
@@ -106,7 +134,7 @@ def _vacuum_table(table: ColdTable, entries: Iterable[Entry], needs: _Needs, dry
     ]
     done = _delete(table, gone, dry_run)
     if not dry_run:
-        _forget_log(table, needs.tags)
+        _forget_log(table, needs.tags | needs.readers)
     return done
 
 
@@ -126,16 +154,22 @@ def _delete(place: Store | ColdTable, gone: Sequence[Entry], dry_run: bool) -> M
 
 def _live(table: ColdTable, version: int, newest: TableState) -> set[str]:
     """Paths of all files that were part of the table at ``version`` or at any time after, up to ``newest``."""
-    try:
-        state = table.log.load(max(version, 0))
-    except UnknownVersionError:
-        kept = table.log.versions()
-        state = table.log.load(kept[0]) if kept and kept[0] == 0 else newest
+    state = _oldest_from(table, max(version, 0), newest)
     needed = set(state.files)
     while state.version < newest.version:
         state = table.log.follow(state, until=state.version + 1)
         needed |= set(state.files)
     return needed
+
+
+def _oldest_from(table: ColdTable, version: int, newest: TableState) -> TableState:
+    """The table at ``version``, or at the first after it that the log still tells of."""
+    for kept in [version, *(n for n in table.log.versions() if version < n < newest.version)]:
+        try:
+            return table.log.load(kept)
+        except UnknownVersionError:  # what the versions up to a checkpoint were cannot be told any more
+            continue
+    return newest
 
 
 def _version_at(table: ColdTable, micros: int, newest: TableState) -> int:
@@ -148,8 +182,8 @@ def _version_at(table: ColdTable, micros: int, newest: TableState) -> int:
     return found
 
 
-def _forget_log(table: ColdTable, tags: set[int]) -> None:
-    """Clean away old log entries, unless a tag needs them to be read."""
+def _forget_log(table: ColdTable, held: set[int]) -> None:
+    """Clean away old log entries, unless a tag or a reader needs them to be read."""
     retention = table.settings.log_retention_days * 86_400_000_000
-    if all(version >= _version_at(table, now_micros() - retention, table.state()) for version in tags):
+    if all(version >= _version_at(table, now_micros() - retention, table.state()) for version in held):
         table.log.forget_expired()

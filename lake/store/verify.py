@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 import pyarrow as pa
@@ -19,6 +19,7 @@ from lake.store.cold.log import schema_of
 from lake.store.cold.table import ColdTable
 from lake.store.cold.table_state import TableState
 from lake.store.hot.database import HOT_ERRORS, HotDatabase
+from lake.store.snapshot import Snapshot
 from lake.store.store import Store
 
 
@@ -67,7 +68,8 @@ def verify(store: Store, *, repair: bool = False, named: Callable[[], Mapping[st
     for name in registry.names():
         table = store.table(name)
         try:
-            state = table.state() if repair else table.log.load()
+            looked = _looked(store, table, repair)
+            state = looked.states[name]
             if state.version < 0:
                 continue
             tables += 1
@@ -88,6 +90,13 @@ def verify(store: Store, *, repair: bool = False, named: Callable[[], Mapping[st
     except LakeError as error:
         findings.append(Finding(error.where or "files that rows name", error.what))
     return Report(tables, files, rows, len(writers), held, tuple(findings))
+
+
+def _looked(store: Store, table: ColdTable, repair: bool) -> Snapshot:
+    """The newest version of a table, whose files stay until it was checked; torn ends are dropped only to repair."""
+    look = table.state if repair else table.log.load
+    first = store.held(Snapshot({table.ds.name: look()}, {}))  # what is newest after this is held too
+    return store.held(replace(first, states={table.ds.name: look()}))
 
 
 def _check_named(store: Store, wanted: Mapping[str, str]) -> Iterator[Finding]:

@@ -12,7 +12,9 @@ from lake.clock import now_micros
 from lake.errors import UnknownVersionError, UsageError
 from lake.spec import registry
 from lake.spec.times import to_micros
+from lake.store.snapshot import Snapshot
 from lake.store.store import Store
+from lake.store.vacuums import wait_for_their_end
 
 FOLDER = "_lake/tags"
 PUBLISHED = "published"  # what the newest catalogue shows
@@ -76,15 +78,36 @@ def at_time(store: Store, micros: int) -> LakeVersion:
     return LakeVersion(versions)
 
 
+def hold(store: Store, reader: object, datasets: Mapping[str, int]) -> None:
+    """Keep what is there of the files of those versions for as long as ``reader`` is.
+
+    An earlier version than the newest, which no tag names, is held once no vacuum is under way that may have found it
+    unneeded.
+
+    Raises:
+        UnknownVersionError: a vacuum takes longer than a quarter of an hour.
+    """
+    wanted = {name: version for name, version in datasets.items() if version >= 0}
+    store.lease.hold(reader, wanted)
+    earlier = [(name, version) for name, version in wanted.items() if version < store.table(name).state().version]
+    named = {pair for found in tags(store).values() for pair in found.datasets.items()} if earlier else set()
+    if not named.issuperset(earlier):
+        wait_for_their_end(store.location)
+
+
 def tag(store: Store, name: str) -> LakeVersion:
     """Name the lake as it is settled now.
 
     Raises:
         UsageError: a name that is not a plain word, or is taken, or the catalogue's.
     """
-    path, found = _path(name), current(store)
+    path = _path(name)
     if name == PUBLISHED:
         raise UsageError("the tag goes with the published catalogue", value=name, todo="Choose another name.")
+    store.cover(registry.names())
+    states = {dataset: store.table(dataset).state() for dataset in registry.names()}
+    kept = store.held(Snapshot(states, {}))  # until the tag is there
+    found = LakeVersion(kept.versions())
     if not store.location.create(path, _text(found)):
         raise UsageError("the tag exists", value=name, todo="Choose another name, or delete it first.")
     return found
@@ -140,6 +163,7 @@ def find(store: Store, *, version: int | Mapping[str, int] | None, time: object,
         raise UsageError(
             "name one of version, time and tag", value=given or None, todo="Such as lk.at(tag='before-retrain')."
         )
+    store.cover(registry.names())
     if tag is not None:
         return tagged(store, tag)
     if time is not None:

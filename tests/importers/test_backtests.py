@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -205,3 +206,101 @@ def test_what_is_no_backtest_is_one_clear_error(tmp_path: Path) -> None:
     written(tmp_path / "other" / "journal.json", {"trades": []})
     with pytest.raises(SourceError, match="there are no backtests in it"):
         import_from(None, "backtests", str(tmp_path / "other"), dry_run=True)
+
+
+def aggregated(bot: Path, **more: Any) -> Path:
+    """A folder with a run, and a file with the totals of it."""
+    written(bot / "backtest_results" / "XRPUSDT_3h_backtest.json", SYMBOL_RUN)
+    told = {"timestamp": "2025-12-23T14:04:29.866434", "results": {"XRPUSDT_3h": {**TOTALS, **more}}}
+    written(bot / "ict_backtest_results.json", told)
+    return bot
+
+
+def test_totals_whose_run_landed_and_was_deleted_make_no_other_run(tmp_path: Path) -> None:
+    bot = aggregated(tmp_path / "bot")
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "backtests", bot)
+        before = [rows(lk, "backtests", "*"), rows(lk, "data_quality", "finding_id")]
+        (bot / "backtest_results" / "XRPUSDT_3h_backtest.json").unlink()
+        report = imported(lk, "backtests", bot)
+        assert (report.totals["found"], report.totals["unchanged"]) == (1, 1)
+        assert [rows(lk, "backtests", "*"), rows(lk, "data_quality", "finding_id")] == before
+        newer = {"timestamp": "2025-12-24T14:04:29.866434", "results": {"XRPUSDT_3h": TOTALS}}
+        written(bot / "ict_backtest_results.json", newer)
+        imported(lk, "backtests", bot)
+        assert rows(lk, "backtests", "created_at::DATE::VARCHAR") == ["2025-12-23", "2025-12-24"]
+
+
+def test_totals_of_a_file_that_was_copied_or_touched_are_kept_once(tmp_path: Path) -> None:
+    bot = aggregated(tmp_path / "bot")
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "backtests", bot)
+        os.utime(bot / "ict_backtest_results.json", (0, 0))
+        assert imported(lk, "backtests", bot).totals["landed"] == 0
+        assert imported(lk, "backtests", bot.rename(tmp_path / "moved")).totals["landed"] == 0
+        assert len(rows(lk, "data_quality", "finding_id")) == 1
+
+
+LATER = "2025-12-23T14:04:29.866434"
+
+
+def totalled(folder: Path, **more: Any) -> Path:
+    """A file with nothing but the totals of a run."""
+    return written(folder / "r_backtest.json", {"timestamp": LATER, "results": {"XRPUSDT_3h": {**TOTALS, **more}}})
+
+
+@pytest.mark.parametrize("place", ["backtest_results", "backtest_archive/2025-12-23"])
+def test_a_run_that_comes_after_its_totals_takes_their_place(tmp_path: Path, place: str) -> None:
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "backtests", totalled(tmp_path / "totals"), bot_id="b")
+        (name,) = rows(lk, "backtests", "run_id")
+        file = written(tmp_path / "bot" / place / "XRP_backtest.json", {**SYMBOL_RUN, "trades": [TRADE]})
+        imported(lk, "backtests", tmp_path / "bot", bot_id="b")
+        assert rows(lk, "backtests", "run_id", "wins", "win_rate") == [(name, 8, 66.66)]
+        assert rows(lk, "trades", "run_id") == [name]
+        for again in (file, totalled(tmp_path / "totals"), tmp_path / "bot"):
+            assert imported(lk, "backtests", again, bot_id="b").totals["landed"] == 0
+
+
+def test_a_run_beside_its_totals_takes_their_place_and_what_differs_is_told(tmp_path: Path) -> None:
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "backtests", totalled(tmp_path / "bot", total_pnl=10))
+        written(tmp_path / "bot" / "XRPUSDT_3h_backtest.json", SYMBOL_RUN)
+        report = imported(lk, "backtests", tmp_path / "bot")
+        assert ("total_pnl_percent", 10, 9.25) in differences(report)
+        assert rows(lk, "backtests", "trades", "wins") == [(12, 8)]
+
+
+def test_totals_that_come_after_their_run_make_no_other_one(tmp_path: Path) -> None:
+    with lake.open(tmp_path / "lake") as lk:
+        run = written(tmp_path / "bot" / "XRPUSDT_3h_backtest.json", SYMBOL_RUN)
+        imported(lk, "backtests", run)
+        (name,) = rows(lk, "backtests", "run_id")
+        imported(lk, "backtests", totalled(tmp_path / "totals"))
+        assert rows(lk, "backtests", "run_id", "total_pnl_percent") == [(name, 9.25)]
+        assert imported(lk, "backtests", run).totals["landed"] == 0
+
+
+def test_totals_whose_run_is_in_the_archive_make_no_other_one(tmp_path: Path) -> None:
+    written(tmp_path / "bot" / "backtest_archive" / "2025-12-23" / "XRPUSDT_3h_backtest.json", SYMBOL_RUN)
+    totalled(tmp_path / "bot")
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "backtests", tmp_path / "bot")
+        assert rows(lk, "backtests", "hour(created_at AT TIME ZONE 'UTC')") == [8]
+
+
+@pytest.mark.parametrize(
+    "other", [{"total_pnl": 3}, {"timestamp": "2025-12-22T08:54:34"}, {"timestamp": "2025-12-23T20:00:00"}]
+)
+def test_a_run_that_the_totals_are_not_surely_of_lands_by_itself(tmp_path: Path, other: dict[str, Any]) -> None:
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "backtests", totalled(tmp_path / "totals"))
+        imported(lk, "backtests", written(tmp_path / "bot" / "XRPUSDT_3h_backtest.json", {**SYMBOL_RUN, **other}))
+        assert len(rows(lk, "backtests", "run_id")) == 2
+
+
+def test_a_run_of_another_bot_takes_the_place_of_no_totals(tmp_path: Path) -> None:
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "backtests", totalled(tmp_path / "totals"), bot_id="a")
+        imported(lk, "backtests", written(tmp_path / "XRPUSDT_3h_backtest.json", SYMBOL_RUN), bot_id="b")
+        assert len(rows(lk, "backtests", "run_id")) == 2

@@ -182,3 +182,67 @@ def test_fees_are_the_commissions_unless_they_were_paid_in_another_currency(lk: 
         (uid(1), 0.1, 9.9), (uid(3), None, 9.9), (uid(5), None, None),
     ]  # fmt: skip
     assert "1 round trip paid fees in another currency" in notes(report)
+
+
+def test_what_is_left_of_a_round_trip_is_no_other_one(lk: lake.Lake, postgres: Postgres) -> None:
+    postgres.run(
+        *SCHEMA.split(";"), BOT,
+        fill(1, "BUY", 0.3, 100), fill(2, "BUY", 0.1, 104), fill(3, "SELL", 0.1, 110, pnl=0.6),
+        fill(4, "SELL", 0.3, 111, pnl=3.3),
+    )  # fmt: skip
+    imported(lk, "binance-schema", postgres.address)
+    before = [rows(lk, "trades", "*"), rows(lk, "fills", "*")]
+    assert rows(lk, "trades", "trade_id", "quantity") == [(uid(1), 0.4)]
+    postgres.run(f"delete from bot_trades where trade_id = '{uid(1)}'")
+    report = imported(lk, "binance-schema", postgres.address)
+    assert (report.totals["landed"], report.totals["differences_found"]) == (0, 0)
+    assert [rows(lk, "trades", "*"), rows(lk, "fills", "*")] == before
+    assert "1 row tells what the lake has by other rows" in notes(report)
+    postgres.run(fill(5, "BUY", 1, 100), fill(6, "SELL", 1, 110, pnl=10))
+    imported(lk, "binance-schema", postgres.address)
+    assert rows(lk, "trades", "trade_id", "quantity") == [(uid(1), 0.4), (uid(5), 1.0)]
+    assert rows(lk, "fills", "trade_id") == [uid(1)] * 4 + [uid(5)] * 2
+
+
+@pytest.mark.parametrize("purged", [(1,), (1, 2, 3)])
+def test_a_round_trip_whose_entry_was_purged_before_it_ended_is_whole(
+    lk: lake.Lake, postgres: Postgres, purged: tuple[int, ...]
+) -> None:
+    postgres.run(
+        *SCHEMA.split(";"), BOT,
+        fill(1, "BUY", 0.3, 100), fill(2, "BUY", 0.1, 104), fill(3, "SELL", 0.1, 110, pnl=0.6),
+    )  # fmt: skip
+    imported(lk, "binance-schema", postgres.address)
+    for number in purged:
+        postgres.run(f"delete from bot_trades where trade_id = '{uid(number)}'")
+    postgres.run(fill(4, "SELL", 0.3, 111, pnl=3.3))
+    report = imported(lk, "binance-schema", postgres.address)
+    columns = ("trade_id", "quantity", "entry_price", "pnl", "strftime(opened_at, '%H:%M')")
+    assert rows(lk, "trades", *columns) == [(uid(1), 0.4, 101.0, 3.9, "12:01")]
+    assert rows(lk, "fills", "trade_id") == [uid(1)] * 4
+    assert "taken from the lake: their round trips have ended" in notes(report)
+    assert quarantined(lk) == []
+
+
+def test_an_execution_that_came_late_takes_none_from_a_round_trip_that_landed(
+    lk: lake.Lake, postgres: Postgres
+) -> None:
+    postgres.run(*SCHEMA.split(";"), BOT, fill(2, "BUY", 0.1, 104), fill(3, "SELL", 0.1, 110, pnl=0.6))
+    imported(lk, "binance-schema", postgres.address)
+    postgres.run(fill(1, "BUY", 0.3, 100), fill(4, "SELL", 0.3, 111, pnl=3.3))
+    imported(lk, "binance-schema", postgres.address)
+    assert rows(lk, "trades", "trade_id", "quantity") == [(uid(2), 0.1)]
+    assert rows(lk, "fills", "trade_id") == [uid(2), uid(2), None, None]
+
+
+def test_a_signal_keeps_the_symbol_of_its_bot_when_that_was_deleted(lk: lake.Lake, postgres: Postgres) -> None:
+    signal = f"""insert into bot_signals values
+      ('{uid(1)}', 'rsi_btc', '2025-10-11 12:00Z', 'BUY', 80.5, null, 45000, 'EXECUTED', null, '{uid(7)}')"""
+    postgres.run(*SCHEMA.split(";"), BOT, signal)
+    imported(lk, "binance-schema", postgres.address)
+    before = rows(lk, "signals", "*")
+    postgres.run("delete from bot_configs")
+    report = imported(lk, "binance-schema", postgres.address)
+    assert (report.totals["found"], report.totals["unchanged"]) == (1, 1)
+    assert rows(lk, "signals", "*") == before
+    assert quarantined(lk) == []

@@ -83,3 +83,20 @@ def test_bases_ask_for_their_quote(tmp_path: Path) -> None:
     path = history(tmp_path / "h.json", [execution("b", "HIGH", "buy", 1.0, 2.0, 2.0)], [])
     with lake.open(tmp_path / "lake") as lk, pytest.raises(UsageError, match="--quote USDT"):
         import_from(lk, "trades-json", str(path))
+
+
+def test_a_round_trip_is_what_it_was_when_its_orders_have_left_the_list(tmp_path: Path) -> None:
+    trades = [
+        execution("b", "HIGH", "buy", 0.0, 20.0, 2.0), execution("s", "HIGH", "sell", 10.0, 25.0, 2.5),
+        execution("b2", "HIGH", "buy", 1.0, 2.0, 2.0), execution("s2", "LAVA", "sell", 1.0, 2.5, 2.5),
+    ]  # fmt: skip
+    matched = [match("HIGH", "b", "s"), match("HIGH", "b2", "s2")]
+    path = tmp_path / "trade_history.json"
+    with lake.open(tmp_path / "lake") as lk:
+        assert imported(lk, "trades-json", history(path, trades, matched), quote="USDT").totals["refused"] == 1
+        before, refused = rows(lk, "trades", "*"), quarantined(lk)
+        new = execution("b3", "HIGH", "buy", 1.0, 2.0, 2.0)
+        report = imported(lk, "trades-json", history(path, [new], matched), quote="USDT")
+        assert [(t.landed, t.unchanged, t.refused) for t in report.tables] == [(1, 0, 0), (0, 1, 1)]
+        assert (report.totals["changed"], report.totals["differences_found"]) == (0, 0)
+        assert (rows(lk, "trades", "*"), quarantined(lk)) == (before, refused)

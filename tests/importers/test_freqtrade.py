@@ -152,6 +152,38 @@ def test_a_trade_that_was_open_is_closed_by_the_next_import(tmp_path: Path) -> N
         assert rows(lk, "trades", "status", "exit_price") == [("closed", 2.2)]
 
 
+def test_a_fill_stays_what_it_is_when_its_trade_is_deleted(tmp_path: Path) -> None:
+    path = bot(tmp_path / "bot.sqlite", 2024, trades=[trade(1)], orders=[order(1, 1, "buy"), order(2, 1, "sell")])
+    other = bot(tmp_path / "other.sqlite", 2024, trades=[trade(1, exchange="kraken")], orders=[order(1, 1, "buy")])
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "freqtrade", path)
+        before = rows(lk, "fills", "fill_id", "trade_id", "venue", "quantity")
+        with sqlite3.connect(path) as connection:
+            connection.execute("delete from trades")
+        connection.close()
+        imported(lk, "freqtrade", path)
+        assert rows(lk, "fills", "fill_id", "trade_id", "venue", "quantity") == before
+        assert imported(lk, "freqtrade", other).totals["landed"] == 2
+        assert lk.read("fills").height == 3
+
+
+def test_a_run_stays_what_it_is_when_the_file_that_names_it_comes_or_goes(tmp_path: Path) -> None:
+    document = {name: value for name, value in result().items() if name != "metadata"}
+    folder = tmp_path / "results"
+    folder.mkdir()
+    path, meta = folder / "backtest-result-1.json", folder / "backtest-result-1.meta.json"
+    names = ("backtests", "trades", "fills")
+    for is_first in (True, False):
+        with lake.open(tmp_path / f"lake {is_first}") as lk:
+            for has_meta in (is_first, not is_first, is_first):
+                written(path, document)
+                meta.unlink(missing_ok=True)
+                if has_meta:
+                    written(meta, result()["metadata"])
+                imported(lk, "freqtrade", path)
+                assert [lk.read(name).height for name in names] == [1, 1, 2]
+
+
 def test_a_dry_run_is_paper_unless_the_caller_says_else(tmp_path: Path) -> None:
     orders = [order(1, 1, "buy", order_id="dry_run_buy_1")]
     path = bot(tmp_path / "tradesv3.backup", 2024, trades=[trade(1)], orders=orders)  # known by how it begins

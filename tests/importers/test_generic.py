@@ -22,7 +22,7 @@ from lake.importers.report import ImportReport
 from lake.importers.run import import_from
 from lake.importers.suggesting import suggest
 from tests.importers.conftest import Postgres
-from tests.importers.contract import imported, notes, quarantined, rows
+from tests.importers.contract import differences, imported, notes, quarantined, rows
 
 DEALS = [
     {"deal": 1, "pair": "BTC/USDT", "kind": "long", "opened": "2024-03-01 10:00:00", "closed": "2024-03-01 11:00:00",
@@ -174,6 +174,45 @@ def test_a_table_or_query_of_postgres_becomes_the_same_trades(where: str, postgr
     with lake.open(tmp_path / "lake") as lk:
         imported(lk, "generic", postgres.address, map_file=a_map(tmp_path, where=where))
         assert is_whole(lk)
+
+
+ROUNDED = """
+dataset = "trades"
+table = "NAME"
+[columns]
+trade_id = "deal"
+symbol = "pair"
+side = "kind"
+status = { ended = "closed" }
+quantity = "qty"
+created_at = { moment = "opened" }
+opened_at = { moment = "opened" }
+closed_at = { moment = "closed" }
+"""
+
+
+@pytest.mark.parametrize("first", ["json", "postgres"])
+def test_times_of_two_stores_are_not_put_together_in_an_order_that_neither_tells(
+    first: str, postgres: Postgres, tmp_path: Path
+) -> None:
+    """The one keeps all of a time and saw the trade open, the other keeps whole seconds and saw its end."""
+    (tmp_path / "fine").mkdir()
+    deal = {"deal": "bot:7", "pair": "BTCUSDT", "kind": "long", "qty": 0.5}
+    fine = tmp_path / "fine" / "deals.json"
+    fine.write_text(json.dumps({"deals": [{**deal, "opened": "2024-03-01T10:00:00.700Z", "closed": None}]}))
+    postgres.run(
+        "create table held (deal text, pair text, kind text, qty numeric, opened timestamp(0), closed timestamp(0))",
+        "insert into held values ('bot:7', 'BTCUSDT', 'long', 0.5, '2024-03-01 10:00:00.2', '2024-03-01 10:00:00.4')",
+    )
+    whole = datetime(2024, 3, 1, 10, tzinfo=UTC)
+    with lake.open(tmp_path / "lake") as lk:
+        stores = [("deals", str(fine)), ("held", postgres.address)]
+        for name, store in stores if first == "json" else reversed(stores):
+            last = imported(lk, "generic", store, tz="UTC", map_file=a_map(tmp_path, ROUNDED.replace("NAME", name)))
+        assert rows(lk, "trades", "opened_at", "closed_at", "status") == [(whole, whole, "closed")]
+        told = [("opened_at", whole.isoformat(), whole.replace(microsecond=700_000).isoformat())]
+        assert differences(last) == (told if first == "json" else [])
+        assert lk.verify().findings == ()
 
 
 @pytest.mark.parametrize("name", ["bot.sqlite", "deals.csv", "deals.json", "deals.jsonl", "deals.parquet"])

@@ -171,3 +171,34 @@ def test_another_database_is_told_from_one_of_hummingbot(tmp_path: Path) -> None
         connection.execute("create table candles (symbol text)")
     with lake.open(tmp_path / "lake") as lk, pytest.raises(SourceError, match="none of the tables of hummingbot"):
         import_from(lk, "hummingbot", str(tmp_path / "o.sqlite"))
+
+
+@pytest.mark.parametrize("status", ["SellOrderCompleted", "OrderCancelled"])
+def test_an_order_whose_fills_landed_and_were_deleted_lands_no_more(tmp_path: Path, status: str) -> None:
+    fills = [fill("s1"), fill("s1", "t2")]
+    with lake.open(tmp_path / "lake") as lk:
+        path = store(tmp_path / "h.sqlite", Order=[order("s1", status)], TradeFill=fills)
+        imported(lk, "hummingbot", path)
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("delete from TradeFill")
+            connection.commit()
+        report = imported(lk, "hummingbot", path)
+        assert (report.totals["found"], report.totals["unchanged"]) == (1, 1)
+        assert rows(lk, "fills", "order_id", "quantity") == [("s1", 0.5), ("s1", 0.5)]
+        assert rows(lk, "trades", "order_id") == []
+        imported(lk, "hummingbot", path, bot_id="another")
+        assert len(rows(lk, "fills", "order_id")) + len(rows(lk, "trades", "order_id")) == 3
+
+
+def test_a_fill_whose_order_was_deleted_keeps_what_the_order_told(tmp_path: Path) -> None:
+    status = {"id": 1, "order_id": "s1", "timestamp": AT_MS, "status": "SellOrderCreated"}
+    told = order("s1", "SellOrderCompleted", exchange_order_id="E1")
+    with lake.open(tmp_path / "lake") as lk:
+        path = store(tmp_path / "h.sqlite", Order=[told], OrderStatus=[status], TradeFill=[fill("s1")])
+        imported(lk, "hummingbot", path)
+        before = rows(lk, "fills", "*")
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute('delete from "Order"')
+            connection.commit()
+        assert imported(lk, "hummingbot", path).totals["changed"] == 0
+        assert rows(lk, "fills", "*") == before

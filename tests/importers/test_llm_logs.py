@@ -140,6 +140,25 @@ def test_answers_are_decisions_with_what_was_asked_before_them(tmp_path: Path) -
         assert sorted(prompts) == [["Again.", "Please."], ["Update positions."]]
 
 
+def test_a_question_that_was_imported_before_its_answer_is_one_decision_with_it(tmp_path: Path) -> None:
+    user, assistant = message("user", "Again."), message("assistant", "Done.")
+    parts = [
+        [line(signature="gpt-5", new_messages=[user, assistant, user])],
+        [line(signature="gpt-5", new_messages=[message("tool", "42")])],
+        [line(signature="gpt-5", new_messages=[message("assistant", "Bought.")])],
+        [line(signature="gpt-5", new_messages=[user])],
+        [line(signature="gpt-5", new_messages=[message("assistant", "Sold.")])],
+    ]
+    folder = tmp_path / "gpt-5"
+    folder.mkdir()
+    path = folder / "2025-11-02.jsonl"
+    with lake.open(tmp_path / "lake") as lk:
+        for count in range(1, len(parts) + 1):
+            path.write_text("\n".join(text for part in parts[:count] for text in part) + "\n")
+            imported(lk, "llm-logs", folder)
+        assert sorted(rows(lk, "decisions", "reasoning")) == ["Bought.", "Done.", "Sold."]
+
+
 def holding(day: str, number: int, cash: float, btc: float, action: dict[str, Any] | None) -> str:
     more = {"this_action": action} if action else {}
     return line(date=day, id=number, positions={"BTC-USDT": btc, "CASH": cash}, **more)
@@ -182,3 +201,51 @@ def test_files_of_other_kinds_are_no_decision_log(tmp_path: Path) -> None:
     (tmp_path / "lines.jsonl").write_text('{"a": 1}')
     with lake.open(tmp_path / "lake") as lk, pytest.raises(SourceError, match="no decision log of a known kind"):
         import_from(lk, "llm-logs", str(tmp_path))
+
+
+def test_a_prompt_stays_as_old_as_the_lake_has_it_when_its_first_cycles_are_deleted(tmp_path: Path) -> None:
+    words, deeds = [said("ALL", "wait")], [done("ALL", "wait")]
+    logged = [cycle(number, words, deeds) for number in range(3)]
+    with lake.open(tmp_path / "lake") as lk:
+        folder = cycles(tmp_path / "logs", *logged)
+        imported(lk, "llm-logs", folder)
+        before = [rows(lk, "prompt_versions", "*"), rows(lk, "decisions", "*")]
+        (folder / "decision_0.json").unlink()
+        report = imported(lk, "llm-logs", folder)
+        assert (report.totals["unchanged"], report.totals["landed"]) == (3, 0)
+        assert [rows(lk, "prompt_versions", "*"), rows(lk, "decisions", "*")] == before
+        earlier = {**logged[0], "timestamp": "2025-11-07T22:00:24.611692001+08:00"}
+        older = cycles(tmp_path / "older", earlier)
+        imported(lk, "llm-logs", older)
+        imported(lk, "llm-logs", folder)
+        assert rows(lk, "prompt_versions", "created_at") == [datetime(2025, 11, 7, 14, 0, 24, 611692, UTC)]
+
+
+def test_answers_of_one_line_are_each_a_decision(tmp_path: Path) -> None:
+    user = message("user", "Again.")
+    answers = [message("assistant", word) for word in ("Done.", "Bought.")]
+    folder = tmp_path / "gpt-5"
+    folder.mkdir()
+    path = folder / "2025-11-02.jsonl"
+    lines = [line(signature="gpt-5", new_messages=[user, *answers, user]),
+             line(signature="gpt-5", new_messages=[message("tool", "42")]),
+             line(signature="gpt-5", new_messages=[message("assistant", "Sold.")])]  # fmt: skip
+    told = (["Bought.", "Done.", None], ["Bought.", "Done.", None], ["Bought.", "Done.", "Sold."])
+    with lake.open(tmp_path / "lake") as lk:
+        for count, expected in enumerate(told, 1):
+            path.write_text("\n".join(lines[:count]) + "\n")
+            report = imported(lk, "llm-logs", folder)
+            assert report.totals["refused"] == 0
+            assert rows(lk, "decisions", "reasoning") == expected
+
+
+def test_logs_of_one_model_in_two_markets_land_both_under_a_bot_each(tmp_path: Path) -> None:
+    with lake.open(tmp_path / "lake") as lk:
+        for market in ("agent_data", "agent_data_crypto"):
+            folder = tmp_path / market / "gpt-5" / "log" / "2025-11-02"
+            folder.mkdir(parents=True)
+            (folder / "log.jsonl").write_text(
+                line(signature="gpt-5", new_messages=[message("assistant", market)]) + "\n"
+            )
+            assert imported(lk, "llm-logs", tmp_path / market, bot_id=market).totals["refused"] == 0
+        assert rows(lk, "decisions", "bot_id", "reasoning") == [(m, m) for m in ("agent_data", "agent_data_crypto")]

@@ -13,6 +13,9 @@ AT = "2024-03-01T00:00:00Z"
 OPEN = {"trade_id": "t", "symbol": "BTCUSDT", "status": "open", "created_at": AT, "opened_at": AT}
 CLOSED = {**OPEN, "status": "closed", "closed_at": "2024-03-02T00:00:00Z"}
 
+FINE, SOON = "2024-03-01T00:00:00.7Z", "2024-03-01T00:00:00.5Z"
+MICROS = 1_709_251_200_000_000  # AT
+
 
 def row(values: dict[str, Any], **found: Any) -> dict[str, Any]:
     """A trade of the lake; ``found`` is what each table said of it."""
@@ -54,6 +57,29 @@ TABLE = {
     "what was known at the entry stays when another source knows the end": (
         row({**OPEN, "features": {"rsi": 1}}, other={}), row({**CLOSED, "features": {"rsi": 2}}, own={}),
         {"status": "closed", "features": '{"rsi":1}'}, ("features",), (),
+    ),
+    "a trade that ended in the second of its beginning, which only one store tells finely, has the times of one": (
+        row({**OPEN, "created_at": FINE, "opened_at": FINE}, other={}), row({**CLOSED, "closed_at": SOON}, own={}),
+        {"created_at": MICROS, "opened_at": MICROS, "closed_at": MICROS + 500_000}, (), ("opened_at",),
+    ),
+    "an end that was not known comes with the beginning that it is told with": (
+        row({**CLOSED, "opened_at": "2024-03-01T00:00:50Z", "closed_at": None}, other={}),
+        row({**CLOSED, "closed_at": "2024-03-01T00:00:30Z"}, own={}),
+        {"opened_at": MICROS, "closed_at": MICROS + 30_000_000}, (), ("opened_at",),
+    ),
+    "an end without its beginning is not put before the other's": (
+        row({**CLOSED, "opened_at": "2024-03-01T00:00:50Z", "closed_at": None}, other={}),
+        row({**CLOSED, "opened_at": None, "closed_at": "2024-03-01T00:00:30Z"}, own={}),
+        {"opened_at": MICROS + 50_000_000, "closed_at": None}, ("closed_at",), (),
+    ),
+    "a beginning without its end is not put behind the other's": (
+        row({**CLOSED, "opened_at": None, "closed_at": SOON}, other={}),
+        row({**CLOSED, "opened_at": FINE, "closed_at": None}, own={}),
+        {"opened_at": None, "closed_at": MICROS + 500_000}, ("opened_at",), (),
+    ),
+    "an order that a store tells itself is kept": (
+        row(OPEN, other={}), row({**CLOSED, "opened_at": FINE, "closed_at": AT}, own={}),
+        {"opened_at": MICROS, "closed_at": MICROS}, (), (),
     ),
     "a row that has ended is not opened again, but learns": (
         row({**CLOSED, "pnl": 2.0, "stop_loss": 9.0}, other={}),

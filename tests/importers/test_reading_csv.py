@@ -12,6 +12,7 @@ import pytest
 from lake.importers.base import Notes, Refused
 from lake.importers.reading import steady
 from lake.importers.reading.csv_tables import csv_columns, csv_rows
+from lake.importers.reading.tabular import Asked, tabular
 
 ROWS = [{"a": "1", "b": "x", "c": "2"}, {"a": "3", "b": "y", "c": "4"}]
 TEXT = "a,b,c\n1,x,2\n3,y,4\n"
@@ -27,6 +28,18 @@ def test_what_its_first_bytes_say_is_its_encoding(tmp_path: Path, encoding: str)
     path = tmp_path / "t.csv"
     path.write_bytes(("\ufeff" * (encoding == "utf-16-le") + TEXT).encode(encoding))
     assert (csv_columns(path), read(path)[0]) == (["a", "b", "c"], ROWS)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz"])
+def test_utf_16_without_a_mark_is_told_by_its_zeros(tmp_path: Path, encoding: str, ending: str) -> None:
+    path = tmp_path / f"t{ending}"
+    text = TEXT.replace("x", "купи 一")
+    raw = text.encode(encoding)
+    path.write_bytes(gzip.compress(raw) if ending.endswith("gz") else raw)
+    found, notes = read(path)
+    assert (found, notes.texts) == ([{**ROWS[0], "b": "купи 一"}, ROWS[1]], [])
+    assert tabular(str(path), Asked()).columns == ("a", "b", "c")
 
 
 def test_characters_that_are_none_are_replaced_and_told(tmp_path: Path) -> None:

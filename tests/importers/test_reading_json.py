@@ -64,6 +64,12 @@ def test_every_byte_order_mark_is_understood(file: Path, encoding: str) -> None:
     assert (found, notes.texts) == (ROWS, [])
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_understood(file: Path, encoding: str) -> None:
+    found, notes = read(file, WRITTEN.decode().encode(encoding))
+    assert (found, notes.texts) == (ROWS, [])
+
+
 @pytest.mark.parametrize("tail", [b"]}", b'"tail of an older, longer file"}]}', b",", b'{"trades": [{"id": 4}, '])
 def test_what_follows_the_end_and_is_no_json_is_told_and_refused(file: Path, tail: bytes) -> None:
     found, notes = read(file, WRITTEN + tail)

@@ -225,6 +225,26 @@ def test_phantoms_of_one_moment_are_told_apart_by_their_ids_and_strategies(lk: l
     assert "1 row has the facts of another row" in notes(report)
 
 
+@pytest.mark.parametrize("first", ["phantom", "mr_phantom"])
+def test_a_phantom_stays_what_it_is_when_the_keys_that_had_another_of_its_facts_forget_that(
+    lk: lake.Lake, redis: Redis, first: str
+) -> None:
+    told = {
+        "phantom": ended(1, strategy_name="trend"),
+        "mr_phantom": ended(1, "loss", strategy_name="mr", pnl_percent=-4.0),
+    }
+    redis.server.set(f"{first}:completed", json.dumps([told[first]]))
+    imported(lk, "phantoms-redis", redis.address)
+    for prefix, row in told.items():
+        redis.server.set(f"{prefix}:completed", json.dumps([row]))
+    imported(lk, "phantoms-redis", redis.address)
+    before = rows(lk, "phantoms", "phantom_id", "strategy", "pnl_percent")
+    assert sorted(row[1:] for row in before) == [("mr", -4.0), ("trend", 10.0)]
+    redis.server.delete(f"{first}:completed")
+    assert imported(lk, "phantoms-redis", redis.address).totals["landed"] == 0
+    assert rows(lk, "phantoms", "phantom_id", "strategy", "pnl_percent") == before
+
+
 def test_win_rates_and_blocked_counters_are_compared_told_and_kept(lk: lake.Lake, redis: Redis) -> None:
     redis.server.set("phantom:completed", json.dumps([ended(1), ended(2, "loss"), ended(3)]))
     redis.server.set("phantom:active", json.dumps({"SOLUSDT": [phantom(4)]}))

@@ -97,6 +97,39 @@ def test_json_and_postgres_tell_one_story(lk: lake.Lake, tmp_path: Path, postgre
     assert len(both) == 3
 
 
+ROUNDED = TRADES.replace("timestamp not null", "timestamp(0) not null")
+
+
+@pytest.mark.parametrize("first", ["json", "postgres"])
+def test_a_trade_of_which_one_store_keeps_whole_seconds_is_one_and_its_times_are_of_one_store(
+    lk: lake.Lake, tmp_path: Path, postgres: Postgres, first: str
+) -> None:
+    """PostgreSQL rounds: a trade of a fifth of a second then begins and ends at the next one."""
+    (tmp_path / "source").mkdir()
+    day = "2024-03-01T10:00:0"
+    short = trade(1, 1.5, entry_time=f"{day}0.700", exit_time=f"{day}0.900")
+    others = [
+        trade(1, 2.0, entry_time=f"{day}0.300", exit_time=f"{day}0.900"),  # as short, but for a moment
+        trade(1, 3.0, entry_time=f"{day}0.700", exit_time=f"{day}0.900", quantity=0.75),
+        trade(1, 4.0, entry_time=f"{day}0.700", exit_time=f"{day}5.900"),
+    ]
+    file = tmp_path / "source" / "trade_history.json"
+    file.write_text(json.dumps([short, *others]))
+    postgres.run(ROUNDED, *map(insert, [*others, short]))
+    stores = {"json": ("trades-json", str(file)), "postgres": ("trades-postgres", postgres.address)}
+    other = "postgres" if first == "json" else "json"
+    imported(lk, *stores[first])
+    report = imported(lk, *stores[other])
+    assert report.totals["found"] == 4
+    assert rows(lk, "trades", "pnl") == [1.5, 2.0, 3.0, 4.0]
+    millisecond = rows(lk, "trades", "pnl", "date_part('ms', opened_at)::INT", "date_part('ms', closed_at)::INT")
+    fine = [(1.5, 700, 900), (2.0, 300, 900), (3.0, 700, 900), (4.0, 700, 5900)]
+    whole = [(1.5, 1000, 1000), (2.0, 0, 1000), (3.0, 1000, 1000), (4.0, 1000, 6000)]
+    assert millisecond == (fine if first == "json" else whole)
+    assert {column for column, _, _ in differences(report)} == {"created_at", "opened_at", "closed_at"}
+    assert imported(lk, *stores[first]).totals["landed"] == 0
+
+
 def test_legacy_nonsense_is_understood_or_refused(lk: lake.Lake, postgres: Postgres) -> None:
     odd = [
         trade(1, 1.0, leverage=0),

@@ -191,7 +191,7 @@ def test_a_turn_is_handed_on_only_to_one_who_waits_for_it(tmp_path: Path) -> Non
     with ThreadPoolExecutor(1) as second, mine.held():
         time.sleep(0.05)  # longer than the others of a process may join while somebody waits
         assert second.submit(mine._try_enter).result()
-        mine._leave()
+        mine.leave()
         waiting = Thread(target=_take, args=(other,))
         waiting.start()
         while other._asking is False:
@@ -201,7 +201,7 @@ def test_a_turn_is_handed_on_only_to_one_who_waits_for_it(tmp_path: Path) -> Non
     waiting.join(10)
     assert not waiting.is_alive()
     assert mine._try_enter()
-    mine._leave()
+    mine.leave()
     mine.close()
     other.close()
 

@@ -238,3 +238,48 @@ def test_the_background_drain_outlives_a_lock_on_its_log(tmp_path: Path, monkeyp
                 break
             time.sleep(0.1)
         assert settled_rows(lk, "trades") == 1
+
+
+def test_a_transaction_that_is_entered_again_is_refused_and_what_it_is_part_of_goes_on(lk: lake.Lake) -> None:
+    block = lk.transaction()
+    with block:
+        lk.trades.open(TRADE, trade_id="first")
+        with pytest.raises(UsageError, match="a transaction is entered once"), block:
+            lk.trades.open(TRADE, trade_id="never")
+        assert lk.read("trades").is_empty()
+    with pytest.raises(UsageError, match="a transaction is entered once"), block:
+        lk.trades.open(TRADE, trade_id="never")
+    lk.trades.open(TRADE, trade_id="last")
+    assert sorted(lk.read("trades")["trade_id"]) == ["first", "last"]
+
+
+def test_each_call_of_a_function_that_a_transaction_decorates_lands_as_a_whole_or_not_at_all(lk: lake.Lake) -> None:
+    @lk.transaction()
+    def open_two(name: str, quantity: float) -> str:
+        lk.trades.open(TRADE, trade_id=f"{name}1")
+        lk.trades.open(TRADE, trade_id=f"{name}2", quantity=quantity)
+        return name
+
+    assert [open_two("a", 1.0), open_two("b", 2.0)] == ["a", "b"]
+    with pytest.raises(InvalidRowError, match="above 0"):
+        open_two("c", 0.0)
+    assert sorted(lk.read("trades")["trade_id"]) == ["a1", "a2", "b1", "b2"]
+
+
+def test_a_lake_that_is_closed_inside_a_transaction_ends_it_in_one_error_and_nothing_of_it_is_written(
+    tmp_path: Path,
+) -> None:
+    closed = lake.open(tmp_path / "closed", bot_id="tester")
+    closed.trades.open(TRADE, trade_id="before")
+
+    @closed.transaction()
+    def close_inside() -> None:
+        closed.trades.open(TRADE, trade_id="inside")
+        closed.close()
+        closed.write("signals", {"symbol": "BTCUSDT", "direction": "LONG"})
+
+    with pytest.raises(ClosedError, match="the lake was closed"):
+        close_inside()
+    with lake.open(tmp_path / "closed", bot_id="tester") as again:
+        assert again.read("trades")["trade_id"].to_list() == ["before"]
+        assert again.read("signals").is_empty()

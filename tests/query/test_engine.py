@@ -138,6 +138,21 @@ def test_a_wrong_column_is_a_query_error_with_the_statement(lk: lake.Lake) -> No
         lk.sql("SELECT nope FROM candles")
 
 
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("SELEC 1", 'Parser Error: syntax error at or near "SELEC" (got'),
+        ("SELECT 1,\n  'a  b'::INTEGER", "line 2: Conversion Error: Could not convert string 'a  b' to INT32 (got"),
+        ("SELECT *\nFROM candels", "Catalog Error: Table with name candels does not exist! Did you mean"),
+    ],
+)
+def test_a_query_error_is_one_line(lk: lake.Lake, statement: str, said: str) -> None:
+    with pytest.raises(QueryError) as refused:
+        lk.frame(statement)
+    assert str(refused.value).startswith(said)
+    assert len(str(refused.value).splitlines()) == 1
+
+
 def test_an_error_while_running_is_a_query_error_too(lk: lake.Lake) -> None:
     with pytest.raises(QueryError, match="Could not convert string"):
         lk.frame("SELECT symbol::INTEGER FROM candles")

@@ -9,12 +9,12 @@ import polars as pl
 import pytest
 
 import lake
-from lake.query import rollups
+from lake.query.kept import LARGE
 from tests.query import trade_oracle as oracle
 from tests.query.test_trade_views import NOW, assert_same, random_lives, states_then, statistics
 from tests.query.trade_oracle import START
 
-ROWS = rollups.LARGE + 500
+ROWS = LARGE + 500
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +109,15 @@ def test_kept_sums_know_what_was_open_at_a_moment(tmp_path: Path, all_closed: bo
             assert {name: found[column] for name, column in names.items()} == expected
             plan = opened.frame("EXPLAIN SELECT * FROM trade_statistics", variables={"now": now})
             assert ("parquet" in str(plan.rows()).lower()) is not all_closed  # sums are kept of those that are over
+
+
+@pytest.mark.parametrize("macro", ["trade_sums", "TRADE_SUMS"])
+def test_a_statement_that_gives_a_macro_a_table_of_its_own_has_the_sums_of_that_table(
+    lk: lake.Lake, macro: str
+) -> None:
+    mine = "WITH mine AS (SELECT * FROM trades WHERE mode = 'live' AND pnl > 0)"
+    expected = lk.frame(f"{mine} SELECT count(*)::BIGINT FROM mine WHERE has_result(status, pnl, closed_at)").item()
+    assert 0 < expected < ROWS
+    assert lk.frame(f"{mine} SELECT sum(n)::BIGINT FROM {macro}('mine') WHERE state = 'closed'").item() == expected
+    figures = f"{mine} SELECT trades FROM trade_figures('mine', 'bot_configs', '') WHERE period = 'all'"
+    assert lk.frame(figures).item() == expected

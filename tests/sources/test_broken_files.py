@@ -101,6 +101,17 @@ BROKEN = {
         "BTCUSDT_1m.csv", csv_text(kline_rows(9), HEADER, end="\r\n")[:-30].encode(), "ends in the middle of a row",
     ),
     "a csv in UTF-16": ("BTCUSDT_1m.csv", csv_text(kline_rows(5), HEADER).encode("utf-16"), "in UTF-16.*as UTF-8"),
+    "a csv in UTF-16 without a byte order mark": (
+        "BTCUSDT_1m.csv", csv_text(kline_rows(5), HEADER).encode("utf-16-le"), "in UTF-16.*as UTF-8",
+    ),
+    "a csv in UTF-16, its greater byte first": (
+        "candles.csv", csv_text(kline_rows(5), HEADER).encode("utf-16-be"), "in UTF-16.*as UTF-8",
+    ),
+    "a gzip of a csv in UTF-16": (
+        "prices.csv.gz", gzip.compress(csv_text(kline_rows(5), HEADER).encode("utf-16-le")), "in UTF-16.*as UTF-8",
+    ),
+    "a csv in UTF-32": ("BTCUSDT_1m.csv", csv_text(kline_rows(5), HEADER).encode("utf-32"), "in UTF-32.*as UTF-8"),
+    "a json in UTF-16": ("BTC_USDT-1m.json", json.dumps(FREQTRADE).encode("utf-16-le"), "in UTF-16.*as UTF-8"),
     "half a parquet": ("BTC_USDT-1m.parquet", _parquet(pl.DataFrame({"date": [1]}))[:60], "parquet file is damaged"),
     "no bytes": ("BTC_USDT-1m.feather", b"", r"the file is empty \(0 bytes\)"),
     "a missing column": (
@@ -126,6 +137,15 @@ def test_a_broken_file_fails_with_one_sentence_and_lands_nothing(lk: RecordingLa
     assert pytest.importorskip("re").search(sentence, file.error), file.error
     assert "\n" not in file.error
     assert lk.rows["candles"].is_empty()
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_text_in_utf_16_is_refused_under_a_format_that_is_said_too(
+    lk: RecordingLake, tmp_path: Path, encoding: str
+) -> None:
+    content = csv_text(kline_rows(5), HEADER).encode(encoding)
+    file = _one(lk, written(tmp_path, "BTCUSDT_1m.txt", content), kind="table")
+    assert (file.status, file.error.count("the text is in UTF-16")) == ("failed", 1)
 
 
 def test_commas_of_decimals_do_not_make_a_whole_file_a_cut_one(lk: RecordingLake, tmp_path: Path) -> None:

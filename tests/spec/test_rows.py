@@ -74,8 +74,10 @@ def test_a_value_is_taken_as_it_is_only_where_conversion_would_leave_it_so(name:
     check = row_checker(bare)
     for column in bare.columns:
         for value in VALUES:
-            wanted, found = outcome(converter(bare, column), value), outcome(check, {column.name: value})
-            assert found in (wanted, "{}" if wanted == "None" else f"{{{column.name!r}: {wanted}}}"), value
+            wanted = outcome(converter(bare, column), value)
+            for _ in range(3):  # the third is told by a function for its names
+                found = outcome(check, {column.name: value})
+                assert found in (wanted, "{}" if wanted == "None" else f"{{{column.name!r}: {wanted}}}"), value
 
 
 @pytest.mark.parametrize(

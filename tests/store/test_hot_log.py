@@ -23,6 +23,7 @@ from lake.errors import ClosedError, CorruptLakeError, HotLogError, InvalidRowEr
 from lake.store import marks
 from lake.store.hot.claim import host_name, writer_id
 from lake.store.hot.database import HotDatabase
+from lake.store.hot.numbers import Numbers
 from tests.helpers import finished, spawned, trade, trade_ids, write_candles
 
 
@@ -476,7 +477,7 @@ def test_a_lost_hot_file_begins_above_what_was_settled(tmp_path: Path) -> None:
         assert trade_ids(lk) == ["t1", "t2", "t3"]
 
 
-def _refuse(*_: object) -> None:
+def _refuse(*_: object, **__: object) -> None:
     raise PermissionError(errno.EACCES, "Permission denied")
 
 
@@ -493,9 +494,10 @@ def test_a_folder_in_which_nothing_can_be_written_is_one_clear_error(
             lk.drain()
         (tmp_path / marks.FOLDER).mkdir(exist_ok=True)
         (tmp_path / marks.FOLDER / f"dead@{host_name()}").touch()
-        monkeypatch.setattr(Path, "unlink", _refuse)
-        with pytest.raises(StorageError, match="permission denied"):
-            lk.vacuum()
+        with monkeypatch.context() as refused:
+            refused.setattr(Path, "unlink", _refuse)
+            with pytest.raises(StorageError, match="permission denied"):
+                lk.vacuum()
 
 
 def test_a_closed_lake_takes_nothing(tmp_path: Path) -> None:
@@ -511,3 +513,17 @@ def test_normal_durability_is_offered_and_others_are_refused(tmp_path: Path) -> 
         assert trade_ids(lk) == ["t1"]
     with pytest.raises(lake.errors.UsageError, match="full or normal"):
         lake.open(tmp_path, durability="perhaps")
+
+
+def test_numbers_that_were_closed_are_neither_read_from_nor_written_to_a_file_of_somebody_else(tmp_path: Path) -> None:
+    numbers = Numbers(tmp_path)
+    numbers.gave(7)
+    assert numbers.highest() == 7
+    numbers.close()
+    with ExitStack() as opened:
+        others = [opened.enter_context((tmp_path / f"{number}.db").open("w+b", buffering=0)) for number in range(20)]
+        for other in others:
+            other.write(b"other's")
+        numbers.gave(8)
+        assert numbers.highest() == 0
+        assert {Path(other.name).read_bytes() for other in others} == {b"other's"}

@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 
 import lake
-from lake.clock import MICROS_PER_HOUR, now_micros
 from lake.errors import ReadOnlyError, UsageError
-from lake.store import leases, marks
+from lake.store import marks
 from lake.store.cold.parquet import FileTarget, write_file
 from lake.store.hot.claim import host_name
 from lake.store.location import Entry
@@ -187,24 +186,6 @@ def test_a_closed_lake_leaves_no_mark_and_no_lease(tmp_path: Path) -> None:
         assert len(closes(lk)) == 6000
         assert marks.living(lk.store.location) == {marks.token(lk.store.location)}
     assert list((tmp_path / marks.FOLDER).iterdir()) == list((tmp_path / "_lake/leases").iterdir()) == []
-
-
-def test_a_view_of_an_earlier_version_keeps_its_files_for_as_long_as_it_is_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with lake.open(tmp_path, bot_id="b1") as lk:
-        write_candles(lk, range(6000))
-        view, before = lk.at(version=lk.version()), parquets(tmp_path)
-        lk.retain({"candles": 0})
-        monkeypatch.setattr(leases, "now_micros", lambda: now_micros() + 2 * MICROS_PER_HOUR)
-        assert closes(lk) == {}  # renews the lease, which lets go of what was read an hour ago
-        assert lk.vacuum(grace_hours=0).files == ()
-        assert view.frame("SELECT count(*) FROM candles").item() == 6000
-        del view
-        assert closes(lk) == {}
-        monkeypatch.setattr(leases, "now_micros", lambda: now_micros() + 4 * MICROS_PER_HOUR)
-        assert closes(lk) == {}
-        assert len(lk.vacuum(grace_hours=0).files) == len(before)
 
 
 def test_marks_of_other_hosts_are_believed_for_a_day_and_forgotten_after_a_week(tmp_path: Path) -> None:

@@ -7,10 +7,14 @@ them; where a row continues another than the one before it, money and holdings d
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import replace
 from typing import Any
 
+import orjson
+
+from lake.errors import InvalidRowError
 from lake.importers.base import Notes, Options, Refused, Row, RowMap, Rule
 from lake.importers.kinds.nofx import NO_SYMBOL
 from lake.importers.reading.json_lines import lines_of
@@ -41,10 +45,17 @@ _CALLS = {"BUY": "LONG", "BUY_CRYPTO": "LONG", "SELL": None, "SELL_CRYPTO": None
 _BOT = first_of(option("bot_id"), text("model"))
 _DATE = moment("date")
 _LINE = whole("line")
+_PLACE = "place"  # of an answer among those of its line
+_FIRST = identity("answer", text("model"), _DATE, _LINE)
+_OTHER = identity("answer", text("model"), _DATE, _LINE, whole(_PLACE))
+_ANSWER = Rule((*_OTHER.names,), lambda row, options: (_OTHER if row[_PLACE] else _FIRST).read(row, options))
+_LANDED = "SELECT decision_id, raw_response FROM decisions WHERE list_contains(?, decision_id)"
+_ASKED = "asked at"  # line and place from which on an answer was asked
+_MOST_ASKED = 1_000  # lines before an answer; a file has few between two
 ANSWERS = RowMap(
     "decisions",
     {
-        "decision_id": identity("answer", text("model"), _DATE, _LINE),
+        "decision_id": _ANSWER,
         "bot_id": _BOT,
         "symbol": constant(NO_SYMBOL),
         "reasoning": text("answer"),
@@ -53,8 +64,47 @@ ANSWERS = RowMap(
         "model_version": text("model"),
         "analyzed_at": _DATE,
     },
-    held=frozenset({"answer", "messages", "prompt"}),
+    held=frozenset({"answer", "messages", "prompt", _ASKED, _PLACE}),
 )
+
+
+class Answers:
+    """The ids of answers: one that was imported while its question had no answer yet is the same.
+
+    It was named after the last line that there was then, and holds what was asked until then.
+    """
+
+    def __init__(self) -> None:
+        self._asked: dict[str, str] = {}  # own id -> that of the question
+
+    @property
+    def map(self) -> RowMap:
+        """What an answer becomes."""
+
+        def read(row: Row, options: Options) -> str:
+            own: str = _ANSWER.read(row, options)
+            return self._asked.get(own, own)
+
+        return replace(ANSWERS, columns={**ANSWERS.columns, "decision_id": Rule(_ANSWER.names, read)})
+
+    def look(self, lk: Any, rows: Sequence[Row], options: Options) -> None:
+        """Find questions that the lake has without their answers, or has had so."""
+        before = {name: (own, row) for row in rows for name, own in _questions(row, options)}
+        if lk is None or not before:
+            return
+        for name, response in lk.frame(_LANDED, [list(before)]).iter_rows():
+            own, row = before[name]
+            told = orjson.loads(response or "{}").get("messages")
+            if told and row["messages"][: len(told)] == told:
+                self._asked[own] = name
+
+
+def _questions(row: Row, options: Options) -> Iterator[tuple[str, str]]:
+    """The ids that a question may have had before its last line was there, each with the one that it has now."""
+    with suppress(InvalidRowError):  # it is refused when it is mapped
+        own, (first, place) = _ANSWER.read(row, options), row[_ASKED]
+        for line in range(max(first, row["line"] - _MOST_ASKED), row["line"]):
+            yield _ANSWER.read({**row, "line": line, _PLACE: place if line == first else 0}, options), own
 
 
 def _symbol(row: Row, options: Options) -> Any:
@@ -108,30 +158,36 @@ def answers(files: Iterable[Member], notes: Notes) -> Iterator[Row | Refused]:
         model, day = _model(file), _DAY.search("/".join(file.path.parts[-2:]))
         common = {"model": model, "date": day.group().replace("_", " ") if day else None}
         asked: list[Any] = []
-        number_ = 0
+        number_ = place = 0
+        first = (0, 0)
         with closing(file.open()) as opened:
             for number_, found in enumerate(lines_of(opened, notes)):
                 lines += 1
+                place = 0
                 if isinstance(found, Refused):
                     yield found
                     continue
                 common["model"] = found.get("signature") or model
                 messages = found.get("new_messages")
                 for message in messages if isinstance(messages, list) else [messages]:
+                    first = first if asked else (number_, place)
                     asked.append(message)
                     if isinstance(message, dict) and message.get("role") == "assistant":
-                        yield _answered(common, asked, number_)
-                        asked = []
+                        yield _answered(common, asked, first, (number_, place))
+                        place, asked = place + 1, []
         if asked:
-            yield _answered(common, asked, number_)
+            yield _answered(common, asked, first, (number_, place))
     notes.tell(f"{counted(lines, 'line')} of messages: each answer is a decision, with what was asked before it")
 
 
-def _answered(common: dict[str, Any], messages: list[Any], line: int) -> Row:
+def _answered(
+    common: dict[str, Any], messages: list[Any], first: tuple[int, int], ends: tuple[int, int]
+) -> dict[str, Any]:
     said = [m for m in messages if isinstance(m, dict)]
     asked = [m.get("content") for m in said if m.get("role") != "assistant"]
     last = said[-1] if said and said[-1].get("role") == "assistant" else {}
-    return {**common, "line": line, "messages": messages, "prompt": asked, "answer": last.get("content")}
+    where = {_ASKED: first, "line": ends[0], _PLACE: ends[1]}
+    return {**common, **where, "messages": messages, "prompt": asked, "answer": last.get("content")}
 
 
 def actions(files: Iterable[Member], notes: Notes) -> Iterator[Row | Refused]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from lake.errors import InvalidRowError, SourceError
-from lake.importers.base import Check, Notes, Options, Refused, Row, RowMap, Rule, Table
+from lake.importers.base import Check, Known, Notes, Options, Refused, Row, RowMap, Rule, Table
+from lake.importers.keeping import kept
 from lake.importers.kinds.backtest_files import UNKNOWN, BacktestFile, backtest_files, listed, runs, totals
 from lake.importers.kinds.signal_bot import (
     CLOSED,
@@ -21,6 +24,7 @@ from lake.importers.kinds.signal_bot import (
     SYMBOL,
     TIMEFRAME,
 )
+from lake.importers.kinds.totalled_runs import APART, TOTALS, TotalledRuns, as_run, tells_of
 from lake.importers.nested import item, together
 from lake.importers.report import Difference
 from lake.importers.rules import (
@@ -47,13 +51,10 @@ _RUN = identity("run", SYMBOL, TIMEFRAME, first_of(_TIME, text("content")))
 _WINS, _LOSSES = ("wins", "total_win", "winning_trades"), ("losses", "total_loss", "losing_trades")
 _RATE, _PNL, _COUNT = ("win_rate",), ("total_pnl_pct", "total_profit_pct", "total_pnl"), ("total_trades",)
 _COUNTED = "counted"  # of a run that does not say how many trades it had
-_APART = {
-    "trades": ((*_COUNT, _COUNTED), 0.0),
-    "win_rate": (_RATE, 0.051),
-    "total_pnl_percent": (_PNL, 0.005),
-}  # they are rounded
+_COMPARED = {"trades": (*_COUNT, _COUNTED), "win_rate": _RATE, "total_pnl_percent": _PNL}
 _KEPT = frozenset({"timestamp", "end", "written", *_COUNT, *_RATE, *_PNL})
 _NAMED = 5  # in a note
+_TOLD_BY, _ID = "content", "run_id"
 
 RUNS = RowMap(
     "backtests",
@@ -124,17 +125,21 @@ class Backtests:
         """Runs and trades, of results and of archives; totals, those without a run as runs, the others compared."""
         files = backtest_files(source)
         newest = [file for file in files if not file.day]
-        known = _Known(newest or files, options)
+        known = _Known(files, options)
+        met = TotalledRuns(self.name, RUNS, known.linked)
+        made = replace(TRADES, columns={**TRADES.columns, "run_id": _of_run(met.met_id)})
         if not known.count and len(files) == 1 and known.notes.texts == [] and known.refused:
             raise SourceError(UNKNOWN, where=source, todo="Is it of another kind, such as freqtrade?")
         for name, some in (("", newest), ("archived ", [file for file in files if file.day])):
             if some:
-                yield Table(f"{name}runs", (RUNS,), partial(_run_rows, some))
-                yield Table(f"{name}trades", (TRADES,), partial(_trade_rows, some))
+                yield Table(f"{name}runs", (met.map(RUNS),), partial(_run_rows, some), look=met.runs)
+                yield Table(f"{name}trades", (made,), partial(_trade_rows, some))
         if known.alone:
-            yield Table("totals", (RUNS,), partial(_totals, files, known.alone))
+            rows, completed = partial(_totals, files, known.alone), partial(_compared, self.name)
+            yield Table(TOTALS, (met.map(RUNS),), rows, look=met.totals, completed=completed)
         if known.both:
-            yield Check("totals", "backtests", partial(_totals, files, known.both), known.differences, needs_lake=False)
+            rows = partial(_totals, files, known.both)
+            yield Check(TOTALS, RUNS.dataset, rows, known.differences, needs_lake=False, told_by=_TOLD_BY)
 
 
 def _run_rows(files: Sequence[BacktestFile], notes: Notes) -> Iterator[Row | Refused]:
@@ -149,14 +154,19 @@ def _run_rows(files: Sequence[BacktestFile], notes: Notes) -> Iterator[Row | Ref
         said = found(run, _COUNT)[1]
         if trades and isinstance(said, int) and said != len(trades):
             wrong.append(f"{run['file']} says {said:,} and lists {len(trades):,}")
-        count = {"trades_listed": len(trades)} if isinstance(run.get("trades"), list) else {}
-        yield {**{name: value for name, value in run.items() if name != "trades"}, **count}
+        yield _without_trades(run)
     if undated:
         notes.tell(f"{counted(undated, 'run names no time', 'runs name no time')}: that of the file or folder is taken")
     if wrong:
         more = ", ..." if len(wrong) > _NAMED else ""
         named = "; ".join(wrong[:_NAMED])
         notes.tell(f"in {counted(len(wrong), 'run')} the number of trades is not that of those listed: {named}{more}")
+
+
+def _without_trades(run: Row) -> Row:
+    """A run with the number of the trades that it lists."""
+    count = {"trades_listed": len(listed(run))} if isinstance(run.get("trades"), list) else {}
+    return {**{name: value for name, value in run.items() if name != "trades"}, **count}
 
 
 def _trade_rows(files: Sequence[BacktestFile], _notes: Notes) -> Iterator[Row | Refused]:
@@ -172,8 +182,15 @@ def _trade_rows(files: Sequence[BacktestFile], _notes: Notes) -> Iterator[Row | 
 
 def _totals(files: Sequence[BacktestFile], wanted: frozenset[str], notes: Notes) -> Iterator[Row | Refused]:
     for row in totals(files, notes):
-        if isinstance(row, Refused) or row["SYM_TF"] in wanted:
+        if isinstance(row, Refused) or row[_TOLD_BY] in wanted:
             yield row
+
+
+def _compared(kind: str, lk: Any, rows: Sequence[Row], options: Options) -> Iterator[Row | Known]:
+    """Totals without a run; those that were compared with theirs before, whose file is gone, make none."""
+    contents = [row[_TOLD_BY] for row in rows]
+    before = kept(lk, RUNS.dataset, f"{kind}:{TOTALS}", options.bot_id, (_TOLD_BY, contents))
+    yield from (Known(row) if row[_TOLD_BY] in before else row for row in rows)
 
 
 def _counted(run: Row) -> int | None:
@@ -185,37 +202,64 @@ def _counted(run: Row) -> int | None:
 
 
 class _Known:
-    """Which runs the files hold, and for which of the totals there is one.
+    """Which runs the files hold, and for which of the totals there is one: a new one, or surely one of the archive.
+
+    Attributes:
+        linked: the id of a run -> that of its totals, as if they had landed.
 
     Args:
-        files: those whose runs the totals are of.
+        files: those of the store.
         options: what the caller said.
     """
 
     def __init__(self, files: Sequence[BacktestFile], options: Options) -> None:
         self.notes, self.refused, self.count = Notes(), 0, 0
+        self._options = options
         self._runs: dict[tuple[str, str], list[Row]] = {}
-        for run in runs(files, self.notes):
+        newest = [file for file in files if not file.day]
+        for run in runs(newest or files, self.notes):
             if isinstance(run, Refused):
                 self.refused += 1
                 continue
             self.count += 1
-            kept = {_COUNTED: _counted(run), **{name: value for name, value in run.items() if name in _KEPT}}
-            self._runs.setdefault(_pair(run), []).append(kept)
-        told = {r["SYM_TF"]: r for r in totals(files, Notes()) if not isinstance(r, Refused)}
+            self._runs.setdefault(_pair(run), []).append(self._kept(run))
+        told = {row[_TOLD_BY]: row for row in totals(files, Notes()) if not isinstance(row, Refused)}
         self.count += len(told)
-        self.both = frozenset(n for n, r in told.items() if _pair(r) in self._runs)
+        lone = [row for row in told.values() if _pair(row) not in self._runs]
+        self._archived = self._of_archive(lone, files) if lone and newest else {}
+        self.both = frozenset(n for n, row in told.items() if n in self._archived or _pair(row) in self._runs)
         self.alone = frozenset(told) - self.both
-        self._options = options
+        pairs = [(as_run(RUNS, row, options), self._nearest(row)) for name, row in told.items() if name in self.both]
+        self.linked = {run[_ID]: row["run_id"] for row, run in pairs if row is not None and run[_ID] is not None}
 
     def differences(self, _lk: Any, rows: Sequence[Row], _options: Options) -> Iterator[Difference]:
         """What totals say otherwise than the run of their symbol and timeframe that is nearest in time."""
         for row in rows:
-            run = min(self._runs[_pair(row)], key=partial(self._between, row))
-            for column, (theirs, apart) in _APART.items():
+            run = self._nearest(row)
+            for column, theirs in _COMPARED.items():
                 held, said = (known_number(found(one, theirs)[1]) for one in (run, row))
-                if held is not None and said is not None and abs(held - said) > apart:
+                if held is not None and said is not None and abs(held - said) > APART[column]:
                     yield Difference("backtests", row["SYM_TF"], column, held, said)
+
+    def _kept(self, run: Row) -> Row:
+        name = None
+        with suppress(InvalidRowError):  # it is refused where it should land
+            name = _RUN.read(run, self._options)
+        return {_ID: name, _COUNTED: _counted(run), **{name: run[name] for name in run.keys() & _KEPT}}
+
+    def _of_archive(self, lone: Sequence[Row], files: Sequence[BacktestFile]) -> dict[str, Row]:
+        """The archived runs that some totals are surely of, by what the totals tell."""
+        wanted = [(row[_TOLD_BY], made) for row in lone if (made := as_run(RUNS, row, self._options)) is not None]
+        done: dict[str, Row] = {}
+        for run in runs([file for file in files if file.day], Notes()):
+            made = None if isinstance(run, Refused) else as_run(RUNS, _without_trades(run), self._options)
+            if not isinstance(run, Refused) and made is not None:
+                done |= {name: self._kept(run) for name, row in wanted if tells_of(row, made)}  # the newest is last
+        return done
+
+    def _nearest(self, row: Row) -> Row:
+        of_archive = self._archived.get(row[_TOLD_BY])
+        return of_archive or min(self._runs[_pair(row)], key=partial(self._between, row))
 
     def _between(self, row: Row, run: Row) -> float:
         try:

@@ -7,12 +7,14 @@ behind the point: those of small coins are lost, and a price of which nothing is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from lake.importers.base import Options, Row, RowMap, Rule, Table
 from lake.importers.kinds import binance_trips
+from lake.importers.kinds.landed_trips import LandedTrips
+from lake.importers.mapping import found_before
 from lake.importers.reading.database import Database, database, require
 from lake.importers.rules import (
     constant,
@@ -33,6 +35,8 @@ from lake.importers.rules import (
     whole,
     within,
 )
+from lake.importers.there import columns_of
+from lake.spec import registry
 
 _SCHEMA = "binance"
 _BOT, _SYMBOL = text("bot_id"), symbol("symbol")
@@ -122,7 +126,7 @@ FILLS = RowMap(
         "executed_at": _EXECUTED,
     },
     sums={"quantity": "quantity", "pnl": "pnl", "commission": "commission"},
-    held=frozenset({binance_trips.TRIP}),
+    held=frozenset({binance_trips.TRIP, binance_trips.MEMBERS, binance_trips.PURGED}),
 )
 
 TRADES = RowMap(
@@ -218,7 +222,7 @@ _PLAIN = {
     "bot_performance_snapshots": (DAYS, ("bot_id", "snapshot_date")),
     "bot_metrics_realtime": (METRICS, ("bot_id", "metric_time")),
 }
-_TRADES, _SIGNALS = "bot_trades", "bot_signals"
+_TRADES, _SIGNALS, _CONFIGS = "bot_trades", "bot_signals", "binance-schema:bot_configs"
 
 
 class BinanceSchema:
@@ -237,10 +241,22 @@ class BinanceSchema:
                 yield Table(name, (mapped,), partial(db.rows, name, order_by=order), count)
             elif name == _SIGNALS:
                 rows = partial(binance_trips.with_configs, db, name, _configs(db))
-                yield Table(name, (SIGNALS,), rows, count)
+                yield Table(name, (SIGNALS,), rows, count, completed=_with_landed_configs)
             else:
-                yield Table(name, (FILLS,), partial(binance_trips.fills, db), count)
-                yield Table("round trips", (TRADES,), partial(binance_trips.trips, db, _configs(db)))
+                landed = LandedTrips(FILLS.columns["fill_id"], f"{self.name}:{name}")
+                rows = partial(binance_trips.fills, db, landed.open)
+                yield Table(name, (FILLS,), rows, count, completed=landed.fills, opened=landed.opened)
+                rows = partial(binance_trips.trips, db, _configs(db), landed.open)
+                yield Table("round trips", (TRADES,), rows, completed=landed.trips, opened=landed.opened)
+
+
+def _with_landed_configs(lk: Any, rows: Sequence[Row], _options: Options) -> Iterator[Row]:
+    """Rows of bots, each with its bot's configuration; as it landed, where it has been deleted since."""
+    names = {str(row["bot_id"]) for row in rows if row["config"] is None and row["bot_id"] is not None}
+    there = columns_of(lk, registry.get(CONFIGS.dataset), [{"bot_id": name} for name in names], ["bot_id", "extra"])
+    for row in rows:
+        landed = there.get((str(row["bot_id"]),)) if row["config"] is None else None
+        yield row if landed is None else {**row, "config": found_before(landed, _CONFIGS)}
 
 
 def _configs(db: Database) -> Mapping[str, Row]:

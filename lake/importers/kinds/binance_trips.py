@@ -9,19 +9,27 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 from lake.errors import InvalidRowError
-from lake.importers.base import Notes, Row
+from lake.importers.base import Notes, Options, Row
 from lake.importers.reading.database import Database
+from lake.importers.rules import moment
 from lake.importers.values import as_number
 from lake.importers.wording import counted
 from lake.spec.symbols import canonical, split
 
 TRIP = "round trip"  # under which an execution carries the id of its round trip
+MEMBERS = "fills"  # under which both carry the ids of all executions of the round trip
+PURGED = "purged"  # under which an execution says that only the lake still has it
 _ORDER = ("bot_id", "symbol", "is_test_mode", "execution_time", "created_at", "trade_id")
 _SAME = 1e-9
 _DIGITS = 10  # of an average price
+_AT = moment("execution_time", "created_at")
+Series = tuple[Any, ...]
+Landed = Mapping[Series, Sequence[Row]]
 
 
 def configs(db: Database) -> Mapping[str, Row]:
@@ -35,22 +43,35 @@ def with_configs(db: Database, table: str, known: Mapping[str, Row], notes: Note
     yield from ({**row, "config": known.get(str(row["bot_id"]))} for row in db.rows(table, notes, order))
 
 
-def fills(db: Database, notes: Notes) -> Iterator[Row]:
-    """All executions, each with the id of the round trip that it is part of."""
-    for group in _groups(db, notes):
+def fills(db: Database, landed: Landed, notes: Notes) -> Iterator[Row]:
+    """All executions, each with the id of the round trip that it is part of; purged ones of a whole one too.
+
+    Args:
+        db: of the bots.
+        landed: the executions in no round trip that the lake has, of each series as they were found.
+        notes: told how many of them are taken.
+    """
+    taken = 0
+    for group in _groups(db, landed, notes):
         trip = group.fills[0]["trade_id"] if group.is_whole else None
-        yield from ({**row, TRIP: trip} for row in group.fills)
+        members = group.members if group.is_whole else None
+        rows = group.fills if group.is_whole else [row for row in group.fills if PURGED not in row]
+        taken += sum(PURGED in row for row in rows)
+        yield from ({**row, TRIP: trip, MEMBERS: members} for row in rows)
+    if taken:
+        said = ("purged execution is", "purged executions are")
+        notes.tell(f"{counted(taken, *said)} taken from the lake: their round trips have ended")
 
 
-def trips(db: Database, known: Mapping[str, Row], notes: Notes) -> Iterator[Row]:
-    """All round trips; how many executions are part of none is told."""
+def trips(db: Database, known: Mapping[str, Row], landed: Landed, notes: Notes) -> Iterator[Row]:
+    """All round trips; how many executions of the bots are part of none is told."""
     left = elsewhere = 0
-    for group in _groups(db, Notes()):
+    for group in _groups(db, landed, Notes()):
         if group.is_whole:
             elsewhere += _is_paid_elsewhere(group.fills)
             yield {**group.trip(), "config": known.get(str(group.fills[0]["bot_id"]))}
         else:
-            left += len(group.fills)
+            left += sum(PURGED not in row for row in group.fills)
     if left:
         notes.tell(f"{counted(left, 'execution is', 'executions are')} part of no whole round trip; kept as fills")
     if elsewhere:
@@ -72,12 +93,17 @@ class _Group:
         """Whether as much was sold as bought."""
         return self.entered > 0 and math.isclose(self.entered, self.left, rel_tol=_SAME)
 
+    @property
+    def members(self) -> list[str]:
+        """The ids of its executions."""
+        return [str(row["trade_id"]) for row in self.fills]
+
     def takes(self, row: Row) -> bool:
         """Whether an execution can follow."""
         if not self.fills:
             return _is_entry(row) and _quantity(row) > 0
         first = self.fills[0]
-        if _series(row) != _series(first) or not _quantity(row) > 0:
+        if series_of(row) != series_of(first) or not _quantity(row) > 0:
             return False
         if _is_entry(row):
             return row["side"] == first["side"] and self.left == 0
@@ -110,14 +136,13 @@ class _Group:
             "exit_reason": last.get("strategy_signal") or last.get("signal_reason"),
             "opened_at": first.get("execution_time") or first.get("created_at"),
             "closed_at": last.get("execution_time") or last.get("created_at"),
-            "fills": [str(row["trade_id"]) for row in self.fills],
+            MEMBERS: self.members,
         }
 
 
-def _groups(db: Database, notes: Notes) -> Iterator[_Group]:
-    order = [name for name in _ORDER if name in db.columns("bot_trades")]
+def _groups(db: Database, landed: Landed, notes: Notes) -> Iterator[_Group]:
     group = _Group()
-    for row in db.rows("bot_trades", notes, order):
+    for row in _executions(db, landed, notes):
         if group.fills and (group.is_whole or not group.takes(row)):
             yield group
             group = _Group()
@@ -129,7 +154,34 @@ def _groups(db: Database, notes: Notes) -> Iterator[_Group]:
         yield group
 
 
-def _series(row: Row) -> tuple[Any, ...]:
+def _executions(db: Database, landed: Landed, notes: Notes) -> Iterator[Row]:
+    """Those of the bots in order, with those that the lake has and the bots have purged."""
+    order = [name for name in _ORDER if name in db.columns("bot_trades")]
+    for series, rows in groupby(db.rows("bot_trades", notes, order), series_of):
+        if series in landed:
+            yield from _with_purged(list(rows), landed[series])
+        else:
+            yield from rows
+
+
+def _with_purged(rows: list[Row], landed: Sequence[Row]) -> list[Row]:
+    there = {str(row["trade_id"]) for row in rows}
+    purged = [{**row, PURGED: True} for row in landed if str(row["trade_id"]) not in there]
+    try:
+        return sorted([*purged, *rows], key=_at) if purged else rows
+    except InvalidRowError:
+        return rows  # what has no time is refused when it is mapped
+
+
+def _at(row: Row) -> datetime:
+    at: datetime | None = _AT.read(row, Options())
+    if at is None:
+        raise InvalidRowError("no time", where="execution_time")
+    return at
+
+
+def series_of(row: Row) -> Series:
+    """What executions that follow each other have in common."""
     return row.get("bot_id"), row.get("symbol"), row.get("is_test_mode")
 
 

@@ -33,7 +33,7 @@ def _is_trade(row: Row) -> bool:
 
 def _maps(same: SameTrades) -> tuple[RowMap, ...]:
     """Signals and trades, which meet those that another store of the bot has told of."""
-    traded = same.trade_id
+    traded = same.met_id
     name = Rule(traded.names, lambda row, options: traded.read(row, options) if _is_trade(row) else None)
     return (
         RowMap("signals", {**SIGNALS.columns, "trade_id": name}),

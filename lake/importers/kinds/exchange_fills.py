@@ -6,13 +6,16 @@ the sell of another coin, which is no round trip.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from lake.errors import InvalidRowError, UsageError
 from lake.importers.base import Notes, Options, Refused, Row, RowMap, Rule, Table
+from lake.importers.mapping import IMPORTED
 from lake.importers.reading.jsons import rows_in
 from lake.importers.rules import base, constant, identity, moment, number, one_of, option, text
 from lake.importers.values import number_in
@@ -20,6 +23,14 @@ from lake.importers.wording import counted
 
 _SYMBOL = base("symbol")
 _WORDS = {"BUY": "BUY", "SELL": "SELL"}
+_BUY, _SELL = "order_id_buy", "order_id_sell"
+_Order = tuple[Any, float | None]  # its symbol, and how much was executed
+_UNKNOWN: _Order = (None, None)
+_LABEL = "trades-json:trades"
+_LANDED = (
+    "SELECT external_order_id, extra FROM fills WHERE list_contains(?, external_order_id) "
+    f"AND coalesce(bot_id, '') = ? AND contains(extra, '\"{_LABEL}\"') ORDER BY executed_at, fill_id"
+)
 _MISMATCHED = "the sell is of another symbol than the buy"
 
 
@@ -111,7 +122,7 @@ def tables(path: Path, options: Options) -> list[Table]:
         )
     return [
         Table("trades", (FILLS,), partial(_fills, path)),
-        Table("matched_trades", (ROUND_TRIPS,), partial(_round_trips, path)),
+        Table("matched_trades", (ROUND_TRIPS,), partial(_round_trips, path), completed=_with_landed_orders),
     ]
 
 
@@ -120,7 +131,7 @@ def _fills(path: Path, notes: Notes) -> Iterator[Row | Refused]:
     for row in rows_in(path, "trades", notes):
         if isinstance(row, dict):
             rounded += not row.get("size") and bool(row.get("funds"))
-        yield row if isinstance(row, dict | Refused) else Refused(row, "not an object")
+        yield row if isinstance(row, dict) else _stray(row)
     if rounded:
         notes.tell(f"{counted(rounded, 'size was', 'sizes were')} rounded to 0: taken as funds / price")
 
@@ -136,11 +147,28 @@ def _round_trips(path: Path, notes: Notes) -> Iterator[Row | Refused]:
     quiet = Notes()
     executed = (row for row in rows_in(path, "trades", quiet) if is_of_exchange(row))
     orders = {str(row["order_id"]): (row.get("symbol"), _known_size(row)) for row in executed}
-    unknown = (None, None)
     for row in rows_in(path, "matched_trades", notes):
-        if not isinstance(row, dict):
-            yield row if isinstance(row, Refused) else Refused(row, "not an object")
-            continue
-        _, bought = orders.get(str(row.get("order_id_buy")), unknown)
-        sold_symbol, _ = orders.get(str(row.get("order_id_sell")), unknown)
-        yield {**row, "quantity_by_funds": bought, "symbol_sell": sold_symbol}
+        yield _matched(row, orders) if isinstance(row, dict) else _stray(row)
+
+
+def _stray(row: Any) -> Refused:
+    return row if isinstance(row, Refused) else Refused(row, "not an object")
+
+
+def _matched(row: Row, orders: Mapping[str, _Order]) -> Row:
+    """A round trip with what its orders tell."""
+    _, bought = orders.get(str(row.get(_BUY)), _UNKNOWN)
+    sold_symbol, _ = orders.get(str(row.get(_SELL)), _UNKNOWN)
+    return {**row, "quantity_by_funds": bought, "symbol_sell": sold_symbol}
+
+
+def _with_landed_orders(lk: Any, rows: Sequence[Row], options: Options) -> Iterator[Row]:
+    """Round trips; orders that have left the list since they landed tell what they told then."""
+    names = {str(row[name]) for row in rows for name in (_BUY, _SELL) if row.get(name) is not None}
+    orders: dict[str, _Order] = {}
+    for name, extra in lk.frame(_LANDED, [sorted(names), options.bot_id]).iter_rows():
+        told = orjson.loads(extra)[IMPORTED][_LABEL]
+        orders[name] = (told.get("symbol"), _known_size(told))
+    for row in rows:
+        known = _matched(row, orders)
+        yield {**known, **{name: value for name, value in row.items() if value is not None}}

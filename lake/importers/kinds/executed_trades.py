@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lake.importers.base import RowMap
+from lake.importers.kinds.rounded_trades import RoundedTrades
 from lake.importers.rules import constant, first_of, identity, moment, number, option, price, result, side, symbol, text
 
 _SYMBOL, _SIDE = symbol("symbol"), side("side")
@@ -32,3 +33,10 @@ TRADES = RowMap(
     sums={"pnl": _PNL, "quantity": _QUANTITY},
     numbered=True,
 )
+
+_KINDS = ("trades-json", "trades-postgres", "trades-redis")
+
+
+def met_by(kind: str) -> RoundedTrades:
+    """How trades of one of the kinds meet those of the others."""
+    return RoundedTrades(kind, TRADES, _KINDS)

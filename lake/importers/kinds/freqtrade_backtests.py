@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from lake.importers.base import Notes, Options, Refused, Row, RowMap, Rule, Table
 from lake.importers.kinds.freqtrade_results import ResultFile, Run, orders_of
+from lake.importers.mapping import IMPORTED
+from lake.importers.merging import is_same
 from lake.importers.rules import (
     constant,
     first_of,
@@ -92,6 +97,12 @@ RUNS = RowMap(
         "created_at": moment("backtest_run_start_ts", "backtest_start_time", "backtest_end_ts", "last_close"),
     },
 )
+_LANDED = (
+    "SELECT run_id, strategy, trades, wins, losses, start_time, end_time, total_pnl_percent, extra FROM backtests "
+    "WHERE list_contains(?, strategy) AND contains(extra, '\"freqtrade:') ORDER BY run_id"
+)
+_FACTS = ("strategy", "trades", "wins", "losses", "start_time", "end_time", "total_pnl_percent")
+_BEGUN = ("backtest_start_time", "backtest_run_start_ts")
 TRADES = RowMap(
     "trades",
     {
@@ -156,10 +167,39 @@ def tables(path: Path, *, several: bool) -> Iterable[Table]:
     """Runs, trades and orders of one result file; named after it, where there are several."""
     file = ResultFile(path)
     prefix = f"{path.name} " if several else ""
-    yield Table(f"{prefix}backtests", (RUNS,), partial(_runs, file), label=f"{file.stem} backtests")
+    run_id = Rule(("run_id_here",), lambda row, _options: file.landed.get(row["run_id_here"], row["run_id_here"]))
+    runs = replace(RUNS, columns={**RUNS.columns, "run_id": run_id})
+    label, look = f"{file.stem} backtests", partial(_look, file)
+    yield Table(f"{prefix}backtests", (runs,), partial(_runs, file), label=label, look=look)
     yield Table(f"{prefix}trades", (TRADES,), partial(_trades, file), label=f"{file.stem} trades")
     if any(run.tally.orders for run in file.reading[0]):
         yield Table(f"{prefix}orders", (FILLS,), partial(_orders, file), label=f"{file.stem} orders")
+
+
+def _look(file: ResultFile, lk: Any, rows: Sequence[Row], options: Options) -> None:
+    """Find runs that the lake has under another id, for the .meta.json that names them came or went meanwhile."""
+    if lk is None:
+        return
+    there = lk.frame(_LANDED, [list({str(row["strategy"]) for row in rows})]).rows(named=True)
+    known = {one["run_id"] for one in there}
+    for row in rows:
+        if row["run_id_here"] not in known:
+            same = next((one["run_id"] for one in there if _is_same(one, row, file.stem, options)), None)
+            file.landed |= {row["run_id_here"]: same} if same is not None else {}
+
+
+def _is_same(there: Row, row: Row, stem: str, options: Options) -> bool:
+    """Whether a run of the lake is of this file and tells the same, and neither is named after another beginning."""
+    told = orjson.loads(there["extra"])[IMPORTED].get(f"freqtrade:{stem} backtests")
+    if not isinstance(told, dict) or len({_named(told), _named(row)} - {None}) > 1:
+        return False
+    return all(is_same(there[name], RUNS.columns[name].read(row, options)) for name in _FACTS)
+
+
+def _named(row: Row) -> tuple[str, ...] | None:
+    """What tells a run from another of its configuration; None where nothing does."""
+    begun = next((row[name] for name in _BEGUN if row.get(name)), None)
+    return (str(row["run_id"]), str(begun)) if row.get("run_id") and begun else None
 
 
 def _runs(file: ResultFile, notes: Notes) -> Iterator[Row]:
@@ -176,7 +216,7 @@ def _trades(file: ResultFile, notes: Notes) -> Iterator[Row | Refused]:
         if isinstance(trade, Refused):
             yield trade
         else:
-            of_run = {"strategy": run.strategy, "timeframe": run.told.get("timeframe"), **_place(run, place)}
+            of_run = {"strategy": run.strategy, "timeframe": run.told.get("timeframe"), **_place(file, run, place)}
             yield {**{name: value for name, value in trade.items() if name != "orders"}, **of_run}
 
 
@@ -185,13 +225,14 @@ def _orders(file: ResultFile, notes: Notes) -> Iterator[Row | Refused]:
         if isinstance(trade, Refused):
             continue
         of_trade: dict[str, Any] = {name: trade.get(name) for name in ("pair", "fee_open", "fee_close", "is_short")}
-        of_run = {"stake_currency": run.told.get("stake_currency"), **_place(run, place)}
+        of_run = {"stake_currency": run.told.get("stake_currency"), **_place(file, run, place)}
         for position, order in enumerate(orders_of(trade)):
             is_order = isinstance(order, dict)
             told = {**of_trade, **of_run, "number": position}
             yield {**order, **told} if is_order else Refused({"order": order, **told}, "not an object")
 
 
-def _place(run: Run, place: int) -> dict[str, Any]:
+def _place(file: ResultFile, run: Run, place: int) -> dict[str, Any]:
     """Where a trade stands: in which run, at which place of its list, and on which exchange."""
-    return {"run_id": run.run_id, "place": place, **({"exchange": run.exchange} if run.exchange else {})}
+    run_id = file.landed.get(run.run_id, run.run_id)
+    return {"run_id": run_id, "place": place, **({"exchange": run.exchange} if run.exchange else {})}

@@ -6,7 +6,9 @@ the wallet become snapshots of the bot's state.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import PurePath
 from typing import Any
@@ -139,6 +141,41 @@ FILLS = RowMap(
     },
     sums={"quantity": "filled"},
 )
+_FILL = FILLS.columns["fill_id"]
+_LANDED = (
+    "SELECT fill_id, symbol, external_order_id FROM fills WHERE bot_id = ? AND list_contains(?, external_order_id) "
+    "AND contains(extra, '\"freqtrade:orders\"') ORDER BY fill_id"
+)
+
+
+class _Fills:
+    """The ids of fills: an order names no exchange but by its trade, and without it is still the fill that landed."""
+
+    def __init__(self) -> None:
+        self._landed: dict[tuple[str, str], list[str]] = defaultdict(list)  # symbol and order -> ids
+
+    def look(self, lk: Any, rows: Sequence[Row], options: Options) -> None:
+        """Find the fills that the lake has of some orders."""
+        self._landed.clear()
+        orders = [str(row["order_id"]) for row in rows if row.get("order_id") is not None]
+        if lk is not None and orders:
+            for name, symbol, order in lk.frame(_LANDED, [options.bot_id, orders]).iter_rows():
+                self._landed[symbol, order].append(name)
+
+    @property
+    def map(self) -> RowMap:
+        """What an executed order becomes."""
+        return replace(FILLS, columns={**FILLS.columns, "fill_id": Rule(_FILL.names, self._id)})
+
+    def _id(self, row: Row, options: Options) -> str:
+        own: str = _FILL.read(row, options)
+        there = self._landed.get((_SYMBOL.read(row, options), str(row["order_id"])), [])
+        unnamed = _FILL.read({**row, "trade_exchange": None, "exchange": None}, options)
+        if own in there or len(there) != 1:
+            return own
+        return there[0] if own == unnamed or there[0] == unnamed else own
+
+
 STATES = RowMap(
     "bot_states",
     {
@@ -165,7 +202,9 @@ def tables(db: Database, *, several: bool = False) -> Iterable[Table]:
     store, prefix = _Store(db), f"{PurePath(db.where).name} " if several else ""
     yield Table(f"{prefix}trades", (TRADES,), store.trades, db.count("trades"), "trades")
     if _ORDERS in store.there:
-        yield Table(f"{prefix}{_ORDERS}", (FILLS,), store.orders, db.count(_ORDERS), _ORDERS)
+        fills = _Fills()
+        count = db.count(_ORDERS)
+        yield Table(f"{prefix}{_ORDERS}", (fills.map,), store.orders, count, _ORDERS, look=fills.look)
     if {*_MEMORY} & store.there:
         yield Table(f"{prefix}memory", (STATES,), store.memory, label="memory")
     if _WALLET in store.there:

@@ -134,6 +134,7 @@ class ResultFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.member = member_of(path) if path.suffix == ".zip" else ""
+        self.landed: dict[str, str] = {}  # id of a run -> the id under which the lake has it
 
     @property
     def stem(self) -> str:

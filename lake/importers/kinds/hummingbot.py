@@ -7,11 +7,14 @@ cancelled; one that was executed is kept with its fills.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from lake.importers.base import Notes, Options, Refused, Row, RowMap, Rule, Table
+from lake.errors import InvalidRowError
+from lake.importers.base import Known, Notes, Options, Refused, Row, RowMap, Rule, Table
+from lake.importers.mapping import found_before
 from lake.importers.reading.database import Database, database, require
 from lake.importers.reading.ordered import Following
 from lake.importers.rules import (
@@ -30,8 +33,10 @@ from lake.importers.rules import (
     text,
     within,
 )
+from lake.importers.there import columns_of
 from lake.importers.values import number_in
 from lake.importers.wording import counted
+from lake.spec import registry
 
 _SCALE = 1_000_000
 _DECIMALS = {"amount", "price", "trade_fee_in_quote", "mid_price", "best_bid", "best_ask"}
@@ -55,6 +60,12 @@ _CLOSES = {
     "1": "timeout", "2": "sl", "3": "tp", "4": "expired", "5": "early_stop", "6": "trailing_stop",
     "7": "insufficient_balance", "8": "failed", "9": "completed", "10": "position_hold",
 }  # fmt: skip
+_LABEL = "hummingbot:TradeFill"
+_OF_ORDER = ("exchange_order_id", "order", "statuses")  # what a fill has of its order
+_LANDED = (
+    "SELECT DISTINCT order_id, venue, symbol FROM fills WHERE list_contains(?, order_id) "
+    f"AND coalesce(bot_id, '') = ? AND contains(extra, '\"{_LABEL}\"')"
+)
 _SIDES = {"1": "LONG", "BUY": "LONG", "TRADETYPE.BUY": "LONG", "2": "SHORT", "SELL": "SHORT", "TRADETYPE.SELL": "SHORT"}
 
 
@@ -208,6 +219,32 @@ METRICS = {
 }
 
 
+def _with_landed_fills(lk: Any, rows: Sequence[Row], options: Options) -> Iterator[Row | Known]:
+    """Orders without fills in the file; those whose fills the lake has are known by them."""
+    names = [str(row["id"]) for row in rows if row["id"] is not None]
+    there = set(lk.frame(_LANDED, [names, options.bot_id]).rows())
+    for row in rows:
+        with suppress(InvalidRowError):  # it is refused when it is mapped
+            if (str(row["id"]), *(rule.read(row, options) for rule in (VENUE, SYMBOL))) in there:
+                yield Known(row)
+                continue
+        yield row
+
+
+def _with_landed_orders(lk: Any, rows: Sequence[Row], options: Options) -> Iterator[Row]:
+    """Fills; one whose order was deleted since it landed keeps what that told."""
+    names: dict[int, str] = {}
+    for place, row in enumerate(rows):
+        with suppress(InvalidRowError):  # it is refused when it is mapped
+            names |= {} if "order" in row else {place: FILLS.columns["fill_id"].read(row, options)}
+    keys = [{"fill_id": name} for name in set(names.values())]
+    there = columns_of(lk, registry.get(FILLS.dataset), keys, ["fill_id", "extra"])
+    for place, row in enumerate(rows):
+        landed = there.get((names.get(place),), {})
+        told = found_before(landed, _LABEL) or {}
+        yield {**row, **{name: told[name] for name in _OF_ORDER if name in told}}
+
+
 class Hummingbot:
     """Reads hummingbot's SQLite file."""
 
@@ -222,9 +259,10 @@ class Hummingbot:
             if name not in _TABLES[:2] and not db.count(name):
                 continue
             if name == "Order":
-                yield Table(name, (ORDERS, ORDERS_AS_FILLS), store.orders, db.count(name))
+                maps, count = (ORDERS, ORDERS_AS_FILLS), db.count(name)
+                yield Table(name, maps, store.orders, count, completed=_with_landed_fills)
             elif name == "TradeFill":
-                yield Table(name, (FILLS,), store.fills, db.count(name))
+                yield Table(name, (FILLS,), store.fills, db.count(name), completed=_with_landed_orders)
             elif name == "Executors":
                 yield Table(name, (EXECUTORS,), lambda notes: db.rows("Executors", notes), db.count(name))
             else:

@@ -29,10 +29,11 @@ class LlmLogs:
                 "no decision log of a known kind", where=source, todo="nofx cycles, or AI-Trader's logs and positions."
             )
         if kinds["cycle"]:
-            yield Table("prompts", (nofx.PROMPTS,), partial(_prompts, source))
+            yield Table("prompts", (nofx.PROMPTS,), partial(_prompts, source), completed=nofx.used_before)
             yield Table("cycles", (nofx.DECISIONS,), partial(_cycles, source, kinds[""]))
         if kinds["messages"]:
-            yield Table("messages", (ai_trader.ANSWERS,), partial(_answers, source))
+            answers = ai_trader.Answers()
+            yield Table("messages", (answers.map,), partial(_answers, source), look=answers.look)
         if kinds["positions"]:
             maps = (ai_trader.ACTIONS, ai_trader.FILLS, ai_trader.STATES)
             yield Table("positions", maps, partial(_actions, source))

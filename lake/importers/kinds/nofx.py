@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from typing import Any
 
-from lake.importers.base import Notes, Options, Refused, Row, RowMap, Rule
+from lake.errors import InvalidRowError
+from lake.importers.base import Known, Notes, Options, Refused, Row, RowMap, Rule
 from lake.importers.reading.members import Member
 from lake.importers.rules import (
     first_of,
@@ -27,8 +28,11 @@ from lake.importers.rules import (
     whole,
     within,
 )
+from lake.importers.there import columns_of
 from lake.importers.wording import counted
+from lake.spec import registry
 from lake.spec.symbols import from_binance
+from lake.spec.times import to_micros
 
 NO_SYMBOL = "ALL"  # as the log itself calls a decision about no coin in particular
 _ACTIONS = {
@@ -105,6 +109,23 @@ def prompts(files: Iterable[Member], _notes: Notes) -> Iterator[Row]:
             seen.add(version)
             kept = {name: cycle.get(name) for name in ("timestamp", "system_prompt")}
             yield {**kept, "prompt_version": version, "prompt_name": "system prompt"}
+
+
+def used_before(lk: Any, rows: Sequence[Row], options: Options) -> Iterator[Row | Known]:
+    """System prompts; those that the lake has since a cycle before, which is not among these, are known."""
+    keys = [{"version": row["prompt_version"]} for row in rows]
+    there = columns_of(lk, registry.get(PROMPTS.dataset), keys, ["version", "created_at"])
+    for row in rows:
+        since, at = there.get((row["prompt_version"],)), _began(row, options)
+        yield row if since is None or at is None or at <= since["created_at"] else Known(row)
+
+
+def _began(row: Row, options: Options) -> int | None:
+    """When a cycle began; None of one that is refused when it is mapped."""
+    with suppress(InvalidRowError):
+        at = _CYCLE.read(row, options)
+        return None if at is None else to_micros(at)
+    return None
 
 
 def decisions(files: Iterable[Member], notes: Notes) -> Iterator[Row | Refused]:

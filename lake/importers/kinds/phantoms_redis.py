@@ -12,13 +12,18 @@ from datetime import date
 from functools import partial
 from typing import Any
 
-from lake.errors import SourceError
+import orjson
+
+from lake.errors import InvalidRowError, SourceError
 from lake.importers.base import Check, Notes, Options, Refused, Row, RowMap, Rule, Table
 from lake.importers.kinds.phantom_map import REDIS_PHANTOMS
+from lake.importers.mapping import IMPORTED
 from lake.importers.reading.redis import RedisStore, named, records
 from lake.importers.report import Difference
 from lake.importers.rules import constant, first_of, option, text
 
+_KIND = "phantoms-redis"
+_LANDED = "SELECT phantom_id, strategy, extra FROM phantoms WHERE list_contains(?, phantom_id)"
 _STRATEGIES = {"phantom": None, "mr_phantom": "mr", "scalp_phantom": "scalp"}  # prefix of keys -> whose they are
 _DAY = re.compile(r"(\d{4})(\d{2})(\d{2})")
 _WON = {"1": 1, "0": 0, "win": 1, "loss": 0, "true": 1, "false": 0}
@@ -27,7 +32,7 @@ _WON = {"1": 1, "0": 0, "win": 1, "loss": 0, "true": 1, "false": 0}
 class PhantomsRedis:
     """Reads the phantoms of a bot."""
 
-    name = "phantoms-redis"
+    name = _KIND
     summary = "Redis phantom:active, phantom:completed and their kin; win rates and blocked are compared and kept"
 
     def tables(self, source: str, _options: Options) -> Iterable[Table | Check]:
@@ -36,7 +41,7 @@ class PhantomsRedis:
         made: list[Table | Check] = []
         families = _Families()
         for prefix in _STRATEGIES:
-            made += _tables(store, prefix, _map(prefix, families))
+            made += [replace(table, look=families.look) for table in _tables(store, prefix, _map(prefix, families))]
         checks = [check for prefix in _STRATEGIES for check in _checks(store, prefix)]
         if not made and not checks:
             todo = "Is it in another database (redis://host/NUMBER)?"
@@ -54,11 +59,23 @@ def _map(prefix: str, families: _Families) -> RowMap:
 class _Families:
     """Which keys have had which phantom: one that other keys had before, with another strategy, is named after its own.
 
-    Rows of one family with the same id are numbered when they land, so a number would not tell families apart.
+    Rows of one family with the same id are numbered when they land, so a number would not tell families apart. Whose
+    a phantom is that the lake has, is known by the keys that it is from: they may have forgotten it meanwhile.
     """
 
     def __init__(self) -> None:
         self._whose: dict[str, dict[str, Any]] = {}  # id -> prefix -> strategy
+
+    def look(self, lk: Any, rows: Sequence[Row], options: Options) -> None:
+        """Ask the lake whose the phantoms of some rows are."""
+        names = {name for row in rows if (name := _name(row, options)) is not None} - self._whose.keys()
+        if lk is None or not names:
+            return
+        for name, strategy, extra in lk.frame(_LANDED, [sorted(names)]).iter_rows():
+            imported = orjson.loads(extra or "{}").get(IMPORTED, {})
+            of = [prefix for prefix in _STRATEGIES if any(label.startswith(f"{_KIND}:{prefix}:") for label in imported)]
+            if of:
+                self._whose[name] = dict.fromkeys(of, strategy)
 
     def id_in(self, prefix: str, facts: Rule, strategy: Rule) -> Rule:
         """The id of phantoms under a prefix of keys."""
@@ -68,9 +85,18 @@ class _Families:
             had = self._whose.setdefault(name, {})
             had.setdefault(prefix, mine)
             first = next(iter(had))
-            return name if prefix == first or had[first] == mine else f"{name}-{_STRATEGIES[prefix]}"
+            return name if prefix == first or had[first] == mine else f"{name}-{_STRATEGIES[prefix] or prefix}"
 
         return Rule((*facts.names, *strategy.names), read)
+
+
+def _name(row: Row, options: Options) -> str | None:
+    """The id of a phantom by its facts; None of one that is refused when it is mapped."""
+    try:
+        name: str = REDIS_PHANTOMS.columns["phantom_id"].read(row, options)
+    except InvalidRowError:
+        return None
+    return name
 
 
 def _tables(store: RedisStore, prefix: str, rows: RowMap) -> Iterator[Table]:

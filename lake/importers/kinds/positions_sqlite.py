@@ -6,28 +6,27 @@ positions and checkpoint_alerts, bound by the id of a signal.
 
 from __future__ import annotations
 
-from collections import defaultdict
+import hashlib
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from lake.errors import InvalidRowError
 from lake.importers.base import Notes, Options, Row, RowMap, Rule, Table
+from lake.importers.kinds.bound_positions import HISTORY, OPENED, POSITION, SHARED, BoundPositions, goes_on
+from lake.importers.kinds.position_alerts import DATABASE, PositionAlerts
 from lake.importers.kinds.same_trades import SameTrades
 from lake.importers.kinds.signal_bot import (
     CLOSED,
     ENTRY,
     EXIT_REASON,
-    GOES_ON,
     NEEDED_SIDE,
     OUTCOME,
     PERCENT,
-    SIDE,
     SYMBOL,
     TIMEFRAME,
-    named,
-    shared_id,
     trade_id,
 )
 from lake.importers.nested import item, together
@@ -37,32 +36,23 @@ from lake.importers.rules import (
     constant,
     first_of,
     flag,
-    found,
-    identity,
     moment,
     number,
     one_of,
     option,
     price,
     result,
-    second_of,
     share,
     text,
     within,
 )
-from lake.importers.values import as_number
 from lake.importers.wording import counted
 
-_OPENED = moment("opened_at", "entry_timestamp")
-_SHARED = shared_id("signal_id")
-_TELLING = (SYMBOL, SIDE, second_of(_OPENED))  # of whether two rows are of one position
-_POSITION = named("position", first_of(_SHARED, text("signal_id")), SYMBOL, TIMEFRAME, SIDE, ENTRY, _OPENED)
-_TRADE = trade_id(_OPENED, "signal_id")
+_TRADE = trade_id(OPENED, "signal_id")
 _SIGNAL = "original_signal_json"
 _STATUS = {"OPEN": "open", "PARTIAL": "open", "ACTIVE": "active", "CLOSED": "closed"}
+_DIGITS = 16
 _CHECKPOINTS = (25, 50, 75, 85)
-_ADVICE = {word: word for word in ("HOLD", "PARTIAL_CLOSE", "CLOSE_NOW", "MOVE_SL")}
-
 _END = "end"  # under which a position carries the row of the history that tells of its end
 
 
@@ -75,7 +65,7 @@ def _status(row: Row, options: Options) -> Any:
 POSITIONS = RowMap(
     "positions",
     {
-        "position_id": _POSITION,
+        "position_id": POSITION,
         "symbol": SYMBOL,
         "side": NEEDED_SIDE,
         "entry_price": ENTRY,
@@ -87,56 +77,18 @@ POSITIONS = RowMap(
         **{f"checkpoint_{level}": flag(f"checkpoint_{level}_triggered") for level in _CHECKPOINTS},
         "status": Rule(("status",), _status),
         "trade_id": _TRADE,
-        "signal_id": _SHARED,
-        "opened_at": _OPENED,
+        "signal_id": SHARED,
+        "opened_at": OPENED,
         "synced_at": first_of(within(_END, CLOSED), moment("last_checked_at")),
-        "extra": together(timeframe=TIMEFRAME, share_left=number("current_size")),
+        "extra": together(timeframe=TIMEFRAME, share_left=number("current_size"), database=text(DATABASE)),
     },
-    held=frozenset({_END}),
+    held=frozenset({_END, DATABASE}),
 )
 
 
 def _of_position(rule: Rule) -> Rule:
     return within("position", rule)
 
-
-def _level(row: Row, _options: Options) -> float | None:
-    """In percent: of 25, of 25%, and of 0.25."""
-    name, value = found(row, ("checkpoint_level", "level"))
-    if value is None:
-        return None
-    given = as_number(name, value.strip().removesuffix("%") if isinstance(value, str) else value)
-    return given * 100 if 0 < given < 1 else given
-
-
-_LEVEL, _ALERTED = Rule(("checkpoint_level", "level"), _level), moment("triggered_at", "timestamp")
-
-
-def _position_of(row: Row, options: Options) -> str:
-    """Of the position that it belongs to, or its number where that is no longer there."""
-    done = _of_position(_POSITION).read(row, options)
-    name, value = found(row, ("signal_id", "position_id"))
-    if done is None and value is None:
-        raise InvalidRowError("it names no position", where=name)
-    scope = f"{options.bot_id}:" if options.bot_id else ""
-    return str(done or f"{scope}{value if isinstance(value, str) else f'position {value}'}")
-
-
-_ALERT_OF = Rule(("position_id", "signal_id"), _position_of)
-
-ALERTS = RowMap(
-    "checkpoint_alerts",
-    {
-        "alert_id": identity("alert", _ALERT_OF, _LEVEL, _ALERTED),
-        "position_id": _ALERT_OF,
-        "level": _LEVEL,
-        "price": price("trigger_price", "checkpoint_price"),
-        "recommendation": one_of(_ADVICE, "recommendation"),
-        "confidence": first_of(share("current_confidence"), share("confidence_at_checkpoint")),
-        "alerted_at": _ALERTED,
-    },
-    held=frozenset({"position"}),
-)
 
 TRADES = RowMap(
     "trades",
@@ -155,10 +107,10 @@ TRADES = RowMap(
         "pnl": number("profit_loss_usd"),
         "pnl_percent": result(*PERCENT),
         "exit_reason": EXIT_REASON,
-        "created_at": _OPENED,
-        "opened_at": _OPENED,
+        "created_at": OPENED,
+        "opened_at": OPENED,
         "closed_at": CLOSED,
-        "extra": together(outcome=OUTCOME, position_id=_of_position(_POSITION)),
+        "extra": together(outcome=OUTCOME, position_id=_of_position(POSITION)),
     },
     sums={"pnl": "profit_loss_usd", "pnl_percent": PERCENT},
     held=frozenset({"position"}),
@@ -167,7 +119,7 @@ TRADES = RowMap(
 
 def _is_dropped(row: Row) -> bool:
     """Whether the history alone tells of a position, and of its end."""
-    return row["position"] is None and not _goes_on(row)
+    return row["position"] is None and not goes_on(row)
 
 
 ENDED = RowMap(
@@ -175,16 +127,16 @@ ENDED = RowMap(
     {
         **{name: POSITIONS.columns[name] for name in ("position_id", "symbol", "side", "entry_price", "trade_id")},
         "status": constant("closed"),
-        "signal_id": _SHARED,
-        "opened_at": _OPENED,
+        "signal_id": SHARED,
+        "opened_at": OPENED,
         "synced_at": CLOSED,
     },
     when=_is_dropped,
     keep_found=False,
     held=frozenset({"position"}),
 )
-_TABLES = {"open_positions": POSITIONS, "positions": POSITIONS, "position_history": TRADES, "checkpoint_alerts": ALERTS}
-_HISTORY, _ALERTS = "position_history", "checkpoint_alerts"
+_ALERTS = "checkpoint_alerts"
+_MAPS: Mapping[str, RowMap] = {"open_positions": POSITIONS, "positions": POSITIONS, HISTORY: TRADES}
 
 
 class PositionsSqlite:
@@ -196,31 +148,35 @@ class PositionsSqlite:
     def tables(self, source: str, options: Options) -> Iterable[Table]:
         """Those of its tables that are there; positions first."""
         db = SqliteFile(source)
-        there = require(db, _TABLES, kind=self.name)
-        same = SameTrades(self.name, _TRADE, _OPENED, first_of(within(_END, CLOSED), CLOSED))
-        for name in there:
-            rows = partial(_bound if name in {_HISTORY, _ALERTS} else _held, db, name, options)
-            look = None if name == _ALERTS else same.look
-            yield Table(name, _maps(_TABLES[name], same), rows, db.count(name), look=look)
+        there = require(db, [*_MAPS, _ALERTS], kind=self.name)
+        same = SameTrades(self.name, _TRADE, OPENED, first_of(within(_END, CLOSED), CLOSED))
+        for name in (one for one in there if one in _MAPS):
+            rows = partial(_history, db, options) if name == HISTORY else partial(_held, db, name, options)
+            yield Table(name, _maps(_MAPS[name], same), rows, db.count(name), look=same.look)
+        if _ALERTS in there:
+            alerts = PositionAlerts(self.name, _ALERTS, _digest(db), counts_on=db.counts_on("open_positions"))
+            yield Table(_ALERTS, (alerts.map,), partial(_alerts, db, options), db.count(_ALERTS), look=alerts.look)
+
+
+def _digest(db: SqliteFile) -> str:
+    """Tells a database from others by where it is."""
+    return hashlib.sha256(os.fsencode(Path(db.where).resolve())).hexdigest()[:_DIGITS]
 
 
 def _maps(made: RowMap, same: SameTrades) -> tuple[RowMap, ...]:
     """Of a table, whose trades meet those of other stores."""
-    if made is ALERTS:
-        return (ALERTS,)
     if made is TRADES:
         return (same.map(TRADES), *_maps(ENDED, same))
-    return (replace(made, columns={**made.columns, "trade_id": same.trade_id}),)
+    return (replace(made, columns={**made.columns, "trade_id": same.met_id}),)
 
 
 def _held(db: SqliteFile, table: str, options: Options, notes: Notes) -> Iterator[Row]:
     """Positions, each with the row of the history that tells of its end."""
-    ends, over = _ends(db), 0
+    bound, name, over = BoundPositions(db, options), _digest(db), 0
     for row in db.rows(table, notes):
-        told = ends.get(row.get("signal_id", row.get("id")), [])
-        end = next((one for one in reversed(told) if _is_end(one, row, options)), None)
+        end = bound.end_of(row)
         over += end is not None and _STATUS.get(str(row.get("status")).strip().upper()) != "closed"
-        yield {**row, _END: end}
+        yield {**row, _END: end, DATABASE: name}
     if over:
         notes.tell(
             f"{counted(over, 'position that is said to be held is', 'positions that are said to be held are')} "
@@ -228,60 +184,20 @@ def _held(db: SqliteFile, table: str, options: Options, notes: Notes) -> Iterato
         )
 
 
-def _ends(db: SqliteFile) -> Mapping[Any, list[Row]]:
-    """What the history tells of each position."""
-    ends: dict[Any, list[Row]] = defaultdict(list)
-    for row in db.rows(_HISTORY, Notes()) if _HISTORY in db.tables() else ():
-        ends[row.get("signal_id", row.get("position_id"))].append(row)
-    return ends
+def _history(db: SqliteFile, options: Options, notes: Notes) -> Iterator[Row]:
+    """Rows of the history, each with the position that it tells of, where that is still held."""
+    bound = BoundPositions(db, options)
+    for row in db.rows(HISTORY, notes):
+        yield {**row, "position": bound.of_history(row)}
 
 
-def _is_end(told: Row, position: Row, options: Options) -> bool:
-    """Whether a row of the history is the end of this position: a number may have been given again."""
-    try:
-        CLOSED.read(told, options)
-        same = all(rule.read(told, options) in {None, rule.read(position, options)} for rule in _TELLING)
-    except InvalidRowError:
-        return False
-    return same and not _goes_on(told)
-
-
-def _goes_on(told: Row) -> bool:
-    """Whether a row of the history tells of a part of a position, which goes on."""
-    return str(found(told, ("outcome",))[1]).strip().upper() in GOES_ON
-
-
-def _bound(db: SqliteFile, table: str, options: Options, notes: Notes) -> Iterator[Row]:
-    """Rows of a table, each with the position that it belongs to; of an alert also one that only the history tells."""
-    positions = _positions(db)
-    ends = _ends(db) if table == _ALERTS else {}
-    lost = 0
-    for row in db.rows(table, notes):
-        name = row.get("signal_id", row.get("position_id"))
-        position = positions.get(name) or _ended(ends.get(name, ()), row, options)
+def _alerts(db: SqliteFile, options: Options, notes: Notes) -> Iterator[Row]:
+    """Alerts, each with the position that it belongs to, as it is held or as the history tells of it."""
+    bound, lost = BoundPositions(db, options), 0
+    for row in db.rows(_ALERTS, notes):
+        position = bound.of_alert(row)
         lost += position is None
         yield {**row, "position": position}
-    if lost and table == _ALERTS:
+    if lost:
         some = counted(lost, "alert belongs to a position that is", "alerts belong to positions that are")
         notes.tell(f"{some} no longer there")
-
-
-def _ended(told: Iterable[Row], alert: Row, options: Options) -> Row | None:
-    """The last that had begun when the alert came: a number may have been given again."""
-    done = None
-    for one in told:
-        try:
-            _POSITION.read(one, options)
-            opened, alerted = _OPENED.read(one, options), _ALERTED.read(alert, options)
-        except InvalidRowError:
-            continue
-        if opened is not None and alerted is not None and opened <= alerted:
-            done = one
-    return done
-
-
-def _positions(db: SqliteFile) -> Mapping[Any, Row]:
-    there = db.tables()
-    by_number = {row.get("id"): row for row in db.rows("open_positions", Notes())} if "open_positions" in there else {}
-    by_signal = {row.get("signal_id"): row for row in db.rows("positions", Notes())} if "positions" in there else {}
-    return {**by_number, **by_signal}

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import orjson
-
 from lake.errors import InvalidRowError
-from lake.importers.base import Options, Row, RowMap, Rule
+from lake.importers.base import Options, Row, Rule
+from lake.importers.kinds.met_trades import MetTrades
 from lake.importers.kinds.signal_bot import CLOSED, ENTRY, SIDE, SYMBOL, TIMEFRAME
-from lake.importers.mapping import IMPORTED
 from lake.importers.merging import is_same
 from lake.importers.twins import is_twin
 
@@ -50,7 +48,7 @@ class _Trade:
         return ends_first >= max(self.at, other.at)
 
 
-class SameTrades:
+class SameTrades(MetTrades):
     """The ids that trades of one store have in the lake.
 
     Args:
@@ -61,31 +59,8 @@ class SameTrades:
     """
 
     def __init__(self, kind: str, own: Rule, given: Rule, ended: Rule = CLOSED) -> None:
-        self._kind, self._own, self._given, self._ended = kind, own, given, ended
-        self._known_as = f"known_as_{kind.replace('-', '_')}"
-        self._theirs: dict[str, str] = {}  # own id -> the lake's
-
-    @property
-    def trade_id(self) -> Rule:
-        """The id that a row has in the lake."""
-
-        def read(row: Row, options: Options) -> str:
-            own: str = self._own.read(row, options)
-            return self._theirs.get(own, own)
-
-        return Rule(self._own.names, read)
-
-    def map(self, made: RowMap) -> RowMap:
-        """A map of trades, by which they meet those of other stores."""
-        extra = made.columns["extra"]
-
-        def read(row: Row, options: Options) -> Any:
-            own = self._own.read(row, options)
-            kept = extra.read(row, options)
-            return {**(kept or {}), self._known_as: own} if own in self._theirs else kept
-
-        columns = {**made.columns, "trade_id": self.trade_id, "extra": Rule(extra.names, read)}
-        return replace(made, columns=columns)
+        super().__init__(kind, own)
+        self._given, self._ended = given, ended
 
     def look(self, lk: Any, rows: Sequence[Row], options: Options) -> None:
         """Find the trades of the lake that some rows are."""
@@ -115,11 +90,8 @@ class SameTrades:
         """The lake's trades that other stores have told of, by their facts, each with its id in this store."""
         done = defaultdict(list)
         for row in there:
-            extra = orjson.loads(row["extra"])
-            labels = extra.get(IMPORTED, {}) if isinstance(extra, dict) else {}
-            known_as = extra.get(self._known_as) if labels else None
-            is_mine = any(label.startswith(f"{self._kind}:") for label in labels)
-            if labels and (known_as is not None or not is_mine):
+            labels, known_as = self.tellers(row["extra"])
+            if labels and (known_as is not None or not self.is_told(labels)):
                 facts = (row["symbol"], row["timeframe"], row["side"])
                 trade = _Trade(row["trade_id"], facts, row["entry_price"], row["created_at"], row["closed_at"])
                 done[facts].append((trade, known_as))

@@ -10,7 +10,7 @@ from typing import Any
 from lake.importers.addresses import existing_file
 from lake.importers.base import Notes, Options, Refused, Row, Table
 from lake.importers.kinds import exchange_fills
-from lake.importers.kinds.executed_trades import TRADES
+from lake.importers.kinds.executed_trades import TRADES, met_by
 from lake.importers.reading.json_lines import lines_in
 from lake.importers.reading.jsons import rows_in
 from lake.importers.reading.tabular import form_of
@@ -24,12 +24,13 @@ class TradesJson:
 
     def tables(self, source: str, options: Options) -> Iterable[Table]:
         """The trades; or executions and what was matched of them."""
-        path = existing_file(source)
+        path, met = existing_file(source), met_by(self.name)
         if _is_of_lines(path):
-            return [Table("trades", (TRADES,), partial(_objects, partial(lines_in, path)))]
+            return [Table("trades", (met.map(TRADES),), partial(_objects, partial(lines_in, path)), look=met.look)]
         if exchange_fills.is_of_exchange(next(rows_in(path, "trades", Notes()), None)):
             return exchange_fills.tables(path, options)
-        return [Table("trades", (TRADES,), partial(_objects, partial(rows_in, path, "trades")))]
+        rows = partial(_objects, partial(rows_in, path, "trades"))
+        return [Table("trades", (met.map(TRADES),), rows, look=met.look)]
 
 
 def _is_of_lines(path: Path) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from lake.errors import InvalidRowError
 from lake.importers.base import Check, Notes, Options, Refused, Row, Table
-from lake.importers.kinds.executed_trades import TRADES
+from lake.importers.kinds.executed_trades import TRADES, met_by
 from lake.importers.reading.database import Database, database, require
 from lake.importers.report import Difference
 from lake.importers.rules import found, moment
@@ -46,8 +46,8 @@ class TradesPostgres:
         known = require(db, (_TRADES, _CACHE), kind=self.name)
         if _TRADES in known:
             order = [name for name in ("exit_time", "id") if name in db.columns(_TRADES)]
-            rows = partial(db.rows, _TRADES, order_by=order)
-            yield Table(_TRADES, (TRADES,), rows, db.count(_TRADES))
+            rows, met = partial(db.rows, _TRADES, order_by=order), met_by(self.name)
+            yield Table(_TRADES, (met.map(TRADES),), rows, db.count(_TRADES), look=met.look)
         if _CACHE in known:
             compare = partial(_differences, db if _TRADES in known else None)
             yield Check(_CACHE, "trades", partial(_cached, db), compare, needs_lake=False)

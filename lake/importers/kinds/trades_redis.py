@@ -7,7 +7,7 @@ from functools import partial
 
 from lake.errors import SourceError
 from lake.importers.base import Notes, Options, Refused, Row, Table
-from lake.importers.kinds.executed_trades import TRADES
+from lake.importers.kinds.executed_trades import TRADES, met_by
 from lake.importers.reading.redis import RedisStore, records
 
 KEY = "trade_history:executed"
@@ -25,7 +25,8 @@ class TradesRedis:
         if store.kind(KEY) == "none":
             todo = "Is it in another database (redis://host/NUMBER)?"
             raise SourceError(f"there is no key {KEY}", where=store.where, value=store.some_keys(), todo=todo)
-        return [Table(KEY, (TRADES,), partial(rows, store))]
+        met = met_by(self.name)
+        return [Table(KEY, (met.map(TRADES),), partial(rows, store), look=met.look)]
 
 
 def rows(store: RedisStore, notes: Notes) -> Iterator[Row | Refused]:

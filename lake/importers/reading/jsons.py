@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import io
 import json
 import re
 import zlib
@@ -18,6 +19,7 @@ from typing import Any, BinaryIO, Self, cast
 from lake.errors import SourceError
 from lake.importers.base import Notes, Refused
 from lake.importers.reading.steady import steady
+from lake.spec.encodings import LOOKED_AT, encoding_of
 
 _CHUNK = 1 << 20
 _PIECE = 1 << 14  # of a packed file: what comes before its broken end is not lost with a large piece
@@ -29,10 +31,6 @@ _BREAKS_OFF = "the file breaks off: what comes before is taken"
 _GOES_ON = "something follows the end of the JSON, as when a shorter file is written over a longer one: it is not read"
 _FOLLOWS = "something follows the end of the JSON, as when files are joined: what of it is whole is read too"
 GARBLED = "some of it is not text of its encoding: those characters are replaced"
-_ENCODINGS = (
-    (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),  # before UTF-16, whose mark is half of theirs
-    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
-)  # fmt: skip
 _NO_BRACKET = re.compile(r'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)  # texts are taken whole
 
 
@@ -55,15 +53,10 @@ def opened(path: Path) -> BinaryIO:
     return cast("BinaryIO", gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
 
 
-def encoding_of(head: bytes) -> str:
-    """The encoding of a text, by its first bytes; UTF-8 where they say nothing else."""
-    return next((name for mark, name in _ENCODINGS if head.startswith(mark)), "utf-8-sig")
-
-
 def encoding_at(path: Path) -> str:
-    """The same of a file."""
+    """The encoding of a file's text."""
     with opened(path) as file:
-        return encoding_of(file.read(len(_ENCODINGS[0][0])))
+        return encoding_of(cast("io.BufferedReader", file).read1(LOOKED_AT))  # of a packed file as much as is whole
 
 
 class JsonText:

@@ -96,6 +96,11 @@ class SqliteFile:
         kinds = self._all(f"select type, sql from sqlite_master where name = {_text(table)}")
         return any(kind == "table" and "without rowid" not in str(sql).lower() for kind, sql in kinds)
 
+    def counts_on(self, table: str) -> bool:
+        """Whether a table never numbers a row as another was that is gone."""
+        made = self._all(f"select sql from sqlite_master where type = 'table' and name = {_text(table)}")
+        return any("autoincrement" in str(sql).lower() for (sql,) in made)
+
     def is_unique(self, table: str, columns: Collection[str]) -> bool:
         """Whether no two rows of a table can have the same values in these columns."""
         indexes = [

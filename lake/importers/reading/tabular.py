@@ -19,11 +19,11 @@ from lake.importers.base import Notes, Refused, Row
 from lake.importers.reading.csv_tables import csv_columns, csv_rows
 from lake.importers.reading.database import database
 from lake.importers.reading.json_lines import lines_in
-from lake.importers.reading.jsons import JsonText, encoding_of, entries, items, names, opened, take, text_value
+from lake.importers.reading.jsons import JsonText, entries, items, names, opened, take, text_value
+from lake.spec.encodings import LOOKED_AT, encoding_of
 
 _ROWS = 10_000
 _SHOWN = 10
-_LOOKED_AT = 1 << 16
 KEY = "key"  # the column that holds the names of an object's entries
 
 
@@ -110,7 +110,7 @@ def form_of(path: Path) -> str:
     if path.is_dir():
         raise SourceError("a file is expected, and this is a folder", where=str(path))
     with opened(path) as file:
-        head = file.read(_LOOKED_AT)
+        head = file.read(LOOKED_AT)
     for magic, form in ((b"SQLite format 3\0", "sqlite"), (b"PAR1", "parquet"), (b"ARROW1", "feather")):
         if head.startswith(magic):
             return form

@@ -15,7 +15,7 @@ from lake.store.store import Store
 
 
 class Pinned:
-    """All tables at the versions given; a living lease keeps their files while this process runs.
+    """All tables at the versions given, whose files stay until this is closed, or gone.
 
     Args:
         store: of the lake.
@@ -25,7 +25,7 @@ class Pinned:
     def __init__(self, store: Store, datasets: Mapping[str, int]) -> None:
         self.store = store
         self.datasets = dict(datasets)
-        store.lease.cover({n: v for n, v in self.datasets.items() if v >= 0})
+        versions.hold(store, self, self.datasets)
         self.engine = Engine(store.location, partial(store.at, self.datasets))
 
     def snapshot(self, *names: str) -> Snapshot:
@@ -33,8 +33,9 @@ class Pinned:
         return self.store.at(self.datasets, names)
 
     def close(self) -> None:
-        """Let go of what answers queries."""
+        """Let go of the files, and of what answers queries."""
         self.engine.close()
+        self.store.lease.let_go(self)
 
 
 def pin(writer: Writer, at: Any = None) -> Pinned:

@@ -47,7 +47,7 @@ class Reading:
         scanner = self.store.scanner
         files = self.snapshot.states["candles"].files.values()
         parts = scanner.parts("candles", files, wanted, [*columns, "symbol", "venue"])
-        return split(scanner, parts, self._hot(symbols, span), symbols)
+        return split(scanner, self.snapshot, parts, self._hot(symbols, span), symbols)
 
     def stamp(self, symbol: str, span: Bounds, times: Bounds) -> str:
         """Changes whenever a candle of the symbol in the span, or a metric between the times, may have.

@@ -23,45 +23,51 @@
 -- input_tokens, output_tokens: in all.
 -- inside_training_period: decisions about a moment that their model may remember (settings, [knowledge_cutoffs]; the
 --   variable knowledge_cutoffs); they are in no other figure, not in decisions either.
-WITH decision AS (
-    SELECT
-        d.prompt_version,
-        d.model_version,
-        NOT is_remembered(d.model_version, d.analyzed_at) AS counts,
-        has_come(coalesce(d.outcome_recorded_at, d.analyzed_at)) AS is_known,
-        former_outcome(d.outcome_history) AS former,
-        counts AND d.recommendation = 'HOLD' AS is_hold,
-        counts AND d.recommendation IN ('LONG', 'SHORT') AS is_directional,
-        CASE WHEN is_known THEN d.outcome_correct ELSE struct_extract(former, 'outcome_correct') END AS was_correct,
-        CASE WHEN is_known THEN d.ambiguous ELSE struct_extract(former, 'ambiguous') END AS is_ambiguous,
-        CASE WHEN is_known THEN d.actual_pnl ELSE struct_extract(former, 'actual_pnl') END AS told_pnl,
-        CASE WHEN is_hold THEN was_correct END AS hold_correct,
-        CASE WHEN is_directional THEN was_correct END AS direction_correct,
-        CASE WHEN is_directional THEN d.confidence END AS confidence,
-        counts AND (d.traded IS TRUE OR d.trade_id IS NOT NULL OR m.is_linked IS TRUE) AS was_traded,
-        CASE WHEN was_traded THEN
-            coalesce(m.linked_pnl, CASE WHEN d.trade_id IS NULL OR m.is_own THEN coalesce(m.named_pnl, told_pnl) END)
-        END AS pnl,
-        CASE WHEN counts THEN d.cost_usd END AS cost_usd,
-        CASE WHEN counts THEN d.latency_ms END AS latency_ms,
-        CASE WHEN counts THEN d.input_tokens END AS input_tokens,
-        CASE WHEN counts THEN d.output_tokens END AS output_tokens
-    FROM decisions_as_decided AS d
-    LEFT JOIN money_of_decisions('decisions_as_decided', 'trades') AS m ON d.decision_id = m.decision_id
-    WHERE in_window(d.analyzed_at) AND has_come(d.analyzed_at)
-), counted AS (
+WITH said AS (  -- figures that no trade changes
     SELECT
         prompt_version,
         model_version,
-        count_of(counts) AS decisions,
-        count_of(is_hold) AS holds,
-        count(hold_correct) AS holds_resolved,
-        count_of(hold_correct) AS holds_correct,
-        count_of(is_directional) AS directional,
-        count(direction_correct) AS resolved,
-        directional - resolved AS unresolved,
-        count_of(direction_correct IS NOT NULL AND is_ambiguous) AS ambiguous,
-        count_of(direction_correct) AS correct,
+        sum(n)::BIGINT AS decisions,
+        coalesce(sum(n) FILTER (recommendation = 'HOLD'), 0)::BIGINT AS holds,
+        coalesce(sum(sums.resolved) FILTER (recommendation = 'HOLD'), 0)::BIGINT AS holds_resolved,
+        coalesce(sum(sums.correct) FILTER (recommendation = 'HOLD'), 0)::BIGINT AS holds_correct,
+        coalesce(sum(n) FILTER (is_directional), 0)::BIGINT AS directional,
+        coalesce(sum(sums.resolved) FILTER (is_directional), 0)::BIGINT AS resolved,
+        coalesce(sum(sums.ambiguous) FILTER (is_directional), 0)::BIGINT AS ambiguous,
+        coalesce(sum(sums.correct) FILTER (is_directional), 0)::BIGINT AS correct,
+        coalesce(sum(cost_usd), 0) AS total_cost_usd,
+        sum(sums.costed)::BIGINT AS costed,
+        sum(confidence) FILTER (is_directional) / nullif(sum(confident) FILTER (is_directional), 0) AS avg_confidence,
+        sum(latency_ms) / nullif(sum(timed), 0) AS avg_latency_ms,
+        sum(sums.input_tokens)::BIGINT AS input_tokens,
+        sum(sums.output_tokens)::BIGINT AS output_tokens,
+        sum(inside)::BIGINT AS inside_training_period
+    FROM (
+        SELECT *, coalesce(recommendation IN ('LONG', 'SHORT'), false) AS is_directional
+        FROM prompt_sums('decisions_as_decided')
+    ) AS sums
+    GROUP BY prompt_version, model_version
+), decision AS (
+    SELECT
+        prompt_version,
+        model_version,
+        counts AND (d.traded IS TRUE OR trade_id IS NOT NULL OR is_linked IS TRUE) AS was_traded,
+        CASE WHEN was_traded THEN
+            coalesce(linked_pnl, CASE WHEN trade_id IS NULL OR is_own THEN coalesce(named_pnl, told_pnl) END)
+        END AS pnl,
+        CASE WHEN counts THEN d.latency_ms END AS latency_ms
+    FROM (
+        SELECT
+            *, NOT is_remembered(model_version, analyzed_at) AS counts,
+            CASE WHEN has_come(coalesce(outcome_recorded_at, analyzed_at)) THEN actual_pnl
+                ELSE struct_extract(former_outcome(outcome_history), 'actual_pnl') END AS told_pnl
+        FROM decisions_and_money('decisions_as_decided', 'trades')
+        WHERE in_window(analyzed_at) AND has_come(analyzed_at)
+    ) AS d
+), done AS (  -- money, and what is no sum
+    SELECT
+        prompt_version,
+        model_version,
         count_of(was_traded) AS traded,
         count(pnl) AS closed,
         count_of(pnl > 0) AS wins,
@@ -69,19 +75,15 @@ WITH decision AS (
         closed - wins - losses AS breakevens,
         sum(pnl) AS total_pnl,
         avg(pnl) AS avg_pnl,
-        coalesce(sum(cost_usd), 0) AS total_cost_usd,
-        count(cost_usd) AS costed,
-        avg(confidence) AS avg_confidence,
-        avg(latency_ms) AS avg_latency_ms,
-        quantile_cont(latency_ms, 0.95) AS p95_latency_ms,
-        sum(input_tokens)::BIGINT AS input_tokens,
-        sum(output_tokens)::BIGINT AS output_tokens,
-        count_of(NOT counts) AS inside_training_period
+        quantile_cont(latency_ms, 0.95) AS p95_latency_ms
     FROM decision
     GROUP BY prompt_version, model_version
 )
 SELECT
-    c.*,
+    said.prompt_version, said.model_version, decisions, holds, holds_resolved, holds_correct, directional, resolved,
+    directional - resolved AS unresolved, ambiguous, correct, traded, closed, wins, losses, breakevens,
+    total_pnl, avg_pnl, total_cost_usd, costed, avg_confidence, avg_latency_ms, p95_latency_ms,
+    input_tokens, output_tokens, inside_training_period,
     100 * correct / nullif(resolved, 0) AS accuracy,
     100 * wilson_low(correct, resolved) AS accuracy_low,
     100 * wilson_high(correct, resolved) AS accuracy_high,
@@ -91,6 +93,8 @@ SELECT
     total_pnl - total_cost_usd AS net_pnl,
     p.name AS prompt_name,
     p.is_active
-FROM counted AS c
-LEFT JOIN prompt_versions AS p ON c.prompt_version = p.version
+FROM said
+JOIN done ON said.prompt_version IS NOT DISTINCT FROM done.prompt_version
+    AND said.model_version IS NOT DISTINCT FROM done.model_version
+LEFT JOIN prompt_versions AS p ON said.prompt_version = p.version
 ORDER BY net_pnl DESC NULLS LAST, prompt_version, model_version

@@ -73,8 +73,9 @@ class DeltaLog:
         """
         state = self._from_checkpoint(version)
         state = self.follow(state, until=version)
-        self._must_be_whole(state)
-        if version is not None and state.version != version:
+        if version is None:
+            self._must_be_whole(state)
+        elif state.version != version:
             raise UnknownVersionError(
                 f"version {version} is not in the history",
                 where=self.folder,

@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import chain
 from threading import Lock
-from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -17,12 +16,11 @@ import stamina
 from lake.errors import CommitConflictError, CorruptLakeError
 from lake.settings import Settings
 from lake.spec.dataset import Dataset
-from lake.spec.decode import frame_to_rows, keys_to_frame
 from lake.spec.evolution import added_columns
 from lake.spec.schema import arrow_schema
 from lake.store.cold.edit import Edit, Landed, LostRaceError, OvertakenError
 from lake.store.cold.files import DataFile
-from lake.store.cold.frames import frame_of, plain
+from lake.store.cold.frames import frame_of
 from lake.store.cold.keys import FileKeys
 from lake.store.cold.log import DeltaLog, remove_and_add, schema_of, settle
 from lake.store.cold.lookup import Asked, Lookup
@@ -54,7 +52,7 @@ class ColdTable:
         self.log = DeltaLog(location, self.folder)
         self.lookup = Lookup(ds, reader, self.folder)
         self._merger = Merger(ds, self.lookup, self.schema)
-        self._keys = FileKeys(ds, self.lookup)
+        self.keys = FileKeys(ds, self.lookup)
         self._state: TableState | None = None
         self._stamp: int | None = None
         self._lock = Lock()
@@ -99,26 +97,6 @@ class ColdTable:
             if self._state is None or state.version >= self._state.version:
                 self._state = state
         self.lookup.forget_all_but(state.files)
-
-    def find(self, key: Sequence[object]) -> dict[str, object] | None:
-        """The stored row of that key in the form of :func:`frame_to_rows`; None when there is none."""
-        wanted = dict(zip(self.ds.key, key, strict=True))
-        bounds = {name: (value, value) for name, value in wanted.items()}
-        match = pl.all_horizontal(plain(self.ds, name) == value for name, value in wanted.items())
-        for file in [f for f in self.state().files.values() if f.may_hold(bounds) and self._keys.may_hold(f, key)]:
-            groups: Sequence[int] = self.reader.footer(f"{self.folder}/{file.path}").groups(bounds)
-            if len(groups) > 1:
-                groups = self.lookup.groups(file, Asked(keys_to_frame(self.ds, [wanted])))
-            for table in self.reader.pieces(self.folder, file, groups, self.schema()):
-                rows = frame_to_rows(self.ds, frame_of(table).filter(match), self.foreign)
-                if rows:
-                    return rows[0]
-        return None
-
-    def find_all(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """The stored rows that have the keys of the rows given, in the form of :func:`frame_to_rows`."""
-        frames = self.rows_of(self.state(), Asked(keys_to_frame(self.ds, rows)), self.schema())
-        return [row for frame in frames for row in frame_to_rows(self.ds, frame, self.foreign)]
 
     def rows_of(self, state: TableState, asked: Asked, schema: pa.Schema) -> Iterator[pl.DataFrame]:
         """The rows of some keys at a version, in the columns of ``schema`` (the key's among them), piece by piece."""

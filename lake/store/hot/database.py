@@ -27,6 +27,7 @@ _VERSION = 1
 _PAGES = 256
 # so many entries go in by one statement, during which other threads run: executemany would stop them at each entry
 _TOGETHER = 64
+_INSERTS = [f"INSERT OR IGNORE INTO log VALUES {', '.join(['(?, ?, ?)'] * count)}" for count in range(_TOGETHER + 1)]
 
 
 class HotDatabase:
@@ -86,8 +87,7 @@ class HotDatabase:
                 self._insert(entries[first : first + _TOGETHER])
 
     def _insert(self, entries: Sequence[tuple[int, str, bytes]]) -> None:
-        statement = f"INSERT OR IGNORE INTO log VALUES {', '.join(['(?, ?, ?)'] * len(entries))}"
-        self._connection.execute(statement, [value for entry in entries for value in entry])
+        self._connection.execute(_INSERTS[len(entries)], [value for entry in entries for value in entry])
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

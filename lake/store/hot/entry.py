@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -19,6 +19,11 @@ class Entry(NamedTuple):
     def payload(self) -> bytes:
         """The rows as one JSON array."""
         return orjson.dumps(self.rows)
+
+
+def encoded(entries: Iterable[Entry]) -> list[tuple[str, bytes]]:
+    """The dataset and the payload of each."""
+    return [(dataset, orjson.dumps(rows)) for dataset, rows in entries]
 
 
 class Stored(NamedTuple):

@@ -15,7 +15,7 @@ from contextlib import suppress
 from threading import Lock
 from time import perf_counter
 
-from lake.store.hot.entry import Entry
+from lake.store.hot.entry import Entry, encoded
 
 Then = Callable[["Batch"], None]
 Check = Callable[[], bool]
@@ -37,7 +37,7 @@ class Batch:
 
     def __init__(self, entries: Sequence[Entry], then: Then | None = None, is_unfounded: Check | None = None) -> None:
         self.is_unfounded = is_unfounded
-        self.encoded = [(entry.dataset, entry.payload()) for entry in entries]
+        self.encoded = encoded(entries)
         self.then = then
         self.sequences: list[int] = []
         self.error: BaseException | None = None
@@ -45,9 +45,9 @@ class Batch:
         self.led = False
         self.abandoned = False
 
-    def stands(self) -> bool:
+    def stands(self, is_unfounded: Check) -> bool:
         """Whether it is to be committed; if not, whoever made it is told, before the next one is asked."""
-        if self.is_unfounded is None or not self.is_unfounded():
+        if not is_unfounded():
             return True
         self.error = UnfoundedError()
         if self.then is not None:
@@ -200,7 +200,7 @@ class GroupCommit:
             group, self._waiting = self._waiting, []
         began = perf_counter()
         try:
-            sound = [batch for batch in group if batch.stands()]
+            sound = [batch for batch in group if batch.is_unfounded is None or batch.stands(batch.is_unfounded)]
             if sound:
                 self._commit(sound)
         except BaseException as error:  # noqa: BLE001 - every waiter must learn of it, whatever it is
@@ -225,7 +225,8 @@ class GroupCommit:
             by_helper = isinstance(successor, AsyncBatch) or (successor is not None and successor.abandoned)
             if successor is not None and not by_helper:
                 successor.led = True
-        _wake(group)
+        if len(group) > 1 or not group[0].led:  # else nobody waits but who leads
+            _wake(group)
         if by_helper:
             self._executor().submit(self._lead)
         elif successor is not None:

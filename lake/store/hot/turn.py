@@ -16,11 +16,12 @@ import asyncio
 import fcntl
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Condition, local
+from threading import Condition, RLock, local
+from types import TracebackType
 
 from lake.store import forks
 
@@ -37,6 +38,33 @@ class _Waiter:
     is_gone: bool = False
 
 
+class _Own(local):
+    """Whether the thread that asks has the turn."""
+
+    has = False
+
+
+class Held:
+    """The turn, had inside a ``with`` block by one thread; it gives whether that has it alone."""
+
+    __slots__ = ("_enter", "_outer", "_turn")
+
+    def __init__(self, turn: Turn, enter: Callable[[], None]) -> None:
+        self._turn, self._enter = turn, enter
+
+    def __enter__(self) -> bool:
+        self._enter()
+        own = self._turn.own
+        self._outer, own.has = own.has, True
+        return self._turn.is_alone
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._turn.own.has = self._outer
+        self._turn.leave()
+
+
 class Turn:
     """This process's share in the turns of the lake whose hot logs are in ``folder``; threads and tasks share it."""
 
@@ -45,41 +73,33 @@ class Turn:
         self._waiting = (folder / "changes.waiting.lock").open("ab")
         forks.keep_lock(self._file)
         forks.keep_lock(self._waiting)
-        self._state = Condition()
+        self._mutex = RLock()
+        self._state = Condition(self._mutex)
+        self._waiters = 0  # threads that wait for the state to change
         self._inside = 0
         self._asking = False
-        self._is_alone = False
+        self.is_alone = False  # whether one thread has it without the others
         self._wanting_alone = 0
         self._since = 0.0
         self._loops: Counter[asyncio.AbstractEventLoop] = Counter()  # whose tasks have the turn, or wait for it
-        self._own = local()  # whether the thread has the turn
+        self.own = _Own()
 
-    def held(self) -> AbstractContextManager[object]:
+    def held(self) -> Held:
         """Have the turn inside the block; waits for other processes. A thread that has it may take it again."""
-        return self._entered_by(self._enter)
+        return Held(self, self._enter)
 
-    def alone(self) -> AbstractContextManager[bool]:
+    def alone(self) -> Held:
         """:meth:`held` without the other threads and tasks of this process; whether that could be had.
 
         Who has the turn alone waits for no other thread that might want it. False after five seconds in which others
         kept it, for a thread whose loop has tasks that keep it, since these wait for the loop, and for one that has it
         together with others: then it has the turn as they do.
         """
-        return self._entered_by(self._enter_alone)
-
-    @contextmanager
-    def _entered_by(self, enter: Callable[[], None]) -> Iterator[bool]:
-        enter()
-        outer, self._own.has = self.is_own(), True
-        try:
-            yield self._is_alone
-        finally:
-            self._own.has = outer
-            self._leave()
+        return Held(self, self._enter_alone)
 
     def is_own(self) -> bool:
         """Whether the calling thread has the turn."""
-        return getattr(self._own, "has", False)
+        return self.own.has
 
     @asynccontextmanager
     async def held_async(self) -> AsyncIterator[None]:
@@ -92,7 +112,7 @@ class Turn:
             try:
                 yield
             finally:
-                self._leave()
+                self.leave()
         finally:
             self._loops[loop] -= 1
             if not self._loops[loop]:
@@ -103,18 +123,18 @@ class Turn:
         try:
             await asyncio.to_thread(self._enter_for, waiter)
         except (asyncio.CancelledError, GeneratorExit):  # the thread still gets the turn, maybe when the loop has ended
-            with self._state:
+            with self._mutex:
                 waiter.is_gone = True
                 if waiter.has_turn:
-                    self._leave()
+                    self.leave()
             raise
 
     def _enter_for(self, waiter: _Waiter) -> None:
         self._enter()
-        with self._state:
+        with self._mutex:
             waiter.has_turn = True
             if waiter.is_gone:
-                self._leave()
+                self.leave()
 
     def close(self) -> None:
         """Let go of the file."""
@@ -122,11 +142,12 @@ class Turn:
         self._waiting.close()
 
     def _try_enter(self) -> bool:
-        with self._state:
-            if self._may_join():
-                self._inside += 1
-                return True
-            if self._is_taken():
+        with self._mutex:
+            if self._inside:
+                joins = self._may_join()
+                self._inside += joins
+                return joins
+            if self._asking or self._wanting_alone:
                 return False
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -141,7 +162,7 @@ class Turn:
     def _enter(self) -> None:
         if self._try_enter():
             return
-        with self._state:
+        with self._mutex:
             self._waited_while(lambda: self._is_taken() and not self._may_join(), _PATIENCE_SECONDS)
             if self._inside:
                 self._inside += 1
@@ -153,7 +174,7 @@ class Turn:
         if self.is_bound():
             self._enter()
             return
-        with self._state:
+        with self._mutex:
             self._wanting_alone += 1
             try:
                 is_free = self._waited_while(lambda: self._inside or self._asking, _LONGEST_ALONE_SECONDS)
@@ -176,11 +197,15 @@ class Turn:
     def _waited_while(self, is_so: Callable[[], object], patience: float) -> bool:
         """Wait while something is so; False when others of this process shared the turn for longer than one waits."""
         while is_so():
-            is_shared = bool(self._inside) and not self._is_alone
+            is_shared = bool(self._inside) and not self.is_alone
             if is_shared and patience <= 0:
                 return False
             began = time.monotonic()
-            self._state.wait(patience if is_shared else None)
+            self._waiters += 1
+            try:
+                self._state.wait(patience if is_shared else None)
+            finally:
+                self._waiters -= 1
             patience -= time.monotonic() - began if is_shared else 0.0
         return True
 
@@ -189,12 +214,12 @@ class Turn:
         try:
             self._wait_for_others()
         except BaseException:
-            with self._state:
+            with self._mutex:
                 self._asking = False
                 self._state.notify_all()
             raise
-        with self._state:
-            self._asking, self._is_alone = False, is_alone
+        with self._mutex:
+            self._asking, self.is_alone = False, is_alone
             self._begin()
 
     def _wait_for_others(self) -> None:
@@ -209,7 +234,7 @@ class Turn:
             return False
         if self.is_own():
             return True
-        if self._is_alone or self._wanting_alone:
+        if self.is_alone or self._wanting_alone:
             return False
         now = time.monotonic()
         if now - self._since >= _LONGEST_SECONDS and self._is_unwanted():
@@ -227,12 +252,15 @@ class Turn:
 
     def _begin(self) -> None:
         self._inside, self._since = 1, time.monotonic()
-        self._state.notify_all()
+        if self._waiters:
+            self._state.notify_all()
 
-    def _leave(self) -> None:
-        with self._state:
+    def leave(self) -> None:
+        """One who has entered has the turn no more."""
+        with self._mutex:
             self._inside -= 1
             if not self._inside:
-                self._is_alone = False
+                self.is_alone = False
                 fcntl.flock(self._file, fcntl.LOCK_UN)
-                self._state.notify_all()
+                if self._waiters:
+                    self._state.notify_all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import IO, Any, Protocol
 
 from lake.errors import UsageError
@@ -127,6 +128,7 @@ def trusted(stamp: int | None, *, is_own: bool = False) -> int | None:
     return stamp if stamp is not None and time.time_ns() - stamp > grain else None
 
 
+@lru_cache(maxsize=1024)
 def checked(path: str) -> str:
     """``path`` when it is relative and stays inside.
 

@@ -94,10 +94,15 @@ class S3Location:
         with self._errors(path):
             try:
                 data: bytes = filesystem.cat_file(url, max_concurrency=1)  # else it asks for the size first
-            except FileNotFoundError:
-                self._require_bucket()
-                raise FileNotFoundError(url) from None
+            except FileNotFoundError as error:
+                raise self._missing(path, error) from None
         return data
+
+    def _missing(self, path: str, error: FileNotFoundError) -> FileNotFoundError:
+        """What to raise where a key is not there."""
+        error.__traceback__ = None  # fsspec keeps the last error, and with it all that whoever asked is about
+        self._require_bucket()
+        return FileNotFoundError(self.url(path))
 
     def read_or_none(self, path: str) -> bytes | None:
         """See :class:`Location`."""
@@ -124,9 +129,8 @@ class S3Location:
         with self._errors(path):
             try:
                 return int(self._call("head_object", path)["ContentLength"])
-            except FileNotFoundError:
-                self._require_bucket()
-                raise FileNotFoundError(self.url(path)) from None
+            except FileNotFoundError as error:
+                raise self._missing(path, error) from None
 
     def create(self, path: str, data: bytes) -> bool:
         """See :class:`Location`."""
