@@ -13,6 +13,7 @@ from lake.cli import results
 from lake.cli.app import Context, command
 from lake.cli.moments import moment
 from lake.errors import LakeError, UsageError
+from lake.lake import Lake
 from lake.query.engine import Relation, fetched
 from lake.query.views import views
 from lake.spec import registry
@@ -98,24 +99,25 @@ def shell(ctx: Context) -> None:
 def tables(ctx: Context) -> None:
     """List datasets and views: rows, files, bytes, what they hold."""
     with ctx.open() as lk:
-        snapshot = lk.store.snapshot(registry.names())
-        settled = {name: lk.store.table(name).rows(state.files.values()) for name, state in snapshot.states.items()}
-    rows: list[dict[str, Any]] = []
-    for name in registry.names():
-        state, hot = snapshot.states[name], snapshot.hot[name]
-        rows.append(
-            {
-                "name": name,
-                "kind": "dataset",
-                "settled": settled[name],
-                "hot": hot.height,
-                "files": len(state.files),
-                "bytes": state.size,
-                "meaning": registry.get(name).meaning,
-            }
-        )
+        rows = _datasets(lk)
     rows += [{"name": v.name, "kind": "view", "meaning": v.summary} for v in views().values()]
     ctx.output.rows(rows, ("name", "kind", "settled", "hot", "files", "bytes", "meaning"))
+
+
+def _datasets(lk: Lake) -> list[dict[str, Any]]:
+    snapshot = lk.store.snapshot(registry.names())
+    return [
+        {
+            "name": name,
+            "kind": "dataset",
+            "settled": lk.store.table(name).rows(state.files.values()),
+            "hot": snapshot.hot[name].height,
+            "files": len(state.files),
+            "bytes": state.size,
+            "meaning": registry.get(name).meaning,
+        }
+        for name, state in snapshot.states.items()
+    ]
 
 
 @command(

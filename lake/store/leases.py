@@ -86,9 +86,20 @@ class Lease:
         """
         with self._lock:
             self._readers.pop(reader, None)
-            if self._is_written and self._held != (wanted := self._wanted()):
+            self.narrow()
+
+    def narrow(self) -> None:
+        """Say what is held now: readers of this process may be gone since the file was written."""
+        with self._lock:
+            if self._is_over:
+                self.renew()
+            elif self._is_written and self._held != (wanted := self._wanted()):
                 self._held = wanted
                 self._write()
+
+    def is_on(self, location: Location) -> bool:
+        """Whether it is a lease on that lake, however often this process has opened it."""
+        return self._location.uri == location.uri
 
     @contextmanager
     def holding(self, versions: Mapping[str, int]) -> Iterator[None]:
@@ -113,7 +124,7 @@ class Lease:
                 marks.release(self._location)
 
     def release(self) -> None:
-        """The lake is closed: keep only what a reader still holds, until that is gone."""
+        """The lake is closed: keep only what a reader still holds, until a renewal or a vacuum here finds that gone."""
         with self._lock:
             self._is_over, self._covered = True, {}
             self.renew()
@@ -186,11 +197,19 @@ class _Keeper:
             time.sleep(_RENEW_SECONDS)
             self._renew_all()
 
+    def narrow(self, location: Location) -> None:
+        """Let this process's leases on a lake say what is held now."""
+        for lease in self._kept():
+            if lease.is_on(location):
+                lease.narrow()
+
+    def _kept(self) -> list[Lease]:
+        with self._lock:
+            return list(self._leases)
+
     def _renew_all(self) -> None:
         """By itself, so that the thread holds no lease while it sleeps."""
-        with self._lock:
-            leases = list(self._leases)
-        for lease in leases:
+        for lease in self._kept():
             try:
                 lease.renew()
             except StorageError as error:  # of one lake; the others are to be kept all the same
@@ -202,6 +221,7 @@ _keeper = _Keeper()
 
 def held_versions(location: Location) -> dict[str, set[int]]:
     """Dataset -> versions that living readers hold; leases of the dead are removed on the way."""
+    _keeper.narrow(location)
     leases = [(entry.path, location.read_or_none(entry.path)) for entry in list(location.list(FOLDER))]
     living = marks.living(location)  # after the leases: who wrote one had a mark before
     held: dict[str, set[int]] = {}

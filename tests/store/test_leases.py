@@ -116,7 +116,6 @@ def test_a_relation_keeps_its_files_when_its_lake_is_closed(lk: lake.Lake) -> No
     assert len(relation.fetchall()) == ROWS
     del relation
     gc.collect()
-    reader.store.lease.renew()
     assert len(lk.vacuum(grace_hours=0).files) == 1
 
 
