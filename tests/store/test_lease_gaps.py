@@ -29,23 +29,13 @@ from lake.store.leases import Lease, held_versions
 from lake.store.location import resolve
 from tests.helpers import closes, write_candles
 from tests.s3_servers import S3Service
-
-ROWS = 6000
+from tests.store.vacuumed import ROWS, count, replace_files, settled_candles
 
 
 @pytest.fixture
 def lk(tmp_path: Path) -> Iterator[lake.Lake]:
-    with lake.open(tmp_path / "lake", bot_id="b1") as writer:
-        write_candles(writer, range(ROWS))
-    with lake.open(tmp_path / "lake", bot_id="b1") as opened:
+    with settled_candles(tmp_path) as opened:
         yield opened
-
-
-def replace_files(uri: str) -> tuple[str, ...]:
-    """As another process: remove all candles, so that no new version needs their files, and vacuum without grace."""
-    with lake.open(uri) as job:
-        job.retain({"candles": 0})
-        return tuple(job.vacuum(grace_hours=0).files)
 
 
 def tag_and_remove(uri: str) -> None:
@@ -59,10 +49,6 @@ def delete_tag_and_vacuum(uri: str, tag: str) -> tuple[str, ...]:
     with lake.open(uri) as job:
         versions.delete_tag(job.store, tag)
         return tuple(job.vacuum(grace_hours=0).files)
-
-
-def count(view: Any) -> int:
-    return int(view.frame("SELECT count(close) FROM candles").item())
 
 
 def test_leases_are_renewed_by_one_thread_however_many_lakes_are_opened_at_once(

@@ -19,23 +19,13 @@ from lake.store import leases, marks
 from lake.store.cold.table import ColdTable
 from tests.helpers import closes, finished, spawned, write_candles
 from tests.s3_servers import S3Service
-
-ROWS = 6000
+from tests.store.vacuumed import ROWS, count, replace_files, settled_candles
 
 
 @pytest.fixture
 def lk(tmp_path: Path) -> Iterator[lake.Lake]:
-    with lake.open(tmp_path / "lake", bot_id="b1") as writer:
-        write_candles(writer, range(ROWS))
-    with lake.open(tmp_path / "lake", bot_id="b1") as opened:
+    with settled_candles(tmp_path) as opened:
         yield opened
-
-
-def replace_files(uri: str) -> tuple[str, ...]:
-    """As another process: remove all candles, so that no new version needs their files, and vacuum without grace."""
-    with lake.open(uri) as job:
-        job.retain({"candles": 0})
-        return job.vacuum(grace_hours=0).files
 
 
 def vacuum_at_the_next_look(lk: lake.Lake, uri: str, monkeypatch: pytest.MonkeyPatch, *, after: int) -> list[int]:
@@ -53,10 +43,6 @@ def vacuum_at_the_next_look(lk: lake.Lake, uri: str, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(ColdTable, "state", overtaken)
     return looks
-
-
-def count(view: Any) -> int:
-    return int(view.frame("SELECT count(close) FROM candles").item())
 
 
 @pytest.mark.parametrize("after", range(1, 4))

@@ -14,24 +14,15 @@ import pytest
 import lake
 from lake.errors import QueryError, StorageError, UnknownVersionError
 from lake.store import leases, vacuum, vacuums
-from tests.helpers import finished, spawned, write_candles
-
-ROWS = 6000
+from tests.helpers import finished, spawned
+from tests.store.vacuumed import ROWS, count, settled_candles
 
 
 @pytest.fixture
 def lk(tmp_path: Path) -> Iterator[lake.Lake]:
     """A lake of one file, and a version later without it."""
-    with lake.open(tmp_path / "lake", bot_id="b1") as writer:
-        write_candles(writer, range(ROWS))
-    with lake.open(tmp_path / "lake") as opened:
-        opened.retain({"candles": 0})
-    with lake.open(tmp_path / "lake", bot_id="b1") as opened:
+    with settled_candles(tmp_path, are_removed=True) as opened:
         yield opened
-
-
-def count(view: Any) -> int:
-    return int(view.frame("SELECT count(close) FROM candles").item())
 
 
 def earlier(lk: lake.Lake) -> dict[str, int]:
