@@ -13,6 +13,7 @@ MICROS_PER_DAY = 24 * MICROS_PER_HOUR
 
 _RANDOM_BITS = (1 << 62) - 1
 _VARIANT = 0b10 << 62
+_VERSION = 7 << 76
 
 
 def now_micros() -> int:
@@ -49,7 +50,6 @@ def uuid7() -> str:
     (True, '7')
     """
     ticks = _ticks.next()
-    high = (ticks >> 12) << 16 | 0x7000 | (ticks & 0xFFF)
-    low = _VARIANT | (int.from_bytes(os.urandom(8), "little") & _RANDOM_BITS)
-    text = f"{high:016x}{low:016x}"
+    random = int.from_bytes(os.urandom(8), "little") & _RANDOM_BITS
+    text = f"{(ticks >> 12) << 80 | _VERSION | (ticks & 0xFFF) << 64 | _VARIANT | random:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

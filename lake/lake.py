@@ -20,6 +20,7 @@ from lake.learn.labelling import Labels
 from lake.learn.lessons import Recall
 from lake.learn.models.registry import Models
 from lake.ledgers.backtests import Backtests
+from lake.ledgers.blocks import Block
 from lake.ledgers.bots import Bots
 from lake.ledgers.candles import Candles
 from lake.ledgers.decisions import Decisions
@@ -31,7 +32,6 @@ from lake.ledgers.prompts import Prompts
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.signals import Signals
 from lake.ledgers.trades import Trades
-from lake.ledgers.transaction import Block
 from lake.ledgers.writer import Writer
 from lake.query.engine import Engine, Params, Relation
 from lake.query.publish import publish

@@ -39,6 +39,7 @@ Row = Mapping[str, Any]
 Numbers = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 TARGETS = ("tp1", "tp2", "tp3")
+_HITS = (*((name, f"{name}_hit") for name in TARGETS), ("stop_loss", "one_r_hit"), ("stop_loss", "two_r_hit"))
 
 
 class Bar(NamedTuple):
@@ -74,12 +75,10 @@ def looked_until(row: Row) -> int:
 
 def begun(row: Row) -> dict[str, Any]:
     """What a phantom says of itself at its beginning, where the row does not say it: nothing happened yet."""
-    flags = {f"{name}_hit": False for name in TARGETS if row.get(name) is not None}
-    if row.get("stop_loss") is not None:
-        flags.update(one_r_hit=False, two_r_hit=False)
-    start = {**flags, "be_moved": False, "ambiguous": False}
+    start: dict[str, Any] = dict.fromkeys([hit for name, hit in _HITS if row.get(name) is not None], False)
+    start["be_moved"] = start["ambiguous"] = False
     if row.get("entry_price") is not None:
-        start.update(max_favorable=row["entry_price"], max_adverse=row["entry_price"])
+        start["max_favorable"] = start["max_adverse"] = row["entry_price"]
     return {name: value for name, value in start.items() if row.get(name) is None}
 
 

@@ -11,6 +11,7 @@ import polars as pl
 from lake.clock import MICROS_PER_HOUR
 from lake.errors import UsageError
 from lake.kernels import phantom as kernel
+from lake.ledgers.open_rows import landed_open_rows
 from lake.ledgers.phantom_rows import of_signal
 from lake.ledgers.writer import Writer
 from lake.query.engine import Engine
@@ -73,14 +74,14 @@ def unresolved(source: str, writer: Writer, engine: Engine, timeout_hours: float
     """
     if source in {"phantoms", "unknown"}:
         is_again = source == "unknown"
-        rows = _stored("phantoms", _UNKNOWN, writer, engine) if is_again else writer.open_rows("phantoms")
+        rows = _stored("phantoms", _UNKNOWN, writer, engine) if is_again else landed_open_rows(writer, "phantoms")
         events = [{**row, "event_id": row["phantom_id"], "start_time": row["signal_time"]} for row in rows]
         return Source("phantoms", _frame(events), {row["phantom_id"]: row for row in rows}, _phantom, not is_again)
     if timeout_hours is None:
         raise UsageError("when are they given up?", where="timeout_hours", todo="Give hours above 0.")
     wait = int(timeout_hours * MICROS_PER_HOUR)
     if source == "decisions":
-        rows = [row for row in writer.open_rows("decisions") if not row.get("traded")]
+        rows = [row for row in landed_open_rows(writer, "decisions") if not row.get("traded")]
         named = set(engine.frame(_TRADED)["decision_id"]) if rows else set()
         by_id = {row["decision_id"]: row for row in rows if row["decision_id"] not in named}
         asked = [_of_decision(row, wait) for row in by_id.values()]

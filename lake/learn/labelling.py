@@ -26,6 +26,7 @@ from lake.ledgers import at_times
 from lake.ledgers.candles import Candles
 from lake.ledgers.changes import change_many
 from lake.ledgers.current import Key
+from lake.ledgers.open_rows import landed_open_rows
 from lake.ledgers.predictions import Predictions
 from lake.ledgers.transaction import Fold
 from lake.ledgers.writer import Writer
@@ -184,7 +185,7 @@ class Labels:
     def _predictions(self, options: Options) -> Labelled:
         ledger = Predictions(self._writer, self._engine)
         if options.dry_run:
-            return Labelled("predictions", len(self._writer.open_rows("predictions")), dry_run=True)
+            return Labelled("predictions", len(landed_open_rows(self._writer, "predictions")), dry_run=True)
         done = ledger.resolve_due(timeframe=options.timeframe)
         return Labelled("predictions", done.due, done.resolved, waiting=done.waiting + done.missing)
 

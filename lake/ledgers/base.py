@@ -44,9 +44,6 @@ class Ledger:
         """
         return self._writer.patch(self.dataset, key, changes)
 
-    def _insert(self, row: Mapping[str, Any]) -> Receipt:
-        return self._writer.write_rows(self._ds, [row], strict=True)
-
     def _unknown(self, key: Any) -> UnknownRowError:
         return UnknownRowError(f"no such row in {self.dataset}", where=self._ds.key[0], value=key)
 

@@ -25,6 +25,7 @@ from lake.ledgers.writer import Writer
 from lake.query.engine import Engine
 from lake.query.read import read
 from lake.spec import registry
+from lake.spec.decode import as_read
 from lake.spec.numbers import finite
 from lake.spec.patch import folder
 from lake.spec.rows import row_checker
@@ -88,7 +89,7 @@ class Bots(Ledger):
         if known is None:
             return []
         now = {name: value for name, value in known.items() if name != "history"}
-        shown = self._writer.shown("bot_configs", [*orjson.loads(known.get("history", "[]")), now])
+        shown = as_read(registry.get("bot_configs"), [*orjson.loads(known.get("history", "[]")), now])
         return [{name: value for name, value in row.items() if name != "history"} for row in shown]
 
     def start(self, bot_id: str | None = None, *, at: Any = None) -> Receipt:

@@ -28,10 +28,12 @@ _CONVERTERS: dict[str, tuple[Callable[[Any], Any], ...]] = {}
 
 def key_of(ds: Dataset, row: Row) -> Key:
     """The row's key; a checked row has all of its columns."""
-    found = _KEYS.get(ds.name)
-    if found is None:
-        found = _KEYS[ds.name] = itemgetter(*ds.key) if len(ds.key) > 1 else _single(ds.key[0])
-    return found(row)
+    return (_KEYS.get(ds.name) or _keys(ds))(row)
+
+
+def _keys(ds: Dataset) -> Callable[[Row], Key]:
+    found = _KEYS[ds.name] = itemgetter(*ds.key) if len(ds.key) > 1 else _single(ds.key[0])
+    return found
 
 
 def key_given(ds: Dataset, key: Any) -> Key:
@@ -174,15 +176,15 @@ class CurrentRows:
         """Note versions that are on their way to the disk, so that the next change is made on top of them."""
         made: list[Promise] = []
         with self._lock:
-            for number, entry in enumerate(entries):
-                ds = registry.get(entry.dataset)
-                known = self._rows.setdefault(ds.name, {})
-                for row in entry.rows:
-                    key = key_of(ds, row)
+            for number, (name, rows) in enumerate(entries):
+                key_in = _KEYS.get(name) or _keys(registry.get(name))
+                known = self._rows.setdefault(name, {})
+                for row in rows:
+                    key = key_in(row)
                     version = known[key] = Version(_PROMISED, row, "", known.get(key))
-                    made.append((number, ds.name, key, version))
-                if ds.name in self._watches:
-                    self._changed(ds.name, [key_of(ds, row) for row in entry.rows])
+                    made.append((number, name, key, version))
+                if name in self._watches:
+                    self._changed(name, map(key_in, rows))
         return made
 
     def promise_first(self, rows: Iterable[tuple[str, Key, Row, object]]) -> list[Promise | None]:

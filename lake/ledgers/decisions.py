@@ -18,6 +18,7 @@ from lake.ledgers.resolving import Traded, agrees, followed, may_follow, resolve
 from lake.ledgers.transaction import Whole
 from lake.query.read import read
 from lake.spec import symbols
+from lake.spec.decode import as_read
 from lake.spec.numbers import finite
 from lake.spec.times import to_micros
 from lake.store.hot.entry import Row
@@ -55,8 +56,7 @@ class Decisions(Ledger):
             if row.get("outcome_recorded_at") is None:
                 row["outcome_recorded_at"] = now_micros()
         if row.get("decision_id") is None:
-            refuse_nan(self._ds, row)
-            return self._insert(_with_traded(row))
+            return self._writer.insert(self._ds, checked(self._ds, _with_traded(row)))
         decision_id = str(row["decision_id"])
 
         def fold(known: Row | None) -> Mapping[str, Any] | Whole:
@@ -173,7 +173,7 @@ class Decisions(Ledger):
             for row in open_rows(self._writer, self._ds)
             if older_than_minutes is None or row["analyzed_at"] <= latest
         ]
-        return self._writer.shown("decisions", sorted(rows, key=lambda row: (row["analyzed_at"], row["decision_id"])))
+        return as_read(self._ds, sorted(rows, key=lambda row: (row["analyzed_at"], row["decision_id"])))
 
     def winning_patterns(self, min_pnl_percent: float = 0.0) -> pl.DataFrame:
         """Decisions, as they were made, that were right and won more than so many percent of own money, best first.

@@ -11,7 +11,7 @@ from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from lake.errors import LakeError
-from lake.ledgers.current import CurrentRows, Promise
+from lake.ledgers.current import CurrentRows, Version
 from lake.ledgers.latest import Latest
 from lake.ledgers.together import Together
 from lake.store.hot.entry import Entry
@@ -21,7 +21,7 @@ from lake.store.settler import Settler
 
 Plan = Callable[[], Sequence[Entry]]
 B = TypeVar("B", bound=Batch)
-Submit = Callable[[Sequence[Entry], Then, Check], B]
+Submit = Callable[[Sequence[Entry], Then, Check | None], B]
 _known: WeakKeyDictionary[HotLog, CurrentRows] = WeakKeyDictionary()
 
 
@@ -72,23 +72,24 @@ class Hot:
             return self._submitted(entries, submit) if entries else None
 
     def _submitted(self, entries: Sequence[Entry], submit: Submit[B]) -> B:
-        promises = self._promised(entries)
+        promises = self.current.promise(entries)
+        before = [version.before for _, _, _, version in promises if version.before is not None]
         batch: B | None = None
         try:
+            if before:
+                self._number_above(before)
             then = partial(self.current.committed, promises, self.settler.wrote)
-            batch = submit(entries, then, partial(self.current.rest_on_refused, promises))
+            batch = submit(entries, then, partial(self.current.rest_on_refused, promises) if before else None)
         finally:
             if batch is None:
                 self.current.withdraw(promises)
         return batch
 
-    def _promised(self, entries: Sequence[Entry]) -> list[Promise]:
-        """The versions on their way to the disk; they are numbered above those they take the place of, by any clock."""
-        promises = self.current.promise(entries)
-        others = [v.before.sequence for _, _, _, v in promises if v.before is not None and v.before.writer]
+    def _number_above(self, before: Sequence[Version]) -> None:
+        """Number what takes the place of others' versions above these, by any clock."""
+        others = [version.sequence for version in before if version.writer]
         if others:
             self.log.raise_floor(max(others))
-        return promises
 
 
 async def _seen_through(landing: asyncio.Future[list[int]]) -> None:

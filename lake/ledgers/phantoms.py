@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
 from typing import Any
@@ -22,43 +21,18 @@ from lake.ledgers.followed import Followed
 from lake.ledgers.phantom_book import PhantomBook
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.transaction import Fold, Whole
+from lake.ledgers.win_rate import WinRate, win_rate
 from lake.ledgers.writer import Writer
 from lake.query.engine import Engine
 from lake.query.read import read
 from lake.spec import numbers, registry, symbols
+from lake.spec.decode import as_read
 from lake.spec.patch import folder
 from lake.spec.rows import converter
 from lake.spec.tables import as_polars
 from lake.store.hot.entry import Row
 
 _SIGNALS = registry.get("signals")
-_RATE = """
-SELECT 100 * wins / nullif(n, 0), n, 100 * wilson_low(wins, n), 100 * wilson_high(wins, n)
-FROM (
-    SELECT count(*) AS n, count(*) FILTER (outcome = 'win') AS wins
-    FROM (
-        SELECT outcome FROM phantoms
-        WHERE outcome IN ('win', 'loss', 'breakeven') AND strategy IS NOT DISTINCT FROM ?
-        ORDER BY coalesce(exit_time, signal_time) DESC, phantom_id DESC
-        LIMIT ?
-    )
-)
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class WinRate:
-    """Share of wins among decided phantoms, with its Wilson interval at 95 %.
-
-    Attributes:
-        value, low, high: in percent; None without any decided phantom.
-        n: decided phantoms, which are wins, losses and breakevens.
-    """
-
-    value: float | None
-    n: int
-    low: float | None
-    high: float | None
 
 
 class Phantoms(Ledger):
@@ -106,9 +80,10 @@ class Phantoms(Ledger):
             whole.update(kernel.begun(whole))
             if hours is not None and "timeout_at" not in whole:
                 whole["timeout_at"] = self._moment(whole["signal_time"] + int(hours * MICROS_PER_HOUR))
+        if row.get("phantom_id") is None:
+            return self._writer.insert(self._ds, whole)
         key = (whole["phantom_id"],)
-        is_known = row.get("phantom_id") is not None and self._writer.known(self._ds, key) is not None
-        book = self._followed.book_of(key) if is_known else None
+        book = self._followed.book_of(key) if self._writer.known(self._ds, key) is not None else None
 
         def fold(known: Row | None) -> Mapping[str, Any] | Whole | None:
             if known is None:
@@ -273,7 +248,7 @@ class Phantoms(Ledger):
     def active(self, symbol: str | None = None) -> list[dict[str, Any]]:
         """Phantoms that have not ended, oldest signal first: all, or with a bot id those of that bot."""
         rows = self._active(None if symbol is None else symbols.canonical(symbol))
-        return self._writer.shown("phantoms", sorted(rows, key=itemgetter("signal_time", "phantom_id")))
+        return as_read(self._ds, sorted(rows, key=itemgetter("signal_time", "phantom_id")))
 
     def _active(self, symbol: str | None) -> list[Row]:
         """The same as they are stored; inside a transaction as it sees them."""
@@ -302,11 +277,7 @@ class Phantoms(Ledger):
         Raises:
             UsageError: a window that is not a whole number above 0.
         """
-        last = numbers.whole(window)
-        if last is None or last <= 0:
-            raise UsageError("a window is a whole number above 0", where="window", value=window)
-        value, n, low, high = self._engine.frame(_RATE, [strategy, last]).row(0)
-        return WinRate(value, n, low, high)
+        return win_rate(self._engine, strategy, window)
 
     def blocked(self, day: Any = None, **variables: Any) -> pl.DataFrame:
         """How many signals were not traded, by day, reason, symbol and strategy; the view blocked_signals.

@@ -24,6 +24,7 @@ from lake.ledgers.receipt import Receipt
 from lake.ledgers.writer import Writer
 from lake.query.engine import Engine
 from lake.spec import symbols
+from lake.spec.decode import as_read
 from lake.spec.numbers import finite
 from lake.spec.patch import folder
 from lake.spec.rows import row_checker
@@ -81,7 +82,7 @@ class Positions(Ledger):
         if row.get("quantity") is not None:
             demand(self._ds, row_checker(self._ds)(row), "an open position", ("quantity",))
         if row.get("position_id") is None:
-            return self._insert(row)
+            return self._writer.insert(self._ds, row_checker(self._ds)(row))
         position_id = str(row["position_id"])
 
         def fold(known: Row | None) -> Mapping[str, Any]:
@@ -110,7 +111,7 @@ class Positions(Ledger):
 
     def active(self) -> list[dict[str, Any]]:
         """Positions that are held: all, or with a bot id those of that bot."""
-        return self._writer.shown("positions", open_rows(self._writer, self._ds))
+        return as_read(self._ds, open_rows(self._writer, self._ds))
 
     def sync(self, snapshot: Iterable[Mapping[str, Any]], *, venue: str = "", at: Any = None) -> Sync:
         """Make the lake's open positions of this bot and venue those that the exchange shows, in one commit.
@@ -166,7 +167,7 @@ class Positions(Ledger):
                 altered += [position_id] if made.updated else []
             else:
                 first = {"position_id": uuid7(), "bot_id": self._writer.bot, "opened_at": seen["synced_at"]}
-                made = self._insert({**first, **wanted})
+                made = self._writer.insert(self._ds, row_checker(self._ds)({**first, **wanted}))
                 opened.append(made.id)
             receipt += made
         vanished = list(chain.from_iterable(held.values()))

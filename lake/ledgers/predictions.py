@@ -17,6 +17,7 @@ from lake.ledgers.candles import Candles
 from lake.ledgers.changes import change_many
 from lake.ledgers.current import Key
 from lake.ledgers.demands import refuse_nan
+from lake.ledgers.open_rows import landed_open_rows
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.transaction import Fold
 from lake.ledgers.writer import Writer
@@ -85,7 +86,7 @@ class Predictions(Ledger):
         row = given(prediction, fields)
         refuse_nan(self._ds, row)
         if row.get("prediction_id") is None:
-            return self._insert(self._completed(row))
+            return self._writer.insert(self._ds, self._completed(row))
         more = stated(self._ds, row)
         prediction_id = more["prediction_id"]
 
@@ -94,7 +95,7 @@ class Predictions(Ledger):
 
         return changed((prediction_id,), *self._writer.change("predictions", (prediction_id,), fold, is_new=True))
 
-    def _completed(self, row: Mapping[str, Any]) -> Row:
+    def _completed(self, row: Mapping[str, Any]) -> dict[str, Any]:
         whole = row_checker(self._ds)(row)
         return {**whole, "due_at": _checked_due(whole)}
 
@@ -143,7 +144,7 @@ class Predictions(Ledger):
             raise UsageError("a band and a gap are at least 0", value=(flat_band, max_gap_bars))
         moment = now_micros() if now is None else to_micros(now, where="now")
         wanted = None if timeframe is None else timeframes.parse(timeframe)
-        due = [row for row in self._writer.open_rows("predictions") if _is_due(row, moment)]
+        due = [row for row in landed_open_rows(self._writer, "predictions") if _is_due(row, moment)]
         if not due:
             return Resolution()
         series = self._series(due, wanted)

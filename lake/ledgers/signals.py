@@ -97,8 +97,10 @@ class Signals(Ledger):
             return self._record_once(row, whole, same or Sameness(), keep_duplicate)
         return self._record(row, whole)
 
-    def _record(self, row: Row, whole: Row) -> Receipt:
+    def _record(self, row: Row, whole: dict[str, Any]) -> Receipt:
         """Write a signal as it was given, checked where it is new."""
+        if row.get("signal_id") is None:
+            return self._writer.insert(self._ds, whole)
         key = (whole["signal_id"],)
 
         def fold(known: Row | None) -> Mapping[str, Any]:
@@ -109,7 +111,7 @@ class Signals(Ledger):
 
         return changed(key, *self._writer.change("signals", key, fold, is_new=True))
 
-    def _record_once(self, row: Row, whole: Row, rule: Sameness, keep_duplicate: bool) -> Receipt:
+    def _record_once(self, row: Row, whole: dict[str, Any], rule: Sameness, keep_duplicate: bool) -> Receipt:
         with self._writer.alone(), self._lock:
             is_new = self._is_new((whole["signal_id"],), keep_duplicate)
             repeated = self._repeated(whole, rule) if is_new else None

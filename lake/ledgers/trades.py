@@ -16,6 +16,7 @@ from lake.ledgers.open_rows import open_rows
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.transaction import Whole
 from lake.ledgers.whole_trades import record_many, record_one, record_table
+from lake.spec.decode import as_read
 from lake.spec.frames import dicts
 from lake.spec.patch import folder
 from lake.spec.tables import is_rows
@@ -67,8 +68,9 @@ class Trades(Ledger):
         if row["status"] == "open" and row.get("opened_at") is None:
             row["opened_at"] = row.get("created_at") or now_micros()
         if row.get("trade_id") is None:
-            self._demand_open(checked(self._ds, row))
-            return self._insert(row)
+            whole = checked(self._ds, row)
+            self._demand_open(whole)
+            return self._writer.insert(self._ds, whole)
         return self._open_named(str(row["trade_id"]), row)
 
     def _demand_open(self, row: Row) -> None:
@@ -275,7 +277,7 @@ class Trades(Ledger):
 
     def active(self) -> list[dict[str, Any]]:
         """Trades that are pending or open: all, or with a bot id those of that bot."""
-        return self._writer.shown("trades", open_rows(self._writer, self._ds))
+        return as_read(self._ds, open_rows(self._writer, self._ds))
 
     def statistics(
         self, days: int | None = None, by: str | None = None, *, mode: str | None = None, **variables: Any

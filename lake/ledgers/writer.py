@@ -13,6 +13,7 @@ import polars as pl
 
 from lake.errors import InvalidRowError, UnknownRowError
 from lake.ledgers.basis import Basis
+from lake.ledgers.blocks import Block, Landing, Transactions
 from lake.ledgers.bulk import straight_to_cold
 from lake.ledgers.classify import Classifier, Known, Prepared
 from lake.ledgers.current import Key, key_given
@@ -21,10 +22,10 @@ from lake.ledgers.hot import Hot, rows_of
 from lake.ledgers.latest import Latest
 from lake.ledgers.receipt import Receipt, Rejection, rejections_of
 from lake.ledgers.together import Together
-from lake.ledgers.transaction import Block, Fold, Landing, Transaction, Transactions, folded
+from lake.ledgers.transaction import Fold, Transaction, folded
 from lake.spec import registry
 from lake.spec.dataset import Dataset
-from lake.spec.decode import frame_to_rows, rows_to_frame
+from lake.spec.decode import frame_to_rows
 from lake.spec.frames import Checked, check_frame, dicts
 from lake.spec.tables import is_rows
 from lake.store import forks
@@ -78,6 +79,19 @@ class Writer:
         prepared, refused = self._prepare(ds, rows, strict)
         self._land(ds, prepared)
         return prepared.receipt.with_rejections(refused)
+
+    def insert(self, ds: Dataset, row: dict[str, Any]) -> Receipt:
+        """Write a checked row whose id was made just now: nobody else can have written a version of it."""
+        if self.bot and "bot_id" in ds.by_name and not row.get("bot_id"):
+            row["bot_id"] = self.bot
+        key = (row[ds.key[0]],)
+        transaction = self._transactions.open()
+        if transaction is not None:
+            transaction.insert(ds, key, row)
+        else:
+            entries = [Entry(ds.name, [row])]
+            self.hot().land(lambda: entries)
+        return Receipt.of_one("inserted", key)
 
     async def write_rows_async(
         self, ds: Dataset, rows: Sequence[Mapping[str, Any]], *, strict: bool = False
@@ -212,8 +226,11 @@ class Writer:
 
     def _look_at(self, made: Transaction) -> None:
         """Take in what others wrote of the datasets in which it changes rows."""
-        self.look(*made.datasets())
-        made.renew()
+        if made.changes:
+            self.look(*made.datasets())
+            made.renew()
+        else:
+            self.store.must_be_open()
         made.check()
 
     def open_transaction(self) -> Transaction | None:
@@ -301,17 +318,6 @@ class Writer:
 
         before, after = self.change(name, given, fold)
         return Receipt(unchanged=1, keys=(given,)) if before == after else Receipt(updated=1, keys=(given,))
-
-    def open_rows(self, name: str) -> list[Row]:
-        """Every row whose life goes on (open trades, active phantoms), newest version; with a bot id, that bot's."""
-        rows = self.hot().latest.open_rows(registry.get(name))
-        return [row for row in rows if row.get("bot_id", "") == self.bot] if self.bot else rows
-
-    def shown(self, name: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
-        """Rows as reads give them: every column, times aware."""
-        frame = rows_to_frame(registry.get(name), [dict(row) for row in rows])
-        found: list[dict[str, Any]] = frame.drop("period", strict=False).to_dicts()
-        return found
 
     def drain(self, *, every_writer: bool = False, host: str = "", step: Step = ignore) -> Drained:
         """Drain hot logs into the cold tables."""

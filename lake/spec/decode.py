@@ -161,3 +161,10 @@ def periods(time: pl.Series, kind: Period) -> pl.Series:
         return names.new_from_index(0, len(time))
     edges = slices[1:].astype("datetime64[us]").astype(np.int64)
     return names.gather(pl.Series(np.searchsorted(edges, micros, side="right").astype(np.uint32)))
+
+
+def as_read(ds: Dataset, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows as reads give them: every column, times aware."""
+    frame = rows_to_frame(ds, [dict(row) for row in rows])
+    found: list[dict[str, Any]] = frame.drop("period", strict=False).to_dicts()
+    return found

@@ -19,6 +19,7 @@ import pytest
 import lake
 from lake.errors import InvalidRowError, LifeCycleError, UnknownRowError, UsageError
 from lake.ledgers import backtests
+from lake.ledgers.open_rows import landed_open_rows
 from lake.spec import registry
 from lake.spec.decode import frame_to_rows
 from lake.spec.rows import row_checker
@@ -192,7 +193,7 @@ def test_trades_checked_together_are_those_checked_one_by_one(lk: lake.Lake, see
     for number, row in enumerate(trades):
         fees = row.get("fees")
         expected.append(one_by_one({**row, "fees": float(fees) if fees is not None else None}, number))
-    found = {row["trade_id"]: row for row in lk.writer.open_rows("trades")}
+    found = {row["trade_id"]: row for row in landed_open_rows(lk.writer, "trades")}
     stored = {row["trade_id"]: row for row in frame_to_rows(registry.get("trades"), lk.read("trades"))}
     for row in (*stored.values(), *expected):
         row["extra"] = json.loads(row.get("extra", "{}"))  # in whatever order

@@ -16,6 +16,7 @@ import lake
 from lake.aio import AsyncLake
 from lake.errors import HotLogError, InvalidRowError, InvalidTimeError, UnknownRowError, UsageError
 from lake.ledgers.changes import change_many
+from lake.ledgers.open_rows import landed_open_rows
 from lake.spec import registry
 from lake.store.hot.log import HotLog
 from tests.helpers import finished, spawned, trade
@@ -273,14 +274,14 @@ def test_what_another_process_changed_is_not_undone_by_a_patch(tmp_path: Path, s
         lk.write("trades", trade(1, "open", quantity=2.0, bot_id="tester"))
         if settled:
             lk.drain()
-        assert [r["trade_id"] for r in lk.writer.open_rows("trades")] == ["t1"]
+        assert [r["trade_id"] for r in landed_open_rows(lk.writer, "trades")] == ["t1"]
         finished(spawned(_close_elsewhere, str(tmp_path), drains))
-        assert lk.writer.open_rows("trades") == []
+        assert landed_open_rows(lk.writer, "trades") == []
         lk.patch("trades", "t1", {"fees": 0.1})
         found = row(lk)
         assert (found["status"], found["pnl"], found["fees"], found["quantity"]) == ("closed", 3.0, 0.1, 2.0)
     with lake.open(tmp_path, bot_id="tester") as again:
-        assert again.writer.open_rows("trades") == []
+        assert landed_open_rows(again.writer, "trades") == []
 
 
 def test_open_rows_survive_the_loss_of_the_hot_folder(tmp_path: Path) -> None:
@@ -288,13 +289,13 @@ def test_open_rows_survive_the_loss_of_the_hot_folder(tmp_path: Path) -> None:
         lk.write("trades", [trade(n, "open" if n % 2 else "closed", bot_id="tester") for n in range(6)])
         lk.write("trades", trade(7, "open", bot_id="somebody"))
         lk.drain()
-        assert len(lk.writer.open_rows("trades")) == 3
+        assert len(landed_open_rows(lk.writer, "trades")) == 3
     for left in (tmp_path / "a" / "_hot").iterdir():
         left.unlink()
     with lake.open(tmp_path / "a", bot_id="tester") as lk:
-        assert sorted(r["trade_id"] for r in lk.writer.open_rows("trades")) == ["t1", "t3", "t5"]
+        assert sorted(r["trade_id"] for r in landed_open_rows(lk.writer, "trades")) == ["t1", "t3", "t5"]
     with lake.open(tmp_path / "a") as everyone:
-        assert len(everyone.writer.open_rows("trades")) == 4
+        assert len(landed_open_rows(everyone.writer, "trades")) == 4
 
 
 def test_rows_that_another_process_settled_are_let_go_of(tmp_path: Path) -> None:

@@ -162,7 +162,8 @@ class HotLog:
         return max(self._last, now_micros(), self._numbers.highest())
 
     def _number(self, group: Sequence[Batch]) -> list[tuple[int, str, bytes]]:
-        last = max(self._last, now_micros() - 1, self._numbers.highest())
+        entries = sum(len(batch.encoded) for batch in group) if len(group) > 1 else len(group[0].encoded)
+        last = self._numbers.take(max(self._last, now_micros() - 1), entries)
         rows = []
         for batch in group:
             for dataset, payload in batch.encoded:
@@ -170,7 +171,6 @@ class HotLog:
                 batch.sequences.append(last)
                 rows.append((last, dataset, payload))
         self._last = last
-        self._numbers.gave(last)
         return rows
 
     def _store(self, rows: list[tuple[int, str, bytes]]) -> bool:

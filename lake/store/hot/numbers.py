@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 
 _BYTES = 8
 _CLOSED = -1  # the descriptor of no file
 _LARGEST = 1 << 62  # beyond it the file is damaged
-_TRIES = 1000  # to be alone with the file: some hundred microseconds, where another's turn takes three
+_TRIES = 200  # to be alone with the file: some hundred microseconds, where another's turn takes three
+_PATIENCE_SECONDS = 0.02  # with one who got no processor in the middle of a turn
+_PAUSE_SECONDS = 0.0005
 
 
 class Numbers:
@@ -32,31 +35,42 @@ class Numbers:
             return 0
         return found if found < _LARGEST else 0
 
-    def gave(self, number: int) -> None:
-        """Tell the others, unless they know of a higher one; a full disk keeps that from them, not the record."""
-        try:  # noqa: SIM105 - as above
-            self._raise_to(number)
-        except OSError:
-            pass
+    def take(self, last: int, count: int) -> int:
+        """The number before the next ``count``, which nobody else is given; ``last``, or a higher one that is known.
 
-    def _raise_to(self, number: int) -> None:
+        A full disk keeps from the others what was taken, not the record.
+        """
+        try:
+            return self._taken(last, count)
+        except OSError:
+            return max(last, self.highest())
+
+    def _taken(self, last: int, count: int) -> int:
         if self._descriptor == _CLOSED:
-            return
+            return last
         self._await_turn()
         try:
-            if number > self.highest():
-                os.pwrite(self._descriptor, number.to_bytes(_BYTES, "little"), 0)
+            before = max(last, self.highest())
+            os.pwrite(self._descriptor, (before + count).to_bytes(_BYTES, "little"), 0)
+            return before
         finally:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def _await_turn(self) -> None:
         """Lock the file against others who compare and write; not for ever, as one may have been stopped at that."""
         for _ in range(_TRIES):
-            try:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            return
+            if self._is_locked():
+                return
+        until = time.monotonic() + _PATIENCE_SECONDS
+        while not self._is_locked() and time.monotonic() < until:
+            time.sleep(_PAUSE_SECONDS)
+
+    def _is_locked(self) -> bool:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     def close(self) -> None:
         """Let go of the file: who asks later is told of no number, and not of what another file has under its own."""
