@@ -23,28 +23,44 @@ def run(bench: Bench) -> Result:
         _record(lk, next(numbers))
         payloads = _payloads(bench.folder / "lake")
         bare = _bare(bench.folder / "bare.db")
-        ours: list[float] = []
+        made: list[float] = []
+        given: list[float] = []
         theirs: list[float] = []
         for _ in range(blocks + 1):
-            ours += each(partial(_record, lk), list(islice(numbers, _BLOCK)))
+            made += each(partial(_record, lk), list(islice(numbers, _BLOCK)))
+            given += each(partial(_record_named, lk), list(islice(numbers, _BLOCK)))
             theirs += each(partial(_insert, bare, payloads), list(islice(sequences, _BLOCK)))
         held = [lk.frame(f"SELECT count(*) FROM {name}").item() for name in ("decisions", "trades", "phantoms")]
-        check(held == [len(ours) + 1] * 3, f"records held: {held}")
+        check(held == [len(made) + len(given) + 1] * 3, f"records held: {held}")
         bare.close()
-    mine, peer = median(ours[_BLOCK:]), median(theirs[_BLOCK:])
+    mine, named, peer = (median(times[_BLOCK:]) for times in (made, given, theirs))
     return Result(
         "record_transaction",
         f"a decision, its trade and its phantom in one transaction ({sum(map(len, payloads))} bytes), p50",
         "<= 1.5x one bare SQLite FULL commit",
-        f"{mine * MS:.3f} ms",
+        f"{mine * MS:.3f} ms, {named * MS:.3f} ms ({named / peer:.2f}x) under ids of the caller's",
         f"SQLite WAL FULL, one transaction of three inserts {peer * MS:.3f} ms",
         mine / peer,
-        mine / peer <= 1.5,
-        {"lake_ms": mine * MS, "sqlite_ms": peer * MS, "records": len(ours) - _BLOCK},
+        max(mine, named) / peer <= 1.5,
+        {"lake_ms": mine * MS, "named_ms": named * MS, "sqlite_ms": peer * MS, "records": len(made) - _BLOCK},
     )
 
 
 def _record(lk: lake.Lake, number: int) -> None:
+    """Under ids that the lake makes."""
+    at = _START + number * 1_000_000
+    what = {"venue": "binance", "symbol": "BTCUSDT", "timeframe": "15m", "entry_price": 43_210.5, "stop_loss": 42_800.0}
+    with lk.transaction():
+        decision = lk.decisions.record(
+            **what, recommendation="LONG", confidence=0.64, take_profit=43_900.0, market_snapshot='{"rsi":61.2}',
+            prompt_version="v3", model_version="m1", latency_ms=900, analyzed_at=at,
+        )  # fmt: skip
+        trade = lk.trades.open(**what, side="LONG", quantity=0.01, decision_id=decision.id, created_at=at)
+        lk.phantoms.record(**what, side="LONG", tp1=43_900.0, was_executed=True, trade_id=trade.id, signal_time=at)
+
+
+def _record_named(lk: lake.Lake, number: int) -> None:
+    """Under ids of the caller's, which another process may have used already."""
     at = _START + number * 1_000_000
     what = {"venue": "binance", "symbol": "BTCUSDT", "timeframe": "15m", "entry_price": 43_210.5, "stop_loss": 42_800.0}
     with lk.transaction():
