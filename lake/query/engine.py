@@ -14,15 +14,14 @@ import polars as pl
 import pyarrow as pa
 
 from lake.errors import QueryError, ReadOnlyError, UsageError
-from lake.query import relations, unlinked
-from lake.query.as_decided import untouched
+from lake.query import tables, unlinked
 from lake.query.database import Database
 from lake.query.decision_sums import MACROS, DecisionSums
 from lake.query.kept import Kept
 from lake.query.pruning import bounds
 from lake.query.rollups import TRADE_SUMS, Rollups
 from lake.query.variables import Variables, assignments
-from lake.query.views import View, closure, mentioned, views
+from lake.query.views import closure, mentioned, views
 from lake.spec import registry
 from lake.store import forks
 from lake.store.location import Location
@@ -95,9 +94,12 @@ class Engine:
         return relation
 
     def _made(
-        self, sql: str, params: Params, variables: Variables | None
+        self, sql: str, params: Params, variables: Variables | None, inlined: str = ""
     ) -> tuple[Relation, duckdb.DuckDBPyConnection, Snapshot]:
-        """The relation, its cursor, and the snapshot that has to be there for as long as it can be read."""
+        """The relation, its cursor, and the snapshot that has to be there for as long as it can be read.
+
+        ``inlined`` is the view that stands once in the statement, after its first FROM: its text is put there.
+        """
         database = self._opened()
         cursor = database.cursor()
         given = {**self._variables, **(variables or {})}
@@ -105,20 +107,28 @@ class Engine:
             cursor.execute(assignment)
         statement, reading = self._checked(cursor, sql)
         values = _values(params)
-        datasets, needed = closure((*registry.names(), *views()) if _BY_NAME.search(sql) else mentioned(sql))
+        named = (*registry.names(), *views()) if _BY_NAME.search(sql) else mentioned(sql)
+        datasets, needed = closure(named)
         snapshot = self._snapshot_of(datasets)
         is_outlined = bool(_CATALOGUE.search(sql))
         database.add_macros((sql, *(view.sql for view in (views().values() if is_outlined else needed))))
         has_choice = not needed and any(len(state.files) > 1 for state in snapshot.states.values())
+        selects = tables.texts(snapshot, needed)
+        unread = tables.unread(snapshot, needed, named)
+        shown = [name for name in datasets if name not in unread]
+        asked: duckdb.Statement | str = statement
+        if inlined:
+            asked = sql.replace(f"FROM {inlined}", f"FROM ({selects.pop(inlined)}) AS {inlined}", 1)
         try:
-            show(cursor, self._location, snapshot, needed, bounds(cursor, sql, values) if has_choice else {})
+            pruned = bounds(cursor, sql, values) if has_choice else {}
+            tables.show(cursor, self._location, snapshot, shown, selects, pruned)
             if not _SHORTENED.search(sql):
                 self._shorten(cursor, snapshot, [view.sql for view in needed], given)
             if is_outlined:
-                outline(cursor, datasets, needed)
+                tables.outline(cursor, {*shown, *selects})
             if not self._allow_external and _MAY_WRITE.search(sql):
                 _refuse_writing(cursor, reading, values)
-            return cursor.sql(statement, params=values), cursor, snapshot
+            return cursor.sql(asked, params=values), cursor, snapshot
         except duckdb.Error as error:
             raise _query_error(error, sql) from error
 
@@ -129,6 +139,17 @@ class Engine:
             QueryError: DuckDB cannot run it, or stumbles over a value while it runs, or Polars has no such type.
         """
         relation, _, _snapshot = self._made(sql, params, variables)
+        return fetched(relation, sql)
+
+    def rows(
+        self, name: str, where: str = "true", params: Params = None, variables: Variables | None = None
+    ) -> pl.DataFrame:
+        """Rows of a dataset or view under a condition in which it is not named, as :meth:`frame` gives them.
+
+        The text of a view is bound once so; by its name it would be when it is made and again when it is asked.
+        """
+        sql = f"SELECT * FROM {name} WHERE {where}"
+        relation, _, _snapshot = self._made(sql, params, variables, name if name in views() else "")
         return fetched(relation, sql)
 
     def forsake(self) -> None:
@@ -230,28 +251,6 @@ def _keep(cursor: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
         cursor.register("__snapshot", _Kept(snapshot))
 
 
-def show(
-    cursor: duckdb.DuckDBPyConnection,
-    location: Location,
-    snapshot: Snapshot,
-    needed: Sequence[View],
-    pruned: Mapping[str, Mapping[str, tuple[Any, Any]]],
-) -> None:
-    """Make the snapshot's datasets, and the views on them, tables of this cursor alone."""
-    made = []
-    for name, state in snapshot.states.items():
-        ds = registry.get(name)
-        hot = snapshot.hot[name]
-        if hot.height:
-            cursor.register(relations.hot_name(ds), hot.to_arrow())
-        select = relations.select(ds, location, state, hot, pruned.get(name, {}))
-        made.append(f"CREATE TEMP VIEW {name} AS {select}")
-    plain = untouched(snapshot.states, snapshot.hot)
-    made += [f"CREATE TEMP VIEW {view.name} AS {plain.get(view.name, view.sql)}" for view in needed]
-    if made:
-        cursor.execute(";\n".join(made))
-
-
 def _parsed(cursor: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
     statements = cursor.extract_statements(sql)
     if len(statements) != 1:
@@ -297,20 +296,6 @@ def _names_in(plan: Any) -> Iterator[Any]:
     for step in plan:
         yield step["name"]
         yield from _names_in(step["children"])
-
-
-def outline(cursor: duckdb.DuckDBPyConnection, shown: Sequence[str], made: Sequence[View]) -> None:
-    """Make all that is not shown yet a table of this cursor too, with its columns and no rows.
-
-    That is enough for statements about the catalogue, costs them no snapshot, and leaves no name of hot rows there.
-    """
-    datasets, ordered = closure((*registry.names(), *views()))
-    for name in datasets:
-        if name not in shown:
-            cursor.execute(f"CREATE TEMP VIEW {name} AS {relations.nothing(registry.get(name))}")
-    for view in ordered:
-        if view not in made:
-            cursor.execute(f"CREATE TEMP VIEW {view.name} AS {view.sql}")
 
 
 def _values(params: Any) -> Any:

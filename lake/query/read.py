@@ -36,10 +36,8 @@ def read(
     """
     if name not in views():
         registry.get(name)
-    # the text of a view is bound once; by its name it would be bound when it is made and again when it is asked
-    source = f"({views()[name].sql}) AS asked" if name in views() else name
     if where is None:
-        return engine.frame(f"SELECT * FROM {source}", variables=variables)
+        return engine.rows(name, variables=variables)
     if isinstance(where, str):
         return engine.frame(f"SELECT * FROM {name} WHERE {where}", variables=variables)
     if not isinstance(where, Mapping):
@@ -49,7 +47,7 @@ def read(
         condition, given = _condition(name, column, value)
         conditions.append(condition)
         values += given
-    return engine.frame(f"SELECT * FROM {source} WHERE {' AND '.join(conditions) or 'true'}", values, variables)
+    return engine.rows(name, " AND ".join(conditions) or "true", values, variables)
 
 
 def _condition(name: str, column: str, value: Any) -> tuple[str, list[Any]]:

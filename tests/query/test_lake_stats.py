@@ -45,3 +45,13 @@ def test_lake_stats_counts_settled_and_waiting_rows(tmp_path: Path) -> None:
     assert found["market_metrics"]["first_event"] == found["market_metrics"]["last_event"] == START
     assert found["performance_snapshots"]["first_event"] == datetime(2024, 1, 4, tzinfo=UTC)
     assert found["performance_snapshots"]["symbols"] is None
+
+
+def test_lake_stats_counts_nothing_where_nothing_is_held(tmp_path: Path) -> None:
+    def steps() -> int:
+        return str(lk.frame("EXPLAIN SELECT * FROM lake_stats").rows()).lower().count("aggregate")
+
+    with lake.open(tmp_path, bot_id="b1") as lk:
+        assert steps() == 0
+        lk.write("trades", [trade(1), trade(2)])
+        assert steps() > 0

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 import lake
+from lake.errors import QueryError
 from lake.query.kept import LARGE
 from tests.query import trade_oracle as oracle
 from tests.query.test_trade_views import NOW, assert_same, random_lives, states_then, statistics
@@ -121,3 +122,16 @@ def test_a_statement_that_gives_a_macro_a_table_of_its_own_has_the_sums_of_that_
     assert lk.frame(f"{mine} SELECT sum(n)::BIGINT FROM {macro}('mine') WHERE state = 'closed'").item() == expected
     figures = f"{mine} SELECT trades FROM trade_figures('mine', 'bot_configs', '') WHERE period = 'all'"
     assert lk.frame(figures).item() == expected
+
+
+@pytest.mark.parametrize("where", [None, {"period": "all"}])
+def test_reading_a_view_by_its_name_uses_kept_sums(tmp_path: Path, where: dict[str, str] | None) -> None:
+    with lake.open(tmp_path / "lake") as opened:
+        opened.write("trades", pl.DataFrame(oracle.random_trades(45, ROWS), infer_schema_length=None))
+        before = opened.read("trade_statistics", where, variables={"now": NOW})
+        assert before.height
+        for file in (tmp_path / "lake" / "trades").rglob("*.parquet"):
+            file.write_bytes(bytes(file.stat().st_size // 2) + file.read_bytes()[file.stat().st_size // 2 :])
+        assert opened.read("trade_statistics", where, variables={"now": NOW}).equals(before)
+        with pytest.raises(QueryError):
+            opened.frame("SELECT sum(pnl) FROM trades")
