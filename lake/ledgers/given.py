@@ -42,10 +42,9 @@ class GivenRows:
 
     def _checker_of_many(self, ds: Dataset, rows: Sequence[Mapping[str, Any]]) -> RowChecker | None:
         """None where no more than one row needs the times of its first version."""
-        clocks = _clocks(ds)
         asked = set()
         for row in rows:
-            if _is_named(ds, row) and any(row.get(name) is None for name in clocks):
+            if _is_named(ds, row) and ds.undated(row):
                 try:
                     asked.add(key_given(ds, row))
                 except LakeError:  # it is refused, or looked up by itself, when it is checked
@@ -62,7 +61,7 @@ class GivenRows:
 
     def _compiled(self, ds: Dataset, find: Callable[[Dataset, Key], Row | None]) -> RowChecker:
         check, defaults, bot = row_checker(ds), ds.defaults or {}, self._bot
-        clocks = _clocks(ds)
+        clocks = ds.clocks
         signs = bool(bot) and "bot_id" in ds.by_name
         signs_later = signs and "bot_id" in defaults  # the row is checked without it: nothing has to be copied
 
@@ -97,11 +96,6 @@ class GivenRows:
         return signed
 
 
-def _clocks(ds: Dataset) -> list[str]:
-    """The columns that the clock fills in."""
-    return [n for n, v in (ds.defaults or {}).items() if v == "now" and n not in ds.key]
-
-
 def _is_named(ds: Dataset, row: Mapping[str, Any]) -> bool:
     """Whether there may be a version of it already: its id was not made just now."""
     return ds.generated_id is None or row.get(ds.generated_id) is not None
@@ -111,7 +105,7 @@ def _with_first_times(
     ds: Dataset, given: Mapping[str, Any], row: dict[str, Any], find: Callable[[Dataset, Key], Row | None]
 ) -> dict[str, Any]:
     """A time that the clock filled in is the first version's: writing a row again does not make it newer."""
-    if _is_named(ds, given):
+    if _is_named(ds, given) and (undated := ds.undated(given)):
         known = find(ds, key_of(ds, row)) or {}
-        row.update((n, known[n]) for n in _clocks(ds) if given.get(n) is None and n in known)
+        row.update((n, known[n]) for n in undated if n in known)
     return row

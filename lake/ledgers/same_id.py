@@ -65,14 +65,7 @@ class Kind:
         """
         refuse_another(self.ds, known, row, self.names, bot)
         self.refuse(known, row)
-        says_when = any(str(name).lower() in self.ds.time_aliases for name in row)
-        clocks = [name for name in self.clocks if not (says_when and name == self.ds.event_time)]
-        return kept(known, row, ("bot_id", *self.names, *clocks))
-
-    @property
-    def clocks(self) -> list[str]:
-        """Columns that are now where a row does not say them."""
-        return [n for n, v in (self.ds.defaults or {}).items() if v == "now" and n not in self.ds.key]
+        return kept(known, row, ("bot_id", *self.names, *self.ds.undated(row)))
 
 
 def write_apart(writer: Writer, engine: Engine, kind: Kind, rows: Sequence[Mapping[str, Any]]) -> Receipt:
@@ -164,7 +157,7 @@ class _KnownRows:
     def columns(self) -> tuple[str, ...]:
         ds = self.kind.ds
         ended = [ds.ends_at] if ds.ends_at else []
-        return ("bot_id", *self.kind.names, *(ds.open_when or ()), *ended, *self.kind.clocks)
+        return ("bot_id", *self.kind.names, *(ds.open_when or ()), *ended, *ds.clocks)
 
     def load(self, engine: Engine, rows: Sequence[Mapping[str, Any]]) -> None:
         """Look the ids up together."""

@@ -17,6 +17,7 @@ from lake.ledgers.blocks import Block, Landing, Transactions
 from lake.ledgers.bulk import straight_to_cold
 from lake.ledgers.classify import Classifier, Known, Prepared
 from lake.ledgers.current import Key, key_given
+from lake.ledgers.first_times import with_first_times
 from lake.ledgers.given import GivenRows
 from lake.ledgers.hot import Hot, rows_of
 from lake.ledgers.latest import Latest
@@ -176,10 +177,11 @@ class Writer:
         ``unique`` says that no two rows are known to have one key, which then is not looked for.
         """
         rejections = self._quarantined(ds, rejections_of(checked.bad))
-        if checked.good.height < BULK_ROWS or self.open_transaction() is not None:
-            receipt = self.write_checked_rows(ds, frame_to_rows(ds, checked.good))
+        good = with_first_times(self.store, ds, checked, self.unlanded(ds.name)) if checked.undated else checked.good
+        if good.height < BULK_ROWS or self.open_transaction() is not None:
+            receipt = self.write_checked_rows(ds, frame_to_rows(ds, good))
         else:
-            receipt = self.bulk(ds, checked.good, unique=unique)
+            receipt = self.bulk(ds, good, unique=unique)
         return receipt.with_rejections(rejections)
 
     def write_checked_rows(self, ds: Dataset, rows: Sequence[Row]) -> Receipt:

@@ -239,6 +239,20 @@ class Dataset:
         """Other names under which callers give the event time, in lower case; a dataset's own columns are none."""
         return _TIME_NAMES - frozenset(self.by_name)
 
+    @cached_property
+    def clocks(self) -> tuple[str, ...]:
+        """Columns that are the time of writing where a row does not say them; none of the key's."""
+        return tuple(n for n, v in (self.defaults or {}).items() if v == "now" and n not in self.key)
+
+    def undated(self, row: Mapping[str, Any]) -> list[str]:
+        """Those of :attr:`clocks` that a row as given says under no name."""
+        names = [name for name in self.clocks if row.get(name) is None]
+        if self.event_time in names and any(
+            str(n).lower() in self.time_aliases for n, value in row.items() if value is not None
+        ):
+            names.remove(self.event_time)
+        return names
+
     @property
     def partitioned_by(self) -> tuple[str, ...]:
         """Names of the folder levels, outermost first."""

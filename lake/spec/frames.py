@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -13,7 +13,7 @@ from lake.clock import now_micros, uuid7
 from lake.errors import InvalidRowError, UnknownColumnError, UsageError
 from lake.spec.convert import converted, is_nan, reason_for
 from lake.spec.dataset import Column, Dataset, Type
-from lake.spec.decode import rows_to_frame, with_period
+from lake.spec.decode import keys_to_frame, rows_to_frame, with_period
 from lake.spec.rows import converter, json_text, merged_extra, row_checker
 from lake.spec.rules import broken
 from lake.spec.schema import PERIOD, polars_schema
@@ -30,10 +30,13 @@ class Checked:
     Attributes:
         good: rows that fit, in exactly the dataset's columns.
         bad: the others, as they were given, with their ``reason``.
+        undated: time column -> keys of rows that did not say it, for which the clock stands there; a row whose key was
+            made is not among them.
     """
 
     good: pl.DataFrame
     bad: pl.DataFrame
+    undated: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
 
 def check_frame(
@@ -70,7 +73,19 @@ def check_frame(
             reasons.append(reason)
     done = pl.DataFrame(columns)
     why = broken(ds.rules, done)
-    return _sorted_out(ds, given, done, reasons if why is None or not (why != "").any() else [*reasons, why])
+    checked = _sorted_out(ds, given, done, reasons if why is None or not (why != "").any() else [*reasons, why])
+    return replace(checked, undated=_undated(ds, frame, done, fixed))
+
+
+def _undated(ds: Dataset, given: pl.DataFrame, done: pl.DataFrame, fixed: Mapping[str, Any]) -> dict[str, pl.DataFrame]:
+    found = {}
+    for name in ds.clocks:
+        silent = given.get_column(name).is_null() | is_nan(given.get_column(name))
+        if ds.generated_id is not None:
+            silent &= given.get_column(ds.generated_id).is_not_null()
+        if name not in fixed and silent.any():
+            found[name] = done.filter(silent).select(ds.key)
+    return found
 
 
 def _sorted_out(ds: Dataset, given: pl.DataFrame, done: pl.DataFrame, reasons: Sequence[pl.Series]) -> Checked:
@@ -93,16 +108,22 @@ def _check_rows(ds: Dataset, rows: Sequence[Any], unit: str | None, fixed: Mappi
     good: list[dict[str, Any]] = []
     bad: list[Mapping[str, Any]] = []
     reasons = []
+    undated: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         if not isinstance(row, Mapping):
             raise UsageError("a row is a mapping of columns to values", where=ds.name, value=row)
         try:
             timed = row if unit is None else _timed(ds, row, unit)
-            good.append(check({**fixed, **timed} if fixed else timed))
+            given = {**fixed, **timed} if fixed else timed
+            good.append(check(given))
+            if ds.generated_id is None or given.get(ds.generated_id) is not None:
+                for name in ds.undated(given):
+                    undated.setdefault(name, []).append(good[-1])
         except InvalidRowError as error:
             bad.append(row)
             reasons.append(str(error))
-    return Checked(rows_to_frame(ds, good), as_given(bad, reasons))
+    keys = {name: keys_to_frame(ds, silent) for name, silent in undated.items()}
+    return Checked(rows_to_frame(ds, good), as_given(bad, reasons), keys)
 
 
 def dicts(ds: Dataset, data: Iterable[Any]) -> list[Mapping[str, Any]]:

@@ -101,6 +101,62 @@ def test_writing_many_rows_again_keeps_the_times_that_the_clock_gave_them(lk: la
     assert again == first | {"t3": datetime(2026, 1, 1, tzinfo=UTC)}
 
 
+@pytest.mark.parametrize("settled", [False, True])
+@pytest.mark.parametrize("count", [20, 6000])
+@pytest.mark.parametrize("form", [pl.DataFrame, lambda rows: pl.DataFrame(rows).to_arrow(), list])
+def test_a_table_written_again_keeps_the_times_that_it_does_not_say(
+    lk: lake.Lake, form: Callable[[Any], Any], count: int, settled: bool
+) -> None:
+    rows = [{"trade_id": f"t{n}", "symbol": "BTCUSDT", "status": "closed", "pnl": float(n)} for n in range(count)]
+    old = {"trade_id": "old", "symbol": "BTCUSDT", "status": "closed", "pnl": 0.0}
+    lk.write("trades", [{**old, "created_at": "2024-05-01T00:00Z"}])
+    assert lk.write("trades", form(rows)).inserted == count
+    if settled:
+        lk.drain()
+    first = dict(lk.frame("SELECT trade_id, created_at FROM trades").iter_rows())
+    again = [*rows, {**old, "pnl": 5.0}, {**old, "trade_id": "new"}]
+    receipt = lk.write("trades", form(again))
+    assert (receipt.inserted, receipt.updated, receipt.unchanged) == (1, 1, count)
+    lk.drain()
+    times = dict(lk.frame("SELECT trade_id, created_at FROM trades").iter_rows())
+    assert times.pop("new") >= max(first.values())
+    assert times == first
+    assert lk.read("trades", {"trade_id": "old"}).select("period", "pnl").rows() == [("2024", 5.0)]
+    assert lk.verify().ok
+
+
+@pytest.mark.parametrize("name", ["created_at", "timestamp"])
+@pytest.mark.parametrize("form", [lambda row: row, lambda row: [row, row], lambda row: pl.DataFrame([row, row])])
+def test_a_row_written_again_has_the_time_that_it_is_given_under_any_name(
+    lk: lake.Lake, form: Callable[[Any], Any], name: str
+) -> None:
+    row = {"trade_id": "t1", "symbol": "BTCUSDT", "status": "closed", "pnl": 1.0}
+    lk.write("trades", row)
+    lk.write("trades", form({**row, name: "2026-01-01T00:00Z"}))
+    assert lk.read("trades")["created_at"].to_list() == [datetime(2026, 1, 1, tzinfo=UTC)]
+
+
+def test_a_table_of_which_some_rows_say_their_time_changes_theirs_alone(lk: lake.Lake) -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    rows = [{**TRADE, "trade_id": f"t{n}"} for n in range(3)]
+    lk.write("trades", rows)
+    first = dict(lk.frame("SELECT trade_id, created_at FROM trades").iter_rows())
+    lk.write(
+        "trades",
+        pl.DataFrame(rows).with_columns(created_at=pl.Series([None, at, None], dtype=pl.Datetime("us", "UTC"))),
+    )
+    lk.write("trades", pl.DataFrame(rows[:1]).with_columns(created_at=None))
+    assert dict(lk.frame("SELECT trade_id, created_at FROM trades").iter_rows()) == first | {"t1": at}
+
+
+def test_a_table_in_a_transaction_keeps_the_times_of_rows_of_that_transaction(lk: lake.Lake) -> None:
+    table = pl.DataFrame([{**TRADE, "trade_id": "t1"}, {**TRADE, "trade_id": "t2"}])
+    with lk.transaction():
+        lk.write("trades", {**TRADE, "trade_id": "t1", "created_at": "2024-05-01T00:00:00Z"})
+        lk.write("trades", table)
+    assert lk.read("trades", {"trade_id": "t1"})["created_at"].to_list() == [datetime(2024, 5, 1, tzinfo=UTC)]
+
+
 def test_a_key_stays_unique_when_a_correction_moves_it_to_another_partition(lk: lake.Lake) -> None:
     lk.write("trades", {**TRADE, "trade_id": "t1", "created_at": "2024-05-01T00:00:00Z"})
     lk.write("trades", {**TRADE, "trade_id": "t2", "created_at": "2024-05-01T00:00:00Z"})
