@@ -116,11 +116,14 @@ class Followed:
         with self._renewed() as shared:
             return shared.book.rows()
 
-    def book_of(self, key: Key) -> PhantomBook:
+    def book_of(self, key: Key, *, told: bool = False) -> PhantomBook:
         """What is known of the prices of a phantom by now; to be asked before :meth:`fold` is, outside of any lock.
 
-        That is in the book of those that are followed, and of another bot's phantom in the journals of all.
+        That is in the book of those that are followed, and of another bot's phantom in the journals of all. With
+        ``told`` it is in the row before, so that a row which tells others corrects them.
         """
+        if told:
+            self._writer.change(_DS.name, key, self.fold(_as_it_is, self.book_of(key)))
         with self._renewed() as shared:
             row = self._writer.hot().current.get(_DS, key)
             if row is None or self._writer.bot in {"", row.get("bot_id", "")}:

@@ -144,9 +144,10 @@ class PhantomBook:
             self._since[slot] = 0 if "followed_until" in row else number
         else:
             known = {name: float(values[slot]) for name, values in self._levels.items()}
-            until = max(level[-1], int(self._levels["until"][slot]))
-            ahead = known["favorable"] > level[1] or known["adverse"] < level[2]
-            best, worst = max(level[1], known["favorable"]), min(level[2], known["adverse"])
+            until, best, worst = max(level[-1], int(self._levels["until"][slot])), level[1], level[2]
+            if self._ahead[slot]:  # else all prices are in the row before, and one that tells others corrects them
+                best, worst = max(best, known["favorable"]), min(worst, known["adverse"])
+            ahead = best > level[1] or worst < level[2]
             level = (level[0], best, worst, *level[3:-1], until)
         self.slots[slot] = row
         self._ahead[slot] = ahead

@@ -105,7 +105,7 @@ class Phantoms(Ledger):
             InvalidRowError: a value does not fit.
         """
         row_key = key_given(self._ds, key)
-        book = self._followed.book_of(row_key)
+        book = self._followed.book_of(row_key, told=not {"max_favorable", "max_adverse"}.isdisjoint(changes))
 
         def fold(known: Row | None) -> Mapping[str, Any] | Whole | None:
             if known is None:

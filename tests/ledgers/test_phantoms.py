@@ -55,6 +55,10 @@ def now(lk: lake.Lake, name: str = "p") -> dict[str, Any]:
     return shown(live.get(name) or lk.phantoms.get(name))
 
 
+def extremes(lk: lake.Lake) -> tuple[float, float]:
+    return now(lk)["max_favorable"], now(lk)["max_adverse"]
+
+
 def market(seed: int, symbols: list[str], minutes: int) -> list[dict[str, dict[str, Any]]]:
     chance, prices, frames = random.Random(seed), dict.fromkeys(symbols, 100.0), []
     for number in range(minutes):
@@ -458,6 +462,30 @@ def best_and_worst(lk: lake.Lake, name: str) -> tuple[float, float, bool]:
     assert row is not None
     assert row["status"] == "completed"
     return row["max_favorable"], row["max_adverse"], row["one_r_hit"]
+
+
+@pytest.mark.parametrize("seen", ["in the journal", "in the row", "in the row, and a quiet bar since"])
+@pytest.mark.parametrize(
+    ("told", "then"), [({"max_favorable": 101.0}, (101.0, 99.0)), ({"max_adverse": 99.5}, (101.5, 99.5))]
+)
+def test_best_and_worst_prices_that_are_corrected_are_so_at_once_and_after_a_restart(
+    tmp_path: Path, seen: str, told: dict[str, float], then: tuple[float, float]
+) -> None:
+    with lake.open(tmp_path, bot_id="tester") as lk, lake.open(tmp_path, bot_id="tester") as beside:
+        phantom(lk)
+        lk.phantoms.update("BTCUSDT", candle(1, 100.0, 101.5, 99.0, 100.0))
+        assert extremes(beside) == (101.5, 99.0)
+        if seen != "in the journal":
+            lk.phantoms.checkpoint()
+        if seen.endswith("since"):
+            lk.phantoms.update("BTCUSDT", candle(2, 100.0, 100.5, 99.8, 100.0))
+        assert lk.phantoms.patch("p", **told).updated == 1
+        assert extremes(lk) == extremes(beside) == then
+        assert lk.frame("SELECT max_favorable, max_adverse FROM phantoms").rows() == [then]
+    with lake.open(tmp_path, bot_id="tester") as lk:
+        assert extremes(lk) == then
+        lk.phantoms.update("BTCUSDT", candle(3, 100.0, 101.8, 98.5, 100.0))
+        assert extremes(lk) == (101.8, 98.5)
 
 
 def test_a_phantom_closed_after_a_kill_has_the_best_and_worst_price_of_its_whole_life(tmp_path: Path) -> None:
