@@ -12,6 +12,7 @@ from lake.errors import ClosedError, UsageError
 from lake.ledgers.basis import Basis
 from lake.ledgers.current import CurrentRows
 from lake.ledgers.transaction import Transaction
+from lake.store.store import Store
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -93,13 +94,13 @@ class Transactions:
     """Which transaction the calling thread or task is in.
 
     Args:
-        place: the lake, for errors.
+        store: of the lake.
         current: gives the rows that are current outside of any transaction.
         basis: gives the cold rows.
     """
 
-    def __init__(self, place: str, current: Callable[[], CurrentRows], basis: Basis) -> None:
-        self._place = place
+    def __init__(self, store: Store, current: Callable[[], CurrentRows], basis: Basis) -> None:
+        self._store = store
         self._current = current
         self._basis = basis
         self._open: ContextVar[Transaction | None] = ContextVar(f"transaction-{id(self)}", default=None)
@@ -108,13 +109,16 @@ class Transactions:
         """The transaction that a write is part of.
 
         Raises:
-            ClosedError: it has ended; a task or thread that it started writes after it.
+            ClosedError: it has ended, and a task or thread that it started writes after it; or the lake was closed.
         """
         transaction = self._open.get()
-        if transaction is not None and transaction.ended:
+        if transaction is None:
+            return None
+        self._store.must_be_open()
+        if transaction.ended:
             raise ClosedError(
                 "the transaction has ended",
-                where=self._place,
+                where=self._store.location.uri,
                 todo="Wait inside its block for the tasks that write in it, or start them outside.",
             )
         return transaction

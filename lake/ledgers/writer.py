@@ -52,7 +52,7 @@ class Writer:
         self._hot: Hot | None = None
         self._lock = Lock()
         self.basis = Basis(store, self._classifier)
-        self._transactions = Transactions(store.location.uri, lambda: self.hot().current, self.basis)
+        self._transactions = Transactions(store, lambda: self.hot().current, self.basis)
         self._given = GivenRows(self.bot, self._classifier, self._rows)
         forks.watch(self)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import lake
-from lake.errors import InvalidRowError, LakeError, LifeCycleError, UsageError
+from lake.errors import ClosedError, InvalidRowError, LakeError, LifeCycleError, UsageError
 
 T = {"symbol": "BTCUSDT", "side": "LONG", "quantity": 1.0, "entry_price": 100.0}
 
@@ -203,3 +203,30 @@ def test_a_price_that_is_no_number_above_0_is_refused(lk: lake.Lake, wrong: Any)
     if wrong not in (-1, 0):
         with pytest.raises(UsageError, match="equity: a finite number is wanted"):
             lk.bots.save_state(equity=wrong)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda lk: lk.write("trades", {**T, "trade_id": "later"}),
+        lambda lk: lk.write("trades", [T, T]),
+        lambda lk: lk.patch("trades", "t", {"exit_reason": "x"}),
+        lambda lk: lk.trades.open(T),
+        lambda lk: lk.signals.record(symbol="BTCUSDT", direction="LONG"),
+        lambda lk: lk.transaction().__enter__(),
+    ],
+)
+def test_a_block_whose_lake_was_closed_takes_nothing_more(lk: lake.Lake, write: Callable[[lake.Lake], Any]) -> None:
+    def block() -> None:
+        with lk.transaction():
+            lk.write("trades", {**T, "trade_id": "before"})
+            lk.signals.record(symbol="ETHUSDT", direction="LONG")
+            lk.close()
+            with pytest.raises(ClosedError, match="the lake was closed"):
+                write(lk)
+
+    with pytest.raises(ClosedError, match="the lake was closed"):
+        block()
+    with lake.open(lk.location.uri, bot_id="b1") as again:
+        assert again.read("trades")["trade_id"].to_list() == ["t"]
+        assert again.read("signals").height == 0
