@@ -407,6 +407,28 @@ def test_divergence_of_candles_of_any_length(lk: lake.Lake) -> None:
     assert lk.backtests.divergence("1h")["matched"].to_list() == [1]
 
 
+@pytest.mark.parametrize(("tested", "elsewhere"), [("binance", 1), ("", 0)])
+def test_divergence_tells_of_real_trades_on_a_venue_that_was_not_tested(
+    lk: lake.Lake, tested: str, elsewhere: int
+) -> None:
+    lk.backtests.record({**RUN, "venue": tested}, TRADES)
+    real = {"symbol": "BTCUSDT", "strategy": "s", "status": "closed"}
+    for minute, venue in ((0, "binance"), (30, "bybit"), (60, "")):
+        lk.trades.record({**real, **trade(minute, 110.0), "venue": venue})
+    found = lk.backtests.divergence("r").select("real_n", "matched", "elsewhere", "backtest_venue").rows()
+    assert found == [(3, 3, elsewhere, tested)]
+
+
+def test_divergence_of_a_run_over_two_venues_matches_each_by_itself(lk: lake.Lake) -> None:
+    tested = [trade(0, 110.0, venue="binance"), trade(0, 105.0, venue="bybit"), trade(200, 110.0, venue="bybit")]
+    lk.backtests.record({**RUN, "venue": ""}, tested)
+    real = {"symbol": "BTCUSDT", "strategy": "s", "status": "closed"}
+    for minute, price, venue in ((0, 105.0, "bybit"), (200, 110.0, "binance")):
+        lk.trades.record({**real, **trade(minute, price), "venue": venue})
+    columns = ("real_n", "matched", "real_only", "elsewhere", "matched_pnl_percent_difference")
+    assert lk.backtests.divergence("r").select(columns).rows() == [(2, 1, 1, 0, 0.0)]
+
+
 def test_a_liquidated_trade_of_a_run_loses_no_more_than_its_margin(lk: lake.Lake) -> None:
     lk.backtests.record(RUN, [trade(0, 70.0, leverage=5.0, exit_reason="liquidated")])
     assert lk.backtests.trades("r").select("pnl", "pnl_percent").row(0) == (-20.0, -100.0)
