@@ -37,7 +37,6 @@ from lake.store.quarantine import Quarantine
 from lake.store.settler import Settler
 from lake.store.store import Store
 
-_ASIDE = 2
 BULK_ROWS = 5_000  # from here on a write goes straight to cold: one commit beats so many hot rows
 
 
@@ -90,8 +89,7 @@ class Writer:
         if transaction is not None:
             transaction.insert(ds, key, row)
         else:
-            entries = [Entry(ds.name, [row])]
-            self.hot().land(lambda: entries)
+            self.hot().land(lambda: [Entry(ds.name, [row])])
         return Receipt.of_one("inserted", key)
 
     async def write_rows_async(
@@ -276,7 +274,7 @@ class Writer:
                 settler = Settler(self.drain, seconds=settings.drain_seconds, rows=settings.drain_rows)
                 current = rows_of(log)
                 together = Together(log, current, settler)
-                aside = ThreadPoolExecutor(_ASIDE, thread_name_prefix="lake-look")
+                aside = ThreadPoolExecutor(2, thread_name_prefix="lake-look")
                 self._hot = Hot(log, current, Latest(self.store, log, current), settler, together, aside)
             return self._hot
 
