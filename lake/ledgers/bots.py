@@ -114,10 +114,10 @@ class Bots(Ledger):
         """Save a snapshot to restart from, and look at the drawdown guard.
 
         Peak equity and drawdown follow from the equity and the snapshot before; without an equity they follow from
-        the bot's configured capital and ``total_pnl``, else they stay. When the drawdown reaches the configured
-        ``drawdown_guard_pct`` trading is halted, with the reason, and stays so until :meth:`resume`. A snapshot of
-        now (at most a minute old) is the newest also where the one before is dated ahead of the clock, which then was
-        wrong: it is dated right after that one.
+        the bot's configured capital and ``total_pnl``, else they stay. The first peak is at least that capital. When
+        the drawdown reaches the configured ``drawdown_guard_pct`` trading is halted, with the reason, and stays so
+        until :meth:`resume`. A snapshot of now (at most a minute old) is the newest also where the one before is dated
+        ahead of the clock, which then was wrong: it is dated right after that one.
 
         Args:
             bot_id: the bot.
@@ -155,7 +155,7 @@ class Bots(Ledger):
         if equity is None and "capital" in config and row.get("total_pnl") is not None:
             equity = config["capital"] + row["total_pnl"]
         if equity is not None:
-            peak, percent = drawdown(equity, before.get("peak_equity"))
+            peak, percent = drawdown(equity, before.get("peak_equity", config.get("capital")))
             found.update(peak_equity=peak, current_drawdown_pct=percent)
             guard = config.get("drawdown_guard_pct")
             if guard and percent >= guard and not before.get("trading_halted"):

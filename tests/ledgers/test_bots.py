@@ -224,6 +224,19 @@ def test_equity_follows_from_the_capital_where_it_is_not_given(lk: lake.Lake) ->
     assert (state["peak_equity"], state["current_drawdown_pct"], state["state"]) == (1200.0, 25.0, [1])
 
 
+@pytest.mark.parametrize("said", [{"total_pnl": -150.0}, {"equity": 850.0}])
+def test_a_bot_that_has_lost_before_its_first_snapshot_is_halted_as_measured_from_its_capital(
+    lk: lake.Lake, said: dict[str, float]
+) -> None:
+    lk.bots.configure(capital=1000.0, drawdown_guard_pct=10.0)
+    lk.bots.save_state(**said)
+    state = latest(lk)
+    assert (state["peak_equity"], state["current_drawdown_pct"], state["trading_halted"]) == (1000.0, 15.0, True)
+    lk.bots.resume()
+    lk.bots.save_state(**said)
+    assert (latest(lk)["peak_equity"], latest(lk)["trading_halted"]) == (850.0, False)
+
+
 def test_a_restarted_bot_finds_its_own_newest_state_hot_and_settled(tmp_path: Path) -> None:
     lk = lake.open(tmp_path, bot_id="b")
     for number in range(30):
