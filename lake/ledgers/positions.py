@@ -9,13 +9,10 @@ from operator import itemgetter
 from threading import Lock
 from typing import Any
 
-import orjson
-
 from lake.clock import MICROS_PER_MINUTE, now_micros, uuid7
 from lake.errors import LifeCycleError, UsageError
 from lake.kernels import guards
-from lake.kernels import pnl as kernel
-from lake.ledgers import alerts
+from lake.ledgers import alerts, worth
 from lake.ledgers.base import Ledger, changed, given, told
 from lake.ledgers.demands import demand, refuse_another, refuse_nan
 from lake.ledgers.exchange_positions import Place, by_place, closed_later
@@ -82,15 +79,15 @@ class Positions(Ledger):
         if row.get("quantity") is not None:
             demand(self._ds, row_checker(self._ds)(row), "an open position", ("quantity",))
         if row.get("position_id") is None:
-            return self._writer.insert(self._ds, row_checker(self._ds)(row))
+            return self._writer.insert(self._ds, row_checker(self._ds)(worth.valued(None, row)))
         position_id = str(row["position_id"])
 
         def fold(known: Row | None) -> Mapping[str, Any]:
             if known is None:
-                return row
+                return worth.valued(None, row)
             _refuse_closed(known, "opened")
             refuse_another(self._ds, known, row, ("symbol", "venue", "side"), self._writer.bot)
-            return {name: value for name, value in told(row).items() if name != "opened_at"}
+            return worth.valued(known, {name: value for name, value in told(row).items() if name != "opened_at"})
 
         return changed((position_id,), *self._writer.change("positions", (position_id,), fold))
 
@@ -105,7 +102,9 @@ class Positions(Ledger):
         def fold(known: Row | None) -> Mapping[str, Any] | None:
             if known is None:
                 raise self._unknown(position_id)
-            return None if known["status"] == "closed" else {"synced_at": moment, **fields, "status": "closed"}
+            if known["status"] == "closed":
+                return None
+            return worth.valued(known, {"synced_at": moment, **fields, "status": "closed"})
 
         return changed((position_id,), *self._writer.change("positions", (position_id,), fold))
 
@@ -167,7 +166,8 @@ class Positions(Ledger):
                 altered += [position_id] if made.updated else []
             else:
                 first = {"position_id": uuid7(), "bot_id": self._writer.bot, "opened_at": seen["synced_at"]}
-                made = self._writer.insert(self._ds, row_checker(self._ds)({**first, **wanted}))
+                whole = row_checker(self._ds)(worth.valued(None, {**first, **wanted}))
+                made = self._writer.insert(self._ds, whole)
                 opened.append(made.id)
             receipt += made
         vanished = list(chain.from_iterable(held.values()))
@@ -199,9 +199,10 @@ class Positions(Ledger):
         def fold(known: Row | None) -> Mapping[str, Any] | None:
             if known is None:
                 raise self._unknown(position_id)
-            made = folder(self._ds)(known, given_)
+            changes = worth.valued(known, given_)
+            made = folder(self._ds)(known, changes)
             same = all(made.get(n) == known.get(n) for n in made.keys() | known.keys() if n != "synced_at")
-            return None if same and made["synced_at"] - known.get("synced_at", 0) < _NOTED else given_
+            return None if same and made["synced_at"] - known.get("synced_at", 0) < _NOTED else changes
 
         before, after = self._writer.change("positions", (position_id,), fold)
         only_time = after is not None and {**after, "synced_at": 0} == {**(before or {}), "synced_at": 0}
@@ -316,12 +317,8 @@ def _priced(known: Row | None, price: float, moment: int) -> Mapping[str, Any] |
     if known is None or known["status"] not in _OPEN or known.get("synced_at", 0) > moment:
         return None
     found: dict[str, Any] = {"current_price": price, "synced_at": moment}
-    entry, quantity, side = known.get("entry_price"), known.get("quantity"), known.get("side")
-    more = orjson.loads(known["extra"]) if "extra" in known else {}
-    if entry and side and quantity is not None:
-        result = kernel.pnl(entry, price, quantity, side, more.get("leverage") or 1.0)
-        found.update(unrealized_pnl=result.pnl, unrealized_pnl_percent=result.pnl_percent)
-    target = known.get("tp1") or more.get("take_profit")
+    found.update(worth.unrealized({**known, **found}))
+    entry, side, target = known.get("entry_price"), known.get("side"), worth.target(known)
     if entry and side and target:
         found.update({_flag(level): True for level in guards.reached(entry, target, price, side)})
     return found

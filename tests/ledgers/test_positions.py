@@ -192,6 +192,52 @@ def test_each_checkpoint_is_told_once_on_the_way_to_the_target(lk: lake.Lake, si
     assert lk.positions.get("p") == row, "an older price changes nothing"
 
 
+def result_of(lk: lake.Lake, position_id: str) -> tuple[Any, ...]:
+    row = lk.positions.get(position_id)
+    assert row is not None
+    return row["current_price"], row["unrealized_pnl"], row["unrealized_pnl_percent"]
+
+
+def test_an_unrealized_result_is_that_of_the_price_and_the_quantity_beside_it(lk: lake.Lake) -> None:
+    lk.positions.open(LONG, position_id="p", opened_at=NOON, leverage=4)  # 2 at 100
+    lk.positions.update("BTCUSDT", 110.0, later(1))
+    shown: dict[str, Any] = {**LONG, "quantity": 1.0}
+    for number, (more, result) in enumerate(
+        [
+            ({}, (110.0, 10.0, 40.0)),  # half of it was closed at the exchange
+            ({"current_price": "120"}, (120.0, 20.0, 80.0)),
+            ({"current_price": 120.0, "unrealized_pnl": 19.0}, (120.0, 19.0, 76.0)),  # the exchange knows better
+            ({"leverage": "2"}, (120.0, 20.0, 40.0)),
+            ({"entry_price": 115.0, "leverage": 2}, (120.0, 5.0, pytest.approx(200 * 5 / 115))),
+        ],
+        2,
+    ):
+        lk.positions.sync([{**shown, **more}], at=later(number))
+        assert result_of(lk, "p") == result
+    lk.positions.close("p", current_price=125.0)
+    assert result_of(lk, "p")[:2] == (125.0, 10.0)
+    opened = lk.positions.sync([{**shown, "current_price": 90.0}]).opened
+    assert result_of(lk, opened[0]) == (90.0, -10.0, -10.0)
+    lk.positions.open(LONG, position_id="q", symbol="ETHUSDT", side="SHORT", current_price=90.0)
+    assert result_of(lk, "q") == (90.0, 20.0, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("more", "result"),
+    [
+        ({"leverage": "10", "take_profit": "120"}, (110.0, 20.0, 100.0)),
+        ({"leverage": 0, "take_profit": 120}, (110.0, 20.0, 10.0)),
+        ({"leverage": "cross", "take_profit": "none", "tp1": 120.0}, (110.0, 20.0, 10.0)),
+    ],
+)
+def test_a_leverage_and_a_target_in_the_words_of_an_exchange_stop_no_update(
+    lk: lake.Lake, more: dict[str, Any], result: tuple[float, ...]
+) -> None:
+    opened = lk.positions.sync([{**LONG, **more}], at=NOON).opened
+    assert [e.level for e in lk.positions.update("BTCUSDT", 110.0, later(1))] == [25, 50]
+    assert result_of(lk, opened[0]) == result
+
+
 def test_a_target_behind_the_entry_has_no_checkpoints() -> None:
     assert guards.reached(100.0, 90.0, 80.0, "LONG") == []
     assert guards.reached(100.0, 100.0, 100.0, "LONG") == []
