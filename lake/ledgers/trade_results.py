@@ -19,6 +19,7 @@ IDENTITY = ("symbol", "venue", "side", "mode")  # what tells one trade from anot
 PRICES = ("entry_price", "exit_price", "quantity", "side")
 MONEY = (*PRICES, "leverage", "fees")
 RESULT = ("pnl", "pnl_percent")
+_SUMS = 1e-9  # so far the sum of a trade's parts may be off the whole by rounding
 
 
 def follows(row: Mapping[str, Any], *, capped: bool = True) -> kernel.Pnl | None:
@@ -174,6 +175,24 @@ def ended_now(known: Row) -> int:
     """When a trade ended of which that is said now: not before it was opened, by a clock that may be ahead."""
     opened: int = known.get("opened_at", 0)
     return max(now_micros(), opened)
+
+
+def refuse_part(ds: Dataset, known: Row, said: Mapping[str, Any]) -> None:
+    """Refuse to end a trade with less than it holds: the result of the rest would be lost.
+
+    Raises:
+        LifeCycleError: the quantity given is less than the trade's.
+        InvalidRowError: a value does not fit.
+    """
+    held, left = known.get("quantity"), folder(ds)(known, said).get("quantity")
+    if held is not None and left is not None and left < held * (1 - _SUMS):
+        raise LifeCycleError(
+            f"it holds {held:g}, and a trade is closed as a whole",
+            where=f"trades.quantity, {known['trade_id']}",
+            value=left,
+            todo="Record partial exits as fills, and close the trade at their mean price (lk.fills.summary) when all "
+            "is sold. If no more was ever filled, patch its quantity first.",
+        )
 
 
 def exit_given(ds: Dataset, price: Any) -> float:

@@ -134,12 +134,14 @@ class Trades(Ledger):
             fields: other columns; ``fees`` are all fees of the trade, ``closed_at`` is now when left out, and a
                 ``pnl`` that the exchange reports takes the place of the computed one.
 
-        Closing it again with the same values changes nothing, so a retry is safe.
+        Closing it again with the same values changes nothing, so a retry is safe. A trade is closed as a whole: of one
+        that is sold in parts these are fills, and their mean price (``lk.fills.summary``) is its exit.
 
         Raises:
             UnknownRowError: there is no such trade.
-            LifeCycleError: it was closed with other values, cancelled, or is in error (see :meth:`correct`); or its
-                result cannot be known, since it lacks side, entry_price or quantity and ``pnl`` is not given.
+            LifeCycleError: it was closed with other values, cancelled, or is in error (see :meth:`correct`); its
+                result cannot be known, since it lacks side, entry_price or quantity and ``pnl`` is not given; or a
+                quantity is given that is less than it holds.
             InvalidRowError: no exit price (unless ``pnl`` is given), or a value that does not fit.
             UsageError: a status among the fields.
         """
@@ -156,6 +158,7 @@ class Trades(Ledger):
                 return None
             if known["status"] not in _OPEN:
                 raise _ended(trade_id, known, "closed")
+            results.refuse_part(self._ds, known, said)
             found = {**said, **results.result(folder(self._ds)(known, said), said)}
             if found.get("pnl") is None:
                 raise self._unknown_result(trade_id, {**known, **said})
@@ -237,7 +240,7 @@ class Trades(Ledger):
 
         Raises:
             UnknownRowError: there is no such trade.
-            LifeCycleError: it has ended.
+            LifeCycleError: it has ended, or a quantity is given that is less than it holds.
             UsageError: it lacks what its margin is computed from, or a status is among the fields.
             InvalidRowError: a value does not fit.
         """
@@ -253,6 +256,7 @@ class Trades(Ledger):
                 return None
             if known["status"] not in _OPEN:
                 raise _ended(trade_id, known, "liquidated")
+            results.refuse_part(self._ds, known, fields)
             return results.liquidated(self._ds, known, exit_price, fields)
 
         return changed((trade_id,), *self._writer.change("trades", (trade_id,), fold))

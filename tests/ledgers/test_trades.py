@@ -81,6 +81,25 @@ def test_a_trade_goes_from_pending_to_open_to_closed(lk: lake.Lake) -> None:
         lk.trades.open({**LONG, "trade_id": "t"})
 
 
+def test_a_part_of_a_trade_is_not_taken_for_all_of_it(lk: lake.Lake) -> None:
+    lk.trades.open(symbol="BTCUSDT", side="LONG", quantity=2.0, entry_price=100.0, trade_id="t")
+    for part in (lk.trades.close, lk.trades.liquidate):
+        with pytest.raises(LifeCycleError, match=r"holds 2, .* as a whole \(got 1.0\). Record partial exits"):
+            part("t", 110.0, quantity="1")
+    for number, price in enumerate((110.0, 120.0)):
+        lk.fills.record(
+            trade_id="t", fill_id=str(number), symbol="BTCUSDT", side="SELL", quantity=1.0, price=price, is_entry=False
+        )
+    found = lk.fills.summary("t")
+    assert found.exit_price is not None
+    lk.trades.close("t", found.exit_price, quantity=found.exit_quantity)
+    row = lk.trades.get("t")
+    assert row is not None
+    assert (row["status"], row["exit_price"], row["pnl"]) == ("closed", 115.0, 30.0)
+    lk.trades.open(symbol="BTCUSDT", side="LONG", quantity=0.8, entry_price=100.0, trade_id="u")
+    assert lk.trades.close("u", 110.0, quantity=0.1 + 0.7).updated == 1  # 0.7999999999999999
+
+
 def test_opening_the_same_trade_again_changes_nothing(lk: lake.Lake) -> None:
     lk.trades.open(LONG, trade_id="t")
     first = lk.trades.get("t")
