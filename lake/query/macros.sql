@@ -100,19 +100,20 @@ LEFT JOIN (
 ) AS linked ON d.decision_id = linked.decision_id
 LEFT JOIN closing AS named ON d.trade_id = named.trade_id;
 
--- The money of decisions, of closed trades that are no backtests: linked_pnl of those that name the decision, named_pnl
--- of the one that it names. A trade counts once: where it names no decision, several may name it, and it is that one's
+-- The money of decisions, of closed trades that are no backtests: linked_pnl of those that name the decision (is_linked:
+-- one was filled, over or not), named_pnl of the one that it names. A trade counts once: where it names no decision, several may name it, and it is that one's
 -- (is_own) which was the latest up to its opening (opened_at, else created_at), or the first one if all came after.
 CREATE OR REPLACE MACRO money_of_decisions(decisions_table, trades_table) AS TABLE
 WITH trade AS (
     SELECT trade_id, decision_id, coalesce(opened_at, created_at) AS opening,
-        status = 'closed' AND is_past(coalesce(closed_at, created_at)) AS is_closed, CASE WHEN is_closed THEN pnl END AS pnl
+        status = 'closed' AND is_past(coalesce(closed_at, created_at)) AS is_closed, CASE WHEN is_closed THEN pnl END AS pnl,
+        is_closed OR (status IN ('open', 'closed') AND is_past(least(opening, closed_at))) AS is_filled
     FROM query_table(trades_table)
     WHERE mode IS DISTINCT FROM 'backtest' AND is_past(least(created_at, opened_at, closed_at))
 ), linked AS (
     SELECT decision_id, true AS is_linked, sum(pnl) AS linked_pnl
     FROM trade
-    WHERE decision_id IS NOT NULL AND is_closed
+    WHERE decision_id IS NOT NULL AND is_filled
     GROUP BY decision_id
 ), named AS (
     SELECT d.decision_id, t.pnl AS named_pnl,

@@ -247,13 +247,15 @@ def _regret(scope: str, rejected: list[Row], executed: list[Row]) -> Row:
 
 
 def prompt_performance(decisions: list[Row], trades: list[Row], prompts: list[Row]) -> list[Row]:
-    closed = [t for t in real(trades) if t["status"] == "closed" and t["mode"] != "backtest"]
+    filled = [t for t in real(trades) if t["status"] in {"open", "closed"} and t["mode"] != "backtest"]
+    closed = [t for t in filled if t["status"] == "closed"]
     rows, named = real(decisions), {p["version"]: p for p in prompts}
     known = {t["trade_id"]: t for t in real(trades) if t["mode"] != "backtest"}
     for row in rows:
         mine = [t for t in closed if t["decision_id"] == row["decision_id"]]
         other = [t for t in closed if t["decision_id"] is None and t["trade_id"] == row["trade_id"]]
-        row["was_traded"] = bool(row["traded"] or row["trade_id"] or mine)
+        linked = any(t["decision_id"] == row["decision_id"] for t in filled)
+        row["was_traded"] = bool(row["traded"] or row["trade_id"] or linked)
         money = [total(t["pnl"] for t in mine)]
         if row["trade_id"] is None or _whose(row["trade_id"], known.get(row["trade_id"]), rows) == row["decision_id"]:
             money += [total(t["pnl"] for t in other), row["actual_pnl"]]

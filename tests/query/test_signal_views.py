@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 
 import lake
+from lake.learn import judged
 from lake.query.views import views
 from tests.query import signal_oracle as oracle
 from tests.query import signal_rows as rows
@@ -459,6 +460,24 @@ def test_two_trades_of_one_decision_are_one_decision_with_their_sum(lk: lake.Lak
     lk.write("trades", [{**trade, "trade_id": t, "pnl": pnl} for t, pnl in (("a", 5.0), ("b", -2.0))])
     found = one(lk.read("prompt_performance"))
     assert (found["decisions"], found["traded"], found["closed"], found["total_pnl"]) == (1, 1, 1, 3.0)
+
+
+def test_a_decision_is_traded_from_the_opening_of_a_trade_that_names_it(lk: lake.Lake) -> None:
+    for n, status in enumerate(("pending", "open")):
+        lk.decisions.record(decision_id=str(n), symbol="BTCUSDT", recommendation="LONG", cost_usd=1.0, analyzed_at=NOON)
+        lk.trades.open(
+            trade_id=str(n), symbol="BTCUSDT", side="LONG", quantity=1.0, entry_price=100.0, decision_id=str(n),
+            status=status, created_at=NOON, opened_at=NOON + timedelta(hours=1) if status == "open" else None,
+        )  # fmt: skip
+    assert [one(lk.read("prompt_performance"))[name] for name in ("decisions", "traded", "closed")] == [2, 1, 0]
+    assert dict(lk.frame(judged.statement("judged_decisions")).select("id", "traded").iter_rows()) == {
+        "0": False,
+        "1": True,
+    }
+    assert one(lk.read("prompt_performance", variables={"now": NOON}))["traded"] == 0
+    lk.trades.close("1", 110.0, closed_at=NOON + timedelta(hours=2))
+    assert one(lk.read("prompt_performance", variables={"now": NOON + timedelta(hours=1)}))["traded"] == 1
+    assert [one(lk.read("prompt_performance"))[name] for name in ("traded", "closed", "total_pnl")] == [1, 1, 10.0]
 
 
 @pytest.mark.parametrize(("named", "winner"), [(None, "v2"), ("d1", "v1"), ("d2", "v2"), ("d3", "v3")])
