@@ -214,6 +214,9 @@ class Positions(Ledger):
         The way is from the entry to tp1, or to ``take_profit`` where that was given instead. Percent are of own
         money, by the ``leverage`` that was given with the position (1 when none was).
 
+        A price that is older than the last one, or than the last snapshot, changes nothing, unless that is dated more
+        than a minute ahead of the clock.
+
         A checkpoint is told once, and its alert lands with it, still without a recommendation: a bot that ends before
         it has called :meth:`checkpoint` finds it among ``alerts(unanswered=True)`` when it is back.
 
@@ -314,7 +317,9 @@ class Positions(Ledger):
 
 def _priced(known: Row | None, price: float, moment: int) -> Mapping[str, Any] | None:
     """What a price changes in a position that is held."""
-    if known is None or known["status"] not in _OPEN or known.get("synced_at", 0) > moment:
+    if known is None or known["status"] not in _OPEN:
+        return None
+    if moment < known.get("synced_at", 0) <= now_micros() + _NOTED:  # beyond, a wrong clock dated it
         return None
     found: dict[str, Any] = {"current_price": price, "synced_at": moment}
     found.update(worth.unrealized({**known, **found}))

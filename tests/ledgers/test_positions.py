@@ -238,6 +238,19 @@ def test_a_leverage_and_a_target_in_the_words_of_an_exchange_stop_no_update(
     assert result_of(lk, opened[0]) == result
 
 
+@pytest.mark.parametrize("ahead", ["snapshot", "price"])
+def test_a_snapshot_or_price_that_is_dated_ahead_hides_no_later_price(lk: lake.Lake, ahead: str) -> None:
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    lk.positions.sync([{**LONG, "tp1": 120.0}], at=tomorrow if ahead == "snapshot" else None)
+    if ahead == "price":
+        lk.positions.update("BTCUSDT", 101.0, tomorrow)
+    assert [e.level for e in lk.positions.update("BTCUSDT", 111.0)] == [25, 50]
+    [row] = lk.positions.active()
+    assert (row["current_price"], row["synced_at"] < tomorrow) == (111.0, True)
+    lk.positions.update("BTCUSDT", 99.0, row["synced_at"] - timedelta(seconds=1))
+    assert lk.positions.active() == [row], "an older price changes nothing"
+
+
 def test_a_target_behind_the_entry_has_no_checkpoints() -> None:
     assert guards.reached(100.0, 90.0, 80.0, "LONG") == []
     assert guards.reached(100.0, 100.0, 100.0, "LONG") == []
