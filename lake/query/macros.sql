@@ -465,6 +465,6 @@ SELECT
     max(CASE WHEN depth > grain THEN depth ELSE 0 END) OVER so_far AS max_drawdown,
     100.0 * max_drawdown / (CASE WHEN capital > 0 THEN capital END + arg_max(peak, depth) OVER so_far)
         AS max_drawdown_percent,
-    sharpe_ratio
+    (last_value(CASE WHEN trades > 0 THEN {'sharpe': sharpe_ratio} END IGNORE NULLS) OVER so_far).sharpe AS sharpe_ratio
 FROM fallen LEFT JOIN (SELECT bot_id, capital FROM query_table(configs_table)) USING (bot_id)
 WINDOW so_far AS (PARTITION BY mode, bot_id ORDER BY date ROWS UNBOUNDED PRECEDING);

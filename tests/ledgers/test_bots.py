@@ -474,6 +474,12 @@ def test_every_row_of_a_refresh_is_what_its_day_alone_comes_to(lk: lake.Lake) ->
             assert row["total_pnl"] == pytest.approx(total)
             assert row["sharpe_ratio"] == (None if sharpe is None else pytest.approx(sharpe))
     assert len(stored) == len(lk.frame("SELECT DISTINCT bot_id, date FROM performance_snapshots"))
+    key, counts = ("date", "bot_id", "mode"), ("trades", "wins", "losses", "win_rate")
+    figures = (*key, *counts, "daily_pnl", "total_pnl", "sharpe_ratio")
+    shown = lk.read("bot_performance").join(stored, on=key, how="semi").select(figures)
+    same = stored.join(shown, on=key, how="semi").select(figures)
+    polars.testing.assert_frame_equal(shown.sort("date", "bot_id"), same.sort("date", "bot_id"))
+    assert shown.height > 50
 
 
 def test_the_newest_state_is_that_of_a_search_through_all_of_them(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@
 --   quote currency.
 -- Up to and with the day: total_pnl; max_drawdown, the deepest fall of total_pnl below its peak, trade by trade (quote
 --   currency); max_drawdown_percent, the same in % of capital plus that peak, NULL where no capital is configured;
---   sharpe_ratio of the daily results so far, a year having periods_per_year days, NULL for less than two days.
+--   sharpe_ratio of the daily results from the first to the last closing so far, as trade_statistics_by_bot showed it
+--   then, a year having periods_per_year days, NULL for less than two days.
 SELECT *
 FROM bot_days('trades', 'bot_configs')
 ORDER BY bot_id, mode, date
