@@ -351,10 +351,13 @@ def model_accuracy(predictions: list[Row], now: datetime) -> list[Row]:
         resolved = [r for r in part if r["correct"] is not None]
         rated = [r for r in resolved if r["probability"] is not None]
         correct = sum(r["correct"] for r in resolved)
+        others = [r for r in part if r["correct"] is None]
+        waiting = [r for r in others if r["resolved_at"] is None or r["predicted_direction"] is not None]
         found.append(
             {"model_version": key[0], "symbol": key[1], "horizon_minutes": key[2], "predictions": len(part)}
-            | {"n": len(resolved), "unresolved": len(part) - len(resolved), "correct": correct}
-            | {"overdue": sum(r["correct"] is None and r["due_at"] <= now for r in part), "brier_n": len(rated)}
+            | {"n": len(resolved), "unresolved": len(waiting), "correct": correct}
+            | {"overdue": sum(r["due_at"] <= now for r in waiting), "brier_n": len(rated)}
+            | {"undirected": len(others) - len(waiting)}
             | rate("accuracy", correct, len(resolved))
             | {"brier": mean(_squared_error(r) for r in rated)}
             | {"avg_probability": mean(r["probability"] for r in rated)}

@@ -480,6 +480,22 @@ def test_a_decision_is_traded_from_the_opening_of_a_trade_that_names_it(lk: lake
     assert [one(lk.read("prompt_performance"))[name] for name in ("traded", "closed", "total_pnl")] == [1, 1, 10.0]
 
 
+def test_a_prediction_without_a_direction_does_not_wait_for_ever(lk: lake.Lake) -> None:
+    lk.candles.write(
+        [{"open_time": NOON, **dict.fromkeys(("open", "high", "low", "close"), 101.0), "volume": 1.0}], "1m", "BTCUSDT"
+    )
+    for name, direction in (("a", None), ("b", "UP"), ("c", "UP")):
+        made = NOON - timedelta(minutes=0 if name == "c" else 60)
+        lk.predictions.record(
+            prediction_id=name, symbol="BTCUSDT", predicted_direction=direction, price=100.0, horizon_minutes=60,
+            predicted_at=made,
+        )  # fmt: skip
+    assert lk.predictions.resolve_due(NOON + timedelta(minutes=1)).resolved == 2
+    [found] = lk.predictions.accuracy(now=NOON + timedelta(days=1)).to_dicts()
+    names = ("predictions", "n", "undirected", "unresolved", "overdue", "mean_return")
+    assert [found[name] for name in names] == [3, 1, 1, 1, 1, pytest.approx(1.0)]
+
+
 @pytest.mark.parametrize(("named", "winner"), [(None, "v2"), ("d1", "v1"), ("d2", "v2"), ("d3", "v3")])
 def test_a_trade_that_several_decisions_name_counts_once(lk: lake.Lake, named: str | None, winner: str) -> None:
     hours = {1: -2, 2: -1, 3: 1}  # the third decision came after the opening

@@ -1,8 +1,9 @@
 -- How often each model's predictions came true: one row per model_version, symbol and horizon. The variable now looks
 -- back, to ends known by then; days keeps predictions that young. Bots and venues are taken together.
 -- model_version, horizon_minutes (min): NULL for predictions without one.
--- predictions: all. n: resolved ones, whose outcome is known. unresolved: the others, in no other figure; overdue:
---   those of them whose due time is past (the variable now, else the clock).
+-- predictions: all. n: those of which it is known whether they came true. undirected: resolved ones that said no
+--   direction, which have a return but cannot come true. unresolved: the others; overdue: those of them whose due time
+--   is past (the variable now, else the clock). None of these three is in another figure.
 -- correct, accuracy, accuracy_low, accuracy_high (%): resolved ones that came true, their share, its Wilson interval at
 --   95 %.
 -- brier_n, brier: Brier score of resolved ones with a probability: mean of (probability - 1 or 0)^2. 0 is perfect, 0.25
@@ -14,6 +15,7 @@ WITH prediction AS (
     SELECT
         *,
         CASE WHEN is_past(coalesce(resolved_at, predicted_at)) THEN correct::INTEGER END AS hit,
+        hit IS NULL AND predicted_direction IS NULL AND resolved_at IS NOT NULL AND is_past(resolved_at) AS is_undirected,
         CASE
             WHEN predicted_direction IN ('UP', 'LONG') THEN 100 * actual_return
             WHEN predicted_direction IN ('DOWN', 'SHORT') THEN -100 * actual_return
@@ -27,8 +29,9 @@ SELECT
     horizon_minutes,
     count(*) AS predictions,
     count(hit) AS n,
-    count(*) - count(hit) AS unresolved,
-    count(*) FILTER (hit IS NULL AND due_at <= as_of_now()) AS overdue,
+    count_of(is_undirected) AS undirected,
+    count(*) - count(hit) - undirected AS unresolved,
+    count(*) FILTER (hit IS NULL AND NOT is_undirected AND due_at <= as_of_now()) AS overdue,
     coalesce(sum(hit), 0)::BIGINT AS correct,
     100 * avg(hit) AS accuracy,
     100 * wilson_low(sum(hit), count(hit)) AS accuracy_low,
