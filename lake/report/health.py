@@ -88,7 +88,8 @@ def health(lk: Lake, limits: Limits | None = None, *, logs: Iterable[str | Path]
     With ``logs`` also at the size of log files, such as those of the bots that write to it.
 
     It reads only, takes no writer id, and costs little: gaps are looked for in the last seven days. What a writer's
-    commits came to is as of its last drain. What cannot be read is a failure of its own, and hides nothing else.
+    commits of today and yesterday came to is as of its last drain, or the last that was refused. What cannot be read
+    is a failure of its own, and hides nothing else.
     """
     given = limits or Limits()
     looks: dict[str, Callable[[Lake, Limits], Iterator[Check]]]
@@ -134,13 +135,18 @@ def _writes(writer: str, kept: WriteHealth, limits: Limits) -> Iterator[Check]:
     if rate is not None:
         status = _judge(rate, limits.success_rate, below=True)
         last = f"; last: {kept.last_failure} ({from_micros(kept.last_failure_at):%Y-%m-%d %H:%M})"
-        text = (
-            f"{kept.refused} of {kept.commits + kept.refused} commits were refused{last if kept.last_failure else ''}"
-        )
+        commits, refused = kept.recent
+        text = f"{refused} of {commits + refused} commits since yesterday were refused{last if refused else ''}"
         yield Check("write_success_rate", writer, rate, status, text)
     if latency is not None:
         status = _judge(latency, limits.latency_seconds)
-        yield Check("write_latency_p99_seconds", writer, latency, status, f"99 of 100 commits took at most {latency} s")
+        yield Check(
+            "write_latency_p99_seconds",
+            writer,
+            latency,
+            status,
+            f"99 of 100 commits since yesterday took at most {latency} s",
+        )
     yield Check("commits_total", writer, kept.commits, OK, f"{kept.rows} entries in {kept.commits} commits")
 
 

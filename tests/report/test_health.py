@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import lake
 from lake.cli import main
-from lake.clock import MICROS_PER_MINUTE, now_micros
+from lake.clock import MICROS_PER_DAY, MICROS_PER_MINUTE, now_micros
 from lake.errors import HotLogError
 from lake.report.health import Check, Limits
 from lake.report.prometheus import prometheus
@@ -60,11 +60,33 @@ def test_a_refused_write_is_a_failure_that_says_why(lk: lake.Lake, monkeypatch: 
     monkeypatch.setattr(log, "_usable", lambda: False)
     with pytest.raises(HotLogError, match="No space left"):
         lk.write("trades", trade(1))
-    log.gauge.save()
     [check] = checks(lk, "write_success_rate").values()
     assert (check.value, check.status) == (0.0, "failure")
-    assert "1 of 1 commits were refused; last: neither SQLite" in check.message
+    assert "1 of 1 commits since yesterday were refused; last: neither SQLite" in check.message
     assert not lake.health(lk).ok
+
+
+def test_a_writer_is_judged_by_its_commits_of_today_and_yesterday(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gauge, today = Gauge(tmp_path / "x.health"), [20_000 * MICROS_PER_DAY]
+    monkeypatch.setattr("lake.store.hot.gauge.now_micros", lambda: today[0])
+    for _ in range(10_000):
+        gauge.committed(0.001, 1, spooled=False)
+    seen = []
+    for seconds, refused in ((0.001, 1), (3.0, 0), (0.001, 0), (0.001, 0)):
+        gauge.committed(seconds, 1, spooled=False)
+        for _ in range(refused):
+            gauge.refused("the disk is full")
+        gauge.save()
+        kept = read_health(tmp_path / "x.health")
+        assert kept is not None
+        seen.append((kept.recent, kept.quantile(0.99999)))
+        today[0] += MICROS_PER_DAY
+    assert seen == [((10_001, 1), 0.001), ((10_002, 1), 5.0), ((2, 0), 5.0), ((2, 0), 0.001)]
+    assert (kept.commits, kept.refused) == (10_004, 1)
+    today[0] += 5 * MICROS_PER_DAY
+    assert (kept.recent, kept.success_rate, kept.quantile(0.5)) == ((0, 0), None, None)
 
 
 def test_the_backlog_has_its_size_and_age(lk: lake.Lake) -> None:

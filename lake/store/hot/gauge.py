@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import orjson
 
-from lake.clock import now_micros
+from lake.clock import MICROS_PER_DAY, now_micros
 
 # upper bounds in seconds of the latency histogram's buckets; the last is open
 BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, float("inf"))
+_RECENT_DAYS = 2  # by UTC, today among them: what was long ago says nothing of how a writer fares
+_SAVED_EVERY = 1_000_000  # microseconds, of a writer that is refused
 
 
 @dataclass
 class WriteHealth:
-    """What one writer's commits came to since its first.
+    """What one writer's commits came to since its first, and those of today and yesterday.
 
     Attributes:
         commits: durable ones; each is one wait for the disk, for one or many writes.
@@ -27,7 +29,8 @@ class WriteHealth:
         spooled: commits that went to the spool, since SQLite could not be used.
         refused: commits that neither took.
         seconds: all commits took together.
-        buckets: commits by the bucket of their duration.
+        days: of each recent day its number since 1970, the commits refused, and the others by the bucket of their
+            duration.
         last_failure: what SQLite or the spool said last; with the time in microseconds.
         updated_at: when this was written down, in microseconds.
     """
@@ -37,25 +40,46 @@ class WriteHealth:
     spooled: int = 0
     refused: int = 0
     seconds: float = 0.0
-    buckets: list[int] = field(default_factory=lambda: [0] * len(BUCKETS))
+    days: list[list[int]] = field(default_factory=list)
     last_failure: str = ""
     last_failure_at: int = 0
     updated_at: int = 0
 
     @property
+    def recent(self) -> tuple[int, int]:
+        """Commits of today and yesterday that became durable, and those that were refused."""
+        days = self._recent()
+        return sum(sum(day[2:]) for day in days), sum(day[1] for day in days)
+
+    @property
     def success_rate(self) -> float | None:
-        """Share of commits that became durable; None before the first."""
-        total = self.commits + self.refused
-        return self.commits / total if total else None
+        """Share of the recent commits that became durable; None without any."""
+        commits, refused = self.recent
+        return commits / (commits + refused) if commits + refused else None
 
     def quantile(self, share: float) -> float | None:
-        """Upper bound, in seconds, of the bucket in which that share of the commits ends; None before the first."""
-        wanted, seen = share * sum(self.buckets), 0
-        for bound, count in zip(BUCKETS, self.buckets, strict=True):
+        """Upper bound, in seconds, of the bucket in which that share of the recent commits ends; None without any."""
+        buckets = [sum(counts) for counts in zip(*(day[2:] for day in self._recent()), strict=True)]
+        wanted, seen = share * sum(buckets), 0
+        for bound, count in zip(BUCKETS, buckets, strict=False):
             seen += count
             if count and seen >= wanted:
                 return bound
         return None
+
+    def today(self) -> list[int]:
+        """The counts of today, to be added to."""
+        number = now_micros() // MICROS_PER_DAY
+        if not self.days or self.days[-1][0] != number:
+            self.days = [*self._recent(), [number, *[0] * (1 + len(BUCKETS))]]
+        return self.days[-1]
+
+    def _recent(self) -> list[list[int]]:
+        today = now_micros() // MICROS_PER_DAY
+        return [day for day in self.days if today - _RECENT_DAYS < day[0] <= today]
+
+
+_NAMES = frozenset(f.name for f in fields(WriteHealth))
 
 
 class Gauge:
@@ -74,7 +98,7 @@ class Gauge:
             health.rows += rows
             health.spooled += spooled
             health.seconds += seconds
-            health.buckets[bisect_left(BUCKETS, seconds)] += 1
+            health.today()[2 + bisect_left(BUCKETS, seconds)] += 1
 
     def failed(self, reason: str) -> None:
         """SQLite, or the spool, said no."""
@@ -82,10 +106,14 @@ class Gauge:
             self._health.last_failure, self._health.last_failure_at = reason, now_micros()
 
     def refused(self, reason: str) -> None:
-        """A commit was not accepted."""
+        """A commit was not accepted; that is written down at once, since no drain follows."""
         self.failed(reason)
         with self._lock:
             self._health.refused += 1
+            self._health.today()[1] += 1
+            is_due = not 0 <= now_micros() - self._health.updated_at < _SAVED_EVERY
+        if is_due:
+            self.save()
 
     def save(self) -> None:
         """Write the figures down, whole or not at all; they are counts, so nothing is synced for them."""
@@ -104,7 +132,8 @@ def read_health(path: Path) -> WriteHealth | None:
     """The figures that a writer wrote down; None when there are none that can be read."""
     try:
         found: dict[str, Any] = orjson.loads(path.read_bytes())
-        health = WriteHealth(**found)
-    except (OSError, ValueError, TypeError):
+        health = WriteHealth(**{name: value for name, value in found.items() if name in _NAMES})
+        whole = all(len(day) == 2 + len(BUCKETS) for day in health.days)
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
-    return health if len(health.buckets) == len(BUCKETS) else None
+    return health if whole else None
