@@ -19,6 +19,7 @@ IDENTITY = ("symbol", "venue", "side", "mode")  # what tells one trade from anot
 PRICES = ("entry_price", "exit_price", "quantity", "side")
 MONEY = (*PRICES, "leverage", "fees")
 RESULT = ("pnl", "pnl_percent")
+IF_WRONG = "Correct it with lk.trades.correct(...) if it is wrong, with status='open' if it is not over."
 _SUMS = 1e-9  # so far the sum of a trade's parts may be off the whole by rounding
 
 
@@ -109,6 +110,13 @@ def _refuse_unended(known: Row, made: Row) -> None:
         raise LifeCycleError("a closed trade was closed at some time", where=where, todo="Give another closed_at.")
 
 
+def reopened(known: Row, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The changes of a trade that is not over after all, and what they take back: its end and its result."""
+    ended = ("closed_at", "exit_price", "exit_reason", *RESULT)
+    back = {} if known["status"] == "open" else dict.fromkeys(name for name in ended if name in known)
+    return {"opened_at": known.get("opened_at", known["created_at"]), **back, **changes}
+
+
 def refuse_patch(known: Row, made: Row) -> None:
     """Refuse a patch that goes round the life of a trade: of its status, or of the result of a closed one.
 
@@ -118,7 +126,7 @@ def refuse_patch(known: Row, made: Row) -> None:
     before, after = known["status"], made.get("status")
     where = f"trades, {known['trade_id']}"
     if after != before and (before, after) != ("pending", "open"):
-        todo = "Use lk.trades.open, close, liquidate, cancel or error."
+        todo = "Use lk.trades.open, close, liquidate, cancel or error, or correct if it is not over after all."
         raise LifeCycleError(f"a patch does not make it {after}, it is {before}", where=where, todo=todo)
     if before != "closed":
         return
@@ -148,7 +156,7 @@ def refuse_back(ds: Dataset, known: Row, row: Mapping[str, Any]) -> None:
     raise LifeCycleError(
         f"it is {before}, and a record of it as {after} would take that back",
         where=f"trades, {known['trade_id']}",
-        todo="Correct it with lk.trades.correct(...) if it is wrong.",
+        todo=IF_WRONG,
     )
 
 

@@ -179,20 +179,31 @@ class Trades(Ledger):
 
         A pnl that was given stays given: other fees are taken off it, and other prices, quantity or side ask for
         another pnl; ``pnl=None`` has it computed. Given is a pnl that does not follow from prices, quantity, side and
-        fees. A liquidated trade loses no more than its margin. The status is changed by open, close, cancel and error.
+        fees. A liquidated trade loses no more than its margin.
+
+        With ``status="open"`` it is not over after all, as when an order that was told to have failed was filled: its
+        end and its result are taken back, and it can be closed again. Other changes of its status are the work of
+        :meth:`open`, :meth:`close`, :meth:`cancel` and :meth:`error`.
 
         Raises:
             UnknownRowError: there is no such trade.
             LifeCycleError: its pnl was given, and prices, quantity or side change without another one; or a closed one
                 would lose its closed_at.
-            InvalidRowError: a value does not fit.
+            InvalidRowError: a value does not fit, or it would be open without what an open trade needs.
+            UsageError: another status.
         """
-        _refuse_status(changes, "correct")
+        is_open = str(changes.get("status")).strip().lower() == "open"
+        if not is_open:
+            _refuse_status(changes, "correct")
         refuse_nan(self._ds, changes)
 
         def fold(known: Row | None) -> Mapping[str, Any]:
             if known is None:
                 raise self._unknown(trade_id)
+            if is_open:
+                made = results.reopened(known, {**changes, "status": "open"})
+                self._demand_open(folder(self._ds)(known, made))
+                return made
             return results.corrected(self._ds, known, changes) if known["status"] == "closed" else changes
 
         return changed((trade_id,), *self._writer.change("trades", (trade_id,), fold))
@@ -319,12 +330,13 @@ class Trades(Ledger):
 def _refuse_status(fields: Mapping[str, Any], step: str) -> None:
     if "status" in fields:
         todo = "Trades are opened, closed, cancelled or end in error by the methods of these names."
-        raise UsageError(f"{step} does not take a status", where="status", value=fields["status"], todo=todo)
+        but = " but open, of a trade that is not over after all" if step == "correct" else ""
+        raise UsageError(f"{step} does not take a status{but}", where="status", value=fields["status"], todo=todo)
 
 
 def _ended(trade_id: str, known: Row, wanted: str) -> LifeCycleError:
     return LifeCycleError(
         f"the trade is {known['status']} and cannot be {wanted}",
         where=f"trades, {trade_id}",
-        todo="Correct it with lk.trades.correct(...) if it is wrong.",
+        todo=results.IF_WRONG,
     )

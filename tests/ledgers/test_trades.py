@@ -81,6 +81,39 @@ def test_a_trade_goes_from_pending_to_open_to_closed(lk: lake.Lake) -> None:
         lk.trades.open({**LONG, "trade_id": "t"})
 
 
+@pytest.mark.parametrize("settled", [False, True])
+@pytest.mark.parametrize("step", ["cancel", "error", "close", "liquidate"])
+def test_a_trade_that_is_not_over_after_all_is_open_again_and_ends_as_any_other(
+    tmp_path: Path, step: str, settled: bool
+) -> None:
+    with lake.open(tmp_path, bot_id="b") as lk:
+        lk.trades.open(LONG, trade_id="t", leverage=5.0, opened_at=NOON, fees=1.0)
+        getattr(lk.trades, step)("t", *((90.0,) if step == "close" else ()))
+        if settled:
+            lk.drain()
+    with lake.open(tmp_path, bot_id="b") as lk:
+        with pytest.raises(LifeCycleError, match=r"with status='open' if it is not over"):
+            lk.trades.open(LONG, trade_id="t") if step != "close" else lk.trades.close("t", 110.0)
+        assert lk.trades.correct("t", status="open").updated == 1
+        assert lk.trades.correct("t", status="Open").unchanged == 1
+        [row] = lk.trades.active()
+        gone = ("closed_at", "exit_price", "exit_reason", "pnl", "pnl_percent")
+        assert [row[name] for name in ("status", "opened_at", "fees", *gone)] == ["open", NOON, 1.0, *[None] * 5]
+        lk.trades.close("t", 110.0, exit_reason="tp")
+        [row] = lk.trades.statistics().to_dicts()
+        assert (row["trades"], row["total_pnl"], row["cancelled_trades"], row["error_trades"]) == (1, 19.0, 0, 0)
+
+
+def test_a_trade_is_not_open_again_without_what_an_open_one_needs(lk: lake.Lake) -> None:
+    lk.trades.open(symbol="BTCUSDT", trade_id="t", status="pending", created_at=NOON)
+    lk.trades.cancel("t")
+    with pytest.raises(InvalidRowError, match="an open trade has one"):
+        lk.trades.correct("t", status="open", side="LONG", quantity=1.0)
+    lk.trades.correct("t", status="open", side="LONG", quantity=1.0, entry_price=100.0)
+    [row] = lk.trades.active()
+    assert (row["status"], row["opened_at"]) == ("open", NOON)
+
+
 def test_a_part_of_a_trade_is_not_taken_for_all_of_it(lk: lake.Lake) -> None:
     lk.trades.open(symbol="BTCUSDT", side="LONG", quantity=2.0, entry_price=100.0, trade_id="t")
     for part in (lk.trades.close, lk.trades.liquidate):
