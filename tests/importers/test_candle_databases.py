@@ -442,3 +442,74 @@ def test_columns_as_pandas_writes_them_are_those_of_candles(tmp_path: Path) -> N
         assert rows(lk, "candles", "symbol", "open_time", "open", "high", "low", "close", "volume") == [
             ("BTCUSD", datetime(2024, 5, 1, 10, tzinfo=UTC), 1.0, 3.0, 0.5, 2.0, 9.0)
         ]
+
+
+@pytest.mark.parametrize("number", ["", "id serial, ", "id uuid default gen_random_uuid(), "])
+@pytest.mark.parametrize("of", ["table", "view", "materialized view"])
+def test_candles_of_a_view_land_and_of_repeated_ones_the_last(
+    lk: lake.Lake, postgres: Postgres, number: str, of: str
+) -> None:
+    name = "candles" if of == "table" else "raw"
+    values = "symbol text, timestamp bigint, open float8, high float8, low float8, close float8, volume float8"
+    postgres.run(
+        f"create table {name} ({number}{values})",
+        *(INSERT.format(name) + str(row) for row in (bar(0, 1.0), bar(0, 2.0), bar(0, 3.0), bar(0, 4.0), bar(1))),
+        "select 1" if of == "table" else f"create {of} candles as select * from {name}",
+    )
+    for _ in range(2):
+        assert run(lk, postgres.address, "candles-postgres").totals["refused"] == 3
+        assert [row[7] for row in held(lk)] == [4.0, 1.5]
+
+
+def test_of_repeated_candles_of_a_view_in_sqlite_the_last_lands(lk: lake.Lake, tmp_path: Path) -> None:
+    path = database(tmp_path / "candles.db", [bar(0, 1.0), bar(0, 2.0), bar(1)], "raw", more="")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("create view candles as select * from raw")
+    assert run(lk, path).totals["refused"] == 1
+    assert [row[7] for row in held(lk)] == [2.0, 1.5]
+
+
+def test_a_table_that_is_called_as_one_of_candles_and_is_not_read_is_told(lk: lake.Lake, tmp_path: Path) -> None:
+    path = tmp_path / "candles.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("create table candles_5m (symbol, moment, open, high, low, close)")
+    told = r"no table of candles is there, not candles_5m \(it has no open_time\)"
+    with pytest.raises(SourceError, match=told):
+        import_from(lk, "candles-sqlite", str(path))
+    for table in ("candles", "candles_7m"):
+        database(path, [bar(0)], table)
+    (table,) = run(lk, path).tables
+    left = "candles_5m (it has no open_time); candles_7m (7m is no timeframe)"
+    assert (table.landed, table.notes) == (1, (f"called as tables of candles, and not read: {left}",))
+
+
+@pytest.mark.parametrize(
+    ("names", "more"),
+    [
+        ("ticker, tf, t, o, h, l, c, v", "turnover, num_trades, taker_buy_base_volume, taker_buy_quote_volume"),
+        (
+            "Symbol, Interval, 'Open Time', Open, High, Low, Close, Volume",
+            "'Quote Asset Volume', 'Number of Trades', 'Taker Buy Base Volume', 'Taker Buy Quote Asset Volume'",
+        ),
+        (
+            "pair, timeframe, start, open_price, high_price, low_price, close_price, base_volume",
+            "quote_volume, trade_count, taker_buy_volume, taker_buy_quote_volume",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("driver")
+def test_all_that_a_table_tells_of_a_candle_lands_however_its_columns_are_called(
+    lk: lake.Lake, tmp_path: Path, names: str, more: str
+) -> None:
+    path = tmp_path / "candles.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"create table candles ({names}, {more})")
+        values = ("BTC/USDT", "5m", T0, 1.0, 3.0, 0.5, 2.0, 9.0, 18.0, 7, 4.0, 8.0)
+        connection.execute(f"insert into candles values ({', '.join('?' * len(values))})", values)
+        connection.commit()
+    (table,) = run(lk, path).tables
+    assert (table.landed, table.notes) == (1, ())
+    more = "quote_volume, trade_count, taker_buy_volume, taker_buy_quote_volume"
+    assert lk.sql(f"select symbol, timeframe, close, volume, {more} from candles").fetchall() == [
+        ("BTCUSDT", "5m", 2.0, 9.0, 18.0, 7, 4.0, 8.0)
+    ]

@@ -19,7 +19,7 @@ from lake.importers.clock_changes import ClockChanges
 from lake.importers.mapping import plain, refusal
 from lake.importers.reading.database import Database
 from lake.importers.reading.sqlite_pages import Page
-from lake.importers.rules import moment, number, symbol, text
+from lake.importers.rules import moment, number, symbol, text, whole
 from lake.spec import timeframes
 from lake.spec.times import LATEST, SURE_MICROS, UNITS, to_micros
 
@@ -29,21 +29,30 @@ _DEFAULT = "15m"
 _NAME = re.compile(r"candles?(?:_(\w+))?", re.IGNORECASE)
 _COLUMNS: Mapping[str, tuple[str, ...]] = {
     "venue": ("venue", "exchange"),
-    "symbol": ("symbol", "pair"),
-    "timeframe": ("timeframe", "interval"),
-    "open_time": ("timestamp", "open_time", "ts", "time", "datetime", "date"),
-    "open": ("open",),
-    "high": ("high",),
-    "low": ("low",),
-    "close": ("close",),
-    "volume": ("volume",),
-    "quote_volume": ("quote_volume", "turnover"),
-}
+    "symbol": ("symbol", "pair", "ticker"),
+    "timeframe": ("timeframe", "interval", "tf"),
+    "open_time": (
+        "timestamp", "open_time", "opentime", "ts", "time", "datetime", "date", "start_time", "start",
+        "timestamp_ms", "t",
+    ),
+    "open": ("open", "open_price", "o"),
+    "high": ("high", "high_price", "h"),
+    "low": ("low", "low_price", "l"),
+    "close": ("close", "close_price", "c"),
+    "volume": ("volume", "base_volume", "vol", "v"),
+    "quote_volume": ("quote_volume", "turnover", "quote_asset_volume"),
+    "trade_count": ("trade_count", "number_of_trades", "num_trades", "trades"),
+    "taker_buy_volume": ("taker_buy_volume", "taker_buy_base_volume", "taker_buy_base_asset_volume"),
+    "taker_buy_quote_volume": ("taker_buy_quote_volume", "taker_buy_quote_asset_volume"),
+}  # fmt: skip
 _TEXTS = ("venue", "symbol", "timeframe")
+_WHOLE = {"open_time", "trade_count"}
 _NEEDED = ("open_time", "open", "high", "low", "close")
 _IGNORED = {"id", "created_at", "updated_at"}
 _REFUSED = {"reason": pl.String, "row": pl.String}
-_KINDS: Mapping[str, Callable[[str], Rule]] = {**dict.fromkeys(_TEXTS, text), "open_time": moment}
+_KINDS: Mapping[str, Callable[[str], Rule]] = {
+    **dict.fromkeys(_TEXTS, text), "open_time": moment, "trade_count": whole,
+}  # fmt: skip
 _REASONS = {
     "symbol": "no symbol",
     "timeframe": "no timeframe that the lake holds",
@@ -63,6 +72,7 @@ class _Source:
         columns: ours -> its.
         options: what the caller said.
         count: of its rows, None when it is damaged.
+        aside: tables that are called as those of candles, and are not read: each with the reason.
     """
 
     db: Database
@@ -71,6 +81,7 @@ class _Source:
     columns: Mapping[str, str]
     options: Options
     count: int | None
+    aside: tuple[str, ...] = ()
 
     def frames(self, notes: Notes) -> Iterator[Frames]:
         """The candles, sorted out."""
@@ -82,7 +93,8 @@ class _Source:
             types[self.columns["open_time"]] = self._type_of_time()
         key = [self.columns[name] for name in (*_TEXTS, "open_time") if name in self.columns]
         # of several rows of one time the newest counts; those of a damaged table are read up to the damage
-        newest_first = not self.db.is_unique(self.name, key) and self.count is not None
+        has_order = self.count is not None and self.db.has_row_ids(self.name)
+        newest_first = has_order and not self.db.is_unique(self.name, key)
         self._tell(notes)
         pages = self.db.pages(self.name, types, notes, _PAGE, newest_first=newest_first)
         read = (self._sorted_out(page, rules) for page in pages)
@@ -101,6 +113,8 @@ class _Source:
         rest = {n for n in self.db.columns(self.name) if n.lower() not in _IGNORED} - set(self.columns.values())
         if rest:
             notes.tell(f"candles have no such columns, they are not taken: {', '.join(sorted(rest))}")
+        if self.aside:
+            notes.tell(f"called as tables of candles, and not read: {'; '.join(self.aside)}")
 
     def _tell_step(self, good: pl.DataFrame, notes: Notes) -> None:
         """Tell of candles that are mostly another time apart than the table says; a still market has gaps."""
@@ -168,37 +182,44 @@ def candle_tables(db: Database, options: Options) -> list[CandleTable]:
     Raises:
         SourceError: it has none.
     """
-    tables = []
-    for name in db.tables():
-        source = _source(db, name, options)
-        if source is not None:
-            tables.append(CandleTable(name, source.frames, source.count))
-    if not tables:
+    sources, aside = [], []
+    for name in filter(_NAME.fullmatch, db.tables()):
+        try:
+            sources.append(_source(db, name, options))
+        except SourceError as error:
+            aside.append(f"{name} ({error.what})")
+    if not sources:
         raise SourceError(
-            "no table of candles is there", where=db.where, value=db.tables()[:10],
+            f"no table of candles is there{''.join(f', not {other}' for other in aside)}",
+            where=db.where, value=db.tables()[:10],
             todo="They are called candles, candles_3m and so on; of others, make a map for the kind generic.",
         )  # fmt: skip
-    return tables
+    sources[0] = replace(sources[0], aside=tuple(aside))
+    return [CandleTable(source.name, source.frames, source.count) for source in sources]
 
 
-def _source(db: Database, name: str, options: Options) -> _Source | None:
-    match = _NAME.fullmatch(name)
-    if match is None:
-        return None
+def _source(db: Database, name: str, options: Options) -> _Source:
+    """What is known of a table before it is read.
+
+    Raises:
+        SourceError: it holds no candles, or of a timeframe that the lake does not have.
+    """
+    said = name.partition("_")[2]
     try:
-        timeframe = timeframes.parse(match[1]) if match[1] else options.timeframe or _DEFAULT
-    except UnknownTimeframeError:
-        return None
-    there = {theirs.lower(): theirs for theirs in db.columns(name)}
+        timeframe = timeframes.parse(said) if said else options.timeframe or _DEFAULT
+    except UnknownTimeframeError as error:
+        raise SourceError(f"{said} is no timeframe", where=db.where) from error
+    there = {theirs.lower().replace(" ", "_"): theirs for theirs in db.columns(name)}
     found_there = {ours: [there[n] for n in names if n in there] for ours, names in _COLUMNS.items()}
     columns = {ours: names[0] for ours, names in found_there.items() if names}
-    if not all(needed in columns for needed in _NEEDED):
-        return None
+    missing = [needed for needed in _NEEDED if needed not in columns]
+    if missing:
+        raise SourceError(f"it has no {', '.join(missing)}", where=db.where)
     return _Source(db, name, timeframe, columns, options, db.count(name))
 
 
 def _type(ours: str) -> pl.DataType:
-    return pl.String() if ours in _TEXTS else pl.Int64() if ours == "open_time" else pl.Float64()
+    return pl.String() if ours in _TEXTS else pl.Int64() if ours in _WHOLE else pl.Float64()
 
 
 def _physical(value: object) -> object:

@@ -43,6 +43,9 @@ class Database(Protocol):
     def is_unique(self, table: str, columns: Collection[str]) -> bool:
         """Whether no two rows of a table can have the same values in these columns."""
 
+    def has_row_ids(self, table: str) -> bool:
+        """Whether a table's rows tell in which order they were added; those of a view do not."""
+
     def pages(
         self, table: str, columns: Mapping[str, pl.DataType], notes: Notes, rows: int, /, *, newest_first: bool = False
     ) -> Iterator[Page]:
@@ -56,7 +59,7 @@ class Database(Protocol):
                 type, all pages are rows as they were found.
             notes: told what cannot be read.
             rows: of a page, about.
-            newest_first: from the row that was added last to the first.
+            newest_first: from the row that was added last to the first; of tables whose rows tell.
         """
 
 

@@ -33,7 +33,9 @@ _KEYS = """select array(
     select a.attname::text from pg_attribute a where a.attrelid = i.indrelid and a.attnum = any(i.indkey))
   from pg_index i where i.indrelid = to_regclass({}) and i.indisunique and i.indisvalid and i.indpred is null
   and i.indexprs is null"""
-_NUMBERS = {"int2", "int4", "int8", "float4", "float8", "numeric"}
+_STORED = "select relkind in ('r', 'p', 'm') from pg_class where oid = to_regclass({})"
+_WHOLE = {"int2", "int4", "int8"}
+_NUMBERS = {*_WHOLE, "float4", "float8", "numeric"}
 _AS_THEY_ARE = {
     "bool", "int2", "int4", "int8", "float8", "numeric", "text", "varchar", "bpchar", "json", "jsonb", "uuid",
     "timestamp", "timestamptz", "date",
@@ -126,12 +128,16 @@ class PostgresDatabase:
         keys = self._all(_KEYS.format(_literal(quoted(table))))
         return any(set(key) <= set(columns) for (key,) in keys)
 
+    def has_row_ids(self, table: str) -> bool:
+        """Whether a table's rows tell in which order they were added: by a number, or by where they are stored."""
+        return self._counts(table) or bool(self._all(_STORED.format(_literal(quoted(table))))[0][0])
+
     def pages(
         self, table: str, columns: Mapping[str, pl.DataType], _notes: Notes, rows: int, *, newest_first: bool = False
     ) -> Iterator[Page]:
         """Some columns of a table page by page; see :class:`Database`."""
         known = self._columns(table)
-        order = "" if not newest_first else " order by id desc" if "id" in known else " order by ctid desc"
+        order = f" order by {'id' if self._counts(table) else 'ctid'} desc" if newest_first else ""
         chosen = [_cast(name, known[name][0], kind) for name, kind in columns.items()]
         if None not in chosen:
             query = f"select {', '.join(map(str, chosen))} from {quoted(table)}{order}"
@@ -140,6 +146,10 @@ class PostgresDatabase:
         found = self._select([*columns], table, order)
         while page := list(islice(found, rows)):
             yield page
+
+    def _counts(self, table: str) -> bool:
+        """Whether its rows have numbers."""
+        return self.columns(table).get("id") in _WHOLE
 
     def _columns(self, table: str) -> dict[str, tuple[str, str]]:
         if table not in self._types:
@@ -198,7 +208,7 @@ def _cast(name: str, kind: str, wanted: pl.DataType) -> str | None:
         return f"{column}{cast}" if kind in _NUMBERS else None
     if kind.startswith("timestamp") and wanted == pl.Int64():
         return f"case when isfinite({column}) then (extract(epoch from {column}) * 1000000)::int8 end"
-    return f"{column}::int8" if wanted == pl.Int64() and kind in {"int2", "int4", "int8"} else None
+    return f"{column}::int8" if wanted == pl.Int64() and kind in _WHOLE else None
 
 
 def _storage(column: pa.Array) -> pa.Array:
