@@ -4,6 +4,7 @@ import gzip
 import json
 import sqlite3
 import zipfile
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -380,3 +381,24 @@ def test_a_pointer_to_a_result_that_is_gone_is_told(tmp_path: Path) -> None:
     path = written(tmp_path / ".last_result.json", {"latest_backtest": "gone.json"})
     with lake.open(tmp_path / "lake") as lk, pytest.raises(SourceError, match="is not beside it"):
         import_from(lk, "freqtrade", str(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"), [("tradesv3.sqlite", "live"), ("tradesv3.dryrun.sqlite", "paper"), ("dry_run.sqlite", "paper")]
+)
+def test_a_database_from_before_results_and_orders_were_kept_tells_what_its_trades_brought(
+    tmp_path: Path, name: str, mode: str
+) -> None:
+    """As freqtrade itself does when it brings such a database to a later version; Bittrex called pairs quote first."""
+    path = bot(tmp_path / name, 2021, trades=[trade(1, pair="BTC_XRP"), trade(2, is_open=1, close_date=None)])
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("alter table trades drop column close_profit_abs")
+        connection.execute("drop table orders")
+        connection.commit()
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "freqtrade", path)
+        assert rows(lk, "trades", "symbol", "mode", "pnl") == [
+            ("XRPBTC", mode, pytest.approx(50 * 2.2 * 0.999 - 50 * 2.0 * 1.001)), ("XRPUSDT", mode, None),
+        ]  # fmt: skip
+        assert "reckoned of amount, rates and fees" in notes(report)
+        assert ("a dry run, by the name" in notes(report)) == (mode == "paper")

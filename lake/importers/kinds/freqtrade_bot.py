@@ -22,6 +22,7 @@ from lake.importers.reading.ordered import Following
 from lake.importers.rules import (
     first_of,
     flag,
+    found,
     gathered,
     identity,
     moment,
@@ -42,7 +43,19 @@ _ORDERS, _CUSTOM = "orders", "trade_custom_data"
 _MEMORY = ("pairlocks", "KeyValueStore")
 _WALLET = "wallet_history"
 _BOT = "freqtrade"  # of the state of a bot that nobody named
-_EXCHANGE, _SYMBOL = text("trade_exchange", "exchange"), symbol_of("trade_pair", "pair", "ft_pair", "symbol")
+_EXCHANGE, _PAIRS = text("trade_exchange", "exchange"), ("trade_pair", "pair", "ft_pair", "symbol")
+_RESULT = "close_profit_abs"
+_DRY_RUN = "dry_run"  # how ids of its orders begin
+
+
+def _symbol(row: Row, options: Options) -> Any:
+    """Of a pair with an underscore, as Bittrex called them until 2018, the quote comes first: BTC_ETH is ETHBTC."""
+    name, value = found(row, _PAIRS)
+    quote, separator, base = value.partition("_") if isinstance(value, str) else ("", "", "")
+    return symbol_of(name).read({name: f"{base}/{quote}"} if separator and "/" not in value else row, options)
+
+
+_SYMBOL = Rule(_PAIRS, _symbol)
 _IS_SHORT = flag("trade_is_short", "is_short")
 _OPENED = moment("trade_open_date", "open_date")
 _ID = identity("trade", _EXCHANGE, _SYMBOL, _IS_SHORT, _OPENED, whole("trade_number", "id"))
@@ -63,6 +76,16 @@ def _status(row: Row, _options: Options) -> str:
     return "open" if row["was_entered"] else "pending"
 
 
+def _reckoned(row: Row, _options: Options) -> float | None:
+    """What a closed trade brought, as freqtrade reckons it of one from before 2020, which does not tell."""
+    names = ("amount", "open_rate", "close_rate", "fee_open", "fee_close")
+    given = [number_in(row, name) for name in names]
+    if _RESULT in row or row["is_open"] or None in given:
+        return None
+    amount, entry, exit_, opening, closing = (value or 0.0 for value in given)
+    return amount * (exit_ * (1 - closing) - entry * (1 + opening))
+
+
 TRADES = RowMap(
     "trades",
     {
@@ -81,7 +104,7 @@ TRADES = RowMap(
         "exit_price": price("close_rate"),
         "stop_loss": STOP,
         "fees": FEES,
-        "pnl": first_of(number("close_profit_abs"), price("realized_profit")),
+        "pnl": first_of(number(_RESULT), price("realized_profit"), Rule((_RESULT,), _reckoned)),
         "pnl_percent": percent("close_profit"),
         "exit_reason": text("exit_reason", "sell_reason"),
         "order_id": text("entry_order_id"),
@@ -92,7 +115,7 @@ TRADES = RowMap(
         "opened_at": Rule(("open_date",), lambda row, o: _OPENED.read(row, o) if row["was_entered"] else None),
         "closed_at": moment("close_date"),
     },
-    sums={"pnl": "close_profit_abs", "quantity": "amount"},
+    sums={"pnl": _RESULT, "quantity": "amount"},
 )
 
 
@@ -218,12 +241,18 @@ class _Store:
         self.db = db
         self.there = set(db.tables())
         first = next(db.rows(_ORDERS, Notes()), None) if _ORDERS in self.there else None
-        self.is_dry_run = str((first or {}).get("order_id", "")).startswith("dry_run")
+        self._by = "name" if first is None else "ids of its orders"
+        told = PurePath(db.where).name.replace("dryrun", _DRY_RUN) if first is None else str(first.get("order_id"))
+        self.is_dry_run = _DRY_RUN in told if first is None else told.startswith(_DRY_RUN)
 
     def trades(self, notes: Notes) -> Iterator[Row]:
         """Each with what its orders say: whether it was entered, and orders that were never executed."""
         if self.is_dry_run:
-            notes.tell("a dry run, by the ids of its orders: taken as paper, unless --mode says else")
+            notes.tell(f"a dry run, by the {self._by}: taken as paper, unless --mode says else")
+        if _RESULT not in self.db.columns("trades"):
+            notes.tell(
+                "what trades brought is not told: it is reckoned of amount, rates and fees, as later versions do"
+            )
         unread = sorted(self.there - {"trades", _ORDERS, _CUSTOM, *_MEMORY, _WALLET})
         if unread:
             notes.tell(f"not read: {', '.join(unread)}")
