@@ -32,10 +32,11 @@ def encoding_of(head: bytes) -> str:
     characters = len(head) / 2
     first, second = (head[place::2].count(0) for place in (0, 1))
     for name, upper, lower in (("utf-16-le", second, first), ("utf-16-be", first, second)):
-        if upper > _ASCII * characters and lower <= _OTHERS * characters and _is_text(head.decode(name, "replace")):
+        if upper > _ASCII * characters and lower <= _OTHERS * characters and is_text(head.decode(name, "replace")):
             return name
     return UTF_8
 
 
-def _is_text(text: str) -> bool:
+def is_text(text: str) -> bool:
+    """Whether no character of it is one that texts do not have."""
     return not _CONTROL.search(text)

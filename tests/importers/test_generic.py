@@ -493,6 +493,19 @@ def test_a_json_file_that_breaks_off_gives_what_comes_before(tmp_path: Path) -> 
         assert "breaks off or is damaged" in notes(report)
 
 
+@pytest.mark.parametrize("table", ["", 'table = "deals"'])
+@pytest.mark.parametrize("tail", ["[{}]", '{"a": 1}', "x"])
+def test_what_follows_the_end_of_a_json_file_is_told(table: str, tail: str, tmp_path: Path) -> None:
+    path = as_json(tmp_path / "deals.json")
+    rows_alone = json.dumps(json.loads(path.read_text())["deals"])
+    path.write_text((path.read_text() if table else rows_alone) + tail)
+    with lake.open(tmp_path / "lake") as lk:
+        report = import_from(lk, "generic", str(path), Options(map_file=a_map(tmp_path, where=table)))
+        assert report.totals["landed"] == 2
+        assert "something follows the end of the JSON" in notes(report)
+        assert report.failed or report.totals["refused"] == 1
+
+
 @pytest.mark.parametrize("make", ["sqlite", "csv", "parquet", "feather"])
 @pytest.mark.parametrize(
     ("right", "mistyped", "column"),

@@ -12,7 +12,8 @@ import pytest
 from lake.importers.base import Notes, Refused
 from lake.importers.reading import steady
 from lake.importers.reading.csv_tables import csv_columns, csv_rows
-from lake.importers.reading.tabular import Asked, tabular
+from lake.importers.reading.jsons import ZEROS
+from lake.importers.reading.tabular import Asked, form_of, tabular
 
 ROWS = [{"a": "1", "b": "x", "c": "2"}, {"a": "3", "b": "y", "c": "4"}]
 TEXT = "a,b,c\n1,x,2\n3,y,4\n"
@@ -124,3 +125,13 @@ def test_a_packed_file_that_breaks_off_gives_what_comes_before(tmp_path: Path) -
     assert all(
         row == dict(zip("abc", line.split(","), strict=True)) for row, line in zip(found[:-1], lines, strict=False)
     )
+
+
+@pytest.mark.parametrize("zeros", [1, 4096])
+def test_zero_bytes_that_a_power_cut_left_are_passed_over_and_told(tmp_path: Path, zeros: int) -> None:
+    path, notes = tmp_path / "rows.csv", Notes()
+    path.write_bytes(b"symbol,price\nBTCUSDT,2\n" + bytes(zeros) + b"ETHUSDT,4\nXRPUSD" + bytes(zeros))
+    found = list(csv_rows(path, notes))
+    assert found[:2] == [{"symbol": "BTCUSDT", "price": "2"}, {"symbol": "ETHUSDT", "price": "4"}]
+    assert (isinstance(found[2], Refused), len(found), notes.failed, ZEROS in notes.texts) == (True, 3, True, True)
+    assert form_of(path) == "csv"

@@ -307,3 +307,20 @@ def test_a_large_file_takes_little_memory(tmp_path: Path, size: int, head: str, 
     assert process.exitcode == 0
     assert count == (rows if most == 40 * MEGABYTE else 0 if "patterns" in head else 2 if "7" in head else 1)
     assert taken < most
+
+
+@pytest.mark.parametrize("zeros", [1, 4096, 70_000])
+def test_zero_bytes_that_a_power_cut_left_are_passed_over_and_told(tmp_path: Path, file: Path, zeros: int) -> None:
+    found, notes = read(file, WRITTEN + bytes(zeros))
+    assert (found, notes.texts, notes.failed) == (ROWS, [jsons.ZEROS], False)
+    found, notes = read(file, json.dumps(ROWS).encode()[:-5] + bytes(zeros))
+    assert (found[:2], isinstance(found[2], Refused), notes.failed) == (ROWS[:2], True, True)
+    lines, notes = tmp_path / "rows.jsonl", Notes()
+    written = [json.dumps(row).encode() for row in ROWS]
+    lines.write_bytes(written[0] + b"\n" + bytes(zeros) + written[1] + b"\n" + written[2] + b"\n" + bytes(zeros))
+    assert (list(lines_in(lines, notes)), notes.texts, notes.failed) == (ROWS, [jsons.ZEROS], False)
+
+
+def test_a_file_of_zero_bytes_is_empty(file: Path) -> None:
+    with pytest.raises(SourceError, match="empty"):
+        read(file, bytes(5_000))

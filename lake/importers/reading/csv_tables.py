@@ -14,7 +14,7 @@ from typing import TextIO
 
 from lake.errors import SourceError
 from lake.importers.base import Notes, Refused, Row
-from lake.importers.reading.jsons import GARBLED, encoding_at
+from lake.importers.reading.jsons import GARBLED, ZEROS, encoding_at
 from lake.importers.reading.steady import steady
 
 _SEPARATORS = ",;\t|"
@@ -28,7 +28,7 @@ class _Lines:
     def __init__(self, file: TextIO) -> None:
         self._file = file
         self._record: list[str] = []
-        self.is_garbled = False
+        self.is_garbled = self.has_zeros = False
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -37,6 +37,8 @@ class _Lines:
         line = self._file.readline()
         if not line:
             raise StopIteration
+        if "\0" in line:
+            self.has_zeros, line = True, line.strip("\0")
         self._record.append(line)
         self.is_garbled |= "\ufffd" in line
         return line
@@ -89,8 +91,9 @@ def csv_rows(path: Path, notes: Notes, header: tuple[str, ...] = (), skip: int =
                 are_whole &= not is_short
         except (csv.Error, EOFError, zlib.error) as error:
             notes.tell(f"the CSV is damaged ({error}): what comes before is taken", failed=True)
-        if lines.is_garbled:
-            notes.tell(GARBLED)
+        for is_so, told in ((lines.is_garbled, GARBLED), (lines.has_zeros, ZEROS)):
+            if is_so:
+                notes.tell(told)
 
 
 def _is_cut(record: str, cells: Sequence[str], separator: str, *, is_short: bool) -> bool:

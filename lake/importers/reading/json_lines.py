@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from lake.importers.base import Notes, Refused
-from lake.importers.reading.jsons import encoding_at, entries_of
+from lake.importers.reading.jsons import ZEROS, encoding_at, entries_of
 from lake.importers.reading.steady import steady
 
 _LONGEST = 64 << 20  # characters of one line; one that is longer is no row
+_BLANK = " \t\r\n\0"
 _KEPT = 2_000  # characters of a broken line that are kept
 
 
@@ -35,13 +36,15 @@ def lines_of(file: BinaryIO, notes: Notes, encoding: str = "utf-8-sig") -> Itera
             number += 1
             while len(line) == _LONGEST and (rest := lines.readline(_LONGEST)) and not rest.endswith("\n"):
                 pass
-            if line.strip():
+            if "\0" in line:
+                notes.tell(ZEROS)
+            if text := line.strip(_BLANK):
                 try:
-                    yield json.loads(line, object_pairs_hook=entries_of)
+                    yield json.loads(text, object_pairs_hook=entries_of)
                 except (json.JSONDecodeError, RecursionError) as error:
                     why = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
                     notes.tell(f"line {number} is no JSON: {why}", failed=not line.endswith("\n"))
-                    yield Refused(line[:_KEPT], "no whole JSON value")
+                    yield Refused(text[:_KEPT], "no whole JSON value")
     except (EOFError, zlib.error) as error:  # of a packed file
         notes.tell(f"the file breaks off or is damaged ({error}): what comes before is taken", failed=True)
     finally:

@@ -31,6 +31,8 @@ _BREAKS_OFF = "the file breaks off: what comes before is taken"
 _GOES_ON = "something follows the end of the JSON, as when a shorter file is written over a longer one: it is not read"
 _FOLLOWS = "something follows the end of the JSON, as when files are joined: what of it is whole is read too"
 GARBLED = "some of it is not text of its encoding: those characters are replaced"
+ZEROS = "zero bytes stand in it, as a power cut leaves them: they are passed over"
+_ZEROS = re.compile("\0+")
 _NO_BRACKET = re.compile(r'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)  # texts are taken whole
 
 
@@ -74,6 +76,7 @@ class JsonText:
         self._text, self._at, self._ended = "", 0, False
         self.stuck = False  # what comes next cannot be decoded
         self.garbled = False  # some bytes are no text
+        self.has_zeros = False
 
     def __enter__(self) -> Self:
         return self
@@ -82,10 +85,14 @@ class JsonText:
         self._file.close()
 
     def peek(self) -> str:
-        """The next character that is not blank; "" at the end."""
+        """The next character that is not blank, or a zero byte; "" at the end."""
         while True:
             while self._at < len(self._text) and self._text[self._at] in " \t\r\n":
                 self._at += 1
+            if self._text[self._at : self._at + 1] == "\0":
+                self.has_zeros = True
+                self._at = cast("re.Match[str]", _ZEROS.match(self._text, self._at)).end()
+                continue
             if self._at < len(self._text):
                 return self._text[self._at]
             if not self._more():
@@ -299,8 +306,9 @@ def told_of_end(text: JsonText, notes: Notes) -> None:
     """Tell what of a text was not read, or not as it should be."""
     if not text.stuck and text.peek():
         notes.tell(_GOES_ON, failed=True)
-    if text.garbled:
-        notes.tell(GARBLED)
+    for is_so, told in ((text.garbled, GARBLED), (text.has_zeros, ZEROS)):
+        if is_so:
+            notes.tell(told)
 
 
 def _rows_of_object(

@@ -19,8 +19,19 @@ from lake.importers.base import Notes, Refused, Row
 from lake.importers.reading.csv_tables import csv_columns, csv_rows
 from lake.importers.reading.database import database
 from lake.importers.reading.json_lines import lines_in
-from lake.importers.reading.jsons import JsonText, entries, items, names, opened, take, text_value
-from lake.spec.encodings import LOOKED_AT, encoding_of
+from lake.importers.reading.jsons import (
+    JsonText,
+    broken,
+    documents,
+    entries,
+    items,
+    names,
+    opened,
+    take,
+    text_value,
+    told_of_end,
+)
+from lake.spec.encodings import LOOKED_AT, encoding_of, is_text
 
 _ROWS = 10_000
 _SHOWN = 10
@@ -114,10 +125,11 @@ def form_of(path: Path) -> str:
     for magic, form in ((b"SQLite format 3\0", "sqlite"), (b"PAR1", "parquet"), (b"ARROW1", "feather")):
         if head.startswith(magic):
             return form
-    text = head.decode(encoding_of(head), "replace").lstrip()
+    decoded = head.decode(encoding_of(head), "replace")
+    text = decoded.replace("\0", "").lstrip()
     if not text:
         raise SourceError("the file is empty", where=str(path))
-    if "\0" in text:
+    if "\0" in decoded and not is_text(text):  # alone they are what a power cut leaves of a file that was written
         raise SourceError("neither text nor a table of a known kind", where=str(path))
     if path.name.removesuffix(".gz").endswith((".jsonl", ".ndjson")):
         return "lines"
@@ -160,7 +172,9 @@ def _json(path: Path, table: str, notes: Notes) -> Iterator[Row | Refused]:
     wanted = table or (tables_in(str(path)) or ["*"])[0]
     with JsonText(path) as text:
         if wanted in {"", "*"} or text.peek() == "[":
-            yield from _rows_of(text, notes)
+            for first in documents(text, notes):
+                yield from _rows_of(text, notes) if first in {"[", "{"} else (broken(text, notes),)
+            told_of_end(text, notes)
             return
         there = []
         for name in names(text, notes):
@@ -169,6 +183,7 @@ def _json(path: Path, table: str, notes: Notes) -> Iterator[Row | Refused]:
                 yield from _rows_of(text, notes)
             else:
                 take(text, notes, name, lambda _name, passed: passed.pass_over())
+        told_of_end(text, notes)
         if wanted not in there:
             raise SourceError(
                 "nothing of that name in the file", where=str(path), value=wanted, todo=f"It has: {there}."
