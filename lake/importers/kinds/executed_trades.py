@@ -6,9 +6,12 @@ from lake.importers.base import RowMap
 from lake.importers.kinds.rounded_trades import RoundedTrades
 from lake.importers.rules import constant, first_of, identity, moment, number, option, price, result, side, symbol, text
 
-_SYMBOL, _SIDE = symbol("symbol"), side("side")
-_OPENED, _CLOSED = moment("entry_time"), moment("exit_time")
-_PNL, _QUANTITY = ("pnl_usd", "pnl", "profit_usd"), ("quantity", "qty", "size", "amount")
+_SYMBOL, _SIDE = symbol("symbol", "pair"), side("side", "direction", "position_side", "positionSide")
+_OPENED = moment("entry_time", "entryTime", "open_time", "openTime", "opened_at", "openedAt", "entry_timestamp")
+_CLOSED = moment("exit_time", "exitTime", "close_time", "closeTime", "closed_at", "closedAt", "exit_timestamp")
+_PNL = ("pnl_usd", "pnl", "profit_usd", "realized_pnl", "realizedPnl", "realizedPnL", "pnl_usdt")
+_PERCENT = ("pnl_percent", "pnl_pct", "pnlPercent", "roiPercent", "pnl_percentage", "profit_percent", "profit_pct")
+_QUANTITY = ("quantity", "qty", "size", "amount")
 
 TRADES = RowMap(
     "trades",
@@ -18,14 +21,14 @@ TRADES = RowMap(
         "side": _SIDE,
         "status": constant("closed"),
         "mode": option("mode", "live"),
-        "strategy": first_of(text("strategy_name"), option("strategy")),
+        "strategy": first_of(text("strategy_name", "strategy", "strategyName"), option("strategy")),
         "quantity": number(*_QUANTITY),
         "leverage": price("leverage"),
-        "entry_price": price("entry_price"),
-        "exit_price": number("exit_price"),
+        "entry_price": price("entry_price", "entryPrice"),
+        "exit_price": number("exit_price", "exitPrice"),
         "pnl": number(*_PNL),
-        "pnl_percent": result("pnl_percent", "pnl_pct"),
-        "exit_reason": text("exit_reason"),
+        "pnl_percent": result(*_PERCENT),
+        "exit_reason": text("exit_reason", "exitReason", "close_reason", "closeReason", "exit_type"),
         "created_at": _OPENED,
         "opened_at": _OPENED,
         "closed_at": _CLOSED,
