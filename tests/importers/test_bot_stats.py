@@ -48,6 +48,19 @@ def test_every_entry_is_a_signal_and_those_that_were_followed_are_trades_too(tmp
         assert next((s.column, s.found) for s in report.tables[1].sums) == ("trades.pnl_percent", 2.5)
 
 
+def test_entry_and_result_are_read_under_their_short_names_too(tmp_path: Path) -> None:
+    short = {
+        "symbol": "XRPUSDT", "timeframe": "1d", "direction": "SHORT", "entry": 1.5, "status": "closed", "pct": 2.5,
+        "opened_at": "2026-05-19T12:45:41.431744", "closed_at": "2026-05-20T08:00:00", "result": "tp",
+    }  # fmt: skip
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "bot-stats", stats(tmp_path / "bot_stats.json", [short]))
+        assert rows(lk, "signals", "direction", "entry_price") == [("SHORT", 1.5)]
+        assert rows(lk, "trades", "side", "status", "entry_price", "pnl_percent", "exit_reason") == [
+            ("SHORT", "closed", 1.5, 2.5, "tp")
+        ]
+
+
 def test_totals_that_are_not_those_of_the_list_are_told(tmp_path: Path) -> None:
     by_symbol = {"BTCUSDT": {"count": 16, "BUY": 8}, "XRPUSDT": {"count": 1}, "ADAUSDT": {"count": 2}}
     file = stats(

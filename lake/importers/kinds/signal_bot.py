@@ -28,11 +28,11 @@ from lake.importers.wording import counted
 from lake.ledgers.recent import group_of
 from lake.spec.symbols import canonical
 
-SYMBOL, SIDE, ENTRY = symbol("symbol"), side("signal", "direction", "signal_type", "type"), price("entry_price")
-TIMEFRAME = timeframe("timeframe")
+SYMBOL, SIDE = symbol("symbol"), side("signal", "direction", "signal_type", "type")
+ENTRY, TIMEFRAME = price("entry_price", "entry"), timeframe("timeframe")
 GIVEN = moment("timestamp", "entry_timestamp", "opened_at")
 CLOSED = moment("closed_at", "exit_timestamp", "closed_timestamp")
-PERCENT = ("profit_loss_pct", "profit_loss_percent", "profit_pct", "profit_percent")
+PERCENT = ("profit_loss_pct", "profit_loss_percent", "profit_pct", "profit_percent", "pnl_percent", "pct")
 
 _ENDED = {
     "WIN": "win", "SUCCESS": "win", "TP": "win", "TP1": "win", "TP2": "win", "TP3": "win", "PROFIT": "win",
