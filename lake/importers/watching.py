@@ -10,6 +10,7 @@ from typing import Protocol
 
 from lake.importers.base import Notes, Row
 from lake.importers.mapping import Canonical
+from lake.importers.reading.jsons import REPEATED
 from lake.importers.values import is_nothing
 from lake.importers.wording import counted
 
@@ -20,6 +21,8 @@ _PERCENT = math.log(100)
 class Nans:
     """Counts values of rows as they are found that are no number (NaN), or a word for none: nothing lands for them.
 
+    And those that stand under one name with others, of which the last lands.
+
     Args:
         words: columns in which such a word means something.
     """
@@ -28,6 +31,7 @@ class Nans:
         self._meant = words
         self._nans: Counter[str] = Counter()
         self._words: Counter[str] = Counter()
+        self._repeated: Counter[str] = Counter()
 
     def look(self, row: Row) -> None:
         """Look at one row."""
@@ -37,13 +41,19 @@ class Nans:
                     self._words[f"{value} in {name}"] += 1
             elif type(value) is float and math.isnan(value):
                 self._nans[name] += 1
+            elif type(value) is list and name.startswith(REPEATED):
+                self._repeated[name.removeprefix(REPEATED)] += 1
 
     def tell(self, notes: Notes) -> None:
         """Tell of which columns, and how many there are."""
-        for what, counts in (("no number (NaN)", self._nans), ("a word for none", self._words)):
+        for what, counts in (
+            ("no number (NaN) is taken for nothing", self._nans),
+            ("a word for none is taken for nothing", self._words),
+            ("of several values under one name the last counts, and the others are kept beside", self._repeated),
+        ):
             if counts:
                 named = ", ".join(f"{name} ({count:,})" for name, count in sorted(counts.items()))
-                notes.tell(f"{what} is taken for nothing: {named}")
+                notes.tell(f"{what}: {named}")
 
 
 class Watch(Protocol):

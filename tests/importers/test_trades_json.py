@@ -50,3 +50,14 @@ def test_trades_of_two_spellings_of_the_columns_are_one(tmp_path: Path) -> None:
         for number in range(len(WAYS)):
             imported(lk, "trades-json", tmp_path / f"{number}.json", quote="USDT")
         assert len(rows(lk, "trades", "trade_id")) == 1
+
+
+def test_a_column_that_a_row_tells_twice_is_told(tmp_path: Path) -> None:
+    written = json.dumps([WAYS["as the seed has it"]])
+    (tmp_path / "trade_history.json").write_text(written.replace('"side": "short"', '"side": "long", "side": "short"'))
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "trades-json", tmp_path / "trade_history.json", quote="USDT")
+        assert rows(lk, "trades", "side") == ["SHORT"]
+        assert '"repeated:side":["long"]' in rows(lk, "trades", "extra")[0]
+        told = "of several values under one name the last counts, and the others are kept beside: side (1)"
+        assert report.tables[0].notes == (told,)

@@ -26,7 +26,7 @@ _PIECE = 1 << 14  # of a packed file: what comes before its broken end is not lo
 _LONGEST = 64 << 20  # characters of one value; one that is longer is no row
 _KEPT = 2_000  # characters of a broken row that are kept
 _WORD = 16  # characters at the end of a window that may be half a number, word or escape
-_REPEATED = "repeated:"
+REPEATED = "repeated:"
 _BREAKS_OFF = "the file breaks off: what comes before is taken"
 _GOES_ON = "something follows the end of the JSON, as when a shorter file is written over a longer one: it is not read"
 _FOLLOWS = "something follows the end of the JSON, as when files are joined: what of it is whole is read too"
@@ -43,7 +43,7 @@ def entries_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         last = {name: place for place, (name, _) in enumerate(pairs)}
         for place, (name, value) in enumerate(pairs):
             if place != last[name]:
-                made.setdefault(_REPEATED + name, []).append(value)
+                made.setdefault(REPEATED + name, []).append(value)
     return made
 
 
