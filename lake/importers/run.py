@@ -166,7 +166,9 @@ class _Run:
             notes.tell(f"{counted(passed, *_PASSED)}, as it was told before: counted as unchanged")
         clocks.tell(notes)
         nans.tell(notes)
-        return [landing.report(table.name, notes if n == 0 else Notes()) for n, landing in enumerate(landings)]
+        reports = [landing.report(table.name, notes if n == 0 else Notes()) for n, landing in enumerate(landings)]
+        named = [report.dataset for report in reports]
+        return [report for n, report in enumerate(reports) if report.found or report.dataset not in named[:n]]
 
     def _land(self, table: Table, rows: list[Row], landings: Sequence[RecordLanding]) -> None:
         """Land a batch, from the look at what is there on."""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,6 +46,18 @@ def store(path: Path, decimal: str = "bigint", **tables: list[Mapping[str, Any]]
     return path
 
 
+def insert(path: Path, table: str, row: Mapping[str, Any]) -> None:
+    """Add a row to a table of a bot's database."""
+    run(path, f'insert into "{table}" ({", ".join(row)}) values ({", ".join("?" * len(row))})', list(row.values()))
+
+
+def run(path: Path, statement: str, values: Sequence[Any] = ()) -> None:
+    """Run a statement in a bot's database."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(statement, values)
+        connection.commit()
+
+
 def order(name: str | None, status: str = "OrderCancelled", **more: Any) -> dict[str, Any]:
     return {
         "id": name, "strategy": "pure_market_making", "market": "binance_paper_trade", "symbol": "BTC-USDT",
@@ -75,7 +87,6 @@ def test_an_order_that_came_to_nothing_is_a_cancelled_trade_in_decimals(tmp_path
         assert rows(lk, "trades", "order_id", "side", "status", "mode", "venue", "symbol") == [
             ("HB1", "SHORT", "cancelled", "paper", "binance", "BTCUSDT"),
             ("buy://BTC-USDT/2", "LONG", "error", "paper", "binance", "BTCUSDT"),
-            ("buy://BTC-USDT/3", "LONG", "pending", "paper", "binance", "BTCUSDT"),
         ]
         assert set(rows(lk, "trades", "quantity", "entry_price", "created_at")) == {(1.212855, 82367.68, AT)}
         kept = [json.loads(extra)["imported"]["hummingbot:Order"] for extra in rows(lk, "trades", "extra")]
@@ -179,9 +190,7 @@ def test_an_order_whose_fills_landed_and_were_deleted_lands_no_more(tmp_path: Pa
     with lake.open(tmp_path / "lake") as lk:
         path = store(tmp_path / "h.sqlite", Order=[order("s1", status)], TradeFill=fills)
         imported(lk, "hummingbot", path)
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute("delete from TradeFill")
-            connection.commit()
+        run(path, "delete from TradeFill")
         report = imported(lk, "hummingbot", path)
         assert (report.totals["found"], report.totals["unchanged"]) == (1, 1)
         assert rows(lk, "fills", "order_id", "quantity") == [("s1", 0.5), ("s1", 0.5)]
@@ -197,8 +206,57 @@ def test_a_fill_whose_order_was_deleted_keeps_what_the_order_told(tmp_path: Path
         path = store(tmp_path / "h.sqlite", Order=[told], OrderStatus=[status], TradeFill=[fill("s1")])
         imported(lk, "hummingbot", path)
         before = rows(lk, "fills", "*")
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute('delete from "Order"')
-            connection.commit()
+        run(path, 'delete from "Order"')
         assert imported(lk, "hummingbot", path).totals["changed"] == 0
         assert rows(lk, "fills", "*") == before
+
+
+def test_executions_that_are_written_down_late_take_the_place_of_their_order(tmp_path: Path) -> None:
+    """An order that was executed, and of which no execution was told, had landed as one fill."""
+    done = order("s1", "SellOrderCompleted", amount=900000, exchange_order_id="E1")
+    late = [fill("s1", "t1", amount=0), fill("s1", "t2"), fill("s1", "t3", amount=400000)]
+    with lake.open(tmp_path / "lake") as lk:
+        path = store(tmp_path / "h.sqlite", Order=[done])
+        imported(lk, "hummingbot", path)
+        [(name, quantity)] = rows(lk, "fills", "fill_id", "quantity")
+        assert quantity == 0.9
+        for one in late:
+            insert(path, "TradeFill", one)
+            report = imported(lk, "hummingbot", path)
+            assert report.totals["differences_found"] == 0
+        assert rows(lk, "fills", "quantity", "price", "external_order_id") == [
+            (0.4, 84031.67, "E1"), (0.5, 84031.67, "E1"),
+        ]  # fmt: skip
+        assert dict(rows(lk, "fills", "fill_id", "quantity"))[name] == 0.5
+        run(path, "delete from TradeFill")
+        assert imported(lk, "hummingbot", path).totals["landed"] == 0
+
+
+def test_an_execution_that_is_written_down_when_its_order_is_gone_takes_its_place(tmp_path: Path) -> None:
+    done = order("s1", "SellOrderCompleted", exchange_order_id="E1")
+    with lake.open(tmp_path / "lake") as lk:
+        path = store(tmp_path / "h.sqlite", Order=[done])
+        imported(lk, "hummingbot", path)
+        run(path, 'delete from "Order"')
+        insert(path, "TradeFill", fill("s1"))
+        imported(lk, "hummingbot", path)
+        assert rows(lk, "fills", "quantity", "external_order_id") == [(0.5, "E1")]
+
+
+def test_an_order_in_flight_is_no_trade_yet_and_kept_with_what_the_bot_remembers(tmp_path: Path) -> None:
+    sent = [order(name, "BuyOrderCreated", last_update_timestamp=AT_MS) for name in ("buy://1", "buy://2")]
+    with lake.open(tmp_path / "lake") as lk:
+        path = store(tmp_path / "h.sqlite", Order=sent)
+        report = imported(lk, "hummingbot", path)
+        assert "2 orders are in flight: kept with what the bot remembers" in notes(report)
+        assert lk.read("trades").is_empty()
+        [(at, state)] = rows(lk, "bot_states", "snapshot_time", "state")
+        assert (at, [o["id"] for o in json.loads(state)["Order"]]) == (AT, ["buy://1", "buy://2"])
+        run(path, f"update \"Order\" set last_status = 'OrderCancelled', last_update_timestamp = {AT_MS + 1_000}"
+            " where id = 'buy://1'")  # fmt: skip
+        run(path, f"update \"Order\" set last_status = 'OrderFilled', last_update_timestamp = {AT_MS + 2_000}"
+            " where id = 'buy://2'")  # fmt: skip
+        insert(path, "TradeFill", fill("buy://2", trade_type="BUY"))
+        imported(lk, "hummingbot", path)
+        assert rows(lk, "trades", "order_id", "status") == [("buy://1", "cancelled")]
+        assert rows(lk, "fills", "order_id") == ["buy://2"]

@@ -1,20 +1,19 @@
 """hummingbot's SQLite file: orders, fills and executors, and what it remembers beside them.
 
 Decimals are stored times a million, as the columns' type tells. An order that came to nothing is a trade that was
-cancelled; one that was executed is kept with its fills.
+cancelled; one that was executed is kept with its fills. One that is in flight is neither yet: it is kept with what the
+bot remembers.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from lake.errors import InvalidRowError
-from lake.importers.base import Known, Notes, Options, Refused, Row, RowMap, Rule, Table
-from lake.importers.mapping import found_before
+from lake.importers.base import Notes, Options, Refused, Row, RowMap, Rule, Table
+from lake.importers.kinds.hummingbot_landed import IN_PLACE, LandedOrders
 from lake.importers.reading.database import Database, database, require
 from lake.importers.reading.ordered import Following
 from lake.importers.rules import (
@@ -33,10 +32,8 @@ from lake.importers.rules import (
     text,
     within,
 )
-from lake.importers.there import columns_of
 from lake.importers.values import number_in
 from lake.importers.wording import counted
-from lake.spec import registry
 
 _SCALE = 1_000_000
 _DECIMALS = {"amount", "price", "trade_fee_in_quote", "mid_price", "best_bid", "best_ask"}
@@ -52,20 +49,14 @@ _MEMORY = (
 )  # fmt: skip
 _WORDS = {"BUY": "BUY", "SELL": "SELL"}
 _ENDS = {
-    "ORDERCANCELLED": "cancelled", "ORDEREXPIRED": "cancelled", "ORDERFAILURE": "error", "BUYORDERCREATED": "pending",
-    "SELLORDERCREATED": "pending",
+    "ORDERCANCELLED": "cancelled", "ORDEREXPIRED": "cancelled", "ORDERFAILURE": "error",
 }  # fmt: skip
+_IN_FLIGHT = {"BuyOrderCreated", "SellOrderCreated"}
 _FILLED = {"OrderFilled", "BuyOrderCompleted", "SellOrderCompleted"}
 _CLOSES = {
     "1": "timeout", "2": "sl", "3": "tp", "4": "expired", "5": "early_stop", "6": "trailing_stop",
     "7": "insufficient_balance", "8": "failed", "9": "completed", "10": "position_hold",
 }  # fmt: skip
-_LABEL = "hummingbot:TradeFill"
-_OF_ORDER = ("exchange_order_id", "order", "statuses")  # what a fill has of its order
-_LANDED = (
-    "SELECT DISTINCT order_id, venue, symbol FROM fills WHERE list_contains(?, order_id) "
-    f"AND coalesce(bot_id, '') = ? AND contains(extra, '\"{_LABEL}\"')"
-)
 _SIDES = {"1": "LONG", "BUY": "LONG", "TRADETYPE.BUY": "LONG", "2": "SHORT", "SELL": "SHORT", "TRADETYPE.SELL": "SHORT"}
 
 
@@ -96,7 +87,7 @@ def _way(row: Row, _options: Options) -> str | None:
 
 
 def _ended(row: Row, options: Options) -> Any:
-    is_over = _ENDS.get(str(row["last_status"]).upper()) in {"cancelled", "error"}
+    is_over = str(row["last_status"]).upper() in _ENDS
     return moment("last_update_timestamp").read(row, options) if is_over else None
 
 
@@ -152,10 +143,12 @@ ORDERS = RowMap(
     sums={"quantity": "amount"},
     when=lambda row: not row["was_filled"],
 )
+_OF_ORDER = (VENUE, SYMBOL, text("order_id", "id"))
+_OWN = identity("fill", *_OF_ORDER, constant(None))  # of an order as one fill
 FILLS = RowMap(
     "fills",
     {
-        "fill_id": identity("fill", VENUE, SYMBOL, text("order_id", "id"), text("exchange_trade_id")),
+        "fill_id": identity("fill", *_OF_ORDER, text("exchange_trade_id")),
         "bot_id": option("bot_id"),
         "venue": VENUE,
         "symbol": SYMBOL,
@@ -175,6 +168,14 @@ FILLS = RowMap(
         "executed_at": moment("timestamp", "last_update_timestamp"),
     },
     sums={"quantity": "amount"},
+    when=lambda row: IN_PLACE not in row,
+)
+FILLS_IN_PLACE = RowMap(
+    "fills",
+    {**FILLS.columns, "fill_id": _OWN},
+    FILLS.sums,
+    when=lambda row: IN_PLACE in row,
+    decided=frozenset(FILLS.columns) - {"fill_id"},
 )
 ORDERS_AS_FILLS = RowMap("fills", FILLS.columns, FILLS.sums, when=lambda row: bool(row["was_filled"]))
 EXECUTORS = RowMap(
@@ -203,8 +204,12 @@ EXECUTORS = RowMap(
 )
 STATES = RowMap(
     "bot_states",
-    {"bot_id": option("bot_id", _BOT), "snapshot_time": moment("snapshot_time"), "state": gathered(*_MEMORY)},
-    held=frozenset(_MEMORY),
+    {
+        "bot_id": option("bot_id", _BOT),
+        "snapshot_time": moment("snapshot_time"),
+        "state": gathered(*_MEMORY, "Order"),
+    },
+    held=frozenset({*_MEMORY, "Order"}),
 )
 
 
@@ -219,32 +224,6 @@ METRICS = {
 }
 
 
-def _with_landed_fills(lk: Any, rows: Sequence[Row], options: Options) -> Iterator[Row | Known]:
-    """Orders without fills in the file; those whose fills the lake has are known by them."""
-    names = [str(row["id"]) for row in rows if row["id"] is not None]
-    there = set(lk.frame(_LANDED, [names, options.bot_id]).rows())
-    for row in rows:
-        with suppress(InvalidRowError):  # it is refused when it is mapped
-            if (str(row["id"]), *(rule.read(row, options) for rule in (VENUE, SYMBOL))) in there:
-                yield Known(row)
-                continue
-        yield row
-
-
-def _with_landed_orders(lk: Any, rows: Sequence[Row], options: Options) -> Iterator[Row]:
-    """Fills; one whose order was deleted since it landed keeps what that told."""
-    names: dict[int, str] = {}
-    for place, row in enumerate(rows):
-        with suppress(InvalidRowError):  # it is refused when it is mapped
-            names |= {} if "order" in row else {place: FILLS.columns["fill_id"].read(row, options)}
-    keys = [{"fill_id": name} for name in set(names.values())]
-    there = columns_of(lk, registry.get(FILLS.dataset), keys, ["fill_id", "extra"])
-    for place, row in enumerate(rows):
-        landed = there.get((names.get(place),), {})
-        told = found_before(landed, _LABEL) or {}
-        yield {**row, **{name: told[name] for name in _OF_ORDER if name in told}}
-
-
 class Hummingbot:
     """Reads hummingbot's SQLite file."""
 
@@ -255,19 +234,21 @@ class Hummingbot:
         """Those that are there; the small ones together are the bot's memory."""
         db = database(source)
         store, there = _Store(db), require(db, _TABLES, kind=self.name)
+        landed = LandedOrders(FILLS, _OWN)
         for name in there:
             if name not in _TABLES[:2] and not db.count(name):
                 continue
             if name == "Order":
                 maps, count = (ORDERS, ORDERS_AS_FILLS), db.count(name)
-                yield Table(name, maps, store.orders, count, completed=_with_landed_fills)
+                yield Table(name, maps, store.orders, count, completed=landed.orders)
             elif name == "TradeFill":
-                yield Table(name, (FILLS,), store.fills, db.count(name), completed=_with_landed_orders)
+                maps, count = (FILLS, FILLS_IN_PLACE), db.count(name)
+                yield Table(name, maps, store.fills, count, completed=landed.fills)
             elif name == "Executors":
                 yield Table(name, (EXECUTORS,), lambda notes: db.rows("Executors", notes), db.count(name))
             else:
                 yield Table(name, METRICS[name], partial(store.decimals, name), db.count(name))
-        if {*_MEMORY} & set(db.tables()):
+        if {*_MEMORY, "Order"} & store.there:
             yield Table("memory", (STATES,), store.memory)
 
 
@@ -291,16 +272,19 @@ class _Store:
             yield {**row, **{name: _unscaled(value) for name, value in stored.items()}, "stored": stored}
 
     def orders(self, notes: Notes) -> Iterator[Row]:
-        """Orders with their statuses; those that have fills come with these."""
-        statuses, fills = self._beside(_JOINED, notes), self._beside("TradeFill", notes)
-        with_fills = 0
-        for order in self.decimals("Order", notes, order_by=("id",)):
-            if fills(order["id"]):
+        """Orders that are over, with their statuses; those that have fills come with these."""
+        statuses, with_fills, in_flight = self._beside(_JOINED, notes), 0, 0
+        for order, has_fills in self._orders(notes):
+            if has_fills:
                 with_fills += 1
-                continue
-            yield {**order, "statuses": statuses(order["id"]), "was_filled": order["last_status"] in _FILLED}
+            elif order["last_status"] in _IN_FLIGHT:
+                in_flight += 1
+            else:
+                yield {**order, "statuses": statuses(order["id"]), "was_filled": order["last_status"] in _FILLED}
         if with_fills:
             notes.tell(f"{counted(with_fills, 'order was', 'orders were')} executed: kept with the fills")
+        if in_flight:
+            notes.tell(f"{counted(in_flight, 'order is', 'orders are')} in flight: kept with what the bot remembers")
 
     def fills(self, notes: Notes) -> Iterator[Row]:
         """Fills with their orders."""
@@ -312,16 +296,26 @@ class _Store:
             yield {**fill, "exchange_order_id": order.get("exchange_order_id"), **more}
 
     def memory(self, notes: Notes) -> Iterator[Row | Refused]:
-        """The small tables as one snapshot, as of the newest time in them or in the orders."""
+        """The small tables and the orders in flight as one snapshot, as of the newest time in them or in the orders."""
         state = {name: list(self.db.rows(name, notes)) for name in _MEMORY if name in self.there}
-        state = {name: rows for name, rows in state.items() if rows}
-        times = [row["timestamp"] for rows in state.values() for row in rows if row.get("timestamp")]
-        if not times and "Order" in self.there:
-            times = [row["last_update_timestamp"] for row in self.db.rows("Order", notes)]
-        if times and state:
-            yield {**state, "snapshot_time": max(times)}
+        times = [row.get("timestamp") for rows in state.values() for row in rows]
+        in_flight = []
+        for order, has_fills in self._orders(notes):
+            times.append(order["last_update_timestamp"])
+            in_flight += [order] if order["last_status"] in _IN_FLIGHT and not has_fills else []
+        state = {name: rows for name, rows in {**state, "Order": in_flight}.items() if rows}
+        newest = max((time for time in times if isinstance(time, int | float)), default=None)
+        if newest and state:
+            yield {**state, "snapshot_time": newest}
         elif state:
             yield Refused(state, "no time in any of its rows")
+
+    def _orders(self, notes: Notes) -> Iterator[tuple[Row, bool]]:
+        """All orders, each with whether there are fills of it."""
+        fills = self._beside("TradeFill", notes)
+        orders = self.decimals("Order", notes, order_by=("id",)) if "Order" in self.there else iter(())
+        for order in orders:
+            yield order, bool(fills(order["id"]))
 
     def _beside(self, table: str, notes: Notes, column: str = "order_id") -> Following:
         order = (column, "id") if table == _JOINED else (column,)
