@@ -13,7 +13,7 @@ from typing import Any
 from lake.errors import InvalidRowError
 from lake.importers.base import Notes, Refused, Row
 from lake.importers.keys import Keys
-from lake.importers.mapping import Canonical, Mapper, found_before, plain, refusal
+from lake.importers.mapping import HELD, Canonical, Mapper, found_before, plain, refusal
 from lake.importers.merging import Merged, changed_names, ends, is_same, merged
 from lake.importers.plan import Plan, write
 from lake.importers.refusals import Refusals
@@ -233,7 +233,7 @@ class RecordLanding:
         """What another row of this table with the same story told besides it, and this one tells otherwise."""
         before, now = (found_before(one, self._mapper.label) or {} for one in (known, row))
         mapped = {name for rule in self._mapper.map.columns.values() for name in rule.names}
-        names = changed_names(before, now) - mapped - _SERIAL
+        names = changed_names(before, now) - mapped - _SERIAL - {HELD}
         return {name: (before.get(name), now.get(name)) for name in sorted(names)}
 
     def _is_told(self, known: Canonical, row: Canonical) -> bool:

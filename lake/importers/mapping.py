@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
@@ -16,9 +17,12 @@ from lake.importers.rules import found
 from lake.importers.totals import addend
 from lake.importers.values import as_number
 from lake.spec import registry
+from lake.spec.dataset import Type
 from lake.spec.rows import row_checker
 
 IMPORTED = "imported"  # in ``extra``: label of the source's table -> the row as it was found
+HELD = "digest of documents"  # beside a row as it was found, of those that our columns hold instead
+_CHARACTERS = 16
 _VALUES = re.compile(r" \([^()]*\)")
 _BITS = 63  # and a sign: what JSON's readers hold
 _DEPTH = 100  # of documents in documents
@@ -44,7 +48,14 @@ class Mapper:
         told = {"bot_id": options.bot_id, "venue": options.venue}
         self._told = {name: value for name, value in told.items() if value and name in self.dataset.by_name}
         self._keeps = "extra" in self.dataset.by_name and row_map.keep_found
+        self._documents = self._held_documents() if self._keeps else ()
         self._sums = {column: (n,) if isinstance(n, str) else n for column, n in row_map.sums.items()}
+
+    def _held_documents(self) -> tuple[str, ...]:
+        """The source's columns that are kept as documents of ours, and not beside."""
+        of_type, held = self.dataset.by_name, self.map.held
+        rules = [rule for name, rule in self.map.columns.items() if of_type[name].type is Type.JSON and name != "extra"]
+        return tuple(sorted({name for rule in rules for name in rule.names if name in held}))
 
     def takes(self, row: Row) -> bool:
         """Whether the row becomes one of this dataset."""
@@ -75,8 +86,11 @@ class Mapper:
         """All that was found, as JSON text."""
         kept = kept if isinstance(kept, Mapping) else {} if kept is None else {"extra": kept}
         held = self.map.held
-        beside = {name: value for name, value in row.items() if name not in held} if held else row
-        return _json({**kept, IMPORTED: {self.label: dict(beside)}})
+        beside = {name: value for name, value in row.items() if name not in held} if held else dict(row)
+        if self._documents:
+            told = _json({name: row.get(name) for name in self._documents})
+            beside[HELD] = hashlib.sha256(told.encode()).hexdigest()[:_CHARACTERS]
+        return _json({**kept, IMPORTED: {self.label: beside}})
 
     def changed(self, before: Any, now: Any) -> AbstractSet[str]:
         """The columns that a table tells otherwise now; those too of which what was found is not kept beside.

@@ -12,14 +12,14 @@ them are then those of the story whose end is taken.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from lake.importers.mapping import IMPORTED, Canonical, found_before
+from lake.importers.mapping import HELD, IMPORTED, Canonical, found_before
 from lake.spec.dataset import Dataset, Type
 from lake.spec.rules import InOrder
 from lake.store.drain import is_open
@@ -67,7 +67,7 @@ def merged(ds: Dataset, there: Canonical, incoming: Canonical, label: str, chang
     is_stale = ends(ds, incoming, there)
     if is_stale and before is not None:
         return Merged(there)
-    is_again, has_ended = before is not None and before != now, ends(ds, there, incoming)
+    is_again, has_ended = before is not None and _is_other(before, now), ends(ds, there, incoming)
     is_final = is_again and not is_open(ds, there)  # a source corrects what had ended, or an older copy of it is read
     news = changed(before, now) if is_again else frozenset()
     inputs = frozenset(ds.inputs.columns if ds.inputs else ())
@@ -86,6 +86,13 @@ def merged(ds: Dataset, there: Canonical, incoming: Canonical, label: str, chang
     if "extra" in incoming and incoming["extra"] != there.get("extra"):
         row["extra"] = _extra(there.get("extra"), incoming["extra"], is_newer=is_again or has_ended)
     return _with_times_in_order(ds, there, incoming, Merged(row, tuple(kept), tuple(given_up)))
+
+
+def _is_other(before: Any, now: Any) -> bool:
+    """Whether a table tells of a row otherwise than before; of documents only, where it was kept what they were."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping) and HELD not in before:
+        now = {name: value for name, value in now.items() if name != HELD}
+    return bool(before != now)
 
 
 def _with_times_in_order(ds: Dataset, there: Canonical, incoming: Canonical, both: Merged) -> Merged:

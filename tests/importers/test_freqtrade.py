@@ -16,6 +16,7 @@ from lake.errors import SourceError
 from lake.importers.run import import_from
 from tests.importers.conftest import Postgres
 from tests.importers.contract import imported, notes, quarantined, rows
+from tests.importers.databases import run
 from tests.importers.freqtrade_bots import archive, bot, order, result, result_trade, trade
 
 OPENED, CLOSED = datetime(2024, 3, 1, 10, 0, 0, 123456, UTC), datetime(2024, 3, 1, 12, 0, 0, 654321, UTC)
@@ -138,6 +139,17 @@ def test_locks_key_values_custom_data_and_the_wallet_are_kept(tmp_path: Path) ->
         kept = json.loads(rows(lk, "trades", "extra")[0])["imported"]["freqtrade:trades"]
         assert kept["trade_custom_data"][0]["cd_value"] == "2.3"
         assert set(rows(lk, "bot_states", "bot_id")) == {"bouncer"}
+
+
+def test_a_lock_that_is_released_is_released_in_the_snapshot_of_its_time(tmp_path: Path) -> None:
+    lock = {"pair": "XRP/USDT", "lock_time": "2024-03-01 12:00:00", "lock_end_time": "2024-03-01 13:00:00", "active": 1}
+    path = bot(tmp_path / "bot.sqlite", 2024, trades=[trade(1)], pairlocks=[lock])
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "freqtrade", path)
+        run(path, "update pairlocks set active = 0")
+        report = imported(lk, "freqtrade", path)
+        assert report.totals["changed"] == 1
+        assert [json.loads(state)["pairlocks"][0]["active"] for state in rows(lk, "bot_states", "state")] == [0]
 
 
 def test_a_trade_that_was_open_is_closed_by_the_next_import(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ import lake
 from lake.errors import SourceError
 from lake.importers.run import import_from
 from tests.importers.contract import imported, notes, rows
+from tests.importers.databases import Changing, run
 
 AT_MS = 1743894827000
 AT = datetime(2025, 4, 5, 23, 13, 47, tzinfo=UTC)
@@ -44,18 +45,6 @@ def store(path: Path, decimal: str = "bigint", **tables: list[Mapping[str, Any]]
                 connection.execute(f'insert into "{name}" ({", ".join(row)}) values ({marks})', list(row.values()))
         connection.commit()
     return path
-
-
-def insert(path: Path, table: str, row: Mapping[str, Any]) -> None:
-    """Add a row to a table of a bot's database."""
-    run(path, f'insert into "{table}" ({", ".join(row)}) values ({", ".join("?" * len(row))})', list(row.values()))
-
-
-def run(path: Path, statement: str, values: Sequence[Any] = ()) -> None:
-    """Run a statement in a bot's database."""
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute(statement, values)
-        connection.commit()
 
 
 def order(name: str | None, status: str = "OrderCancelled", **more: Any) -> dict[str, Any]:
@@ -221,7 +210,7 @@ def test_executions_that_are_written_down_late_take_the_place_of_their_order(tmp
         [(name, quantity)] = rows(lk, "fills", "fill_id", "quantity")
         assert quantity == 0.9
         for one in late:
-            insert(path, "TradeFill", one)
+            Changing(path).insert("TradeFill", one)
             report = imported(lk, "hummingbot", path)
             assert report.totals["differences_found"] == 0
         assert rows(lk, "fills", "quantity", "price", "external_order_id") == [
@@ -238,7 +227,7 @@ def test_an_execution_that_is_written_down_when_its_order_is_gone_takes_its_plac
         path = store(tmp_path / "h.sqlite", Order=[done])
         imported(lk, "hummingbot", path)
         run(path, 'delete from "Order"')
-        insert(path, "TradeFill", fill("s1"))
+        Changing(path).insert("TradeFill", fill("s1"))
         imported(lk, "hummingbot", path)
         assert rows(lk, "fills", "quantity", "external_order_id") == [(0.5, "E1")]
 
@@ -256,7 +245,7 @@ def test_an_order_in_flight_is_no_trade_yet_and_kept_with_what_the_bot_remembers
             " where id = 'buy://1'")  # fmt: skip
         run(path, f"update \"Order\" set last_status = 'OrderFilled', last_update_timestamp = {AT_MS + 2_000}"
             " where id = 'buy://2'")  # fmt: skip
-        insert(path, "TradeFill", fill("buy://2", trade_type="BUY"))
+        Changing(path).insert("TradeFill", fill("buy://2", trade_type="BUY"))
         imported(lk, "hummingbot", path)
         assert rows(lk, "trades", "order_id", "status") == [("buy://1", "cancelled")]
         assert rows(lk, "fills", "order_id") == ["buy://2"]

@@ -8,8 +8,9 @@ from typing import Any
 
 from hypothesis import given
 
+from tests.importers.databases import Changing, run
 from tests.importers.going_on import IMPORT, MODEL, Steps, lived, steps, without
-from tests.importers.test_hummingbot import AT_MS, fill, insert, order, run, store
+from tests.importers.test_hummingbot import AT_MS, fill, order, store
 
 ACTS = (
     "create", "create", "fill", "complete", "complete", "cancel", "tell_late", "tell_late", "purge_fills",
@@ -18,18 +19,19 @@ ACTS = (
 _AMOUNT, _PART = 1_200_000, 400_000
 
 
-class Hummingbot:
+class Hummingbot(Changing):
     """A bot and its database, and the same database as if nothing of it had been purged."""
 
     kind = "hummingbot"
     options: dict[str, Any] = {"bot_id": "maker"}  # noqa: RUF012
 
     def __init__(self, folder: Path) -> None:
-        self.source, self.whole = str(store(folder / "h.sqlite")), str(store(folder / "whole.sqlite"))
+        whole = store(folder / "whole.sqlite")
+        super().__init__(store(folder / "h.sqlite"), whole)
+        self.whole = str(whole)
         self._now, self._count = AT_MS, 0
         self._orders: dict[str, int] = {}  # that are not over -> what was executed
         self._over: dict[str, int] = {}
-        self._executors: list[str] = []
 
     def create(self, choice: int) -> None:
         """Send an order."""
@@ -38,8 +40,8 @@ class Hummingbot:
         self._orders[name] = 0
         word = "BuyOrderCreated" if choice % 2 else "SellOrderCreated"
         at = self._tick()
-        self._insert("Order", order(name, word, amount=_AMOUNT, creation_timestamp=at, last_update_timestamp=at))
-        self._insert("OrderStatus", {"order_id": name, "timestamp": at, "status": word})
+        self.insert("Order", order(name, word, amount=_AMOUNT, creation_timestamp=at, last_update_timestamp=at))
+        self.insert("OrderStatus", {"order_id": name, "timestamp": at, "status": word})
 
     def fill(self, choice: int) -> None:
         """A part of an order that goes on is executed, and written down."""
@@ -76,16 +78,17 @@ class Hummingbot:
 
     def execute(self, choice: int) -> None:
         """An executor begins, goes on, or ends."""
-        name = _chosen(self._executors, choice)
+        active = [name for (name,) in self.read("select id from Executors where is_active")]
+        name = _chosen(active, choice)
         if name is None or choice % 3 == 0:
-            name = f"x{len(self._executors)}"
-            self._executors.append(name)
+            [(count,)] = self.read("select count(*) from Executors")
+            name = f"x{count}"
             config = {"trading_pair": "ETH-USDT", "connector_name": "kucoin", "side": 1, "amount": "0.5"}
             row = {"id": name, "timestamp": self._tick() / 1000, "type": "position_executor", "status": 2}
-            self._insert("Executors", {**row, "config": json.dumps(config), "net_pnl_quote": 0.0, "is_active": 1})
+            self.insert("Executors", {**row, "config": json.dumps(config), "net_pnl_quote": 0.0, "is_active": 1})
         else:
             over = "is_active = 0, close_type = 3, close_timestamp = ?" if choice % 3 == 1 else "status = ?"
-            self._run(f"update Executors set net_pnl_quote = net_pnl_quote + 1.25, {over} where id = ?",
+            self.run(f"update Executors set net_pnl_quote = net_pnl_quote + 1.25, {over} where id = ?",
                       [self._tick(), name])  # fmt: skip
 
     def _end(self, name: str, word: str) -> None:
@@ -95,21 +98,13 @@ class Hummingbot:
     def _execution(self, name: str, number: int) -> None:
         self._status(name, "OrderFilled" if name in self._orders else None)
         side = "BUY" if name.startswith("buy") else "SELL"
-        self._insert("TradeFill", fill(name, f"t{number}", trade_type=side, amount=_PART, timestamp=self._tick()))
+        self.insert("TradeFill", fill(name, f"t{number}", trade_type=side, amount=_PART, timestamp=self._tick()))
 
     def _status(self, name: str, word: str | None) -> None:
         if word is not None:
             at = self._tick()
-            self._run('update "Order" set last_status = ?, last_update_timestamp = ? where id = ?', [word, at, name])
-            self._insert("OrderStatus", {"order_id": name, "timestamp": at, "status": word})
-
-    def _insert(self, table: str, row: dict[str, Any]) -> None:
-        for path in (self.source, self.whole):
-            insert(Path(path), table, row)
-
-    def _run(self, statement: str, values: list[Any]) -> None:
-        for path in (self.source, self.whole):
-            run(Path(path), statement, values)
+            self.run('update "Order" set last_status = ?, last_update_timestamp = ? where id = ?', [word, at, name])
+            self.insert("OrderStatus", {"order_id": name, "timestamp": at, "status": word})
 
     def _forget(self, table: str) -> None:
         gone = ", ".join(f"'{name}'" for name in self._orders)

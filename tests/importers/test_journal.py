@@ -202,6 +202,18 @@ def test_a_trade_that_has_ended_meanwhile_is_brought_up_to_date(tmp_path: Path) 
         assert rows(lk, "trades", "status", "pnl_percent") == [("closed", 3.25)]
 
 
+def test_conditions_that_a_journal_tells_otherwise_now_are_believed_and_a_bots_stay(tmp_path: Path) -> None:
+    """They are kept in a column of their own, and not once more as they were found."""
+    file = tmp_path / "j.json"
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "journal", journal(file, [journal_trade(1, AT, conditions={"rsi": 30})]))
+        imported(lk, "journal", journal(file, [journal_trade(1, AT, conditions={"rsi": 31})]))
+        assert [json.loads(found) for found in rows(lk, "trades", "conditions")] == [{"rsi": 31}]
+        lk.patch("trades", rows(lk, "trades", "trade_id")[0], {"conditions": {"rsi": 32}})
+        imported(lk, "journal", journal(file, [journal_trade(1, AT, conditions={"rsi": 31})]))
+        assert [json.loads(found) for found in rows(lk, "trades", "conditions")] == [{"rsi": 32}]
+
+
 def test_a_long_list_beside_the_trades_is_kept_in_pieces(tmp_path: Path) -> None:
     seen = [{"rsi": number} for number in range(2_500)]
     with lake.open(tmp_path / "lake") as lk:
