@@ -20,7 +20,7 @@ PRICES = ("entry_price", "exit_price", "quantity", "side")
 MONEY = (*PRICES, "leverage", "fees")
 RESULT = ("pnl", "pnl_percent")
 IF_WRONG = "Correct it with lk.trades.correct(...) if it is wrong, with status='open' if it is not over."
-_SUMS = 1e-9  # so far the sum of a trade's parts may be off the whole by rounding
+_FEES = 0.01  # so much less may be left to sell where fees were taken in what was bought
 
 
 def follows(row: Mapping[str, Any], *, capped: bool = True) -> kernel.Pnl | None:
@@ -193,7 +193,7 @@ def refuse_part(ds: Dataset, known: Row, said: Mapping[str, Any]) -> None:
         InvalidRowError: a value does not fit.
     """
     held, left = known.get("quantity"), folder(ds)(known, said).get("quantity")
-    if held is not None and left is not None and left < held * (1 - _SUMS):
+    if held is not None and left is not None and left < held * (1 - _FEES):
         raise LifeCycleError(
             f"it holds {held:g}, and a trade is closed as a whole",
             where=f"trades.quantity, {known['trade_id']}",

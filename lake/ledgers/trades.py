@@ -141,7 +141,7 @@ class Trades(Ledger):
             UnknownRowError: there is no such trade.
             LifeCycleError: it was closed with other values, cancelled, or is in error (see :meth:`correct`); its
                 result cannot be known, since it lacks side, entry_price or quantity and ``pnl`` is not given; or a
-                quantity is given that is less than it holds.
+                quantity is given that is less than it holds by more than a fee in what was bought explains (1 %).
             InvalidRowError: no exit price (unless ``pnl`` is given), or a value that does not fit.
             UsageError: a status among the fields.
         """

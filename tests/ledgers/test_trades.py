@@ -130,7 +130,7 @@ def test_a_part_of_a_trade_is_not_taken_for_all_of_it(lk: lake.Lake) -> None:
     assert row is not None
     assert (row["status"], row["exit_price"], row["pnl"]) == ("closed", 115.0, 30.0)
     lk.trades.open(symbol="BTCUSDT", side="LONG", quantity=0.8, entry_price=100.0, trade_id="u")
-    assert lk.trades.close("u", 110.0, quantity=0.1 + 0.7).updated == 1  # 0.7999999999999999
+    assert lk.trades.close("u", 110.0, quantity=0.7992).updated == 1  # a fee of 0.1 % was taken in bitcoin
 
 
 def test_opening_the_same_trade_again_changes_nothing(lk: lake.Lake) -> None:
