@@ -190,16 +190,18 @@ def _without_old(
     table: ColdTable, file: DataFile, keep: pl.Expr, waiting: pl.DataFrame | None
 ) -> tuple[list[DataFile], int]:
     """The file rewritten without its old rows, and how many these are; with ``waiting`` only how many."""
-    whole = pl.concat([frame_of(t) for t in table.reader.read(table.folder, [file], {}, table.schema())])
-    if waiting is not None:
-        newer = waiting.select(table.ds.key)  # another version of a row counts where it is
-        gone = whole.join(newer, on=list(table.ds.key), how="anti").filter(~keep)
-        return [], gone.height
-    kept = whole.filter(keep)
-    rows = whole.height - kept.height
-    if not rows or kept.is_empty():
-        return [], rows
-    return table.write(file.partition, table.sorted(kept)), rows
+    key, whole = list(table.ds.key), table.schema()
+    schema = pa.schema([whole.field(name) for name in dict.fromkeys((*key, *keep.meta.root_names()))])
+    rows = gone = 0
+    groups = range(table.reader.footer(f"{table.folder}/{file.path}").metadata.num_row_groups)
+    for piece in table.reader.pieces(table.folder, file, groups, schema):
+        old = frame_of(piece).filter(~keep)
+        if waiting is not None and waiting.height:  # another version of a row counts where it is
+            old = old.join(waiting.select(key), on=key, how="anti")
+        rows += piece.num_rows
+        gone += old.height
+    rest = table.rewritten(file, lambda frame: frame.filter(keep)) if waiting is None and 0 < gone < rows else None
+    return [] if rest is None else [rest], gone
 
 
 def _kept(ds: Dataset, before: int, named: Mapping[Link, pl.Series], newest: Mapping[str, int]) -> pl.Expr:

@@ -7,10 +7,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 import lake
 from lake.spec import registry
+from lake.store.cold.reader import Footer
 
 OLD = datetime(2024, 3, 1, 12, tzinfo=UTC)
 NOW = datetime.now(UTC)
@@ -176,3 +179,24 @@ def test_the_trades_of_a_backtest_stay_and_go_with_it_however_old_the_market_was
     assert retained(lk, "backtests") == 1
     assert (ids(lk, "backtests"), ids(lk, "trades")) == (["new"], ["new/0", "new/1"])
     assert lk.retain({"backtests": 30}).keys() == {"backtests"}
+
+
+def test_old_rows_go_from_a_file_that_is_read_in_pieces(lk: lake.Lake, tmp_path: Path) -> None:
+    """In its first half a third of the trades closed just now; all in its second half are old."""
+    count, year = 200_000, NOW.year - 2
+    number = pl.int_range(count, eager=True)
+    at = datetime(year, 3, 1, tzinfo=UTC) + pl.int_range(count, eager=True).cast(pl.Duration("ms"))
+    young = (number % 3 == 0) & (number < count // 2)
+    frame = pl.DataFrame({"trade_id": number.cast(pl.String), "created_at": at}).with_columns(
+        symbol=pl.lit("BTCUSDT"),
+        status=pl.lit("closed"),
+        pnl=pl.lit(1.0),
+        closed_at=pl.when(young).then(NOW).otherwise("created_at"),
+    )
+    lk.write("trades", frame)
+    (path,) = (tmp_path / "lake" / "trades").rglob("*.parquet")
+    footer = Footer(pq.ParquetFile(path).metadata)
+    assert len(list(footer.pieces(range(footer.metadata.num_row_groups)))) > 1
+    assert retained(lk, "trades") == count - young.sum()
+    assert set(lk.read("trades")["trade_id"]) == set(frame.filter(young)["trade_id"])
+    assert retained(lk, "trades") == 0

@@ -273,18 +273,20 @@ class ColdTable:
         return pl.concat([frame_of(t) for t in tables]).join(keys, on=list(self.ds.key), how="anti")
 
     def _without(self, file: DataFile, keys: pl.DataFrame) -> DataFile | None:
-        """The file rewritten without some keys, piece by piece; None when nothing is left of it."""
-        pieces = (t for t in self._pieces(file, keys) if t.num_rows)
+        """The file rewritten without some keys; None when nothing is left of it."""
+        on = list(self.ds.key)
+        return self.rewritten(file, lambda rows: rows.join(keys, on=on, how="anti", maintain_order="left"))
+
+    def rewritten(self, file: DataFile, keep: Callable[[pl.DataFrame], pl.DataFrame]) -> DataFile | None:
+        """The file with what is kept of its rows, piece by piece, not committed; None when nothing is left of it."""
+        groups = range(self.reader.footer(f"{self.folder}/{file.path}").metadata.num_row_groups)
+        tables = self.reader.pieces(self.folder, file, groups, self.schema())
+        pieces = (self.stored(kept) for table in tables if (kept := keep(frame_of(table))).height)
         first = next(pieces, None)
         if first is None:
             return None
         target = FileTarget(self.folder, file.partition, self.settings.write_zstd)
         return write_file(self.location, self.ds, target, chain([first], pieces))
-
-    def _pieces(self, file: DataFile, keys: pl.DataFrame) -> Iterator[pa.Table]:
-        groups = range(self.reader.footer(f"{self.folder}/{file.path}").metadata.num_row_groups)
-        for table in self.reader.pieces(self.folder, file, groups, self.schema()):
-            yield self.stored(frame_of(table).join(keys, on=list(self.ds.key), how="anti", maintain_order="left"))
 
     def rows(self, files: Iterable[DataFile]) -> int:
         """How many rows files of the table hold."""
