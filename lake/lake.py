@@ -23,6 +23,7 @@ from lake.ledgers.backtests import Backtests
 from lake.ledgers.blocks import Block
 from lake.ledgers.bots import Bots
 from lake.ledgers.candles import Candles
+from lake.ledgers.changes import patch_row
 from lake.ledgers.decisions import Decisions
 from lake.ledgers.fills import Fills
 from lake.ledgers.phantoms import Phantoms
@@ -198,7 +199,7 @@ class Lake:
             InvalidRowError: a value does not fit.
         """
         is_phantom = name == "phantoms"  # which has seen prices that its row lacks
-        return self.phantoms.patch(key, **changes) if is_phantom else self.writer.patch(name, key, changes)
+        return self.phantoms.patch(key, **changes) if is_phantom else patch_row(self.writer, name, key, changes)
 
     def transaction(self) -> Block:
         """Writes inside the ``with`` block, or the function it decorates, land together, or not at all when it raises.

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import orjson
 import polars as pl
 
 from lake.importers.base import Frames, Notes
-from lake.importers.candle_merging import merged_candles
+from lake.importers.candle_merging import MergedCandles, merged_candles
 from lake.importers.refusals import Refusals
 from lake.importers.report import KEPT_DIFFERENCES, Difference, TableReport
 from lake.importers.seen_candles import SeenCandles
 from lake.importers.turns import ImportTurn
 from lake.kernels import ohlcv
+from lake.ledgers.bulk import resting_on_a_look
+from lake.ledgers.receipt import Receipt
+from lake.spec import registry
+from lake.store.cold.table_state import TableState
 
+_DS = registry.get("candles")
 _REPEATED = "another row of this table has its time, and tells it otherwise"
 
 
@@ -66,17 +72,21 @@ class CandleLanding:
         """Write what is new, and what the lake's candles become; or tell what a write would do."""
         if self._lk is None or good.is_empty():
             return {"inserted": good.height}
-        both = merged_candles(good, self._there(good))
+        if self._write:
+            both, counts = resting_on_a_look(self._lk.writer, _DS, partial(self._merged_and_written, good))
+        else:
+            both = merged_candles(good, self._there(good))
+            counts = {"inserted": both.new.height, "changed": both.changed.height, "unchanged": both.unchanged}
         self._differing += both.otherwise.height
         self._differences += map(_difference, both.otherwise.head(KEPT_DIFFERENCES - len(self._differences)).rows())
-        counts = {"inserted": both.new.height, "changed": both.changed.height, "unchanged": both.unchanged}
-        if not self._write:
-            return counts
+        return counts
+
+    def _merged_and_written(self, good: pl.DataFrame, seen: TableState | None) -> tuple[MergedCandles, dict[str, int]]:
+        both = merged_candles(good, self._there(good))
         fresh = pl.concat([both.new, both.changed], how="diagonal_relaxed") if both.changed.height else both.new
-        receipt = self._lk.candles.write_checked(fresh, unique=True)
-        self._counts["refused"] += receipt.rejected
-        unchanged = both.unchanged + receipt.unchanged
-        return {"inserted": receipt.inserted, "changed": receipt.updated, "unchanged": unchanged}
+        done = self._lk.candles.write_checked(fresh, unique=True, seen=seen) if fresh.height else Receipt()
+        counts = {"inserted": done.inserted, "changed": done.updated, "unchanged": both.unchanged + done.unchanged}
+        return both, counts | {"refused": done.rejected}
 
     def _there(self, good: pl.DataFrame) -> pl.DataFrame:
         """The lake's candles of the same symbols and span."""

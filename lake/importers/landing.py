@@ -6,41 +6,36 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from lake.errors import InvalidRowError
 from lake.importers.base import Notes, Refused, Row
+from lake.importers.deciding import Deciding, Fate, Made
 from lake.importers.keys import Keys
-from lake.importers.mapping import HELD, Canonical, Mapper, found_before, plain, refusal
-from lake.importers.merging import Merged, changed_names, ends, is_same, merged
-from lake.importers.plan import Plan, write
+from lake.importers.mapping import Canonical, Mapper, plain, refusal
+from lake.importers.merging import Merged
+from lake.importers.plan import Plan, checked_rows
 from lake.importers.refusals import Refusals
 from lake.importers.report import KEPT_DIFFERENCES, Difference, TableReport
-from lake.importers.there import Families, Key, columns_of, held
+from lake.importers.there import Families, Key, columns_of, held, key_of, plain_row
 from lake.importers.totals import Total, addend
 from lake.importers.twins import Twins
 from lake.importers.watching import watches
 from lake.importers.wording import counted
+from lake.ledgers.changes import Made as Versions
 from lake.ledgers.changes import change_many
+from lake.ledgers.inserting import insert_unless_there
 from lake.spec.dataset import Type
+from lake.spec.decode import plain_rows
 from lake.spec.times import from_micros
+from lake.store.cold.table_state import TableState
 
 _OTHERWISE = "another row of this table has its key, and tells it otherwise"
 _MOST_WAITING = 20_000  # rows that were changed, and wait in hot, which holds them in memory
+_AT_ONCE = 500  # rows that are changed in one turn, for which bots wait
 _TWINS = "the facts of another row of this table, told otherwise: each gets an id of its own"
-_SERIAL = frozenset({"id", "_id", "rowid", "created_at", "updated_at", "inserted_at"})  # they tell of the store
-
-
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """One row: its key, what became of it, as it was found, and the numbers that the source has for its sums."""
-
-    key: Key
-    row: Canonical
-    found: Row
-    told: Mapping[str, float]
 
 
 class RecordLanding:
@@ -75,28 +70,25 @@ class RecordLanding:
         self._lk_families = None if lk is None or self._twins is None else Families(lk, mapper.dataset)
         self._totals = {column: Total(self._seen) for column in mapper.map.sums}
         self._watches = watches(mapper.dataset.name)
+        self._deciding = Deciding(mapper, self._seen)
 
     def take(self, rows: Iterable[Row | Refused]) -> None:
         """Land one batch; it is durable when this returns."""
+        seen = None if self._plan is not None else self._lk.store.table(self._mapper.dataset.name).state()
         made, there = self._named(self._mapped(rows))
         self._look_up([one.key for one in made])
-        made, current = self._apart(made, there)
-        before = {column: self._told_sum(column, current) for column in self._totals}
-        known, changed = set(current), dict[Key, Canonical]()
-        stories: dict[Key, list[Canonical]] = {}
-        for one in made:
-            fate = self._fate(one, current)
-            self._counts["unchanged" if fate == "repeated" else fate] += 1
-            if fate not in {"refused", "repeated"}:
-                stories.setdefault(one.key, []).append(one.row)
-            if fate in {"inserted", "changed"}:
-                changed[one.key] = current[one.key]
+        if seen is None:
+            made, there = self._apart(made, there)
+            fates, current = self._deciding.decided(made, there)
+        else:
+            fates, there, current = self._landed(made, there, seen)
+        before = {column: self._told_sum(column, there) for column in self._totals}
+        for fate in fates:
+            self._account(fate)
         if self._plan is None:
-            self._land([row for key, row in changed.items() if key not in known])
-            self._fold({key: stories[key] for key in changed if key in known})
             self._read_back([current[one.key] for one in made if one.key in current], before)
         else:
-            self._plan.add(self._mapper.dataset, changed)
+            self._plan.add(self._mapper.dataset, _changed(fates, current))
         for total in self._totals.values():
             total.settle()
 
@@ -111,7 +103,7 @@ class RecordLanding:
             total.silent.look_up(keys)
             total.late.look_up(keys)
 
-    def _apart(self, made: list[_Made], current: dict[Key, Canonical]) -> tuple[list[_Made], dict[Key, Canonical]]:
+    def _apart(self, made: list[Made], current: dict[Key, Canonical]) -> tuple[list[Made], dict[Key, Canonical]]:
         """The rows, of which those that are not the lake's of their key have one of their own; and the lake's rows."""
         tell_apart = self._mapper.map.apart
         if tell_apart is None:
@@ -140,7 +132,7 @@ class RecordLanding:
         is_told = self._totals[column].is_told
         return math.fsum(addend(row.get(column)) for key, row in rows.items() if is_told(key))
 
-    def _mapped(self, rows: Iterable[Row | Refused]) -> list[_Made]:
+    def _mapped(self, rows: Iterable[Row | Refused]) -> list[Made]:
         made = []
         for row in rows:
             if isinstance(row, Refused):
@@ -161,10 +153,10 @@ class RecordLanding:
                 continue
             for watch in self._watches:
                 watch.look(mapped)
-            made.append(_Made(self._mapper.key(mapped), mapped, row, told))
+            made.append(Made(self._mapper.key(mapped), mapped, row, told))
         return made
 
-    def _named(self, made: list[_Made]) -> tuple[list[_Made], dict[Key, Canonical]]:
+    def _named(self, made: list[Made]) -> tuple[list[Made], dict[Key, Canonical]]:
         """The rows, of which twins have ids of their own; and the lake's rows of their keys."""
         if self._twins is None or not made:
             return made, self._there(made)
@@ -193,63 +185,39 @@ class RecordLanding:
                     made += [self._mapper(row)] if self._mapper.takes(row) else []
             yield made, self._families(made).values()
 
-    def _fate(self, one: _Made, current: dict[Key, Canonical]) -> str:
-        """What becomes of a row; ``current`` is brought up to date."""
-        ds, key, row, known = self._mapper.dataset, one.key, one.row, current.get(one.key)
-        if known is not None and key in self._seen and not ends(ds, known, row):
-            return self._again(one, known)
-        both = Merged(row) if known is None else self._merged(known, row)
-        current[key] = both.row
-        self._tell_sums(one, known or {}, both.row)
+    def _account(self, fate: Fate) -> None:
+        """Count what becomes of a row, and tell what of it is not taken over."""
+        if fate.is_again and fate.known is not None:
+            self._counts["unchanged" if self._again(fate.one, fate.known, fate.both) else "refused"] += 1
+            return
+        one, known = fate.one, fate.known or {}
+        self._counts[fate.name] += 1
+        self._tell_sums(one, known, fate.both.row)
         self._see(one)
-        if known is None:
-            return "inserted"
-        for column in both.kept:
-            self._note_difference(key, column, known.get(column), row[column])
-        for column in both.given_up:
-            self._note_difference(key, column, row[column], known[column])
-        return "unchanged" if both.row == known else "changed"
+        for column in fate.both.kept:
+            self._note_difference(one.key, column, known.get(column), one.row[column])
+        for column in fate.both.given_up:
+            self._note_difference(one.key, column, one.row[column], known[column])
 
-    def _again(self, one: _Made, known: Canonical) -> str:
-        """What becomes of a row whose key another row of this table has had: the first is kept."""
-        both = self._merged(known, one.row)
-        beside = self._beside(known, one.row)
+    def _again(self, one: Made, known: Canonical, both: Merged) -> bool:
+        """Whether a row tells the same as another of this table with its key, which is kept; else it is refused."""
+        beside = self._deciding.beside(known, one.row)
         is_repeated = not beside and not both.kept and {**both.row, "extra": None} == {**known, "extra": None}
-        if is_repeated or self._twins is not None or self._is_told(known, one.row):
+        if is_repeated or self._twins is not None or self._deciding.is_told(known, one.row):
             for name, (kept, found) in beside.items():
                 self._note_difference(one.key, f"extra.{name}", kept, found)
             self._tell_sums(one, known, known)
-            return "repeated"
+            return True
         self._add("refused", one.told)
         self._tell_refused(plain(one.found), _OTHERWISE)
-        return "refused"
+        return False
 
-    def _merged(self, known: Canonical, row: Canonical) -> Merged:
-        if decided := self._mapper.map.decided:
-            known = {**known, **{name: row[name] for name in decided & row.keys()}}
-        return merged(self._mapper.dataset, known, row, self._mapper.label, self._mapper.changed)
-
-    def _beside(self, known: Canonical, row: Canonical) -> dict[str, tuple[Any, Any]]:
-        """What another row of this table with the same story told besides it, and this one tells otherwise."""
-        before, now = (found_before(one, self._mapper.label) or {} for one in (known, row))
-        mapped = {name for rule in self._mapper.map.columns.values() for name in rule.names}
-        names = changed_names(before, now) - mapped - _SERIAL - {HELD}
-        return {name: (before.get(name), now.get(name)) for name in sorted(names)}
-
-    def _is_told(self, known: Canonical, row: Canonical) -> bool:
-        """Whether this table said the same before, also of what is not kept beside the row: whole documents."""
-        held, columns, label = self._mapper.map.held, self._mapper.map.columns, self._mapper.label
-        of_type = self._mapper.dataset.by_name
-        documents = [n for n, rule in columns.items() if of_type[n].type is Type.JSON and held.intersection(rule.names)]
-        is_same_beside = found_before(known, label) == found_before(row, label)
-        return is_same_beside and all(is_same(known.get(name), row.get(name)) for name in documents)
-
-    def _tell_sums(self, one: _Made, known: Canonical, now: Canonical) -> None:
+    def _tell_sums(self, one: Made, known: Canonical, now: Canonical) -> None:
         for column, value in one.told.items():
             held, before = addend(now.get(column)), addend(known.get(column))
             self._totals[column].tell(one.key, value, held, before)
 
-    def _see(self, one: _Made) -> None:
+    def _see(self, one: Made) -> None:
         """From here on the row's key is known to the table."""
         if one.key in self._seen:
             return
@@ -281,36 +249,69 @@ class RecordLanding:
         if self._plan is None:
             self._refusals.add(self._mapper.map.dataset, found, said or reason)
 
-    def _there(self, made: Sequence[_Made]) -> dict[Key, Canonical]:
+    def _there(self, made: Sequence[Made]) -> dict[Key, Canonical]:
         """The lake's rows of the keys of those."""
         ds, rows = self._mapper.dataset, [one.row for one in made]
         there = {} if self._plan is None else self._plan.of(ds, rows)
         wanted = [one.row for one in made if one.key not in there]
         return there if self._lk is None else there | held(self._lk, ds, wanted)
 
-    def _land(self, rows: list[Canonical]) -> None:
-        if rows:
-            write(self._lk, self._mapper.map.dataset, rows)
+    def _landed(
+        self, made: list[Made], there: dict[Key, Canonical], seen: TableState
+    ) -> tuple[list[Fate], dict[Key, Canonical], dict[Key, Canonical]]:
+        """Write a batch; what became of each row, and the lake's rows before and after.
 
-    def _fold(self, stories: Mapping[Key, list[Canonical]]) -> None:
-        """Merge with rows that are there, as they are at that moment: a bot may be changing them."""
-        if stories:
-            folds = {key: self._folding(rows) for key, rows in stories.items()}
-            change_many(self._lk.writer, self._mapper.map.dataset, folds)
-            self._waiting += len(folds)
+        Bots go on meanwhile: what a row turns out to meet when it is written is decided as if it had been there.
+
+        Args:
+            made: the rows.
+            there: the lake's rows of their keys.
+            seen: the cold table as it was before these were looked up.
+        """
+        landed = set[Key]()
+        while True:
+            named, known = self._apart(made, there)
+            fates, current = self._deciding.decided(named, known)
+            fresh = {key: current[key] for key in dict.fromkeys(one.key for one in named) if key not in known}
+            met = self._inserted({key: row for key, row in fresh.items() if key not in landed}, seen)
+            landed.update(fresh.keys() - met.keys())
+            if not met:
+                break
+            there = there | met
+        if changed := self._folded(fates, known, current):
+            known = {key: row for key, row in (known | changed).items() if row is not None}
+            fates, current = self._deciding.decided(named, known)
+        return fates, known, current
+
+    def _inserted(self, fresh: Mapping[Key, Canonical], seen: TableState) -> dict[Key, Canonical]:
+        """Write new rows; the lake's rows of those keys that are new no more."""
+        ds = self._mapper.dataset
+        if not fresh:
+            return {}
+        met = insert_unless_there(self._lk.store, ds, checked_rows(ds, list(fresh.values())), seen)
+        return {key_of(ds, row): row for row in plain_rows(met, list(ds.by_name))}
+
+    def _folded(
+        self, fates: Sequence[Fate], known: Mapping[Key, Canonical], current: Mapping[Key, Canonical]
+    ) -> dict[Key, Canonical | None]:
+        """Merge with rows that are there, as they are at that moment; those of them that had changed since the look."""
+        changed = {key: row for key, row in _changed(fates, current).items() if key in known}
+        stories: dict[Key, list[Canonical]] = {}
+        for fate in fates:
+            if not fate.is_again and fate.one.key in changed:
+                stories.setdefault(fate.one.key, []).append(fate.one.row)
+        folds = {key: self._deciding.folding(rows) for key, rows in stories.items()}
+        made, keys = list[Versions](), list(folds)
+        for start in range(0, len(keys), _AT_ONCE):
+            some = {key: folds[key] for key in keys[start : start + _AT_ONCE]}
+            made += change_many(self._lk.writer, self._mapper.map.dataset, some)
+        self._waiting += len(folds)
         if self._waiting >= _MOST_WAITING:
             self._lk.drain()
             self._waiting = 0
-
-    def _folding(self, stories: Sequence[Canonical]) -> Callable[[Row | None], dict[str, Any] | None]:
-        def fold(there: Row | None) -> dict[str, Any] | None:
-            row = None if there is None else dict(there)
-            for story in stories:
-                row = story if row is None else self._merged(row, story).row
-            changes = {name: value for name, value in (row or {}).items() if there is None or there.get(name) != value}
-            return changes or None
-
-        return fold
+        ds = self._mapper.dataset
+        before = {key: None if row is None else plain_row(ds, row) for key, (row, _) in zip(folds, made, strict=True)}
+        return {key: row for key, row in before.items() if row != known[key]}
 
     def _tell_missing(self, notes: Notes) -> None:
         """A note of columns that should be summed, and that no row has: they may have other names."""
@@ -338,3 +339,8 @@ class RecordLanding:
             counts["unchanged"], counts["refused"], dict(self._reasons), tuple(self._differences), self._differing,
             sums, tuple(notes.texts), notes.failed,
         )  # fmt: skip
+
+
+def _changed(fates: Iterable[Fate], current: Mapping[Key, Canonical]) -> dict[Key, Canonical]:
+    """The rows that are to be written."""
+    return {f.one.key: current[f.one.key] for f in fates if not f.is_again and f.name != "unchanged"}

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
+import polars as pl
+
 from lake.errors import InvalidRowError
 from lake.importers.mapping import Canonical
 from lake.importers.there import Families, Key, held, key_of
@@ -18,6 +20,7 @@ from lake.lake import open as open_lake
 from lake.spec import registry
 from lake.spec.dataset import Dataset
 from lake.spec.decode import rows_to_frame
+from lake.spec.frames import check_frame
 
 _IN_MEMORY = 100_000  # rows; more of them go to a lake of their own, in a temporary folder
 
@@ -70,7 +73,12 @@ def _removed(lk: Lake, folder: str) -> None:
 
 def write(lk: Any, name: str, rows: Sequence[Canonical]) -> None:
     """Write rows that were checked one by one."""
-    ds = registry.get(name)
-    receipt = lk.write(name, rows_to_frame(ds, rows).drop("period", strict=False))
-    if receipt.rejected:  # so this is a fault of ours
-        raise InvalidRowError(receipt.rejections[0].reason, where=name)
+    lk.write(name, checked_rows(registry.get(name), rows).drop("period", strict=False))
+
+
+def checked_rows(ds: Dataset, rows: Sequence[Canonical]) -> pl.DataFrame:
+    """Rows that were checked one by one, in the dataset's columns."""
+    checked = check_frame(ds, rows_to_frame(ds, rows).drop("period", strict=False))
+    if checked.bad.height:  # so this is a fault of ours
+        raise InvalidRowError(str(checked.bad["reason"][0]), where=ds.name)
+    return checked.good

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
@@ -20,6 +20,11 @@ Key = tuple[Any, ...]
 def key_of(ds: Dataset, row: Canonical) -> Key:
     """A row's key."""
     return tuple([row[name] for name in ds.key])
+
+
+def plain_row(ds: Dataset, row: Mapping[str, Any]) -> Canonical:
+    """A row as a hot log has it, as those that are looked up are: in the dataset's columns, without nulls."""
+    return {name: row[name] for name in ds.by_name if row.get(name) is not None}
 
 
 def held(lk: Any, ds: Dataset, rows: Sequence[Canonical]) -> dict[Key, Canonical]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lake.errors import UnknownRowError, UsageError
+from lake.ledgers.changes import patch_row
 from lake.ledgers.current import Key, key_given
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.writer import Writer
@@ -42,7 +43,7 @@ class Ledger:
             UnknownRowError: there is no such row.
             InvalidRowError: a value does not fit.
         """
-        return self._writer.patch(self.dataset, key, changes)
+        return patch_row(self._writer, self.dataset, key, changes)
 
     def _unknown(self, key: Any) -> UnknownRowError:
         return UnknownRowError(f"no such row in {self.dataset}", where=self._ds.key[0], value=key)

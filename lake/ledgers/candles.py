@@ -23,6 +23,7 @@ from lake.spec.frames import Checked, check_frame, dicts
 from lake.spec.rows import row_checker
 from lake.spec.schema import polars_schema
 from lake.spec.tables import is_rows
+from lake.store.cold.table_state import TableState
 
 _DS = registry.get("candles")
 _CONSTANT = ("venue", "symbol", "timeframe", "period")
@@ -100,21 +101,29 @@ class Candles:
         good = pl.concat([c.good for c in found])
         return self.write_checked(Checked(good, pl.concat([c.bad for c in found], how="diagonal_relaxed")))
 
-    def write_checked(self, candles: Checked | pl.DataFrame, *, unique: bool = False) -> Receipt:
+    def write_checked(
+        self, candles: Checked | pl.DataFrame, *, unique: bool = False, seen: TableState | None = None
+    ) -> Receipt:
         """Upsert candles of mixed symbols and timeframes that are in canonical columns.
 
         Args:
             candles: the candles.
             unique: whether no two of them are known to have one key, which then is not looked for.
+            seen: the cold table as it was before the look that they rest on.
+
+        Raises:
+            OvertakenError: others wrote since ``seen`` what that look may have missed.
         """
         if isinstance(candles, pl.DataFrame):
             candles = check_frame(_DS, candles)
         reasons = ohlcv.violations(candles.good)
         if reasons.null_count() == candles.good.height:
-            return self._writer.write_frame(_DS, candles, unique=unique)
+            return self._writer.write_frame(_DS, candles, unique=unique, seen=seen)
         wrong = candles.good.with_columns(reasons.alias("reason")).filter(reasons.is_not_null())
         bad = wrong if candles.bad.is_empty() else pl.concat([candles.bad, wrong], how="diagonal_relaxed")
-        return self._writer.write_frame(_DS, Checked(candles.good.filter(reasons.is_null()), bad), unique=unique)
+        return self._writer.write_frame(
+            _DS, Checked(candles.good.filter(reasons.is_null()), bad), unique=unique, seen=seen
+        )
 
     def read(
         self,

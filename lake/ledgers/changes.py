@@ -1,16 +1,37 @@
-"""Changes of many rows of one dataset that land together: one entry of the log, one sync."""
+"""Changes of rows: of some columns of one; of many of one dataset that land together, as one entry of the log."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from lake.ledgers.current import Key
+from lake.errors import UnknownRowError
+from lake.ledgers.current import Key, key_given
+from lake.ledgers.receipt import Receipt
 from lake.ledgers.transaction import Fold, folded
 from lake.ledgers.writer import Writer
 from lake.spec import registry
 from lake.store.hot.entry import Entry, Row
 
 Made = tuple[Row | None, Row | None]
+
+
+def patch_row(writer: Writer, name: str, key: Any, changes: Mapping[str, Any]) -> Receipt:
+    """Change some columns of one row of a dataset.
+
+    Raises:
+        UnknownRowError: there is no such row.
+        InvalidRowError: a value does not fit.
+    """
+    given = key_given(registry.get(name), key)
+
+    def fold(row: Row | None) -> Mapping[str, Any]:
+        if row is None:
+            raise UnknownRowError("no such row", where=name, value=key, todo="Write it whole first.")
+        return changes
+
+    before, after = writer.change(name, given, fold)
+    return Receipt(unchanged=1, keys=(given,)) if before == after else Receipt(updated=1, keys=(given,))
 
 
 def change_many(writer: Writer, name: str, folds: Mapping[Key, Fold]) -> list[Made]:

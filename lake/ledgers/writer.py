@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from lake.errors import InvalidRowError, UnknownRowError
+from lake.errors import InvalidRowError
 from lake.ledgers.basis import Basis
 from lake.ledgers.blocks import Block, Landing, Transactions
 from lake.ledgers.bulk import straight_to_cold
@@ -31,6 +31,7 @@ from lake.spec.frames import Checked, check_frame, dicts
 from lake.spec.tables import is_rows
 from lake.store import forks
 from lake.store.cold.order import is_unique_and_ordered
+from lake.store.cold.table_state import TableState
 from lake.store.drain import Drained, Step, ignore
 from lake.store.hot.entry import Entry, Row
 from lake.store.quarantine import Quarantine
@@ -169,17 +170,19 @@ class Writer:
             self._classifier.look_again()
         return changed
 
-    def write_frame(self, ds: Dataset, checked: Checked, *, unique: bool = False) -> Receipt:
+    def write_frame(
+        self, ds: Dataset, checked: Checked, *, unique: bool = False, seen: TableState | None = None
+    ) -> Receipt:
         """Write a checked frame: through hot when small or inside a transaction, else straight to cold.
 
-        ``unique`` says that no two rows are known to have one key, which then is not looked for.
+        ``unique``: no two rows are known to have one key. ``seen``: as of :func:`straight_to_cold`, where all go then.
         """
         rejections = self._quarantined(ds, rejections_of(checked.bad))
         good = with_first_times(self.store, ds, checked, self.unlanded(ds.name)) if checked.undated else checked.good
-        if good.height < BULK_ROWS or self.open_transaction() is not None:
+        if self.open_transaction() is not None or (good.height < BULK_ROWS and seen is None):
             receipt = self.write_checked_rows(ds, frame_to_rows(ds, good))
         else:
-            receipt = self.bulk(ds, good, unique=unique)
+            receipt = self.bulk(ds, good, unique=unique, seen=seen)
         return receipt.with_rejections(rejections)
 
     def write_checked_rows(self, ds: Dataset, rows: Sequence[Row]) -> Receipt:
@@ -188,15 +191,17 @@ class Writer:
         self._land(ds, prepared)
         return prepared.receipt
 
-    def bulk(self, ds: Dataset, frame: pl.DataFrame, *, unique: bool = False) -> Receipt:
-        """Write canonical rows straight to the cold table, in one commit; ``unique`` as in :meth:`write_frame`."""
+    def bulk(
+        self, ds: Dataset, frame: pl.DataFrame, *, unique: bool = False, seen: TableState | None = None
+    ) -> Receipt:
+        """Write canonical rows straight to the cold table, in one commit; the options as of :meth:`write_frame`."""
         ordered = is_unique_and_ordered(ds, frame)
         rows = frame if ordered or unique else frame.unique(subset=list(ds.key), keep="last", maintain_order=True)
-        done = straight_to_cold(self, ds, rows, ordered=ordered) + Receipt(unchanged=frame.height - rows.height)
+        done = straight_to_cold(self, ds, rows, ordered=ordered, seen=seen)
         self._classifier.look_again()
         if self.store.has_writer():
             self.hot().latest.look(ds)
-        return done
+        return done + Receipt(unchanged=frame.height - rows.height)
 
     def transaction(self) -> Block:
         """Writes inside land together or, when the block raises, not at all."""
@@ -300,24 +305,6 @@ class Writer:
         if transaction is not None:
             return transaction.newest(ds, key)
         return self._classifier.find(ds, key, self.hot().current)
-
-    def patch(self, name: str, key: Any, changes: Mapping[str, Any]) -> Receipt:
-        """Change some columns of one row.
-
-        Raises:
-            UnknownRowError: there is no such row.
-            InvalidRowError: a value does not fit.
-        """
-        ds = registry.get(name)
-        given = key_given(ds, key)
-
-        def fold(row: Row | None) -> Mapping[str, Any]:
-            if row is None:
-                raise UnknownRowError("no such row", where=name, value=key, todo="Write it whole first.")
-            return changes
-
-        before, after = self.change(name, given, fold)
-        return Receipt(unchanged=1, keys=(given,)) if before == after else Receipt(updated=1, keys=(given,))
 
     def drain(self, *, every_writer: bool = False, host: str = "", step: Step = ignore) -> Drained:
         """Drain hot logs into the cold tables."""

@@ -9,10 +9,15 @@ from typing import Any
 
 import polars as pl
 
+from lake.ledgers.bulk import resting_on_a_look
+from lake.ledgers.receipt import Receipt
 from lake.sources.base import KEYS, SCHEMAS
 from lake.sources.done import Refusal
 from lake.sources.pieces import Piece
 from lake.sources.report import COUNTS, FileReport
+from lake.spec import registry
+from lake.spec.frames import check_frame
+from lake.store.cold.table_state import TableState
 
 GATHER_ROWS = 1_000_000
 MOST_REASONS = 50  # a file
@@ -85,10 +90,13 @@ class Landing:
             return
         frame = pl.concat([p.frame for p in pieces])
         shares = _shares(pieces)
-        held = _held(self._lk, dataset, frame)
-        poorer = _poorer(pieces, held, frame)
-        write = self._lk.candles.write_checked if dataset == "candles" else lambda rows: self._lk.write(dataset, rows)
-        receipt = write(_last_of_each(frame.filter(~poorer), dataset))
+
+        def write(seen: TableState | None) -> tuple[pl.DataFrame, pl.Series, Receipt]:
+            held = _held(self._lk, dataset, frame)
+            poorer = _poorer(pieces, held, frame)
+            return held, poorer, self._written(dataset, _last_of_each(frame.filter(~poorer), dataset), seen)
+
+        held, poorer, receipt = resting_on_a_look(self._lk.writer, registry.get(dataset), write)
         fate = fates(dataset, held, frame).zip_with(~poorer, pl.repeat("duplicate", frame.height, eager=True))
         reason = _reasons(frame, dataset, receipt)
         fate = fate.zip_with(reason.is_null(), pl.repeat("quarantined", frame.height, eager=True))
@@ -99,6 +107,14 @@ class Landing:
             setattr(self.counts[number], what, getattr(self.counts[number], what) + rows)
             if why is not None:
                 self.counts[number].tell({why: rows})
+
+    def _written(self, dataset: str, rows: pl.DataFrame, seen: TableState | None) -> Receipt:
+        if dataset == "candles":
+            done: Receipt = self._lk.candles.write_checked(rows, seen=seen)
+        else:
+            ds = registry.get(dataset)
+            done = self._lk.writer.write_frame(ds, check_frame(ds, rows), seen=seen)
+        return done
 
     def _tally(self, piece: Piece) -> None:
         for tally in piece.tallies:

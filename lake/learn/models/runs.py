@@ -19,6 +19,7 @@ from lake.learn.models.recipe import Recipe
 from lake.learn.models.schema import as_frame
 from lake.learn.models.search import search
 from lake.learn.models.training import train
+from lake.ledgers.changes import patch_row
 from lake.ledgers.writer import Writer
 from lake.query.engine import Engine
 from lake.query.read import read
@@ -149,7 +150,7 @@ class Runs:
 
     def _end(self, run_id: str, began: float, changes: Mapping[str, Any]) -> None:
         lasted = round(time.perf_counter() - began, 3)
-        self._writer.patch(DATASET, run_id, {**changes, "duration_seconds": lasted, "finished_at": now_micros()})
+        patch_row(self._writer, DATASET, run_id, {**changes, "duration_seconds": lasted, "finished_at": now_micros()})
 
 
 @dataclass(frozen=True, eq=False)

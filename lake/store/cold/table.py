@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -131,6 +132,7 @@ class ColdTable:
         *,
         ordered: bool = False,
         within: Guard = nullcontext,
+        seen: TableState | None = None,
     ) -> Landed | None:
         """Add rows, or replace those of the same key, in one commit.
 
@@ -139,11 +141,28 @@ class ColdTable:
             settled: writer -> sequence, to record with the commit.
             ordered: whether the frame is known to be in the order of the dataset's files.
             within: as in :meth:`commit`.
+            seen: a version that the frame rests on.
 
         Returns:
             What happened, or None when one of the writers was settled so far before.
+
+        Raises:
+            OvertakenError: others have changed files of its partitions since ``seen``, or ``within`` raised it.
         """
-        return self.commit(lambda state: self._plan_upsert(state, frame, ordered=ordered), settled, "MERGE", within)
+
+        def plan(state: TableState) -> Edit:
+            if seen is not None and self._is_overtaken(seen, state, frame):
+                raise OvertakenError
+            return self._plan_upsert(state, frame, ordered=ordered)
+
+        return self.commit(plan, settled, "MERGE", within)
+
+    def _is_overtaken(self, seen: TableState, now: TableState, frame: pl.DataFrame) -> bool:
+        """Whether files that rows with the frame's keys may lie in are others now."""
+        if seen.version == now.version:
+            return False
+        parts = None if self._keys_may_move else {v for v, _ in split_by_partition(frame, now.partitioned_by)}
+        return bool(_differing(seen, now, parts))
 
     def commit(
         self,
@@ -215,11 +234,7 @@ class ColdTable:
             return False
         if not edit.data_change:  # the same rows in other files: nothing else can be in its way
             return all(f.path in now.files for f in edit.removed)
-        differing = planned.files.keys() ^ now.files.keys()
-        if edit.partitions is None:
-            return not differing
-        known = {**planned.files, **now.files}
-        return not any(_values(known[path], planned.partitioned_by) in edit.partitions for path in differing)
+        return not _differing(planned, now, edit.partitions)
 
     def _checkpoint_if_due(self, before: TableState, state: TableState) -> None:
         if state is not before and state.version and state.version % self.settings.checkpoint_every == 0:
@@ -321,3 +336,12 @@ class ColdTable:
 
 def _values(file: DataFile, partitioned_by: Sequence[str]) -> tuple[str | None, ...]:
     return tuple(file.partition.get(name) for name in partitioned_by)
+
+
+def _differing(
+    before: TableState, now: TableState, partitions: AbstractSet[tuple[str | None, ...]] | None
+) -> list[str]:
+    """The files of some partitions, None for all, that came or went from one version to another."""
+    known = {**before.files, **now.files}
+    paths = before.files.keys() ^ now.files.keys()
+    return [p for p in paths if partitions is None or _values(known[p], now.partitioned_by) in partitions]
