@@ -244,9 +244,9 @@ class BinanceSchema:
                 yield Table(name, (SIGNALS,), rows, count, completed=_with_landed_configs)
             else:
                 landed = LandedTrips(FILLS.columns["fill_id"], f"{self.name}:{name}")
-                rows = partial(binance_trips.fills, db, landed.open)
+                rows = partial(binance_trips.fills, db, landed.purged)
                 yield Table(name, (FILLS,), rows, count, completed=landed.fills, opened=landed.opened)
-                rows = partial(binance_trips.trips, db, _configs(db), landed.open)
+                rows = partial(binance_trips.trips, db, _configs(db), landed.purged)
                 yield Table("round trips", (TRADES,), rows, completed=landed.trips, opened=landed.opened)
 
 

@@ -7,10 +7,13 @@ kept as executions alone, and told.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from heapq import merge
 from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from lake.errors import InvalidRowError
@@ -27,9 +30,10 @@ PURGED = "purged"  # under which an execution says that only the lake still has 
 _ORDER = ("bot_id", "symbol", "is_test_mode", "execution_time", "created_at", "trade_id")
 _SAME = 1e-9
 _DIGITS = 10  # of an average price
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _AT = moment("execution_time", "created_at")
 Series = tuple[Any, ...]
-Landed = Mapping[Series, Sequence[Row]]
+Purged = Callable[[Database], Mapping[Series, Callable[[], Iterator[Row]]]]
 
 
 def configs(db: Database) -> Mapping[str, Row]:
@@ -43,16 +47,17 @@ def with_configs(db: Database, table: str, known: Mapping[str, Row], notes: Note
     yield from ({**row, "config": known.get(str(row["bot_id"]))} for row in db.rows(table, notes, order))
 
 
-def fills(db: Database, landed: Landed, notes: Notes) -> Iterator[Row]:
+def fills(db: Database, purged: Purged, notes: Notes) -> Iterator[Row]:
     """All executions, each with the id of the round trip that it is part of; purged ones of a whole one too.
 
     Args:
         db: of the bots.
-        landed: the executions in no round trip that the lake has, of each series as they were found.
+        purged: gives, in order of time and of each series as they were found, the executions that the lake has in no
+            round trip, and the database no longer has.
         notes: told how many of them are taken.
     """
     taken = 0
-    for group in _groups(db, landed, notes):
+    for group in _groups(db, purged, notes):
         trip = group.fills[0]["trade_id"] if group.is_whole else None
         members = group.members if group.is_whole else None
         rows = group.fills if group.is_whole else [row for row in group.fills if PURGED not in row]
@@ -63,10 +68,10 @@ def fills(db: Database, landed: Landed, notes: Notes) -> Iterator[Row]:
         notes.tell(f"{counted(taken, *said)} taken from the lake: their round trips have ended")
 
 
-def trips(db: Database, known: Mapping[str, Row], landed: Landed, notes: Notes) -> Iterator[Row]:
+def trips(db: Database, known: Mapping[str, Row], purged: Purged, notes: Notes) -> Iterator[Row]:
     """All round trips; how many executions of the bots are part of none is told."""
     left = elsewhere = 0
-    for group in _groups(db, landed, Notes()):
+    for group in _groups(db, purged, Notes()):
         if group.is_whole:
             elsewhere += _is_paid_elsewhere(group.fills)
             yield {**group.trip(), "config": known.get(str(group.fills[0]["bot_id"]))}
@@ -140,9 +145,9 @@ class _Group:
         }
 
 
-def _groups(db: Database, landed: Landed, notes: Notes) -> Iterator[_Group]:
+def _groups(db: Database, purged: Purged, notes: Notes) -> Iterator[_Group]:
     group = _Group()
-    for row in _executions(db, landed, notes):
+    for row in _executions(db, purged, notes):
         if group.fills and (group.is_whole or not group.takes(row)):
             yield group
             group = _Group()
@@ -154,30 +159,24 @@ def _groups(db: Database, landed: Landed, notes: Notes) -> Iterator[_Group]:
         yield group
 
 
-def _executions(db: Database, landed: Landed, notes: Notes) -> Iterator[Row]:
+def _executions(db: Database, purged: Purged, notes: Notes) -> Iterator[Row]:
     """Those of the bots in order, with those that the lake has and the bots have purged."""
-    order = [name for name in _ORDER if name in db.columns("bot_trades")]
+    order, gone = [name for name in _ORDER if name in db.columns("bot_trades")], purged(db)
     for series, rows in groupby(db.rows("bot_trades", notes, order), series_of):
-        if series in landed:
-            yield from _with_purged(list(rows), landed[series])
-        else:
-            yield from rows
+        timed = _timed(rows, _LONG_AGO)
+        if series in gone:
+            timed = merge(_timed(({**row, PURGED: True} for row in gone[series]()), None), timed, key=itemgetter(0))
+        yield from (row for _, row in timed)
 
 
-def _with_purged(rows: list[Row], landed: Sequence[Row]) -> list[Row]:
-    there = {str(row["trade_id"]) for row in rows}
-    purged = [{**row, PURGED: True} for row in landed if str(row["trade_id"]) not in there]
-    try:
-        return sorted([*purged, *rows], key=_at) if purged else rows
-    except InvalidRowError:
-        return rows  # what has no time is refused when it is mapped
-
-
-def _at(row: Row) -> datetime:
-    at: datetime | None = _AT.read(row, Options())
-    if at is None:
-        raise InvalidRowError("no time", where="execution_time")
-    return at
+def _timed(rows: Iterable[Row], before: datetime | None) -> Iterator[tuple[datetime, Row]]:
+    """Rows, each with its time, or that of the one before it; none where that has none either."""
+    for row in rows:
+        with suppress(InvalidRowError):  # what has no time is refused when it is mapped
+            before = _AT.read(row, Options()) or before
+        if before is None:
+            return
+        yield before, row
 
 
 def series_of(row: Row) -> Series:

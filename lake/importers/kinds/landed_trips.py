@@ -5,22 +5,35 @@ What is left of one that the lake has is no other; one that went on when they la
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
+
+import orjson
+import polars as pl
 
 from lake.errors import InvalidRowError
 from lake.importers.base import Known, Options, Row, Rule
-from lake.importers.kinds.binance_trips import MEMBERS, TRIP, Series, series_of
+from lake.importers.kinds.binance_trips import MEMBERS, TRIP, Series
 from lake.importers.mapping import found_before
-from lake.importers.there import columns_of, held
+from lake.importers.reading.database import Database
+from lake.importers.there import columns_of
 from lake.spec import registry
+from lake.spec.decode import plain_rows
 
 _COLUMNS = ["fill_id", "trade_id"]
-_OPEN = (
-    "SELECT fill_id FROM fills WHERE json_exists(extra, $path) "
-    "AND (trade_id IS NULL OR trade_id NOT IN (SELECT trade_id FROM trades)) ORDER BY fill_id"
-)
+_TOLD = ["bot_id", "symbol", "is_test_mode"]  # of a series
+_OPEN = """
+    SELECT fill_id, executed_at, found ->> 'trade_id' AS number, coalesce(found -> 'bot_id', 'null') AS bot_id,
+        coalesce(found -> 'symbol', 'null') AS symbol, coalesce(found -> 'is_test_mode', 'null') AS is_test_mode
+    FROM (SELECT fill_id, executed_at, trade_id, json_extract(extra, $path) AS found FROM fills)
+    WHERE found IS NOT NULL AND (trade_id IS NULL OR trade_id NOT IN (SELECT trade_id FROM trades))
+    ORDER BY executed_at, fill_id
+"""
+_NUMBERS = "SELECT CAST(trade_id AS text) AS number FROM bot_trades"
+_PIECE = 5_000  # executions that are read together
+_NUMBERED = 100_000  # numbers of them
 
 
 class LandedTrips:
@@ -29,25 +42,39 @@ class LandedTrips:
     Args:
         fill_id: the id of an execution.
         label: of the table of executions, under which they are kept as they were found.
-
-    Attributes:
-        open: the executions that landed and are in no round trip of the lake, of each series as they were found.
     """
 
     def __init__(self, fill_id: Rule, label: str) -> None:
         self._fill_id, self._label = fill_id, label
-        self.open: dict[Series, list[Row]] = {}
-        self._is_opened = False
+        self._lk: Any = None
+        self._open = pl.DataFrame()  # executions that landed, and are in no round trip of the lake
 
     def opened(self, lk: Any, _options: Options) -> None:
         """Look up which executions are open, before any of this import land."""
-        if lk is None or self._is_opened:
-            return
-        self._is_opened = True
-        names = lk.frame(_OPEN, {"path": f'$.imported."{self._label}"'})["fill_id"].to_list()
-        for row in held(lk, registry.get("fills"), [{"fill_id": name} for name in names]).values():
-            found = found_before(row, self._label)
-            self.open.setdefault(series_of(found), []).append(found)
+        if lk is not None and self._lk is None:
+            self._lk, self._open = lk, lk.frame(_OPEN, {"path": f'$.imported."{self._label}"'})
+
+    def purged(self, db: Database) -> Mapping[Series, Callable[[], Iterator[Row]]]:
+        """Series -> its open executions that a database no longer has, in order of time, as they were found."""
+        if self._open.is_empty():
+            return {}
+        there = pl.concat([pl.DataFrame({"number": []}, {"number": pl.String}), *self._numbers(db)])
+        gone = self._open.join(there, on="number", how="anti", maintain_order="left").drop("number")
+        parts = gone.partition_by(_TOLD, as_dict=True, include_key=False, maintain_order=True)
+        return {
+            tuple(orjson.loads(one) for one in series): partial(self._found, part) for series, part in parts.items()
+        }
+
+    @staticmethod
+    def _numbers(db: Database) -> Iterator[pl.DataFrame]:
+        return db.frames(_NUMBERS, {"number": pl.String()}, _NUMBERED)
+
+    def _found(self, part: pl.DataFrame) -> Iterator[Row]:
+        ds = registry.get("fills")
+        for piece in part.iter_slices(_PIECE):
+            rows = plain_rows(piece, ["fill_id", "executed_at"])
+            there = columns_of(self._lk, ds, rows, ["fill_id", "extra"], are_there=True)
+            yield from (found_before(there[row["fill_id"],], self._label) for row in rows)
 
     def fills(self, lk: Any, rows: Sequence[Row], options: Options) -> Iterator[Row]:
         """Executions, each with the round trip that the lake has it in; what is left of one makes none."""
