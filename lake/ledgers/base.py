@@ -50,7 +50,7 @@ class Ledger:
 
 
 def given(row: Mapping[str, Any] | None, more: dict[str, Any]) -> dict[str, Any]:
-    """A row given as a dict, as keyword arguments, or both; the arguments win.
+    """A row given as a dict, as keyword arguments, or both; the arguments win. An id that is empty is none.
 
     Raises:
         UsageError: neither, or something that is no dict.
@@ -60,7 +60,13 @@ def given(row: Mapping[str, Any] | None, more: dict[str, Any]) -> dict[str, Any]
     whole = {**row, **more} if row else more
     if not whole:
         raise UsageError("a row without any value", todo="Give {column: value}, or keyword arguments.")
+    if any(map(_is_empty, whole.values())):
+        return {name: value for name, value in whole.items() if not (_is_empty(value) and str(name).endswith("_id"))}
     return whole
+
+
+def _is_empty(value: Any) -> bool:
+    return type(value) is str and not value
 
 
 def told(row: Mapping[str, Any]) -> dict[str, Any]:

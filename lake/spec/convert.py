@@ -44,6 +44,8 @@ def reason_for(column: Column, given: pl.Series, done: pl.Series) -> pl.Series |
     if done.null_count() == 0 or (not column.required and given.null_count() == len(given)):
         return None
     said = given.is_not_null() if column.exact else given.is_not_null() & ~is_nan(given)
+    if column.is_link and given.dtype == pl.String:
+        said &= given != ""
     lost = done.is_null() & (said | pl.Series([column.required]))
     if not lost.any():
         return None
@@ -231,7 +233,7 @@ def _texts(ds: Dataset, column: Column, given: pl.Series) -> pl.Series:
         rule = converter(ds, column)
         return _replaced(done, {text: _or_none(rule, text) for text in _distinct(done)}, pl.String())
     may_be_empty = not column.required or (ds.defaults or {}).get(column.name) == ""
-    if may_be_empty and column.name != ds.generated_id:
+    if may_be_empty and column.name != ds.generated_id and not column.is_link:
         return done
     empty = done == ""
     return done.set(empty, None) if empty.any() else done

@@ -71,6 +71,11 @@ class Column:
             raise SpecError("a number with decimals is above something, or has a minimum", where=self.name)
 
     @property
+    def is_link(self) -> bool:
+        """Whether it is the id of something else, where there is any: an empty one is none."""
+        return self.type is Type.STRING and not self.required and self.name.endswith("_id")
+
+    @property
     def least(self) -> float | None:
         """The smallest value that fits, None where every one does."""
         return self.minimum if self.above is None else math.nextafter(self.above, math.inf)

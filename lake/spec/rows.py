@@ -238,7 +238,7 @@ def _empty(where: str) -> NoReturn:
 
 def _text(ds: Dataset, column: Column, where: str) -> Convert:
     may_be_empty = not column.required or (ds.defaults or {}).get(column.name) == ""
-    if column.name == ds.generated_id:
+    if column.name == ds.generated_id or column.is_link:
         return lambda value: _words(where, may_be_empty=True)(value) or None
     if column.name == "symbol":
         return _symbol(where, may_be_empty)

@@ -6,7 +6,9 @@ import dataclasses
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
 
 import lake
@@ -134,3 +136,51 @@ def test_what_has_ended_is_not_begun_again_by_a_late_message(lk: lake.Lake) -> N
         lk.trades.open(LONG, trade_id="t")
     with pytest.raises(LifeCycleError, match="closed and cannot be error"):
         lk.trades.error("t", "timeout")
+
+
+LEDGERS: list[tuple[str, str, dict[str, Any]]] = [
+    ("trades", "trade_id", {"side": "LONG", "quantity": 1.0, "entry_price": 100.0, "status": "open"}),
+    ("fills", "fill_id", {"side": "BUY", "quantity": 1.0, "price": 100.0}),
+    ("signals", "signal_id", {"direction": "LONG"}),
+    ("decisions", "decision_id", {"recommendation": "LONG"}),
+    ("phantoms", "phantom_id", {"side": "LONG", "entry_price": 100.0}),
+    ("predictions", "prediction_id", {"horizon_minutes": 60}),
+]
+
+
+@pytest.mark.parametrize(("dataset", "name", "row"), LEDGERS)
+def test_an_empty_id_is_none_so_that_no_row_takes_the_place_of_another(
+    lk: lake.Lake, dataset: str, name: str, row: dict[str, Any]
+) -> None:
+    ledger = getattr(lk, dataset)
+    made = [ledger.record({**row, "symbol": "BTCUSDT", name: ""}).id for _ in range(2)]
+    assert all(made)
+    assert sorted(lk.read(dataset)[name]) == sorted(made)
+    if dataset == "trades":
+        opened = lk.trades.open({**row, "symbol": "BTCUSDT"}, trade_id="").id
+        assert lk.trades.close(opened, 101.0).updated == 1
+        position = lk.positions.open(symbol="BTCUSDT", position_id="").id
+        assert [row["position_id"] for row in lk.positions.active()] == [position]
+
+
+@pytest.mark.parametrize("as_table", [False, True])
+def test_an_empty_id_of_something_else_is_none(lk: lake.Lake, as_table: bool) -> None:
+    rows = [{"decision_id": "d", "symbol": "BTCUSDT", "recommendation": "LONG", "trade_id": "", "analyzed_at": DAY}]
+    phantoms = [
+        {"phantom_id": n, "symbol": "BTCUSDT", "side": "LONG", "entry_price": 1.0, "signal_id": "",
+         "was_executed": False, "reject_reason": "spread", "signal_time": DAY}
+        for n in "ab"
+    ]  # fmt: skip
+    if as_table:
+        lk.write("decisions", pl.DataFrame(rows))
+        lk.write("phantoms", pl.DataFrame(phantoms))
+    else:
+        lk.decisions.record(rows[0])
+        for row in phantoms:
+            lk.phantoms.record(row)
+    assert lk.read("decisions")["trade_id"].to_list() == [None]
+    assert lk.read("prompt_performance")["traded"].to_list() == [0]
+    assert lk.phantoms.blocked()["blocked"].to_list() == [2]
+    lk.trades.open(symbol="BTCUSDT", side="LONG", quantity=1.0, entry_price=1.0, trade_id="t", signal_id="s")
+    lk.trades.open(symbol="BTCUSDT", side="LONG", quantity=1.0, entry_price=1.0, trade_id="t", signal_id="")
+    assert lk.read("trades")["signal_id"].to_list() == ["s"]
