@@ -114,7 +114,7 @@ def _no_time(what: str, when: str) -> lake.UsageError:
 
 
 def run(lk: lake.Lake, jobs: list[Scheduled], stop: Event) -> None:
-    """Run the jobs at their times until ``stop`` is set; then wait for those at work, and drain.
+    """Run the jobs at their times until ``stop`` is set; then drain, wait for those at work, and drain what they wrote.
 
     A job never runs twice at once: while it is at work, its times pass. One that was missed runs once, not as often as
     it was missed.
@@ -135,6 +135,8 @@ def run(lk: lake.Lake, jobs: list[Scheduled], stop: Event) -> None:
     try:
         stop.wait()
     finally:
+        scheduler.pause()
+        log(once("drain", drain.work, lk))  # at once: who ends this may not wait for a training that is at work
         scheduler.shutdown(wait=True)
         log(once("drain", drain.work, lk))
         log({"job": "run", "lake": lk.location.uri, "ok": True, "stopped": True})
