@@ -116,8 +116,9 @@ class Bots(Ledger):
         Peak equity and drawdown follow from the equity and the snapshot before; without an equity they follow from
         the bot's configured capital and ``total_pnl``, else they stay. The first peak is at least that capital. When
         the drawdown reaches the configured ``drawdown_guard_pct`` trading is halted, with the reason, and stays so
-        until :meth:`resume`. A snapshot of now (at most a minute old) is the newest also where the one before is dated
-        ahead of the clock, which then was wrong: it is dated right after that one.
+        until :meth:`resume`; money that was taken out is a fall like any other. A snapshot of now (at most a minute
+        old) is the newest also where the one before is dated ahead of the clock, which then was wrong: it is dated
+        right after that one.
 
         Args:
             bot_id: the bot.
