@@ -92,8 +92,23 @@ def test_rows_that_another_has_changed_are_told_and_broken_ones_are_refused(
     path.write_text("\n".join([*lines, "too,few,cells"]) + "\n")
     report = import_from(empty, "tradelake", str(path))
     assert (report.failed, report.balanced) == (True, True)
-    assert (report.totals["refused"], report.totals["landed"]) == (1, 12)
-    assert "1 line has too many or too few cells" in report.text()
+    assert (report.totals["found"], report.totals["refused"], report.totals["landed"]) == (14, 2, 12)
+    assert "1 line has too many or too few cells: refused" in report.text()
+    refused = [(entry["reason"], entry["row"]) for entry in empty.writer.quarantine.read()]
+    assert ("too many or too few cells", {"found": "too,few,cells"}) in refused
+
+
+def test_a_csv_that_breaks_off_gives_what_comes_before_and_refuses_the_line_that_is_cut(
+    full: lake.Lake, empty: lake.Lake, tmp_path: Path
+) -> None:
+    path = tmp_path / "trades.csv"
+    export(full, "trades", path)
+    rows = full.read("trades").height
+    head, _, last = path.read_text().rstrip("\n").rpartition("\n")
+    path.write_text(f"{head}\n{last[: len(last) // 4]}")
+    report = import_from(empty, "tradelake", str(path))
+    assert (report.failed, report.balanced) == (True, True)
+    assert (report.totals["landed"], report.totals["refused"]) == (rows - 1, 1)
 
 
 def test_columns_that_are_no_ones_are_not_taken_for_an_export(empty: lake.Lake, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -170,18 +170,15 @@ def _held(ds: Dataset, name: str, kind: str, schema: Mapping[str, pl.DataType]) 
 
 
 def _candles(ds: Dataset, pieces: Iterator[Any]) -> Iterator[Frames]:
-    while True:
-        first = next(pieces, None)
-        if first is None:
-            return
-        if isinstance(first, pl.DataFrame):
-            yield _checked(ds, _timed(first), pl.DataFrame())
+    for is_frame, some in groupby(pieces, lambda piece: isinstance(piece, pl.DataFrame)):
+        if is_frame:
+            yield from (_checked(ds, _timed(frame), pl.DataFrame()) for frame in some)
             continue
-        some = [first, *islice(pieces, _ROWS - 1)]
-        broken = [piece for piece in some if isinstance(piece, Refused)]
-        rows = [piece for piece in some if not isinstance(piece, Refused)]
-        lost = {"reason": [b.reason for b in broken], "row": [_as_json({"found": b.found}) for b in broken]}
-        yield _checked(ds, rows, pl.DataFrame(lost))
+        while part := list(islice(some, _ROWS)):
+            broken = [piece for piece in part if isinstance(piece, Refused)]
+            rows = [piece for piece in part if not isinstance(piece, Refused)]
+            lost = {"reason": [b.reason for b in broken], "row": [_as_json({"found": b.found}) for b in broken]}
+            yield _checked(ds, rows, pl.DataFrame(lost))
 
 
 def _checked(ds: Dataset, given: Any, broken: pl.DataFrame) -> Frames:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 
 from lake.errors import SourceError
-from lake.importers.base import Notes
+from lake.importers.base import Notes, Refused
 from lake.importers.reading.jsons import opened
 from lake.importers.wording import counted
 
@@ -55,14 +56,14 @@ def csv_columns(path: Path) -> list[str]:
         return list(pl.read_csv(line.encode(), infer_schema=False).columns)
 
 
-def csv_frames(path: Path, notes: Notes) -> Iterator[pl.DataFrame]:
+def csv_frames(path: Path, notes: Notes) -> Iterator[pl.DataFrame | Refused]:
     """A CSV file with a header, in frames of text; nothing between two commas is null, two quotes are an empty text.
 
-    Lines with more or fewer cells than the header are told in the notes, and left out.
+    Lines with more or fewer cells than the header are refused one by one, and told in the notes.
     """
-    skipped = _Skipped()
+    strays = _Strays()
     names = csv_columns(path)
-    parsing = arrow_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=skipped)
+    parsing = arrow_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=strays)
     reading = arrow_csv.ReadOptions(block_size=_BLOCK)
     converting = arrow_csv.ConvertOptions(
         column_types=dict.fromkeys(names, pa.string()), null_values=[""], strings_can_be_null=True,
@@ -71,21 +72,28 @@ def csv_frames(path: Path, notes: Notes) -> Iterator[pl.DataFrame]:
     with _telling(path), opened(path) as file, arrow_csv.open_csv(file, reading, parsing, converting) as batches:
         for batch in batches:
             yield cast("pl.DataFrame", pl.from_arrow(batch))
-    if skipped.lines:
-        notes.tell(
-            f"{counted(skipped.lines, 'line has', 'lines have')} too many or too few cells: left out", failed=True
-        )
+            yield from strays.taken()
+    yield from strays.taken()
+    if strays.count:
+        notes.tell(f"{counted(strays.count, 'line has', 'lines have')} too many or too few cells: refused", failed=True)
 
 
-class _Skipped:
-    """Counts the lines that are no rows."""
+class _Strays:
+    """The lines that are no rows, until they are taken."""
 
     def __init__(self) -> None:
-        self.lines = 0
+        self.count = 0
+        self._lines: deque[str] = deque()
 
-    def __call__(self, _row: object) -> str:
-        self.lines += 1
+    def __call__(self, row: arrow_csv.InvalidRow) -> str:
+        self.count += 1
+        self._lines.append(row.text or "")
         return "skip"
+
+    def taken(self) -> Iterator[Refused]:
+        """Those that came since."""
+        while self._lines:
+            yield Refused(self._lines.popleft(), "too many or too few cells")
 
 
 @contextmanager
