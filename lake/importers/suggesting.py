@@ -131,13 +131,13 @@ def _drafted(asked: Asked, rows: Sequence[Row], options: Options) -> Draft | Non
 
 def _clue(names: Iterable[str]) -> Clue | None:
     """The dataset whose telling columns are there; of several the one with more of them."""
-    fitting = [clue for clue in CLUES if all(_any_of(group, names) for group in clue.needed)]
+    fitting = [clue for clue in CLUES if all(_any_of(group, names, clue) for group in clue.needed)]
     return max(fitting, key=lambda clue: clue.weight, default=None)
 
 
-def _any_of(columns: tuple[str, ...], names: Iterable[str]) -> bool:
+def _any_of(columns: tuple[str, ...], names: Iterable[str], clue: Clue) -> bool:
     known = {_plain(name) for name in names}
-    return any(_plain(spelling) in known for column in columns for spelling in (column, *SPELLINGS.get(column, ())))
+    return any(_plain(spelling) in known for column in columns for spelling in _spellings(column, clue))
 
 
 def _matches(ds: Dataset, names: Sequence[str], clue: Clue) -> dict[str, str]:

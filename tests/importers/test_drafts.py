@@ -39,7 +39,15 @@ T1,O1,XBTUSD,2024-05-01 10:00:00.1234,buy,limit,60000,600,1,0.01,0,,
 COINBASE = """portfolio,trade id,product,side,created at,size,size unit,price,fee,total
 default,1,BTC-USD,BUY,2024-05-01T10:00:00.000Z,0.01,BTC,60000,1,-601
 """
+BINANCE_SPOT = """Date(UTC),Pair,Side,Price,Executed,Amount,Fee
+2024-05-01 10:00:00,BTCUSDT,BUY,"60,000.00",0.01BTC,600.00USDT,0.00001000BTC
+"""
+ACTIONS = """id,symbol,action,price,amount,fee,pnl,timestamp,date
+1,SEIUSDT,BUY,0.5,0.01,0.24,0,2024-05-01T10:00:00.000Z,2024-05-01
+"""
 EXPORTS = {
+    "binance spot, amounts with their assets": (BINANCE_SPOT, [("BUY", 0.01, 60000.0, 0.00001)]),
+    "a bot's journal of actions": (ACTIONS, [("BUY", 0.01, 0.5, 0.24)]),
     "binance futures": (BINANCE, [("BUY", 0.01, 60000.0, 0.24), ("BUY", 0.02, 60001.0, 0.48)]),
     "kraken": (KRAKEN, [("BUY", 0.01, 60000.0, 1.0)]),
     "coinbase": (COINBASE, [("BUY", 0.01, 60000.0, 1.0)]),
@@ -53,6 +61,14 @@ def test_executions_as_exchanges_hand_them_out_land_by_their_draft(name: str, tm
         report = fed_back(lk, tmp_path / "fills.csv", text)
         assert (report.totals["refused"], rows(lk, "fills", "side", "quantity", "price", "commission")) == (0, there)
         assert rows(lk, "fills", "trade_id is null") == [True] * len(there)
+
+
+def test_an_amount_in_the_quote_asset_is_not_taken_for_the_quantity(tmp_path: Path) -> None:
+    path = tmp_path / "fills.csv"
+    path.write_text(BINANCE_SPOT + BINANCE_SPOT.splitlines()[1].replace("BTC", "ETH") + "\n")
+    draft = suggest(str(path))
+    assert "\nquantity" not in draft
+    assert "# quantity: not made of \"Executed\", values such as '0.01BTC', '0.01ETH' are no numbers" in draft
 
 
 @pytest.mark.parametrize("head", ["date", "date,opened"])
