@@ -414,3 +414,22 @@ def test_a_database_from_before_results_and_orders_were_kept_tells_what_its_trad
         ]  # fmt: skip
         assert "reckoned of amount, rates and fees" in notes(report)
         assert ("a dry run, by the name" in notes(report)) == (mode == "paper")
+
+
+@pytest.mark.parametrize("damage", ["cut", "checksum"])
+def test_of_a_folder_with_a_damaged_result_the_others_land(tmp_path: Path, damage: str) -> None:
+    folder = tmp_path / "results"
+    folder.mkdir()
+    legacy = [["XRP/BTC", 0.1, 1_583_020_800.0, 1_583_024_400.0, n, 60, 1.0, 1.1, False, "roi"] for n in range(50)]
+    packed = gzip.compress(json.dumps(legacy).encode())
+    broken = packed[:-20] if damage == "cut" else packed[:-8] + b"1234" + packed[-4:]
+    (folder / "backtest-result-a.json.gz").write_bytes(broken)
+    written(folder / "backtest-result-b.json", legacy)
+    (folder / "other.sqlite").write_bytes(b"")
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "freqtrade", folder)
+        assert report.failed
+        told = notes(report)
+        assert ("breaks off" if damage == "cut" else "backtest-result-a.json.gz: it cannot be read: CRC") in told
+        assert "other.sqlite: the file is empty" in told
+        assert [t.landed for t in report.tables if t.table == "backtest-result-b.json trades"] == [50]

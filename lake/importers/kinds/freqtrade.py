@@ -37,11 +37,17 @@ class Freqtrade:
         mine = [file for file in files if file.suffix in _DATABASES or looks_like_result(file)]
         if not mine:
             raise SourceError("neither a database nor a result of a backtest in the folder", where=str(path))
+        unread = []
         for file in mine:
-            yield from _of_file(file, several=True)
+            try:
+                tables = list(_of_file(file, several=True))
+            except SourceError as error:
+                unread.append(str(error))
+                continue
+            yield from tables
         others = [file.name for file in files if file not in mine and not is_beside(file)]
-        if others:
-            yield Table("other files", (freqtrade_backtests.RUNS,), partial(_passed_over, others))
+        if others or unread:
+            yield Table("other files", (freqtrade_backtests.RUNS,), partial(_passed_over, others, unread))
 
 
 def _of_file(path: Path, *, several: bool) -> Iterable[Table]:
@@ -55,7 +61,10 @@ def _begins_with(path: Path, magic: bytes) -> bool:
         return file.read(len(magic)) == magic
 
 
-def _passed_over(names: list[str], notes: Notes) -> Iterator[Row]:
+def _passed_over(names: list[str], unread: list[str], notes: Notes) -> Iterator[Row]:
+    for error in unread:
+        notes.tell(error, failed=True)
     more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-    notes.tell(f"passed over, as they look like no result: {', '.join(names[:_SHOWN])}{more}")
+    if names:
+        notes.tell(f"passed over, as they look like no result: {', '.join(names[:_SHOWN])}{more}")
     return iter(())

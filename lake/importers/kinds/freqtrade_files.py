@@ -12,8 +12,9 @@ import orjson
 
 from lake.errors import SourceError
 from lake.importers.base import Notes
-from lake.importers.reading.jsons import opened
+from lake.importers.reading.packed import head_of
 
+PREFIX = "backtest-result"
 _POINTERS = (".last_result.json", "last_result.json")
 _STRATEGIES = '"strategy":{'
 _LOOKED_AT = 1 << 16
@@ -38,11 +39,10 @@ def looks_like_result(path: Path) -> bool:
     try:
         if path.suffix == ".zip":
             return bool(member_of(path))
-        with opened(path) as file:
-            head = file.read(_LOOKED_AT).decode("utf-8-sig", "replace")
-    except (SourceError, OSError, EOFError):
-        return False
-    return _begins_like_result(head)
+        head = head_of(path)
+        return _begins_like_result(head.decode("utf-8-sig", "replace")) or (not head and path.name.startswith(PREFIX))
+    except (SourceError, OSError):
+        return path.name.startswith(PREFIX)  # that it cannot be read is told when it is
 
 
 def _begins_like_result(head: str) -> bool:

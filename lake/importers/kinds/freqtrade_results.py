@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,15 +20,15 @@ import orjson
 
 from lake.errors import SourceError
 from lake.importers.base import Notes, Refused, Row
-from lake.importers.kinds.freqtrade_files import config_in, document_of, member_of, tell_members
-from lake.importers.reading.jsons import JsonText, items, names, opened, text_value
+from lake.importers.kinds.freqtrade_files import PREFIX, config_in, document_of, member_of, tell_members
+from lake.importers.reading.jsons import JsonText, items, names, text_value
+from lake.importers.reading.packed import opened, opened_in
 from lake.importers.values import known_number
 
 LEGACY = (
     "pair", "profit_ratio", "open_s", "close_s", "index", "duration_min", "open_rate", "close_rate", "open_at_end",
     "sell_reason",
 )  # fmt: skip
-_PREFIX = "backtest-result"
 _CHUNK = 1 << 20
 
 
@@ -153,7 +153,7 @@ class ResultFile:
                 for trade in _legacy(text, Notes()):
                     if not isinstance(trade, Refused):
                         tally.take(trade)
-                runs.append((self.stem.removeprefix(_PREFIX).strip("-_") or "backtest", {}, tally))
+                runs.append((self.stem.removeprefix(PREFIX).strip("-_") or "backtest", {}, tally))
             elif first == "{":
                 runs = self._strategies(text, notes, around)
             else:
@@ -231,7 +231,7 @@ class ResultFile:
 
     def _digest(self) -> str:
         made = hashlib.sha256()
-        with closing(self._file()) as file:
+        with closing(self._file()) as file, suppress(EOFError):  # it is told where its text breaks off
             while chunk := file.read(_CHUNK):
                 made.update(chunk)
         return made.hexdigest()
@@ -239,7 +239,7 @@ class ResultFile:
     def _file(self) -> BinaryIO:
         if not self.member:
             return opened(self.path)
-        return cast("BinaryIO", zipfile.ZipFile(self.path).open(self.member))
+        return opened_in(zipfile.ZipFile(self.path), self.member, self.path)
 
     def _meta(self, notes: Notes) -> dict[str, Any]:
         path = self.path.with_name(f"{self.stem}.meta.json")

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from typing import Any
 
-from lake.errors import InvalidRowError
+from lake.errors import InvalidRowError, SourceError
 from lake.importers.base import Known, Notes, Options, Refused, Row, RowMap, Rule
 from lake.importers.reading.members import Member
 from lake.importers.rules import (
@@ -156,8 +156,11 @@ def is_cycle(found: Any) -> bool:
 
 
 def _cycle(file: Member) -> dict[str, Any] | Refused:
-    with closing(file.open()) as opened:
-        written = opened.read().decode("utf-8-sig", "replace")
+    try:
+        with closing(file.open()) as opened:
+            written = opened.read().decode("utf-8-sig", "replace")
+    except (EOFError, SourceError) as error:
+        return Refused({"file": file.path.name}, f"it cannot be read ({error})")
     try:
         found = json.loads(written)
     except json.JSONDecodeError as error:

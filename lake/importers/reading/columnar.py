@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from lake.errors import SourceError
 from lake.importers.base import Notes, Refused
-from lake.importers.reading.jsons import opened
+from lake.importers.reading.packed import opened
 from lake.importers.wording import counted
 
 _BLOCK = 4 << 20  # bytes of CSV that are read together

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,8 @@ from typing import TextIO
 
 from lake.errors import SourceError
 from lake.importers.base import Notes, Refused, Row
-from lake.importers.reading.jsons import GARBLED, ZEROS, encoding_at
+from lake.importers.reading.jsons import GARBLED, ZEROS
+from lake.importers.reading.packed import encoding_at
 from lake.importers.reading.steady import steady
 
 _SEPARATORS = ",;\t|"
@@ -89,7 +89,7 @@ def csv_rows(path: Path, notes: Notes, header: tuple[str, ...] = (), skip: int =
                 elif cells:
                     yield dict(zip(columns, cells, strict=False))
                 are_whole &= not is_short
-        except (csv.Error, EOFError, zlib.error) as error:
+        except (csv.Error, EOFError, SourceError) as error:
             notes.tell(f"the CSV is damaged ({error}): what comes before is taken", failed=True)
         for is_so, told in ((lines.is_garbled, GARBLED), (lines.has_zeros, ZEROS)):
             if is_so:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import json
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from lake.errors import SourceError
 from lake.importers.base import Notes, Refused
-from lake.importers.reading.jsons import ZEROS, encoding_at, entries_of
+from lake.importers.reading.jsons import ZEROS, entries_of
+from lake.importers.reading.packed import encoding_at
 from lake.importers.reading.steady import steady
 
 _LONGEST = 64 << 20  # characters of one line; one that is longer is no row
@@ -45,7 +46,7 @@ def lines_of(file: BinaryIO, notes: Notes, encoding: str = "utf-8-sig") -> Itera
                     why = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
                     notes.tell(f"line {number} is no JSON: {why}", failed=not line.endswith("\n"))
                     yield Refused(text[:_KEPT], "no whole JSON value")
-    except (EOFError, zlib.error) as error:  # of a packed file
+    except (EOFError, SourceError) as error:  # of a packed file, or in an archive
         notes.tell(f"the file breaks off or is damaged ({error}): what comes before is taken", failed=True)
     finally:
         lines.detach()  # whoever opened the file closes it

@@ -7,22 +7,19 @@ gigabyte takes no more memory than its largest row. What is damaged is not searc
 from __future__ import annotations
 
 import codecs
-import gzip
-import io
 import json
 import re
-import zlib
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Self, cast
 
 from lake.errors import SourceError
 from lake.importers.base import Notes, Refused
+from lake.importers.reading.packed import Unpacked, up_to
 from lake.importers.reading.steady import steady
-from lake.spec.encodings import LOOKED_AT, encoding_of
+from lake.spec.encodings import encoding_of
 
 _CHUNK = 1 << 20
-_PIECE = 1 << 14  # of a packed file: what comes before its broken end is not lost with a large piece
 _LONGEST = 64 << 20  # characters of one value; one that is longer is no row
 _KEPT = 2_000  # characters of a broken row that are kept
 _WORD = 16  # characters at the end of a window that may be half a number, word or escape
@@ -48,17 +45,6 @@ def entries_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=entries_of)
-
-
-def opened(path: Path) -> BinaryIO:
-    """A file's bytes, unpacked when its name ends in .gz; to be closed."""
-    return cast("BinaryIO", gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
-
-
-def encoding_at(path: Path) -> str:
-    """The encoding of a file's text."""
-    with opened(path) as file:
-        return encoding_of(cast("io.BufferedReader", file).read1(LOOKED_AT))  # of a packed file as much as is whole
 
 
 class JsonText:
@@ -150,6 +136,11 @@ class JsonText:
             if depth == 0:
                 return
 
+    @property
+    def breaks_off(self) -> bool:
+        """Whether the packed file that it is in was not written to its end, as far as it has been read."""
+        return isinstance(self._file, Unpacked) and self._file.breaks_off
+
     def rest(self) -> str:
         """What cannot be decoded, or the beginning of it."""
         return self._text[self._at : self._at + _KEPT]
@@ -157,7 +148,7 @@ class JsonText:
     def _more(self) -> bool:
         """Read on; False at the end. The window doubles, so that a long value is tried only a few times."""
         wanted = max(_CHUNK, len(self._text) - self._at)
-        raw = self._read(wanted)
+        raw = up_to(wanted, self._file, self.path)
         self._ended = len(raw) < wanted
         if self._decode is None:
             self._decode = codecs.getincrementaldecoder(encoding_of(raw))(errors="replace").decode
@@ -166,19 +157,6 @@ class JsonText:
         self._text = self._text[self._at :] + more
         self._at = 0
         return bool(raw)
-
-    def _read(self, wanted: int) -> bytes:
-        """So many bytes; fewer at the end, also where a packed file was not written to its end."""
-        pieces: list[bytes] = []
-        try:
-            while wanted > 0 and (piece := self._file.read(min(wanted, _PIECE))):
-                pieces.append(piece)
-                wanted -= len(piece)
-        except EOFError:
-            pass  # it is told where the text breaks off
-        except (OSError, zlib.error) as error:
-            raise SourceError(f"it cannot be read: {error}", where=str(self.path)) from error
-        return b"".join(pieces)
 
 
 def items(text: JsonText, notes: Notes) -> Iterator[Any]:
@@ -306,6 +284,8 @@ def told_of_end(text: JsonText, notes: Notes) -> None:
     """Tell what of a text was not read, or not as it should be."""
     if not text.stuck and text.peek():
         notes.tell(_GOES_ON, failed=True)
+    if text.breaks_off and not notes.failed:
+        notes.tell(_BREAKS_OFF, failed=True)
     for is_so, told in ((text.garbled, GARBLED), (text.has_zeros, ZEROS)):
         if is_so:
             notes.tell(told)

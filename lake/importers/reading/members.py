@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from lake.errors import SourceError
 from lake.importers.addresses import existing
-from lake.importers.reading.jsons import opened
+from lake.importers.reading.packed import opened, opened_in
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,6 @@ def _in_archive(path: Path) -> Iterator[Member]:
             names = sorted(info.filename for info in archive.infolist() if not info.is_dir())
             for name in names:
                 inside = PurePosixPath(path.resolve().as_posix()) / name
-                yield Member(inside, partial(_opened, archive, name))
+                yield Member(inside, partial(opened_in, archive, name, path))
     except (zipfile.BadZipFile, OSError) as error:
         raise SourceError(f"the archive cannot be read: {error}", where=str(path)) from error
-
-
-def _opened(archive: zipfile.ZipFile, name: str) -> BinaryIO:
-    return cast("BinaryIO", archive.open(name))

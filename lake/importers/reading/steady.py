@@ -6,7 +6,6 @@ beginning of one row and the end of another.
 
 from __future__ import annotations
 
-import gzip
 import io
 import os
 import shutil
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from lake.errors import SourceError
+from lake.importers.reading.packed import unpacked
 
 _COPIED = 64 << 20  # bytes; a larger file is read where it lies, for longer
 _ATTEMPTS = 6
@@ -34,7 +34,7 @@ def steady(path: Path, *, grows: bool = False) -> BinaryIO:
         SourceError: it changes while it is copied, again and again; or, a large one, while it is read.
     """
     raw = _raw(path, grows=grows)
-    return cast("BinaryIO", _Packed(raw)) if path.suffix == ".gz" else raw
+    return unpacked(raw, path) if path.suffix == ".gz" else raw
 
 
 def _raw(path: Path, *, grows: bool) -> BinaryIO:
@@ -68,19 +68,6 @@ def _copied(file: BinaryIO) -> BinaryIO | None:
         time.sleep(_PAUSE * 2**attempt)
     copy.close()
     return None
-
-
-class _Packed(gzip.GzipFile):
-    """A packed file that closes what it reads."""
-
-    def __init__(self, raw: BinaryIO) -> None:
-        super().__init__(fileobj=raw)
-        self._raw = raw
-
-    def close(self) -> None:
-        """Let go of the file."""
-        super().close()
-        self._raw.close()
 
 
 class _Watched(io.RawIOBase):

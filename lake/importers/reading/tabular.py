@@ -26,12 +26,12 @@ from lake.importers.reading.jsons import (
     entries,
     items,
     names,
-    opened,
     take,
     text_value,
     told_of_end,
 )
-from lake.spec.encodings import LOOKED_AT, encoding_of, is_text
+from lake.importers.reading.packed import head_of
+from lake.spec.encodings import encoding_of, is_text
 
 _ROWS = 10_000
 _SHOWN = 10
@@ -120,8 +120,7 @@ def form_of(path: Path) -> str:
     """
     if path.is_dir():
         raise SourceError("a file is expected, and this is a folder", where=str(path))
-    with opened(path) as file:
-        head = file.read(LOOKED_AT)
+    head = head_of(path)
     for magic, form in ((b"SQLite format 3\0", "sqlite"), (b"PAR1", "parquet"), (b"ARROW1", "feather")):
         if head.startswith(magic):
             return form
