@@ -60,13 +60,11 @@ def given(row: Mapping[str, Any] | None, more: dict[str, Any]) -> dict[str, Any]
     whole = {**row, **more} if row else more
     if not whole:
         raise UsageError("a row without any value", todo="Give {column: value}, or keyword arguments.")
-    if any(map(_is_empty, whole.values())):
-        return {name: value for name, value in whole.items() if not (_is_empty(value) and str(name).endswith("_id"))}
+    empty = [name for name, value in whole.items() if type(value) is str and not value]
+    if empty:
+        ids = {name for name in empty if str(name).endswith("_id")}
+        return {name: value for name, value in whole.items() if name not in ids}
     return whole
-
-
-def _is_empty(value: Any) -> bool:
-    return type(value) is str and not value
 
 
 def told(row: Mapping[str, Any]) -> dict[str, Any]:
