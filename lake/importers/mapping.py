@@ -17,11 +17,10 @@ from lake.importers.rules import found
 from lake.importers.totals import addend
 from lake.importers.values import as_number
 from lake.spec import registry
-from lake.spec.dataset import Type
 from lake.spec.rows import row_checker
 
 IMPORTED = "imported"  # in ``extra``: label of the source's table -> the row as it was found
-HELD = "digest of documents"  # beside a row as it was found, of those that our columns hold instead
+HELD = "digest of the rest"  # beside a row as it was found: of our columns that are made of what is not kept there
 _CHARACTERS = 16
 _VALUES = re.compile(r" \([^()]*\)")
 _BITS = 63  # and a sign: what JSON's readers hold
@@ -48,14 +47,15 @@ class Mapper:
         told = {"bot_id": options.bot_id, "venue": options.venue}
         self._told = {name: value for name, value in told.items() if value and name in self.dataset.by_name}
         self._keeps = "extra" in self.dataset.by_name and row_map.keep_found
-        self._documents = self._held_documents() if self._keeps else ()
+        self._of_held = self._made_of_held() if self._keeps else ()
         self._sums = {column: (n,) if isinstance(n, str) else n for column, n in row_map.sums.items()}
 
-    def _held_documents(self) -> tuple[str, ...]:
-        """The source's columns that are kept as documents of ours, and not beside."""
-        of_type, held = self.dataset.by_name, self.map.held
-        rules = [rule for name, rule in self.map.columns.items() if of_type[name].type is Type.JSON and name != "extra"]
-        return tuple(sorted({name for rule in rules for name in rule.names if name in held}))
+    def _made_of_held(self) -> tuple[str, ...]:
+        """Our columns that are made of what is not kept beside, so that it does not tell when they change."""
+        held, others = self.map.held, {"extra", *self.dataset.key} | self.map.decided
+        return tuple(
+            name for name, rule in self.map.columns.items() if held.intersection(rule.names) and name not in others
+        )
 
     def takes(self, row: Row) -> bool:
         """Whether the row becomes one of this dataset."""
@@ -69,7 +69,7 @@ class Mapper:
         """
         made = self._made(row)
         if self._keeps:
-            made["extra"] = self._beside(row, made.pop("extra", None))
+            made["extra"] = self._beside(row, made)
         return self._check(made)
 
     def _made(self, row: Row) -> dict[str, Any]:
@@ -82,13 +82,14 @@ class Mapper:
                 raise InvalidRowError("no time", where=" or ".join(self.map.columns[name].names) or name)
         return made
 
-    def _beside(self, row: Row, kept: Any) -> str:
+    def _beside(self, row: Row, made: dict[str, Any]) -> str:
         """All that was found, as JSON text."""
+        kept = made.pop("extra", None)
         kept = kept if isinstance(kept, Mapping) else {} if kept is None else {"extra": kept}
         held = self.map.held
         beside = {name: value for name, value in row.items() if name not in held} if held else dict(row)
-        if self._documents:
-            told = _json({name: row.get(name) for name in self._documents})
+        if self._of_held:
+            told = _json({name: made.get(name) for name in self._of_held})
             beside[HELD] = hashlib.sha256(told.encode()).hexdigest()[:_CHARACTERS]
         return _json({**kept, IMPORTED: {self.label: beside}})
 

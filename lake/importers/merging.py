@@ -89,7 +89,7 @@ def merged(ds: Dataset, there: Canonical, incoming: Canonical, label: str, chang
 
 
 def _is_other(before: Any, now: Any) -> bool:
-    """Whether a table tells of a row otherwise than before; of documents only, where it was kept what they were."""
+    """Whether a table tells of a row otherwise than before; by the digest too, where there was one."""
     if isinstance(before, Mapping) and isinstance(now, Mapping) and HELD not in before:
         now = {name: value for name, value in now.items() if name != HELD}
     return bool(before != now)

@@ -10,15 +10,17 @@ from typing import Any
 
 
 class Changing:
-    """A database that its bot reads and changes.
+    """A database that its bot reads and changes; nothing of it is purged.
 
     Args:
         path: of the file.
         more: files of the same tables that are changed alike.
     """
 
+    refuses = False
+
     def __init__(self, path: Path, *more: Path) -> None:
-        self.source = str(path)
+        self.source = self.whole = str(path)
         self._paths = [path, *more]
 
     def insert(self, table: str, row: Mapping[str, Any]) -> None:

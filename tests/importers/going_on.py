@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 import lake
@@ -16,7 +16,7 @@ from lake.importers.base import Options
 from lake.importers.run import import_from
 
 IMPORT = "import"
-MODEL = settings(max_examples=20, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck))
+MODEL = settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 Steps = Sequence[tuple[str, int]]
 Rows = Mapping[str, list[dict[str, Any]]]
 
@@ -26,14 +26,9 @@ class Bot(Protocol):
 
     kind: str
     options: Mapping[str, Any]
-
-    @property
-    def source(self) -> str:
-        """Path or address of its store."""
-
-    @property
-    def whole(self) -> str:
-        """The same for a store of which nothing was ever purged."""
+    source: str  # path or address of its store
+    whole: str  # the same of a store of which nothing was ever purged
+    refuses: bool  # whether some of its rows are refused
 
 
 def steps(*acts: str) -> st.SearchStrategy[Steps]:
@@ -66,7 +61,7 @@ def bring(lk: Any, bot: Bot, source: str) -> list[str]:
     plan = import_from(lk, bot.kind, source, said, dry_run=True)
     report = import_from(lk, bot.kind, source, said)
     assert report.balanced, report.text()
-    assert report.totals["refused"] == 0, report.text()
+    assert bot.refuses or report.totals["refused"] == 0, report.text()
     assert plan.totals == report.totals, f"{plan.text()}\n{report.text()}"
     again = import_from(lk, bot.kind, source, said)
     assert again.balanced, again.text()

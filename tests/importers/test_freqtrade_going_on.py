@@ -28,7 +28,6 @@ class Freqtrade(Changing):
     def __init__(self, folder: Path) -> None:
         begun = {"key": "bot_start_time", "value_type": "datetime", "datetime_value": "2024-03-01 10:00:00"}
         super().__init__(freqtrade_bots.bot(folder / "bot.sqlite", 2024, KeyValueStore=[begun]))
-        self.whole = self.source
         self._now = datetime(2024, 3, 1, 10, 0, 0, 123456, tzinfo=UTC)
 
     def enter(self, choice: int) -> None:
@@ -61,7 +60,7 @@ class Freqtrade(Changing):
                  [done, done, 2.0 + choice / 100, now, "closed" if is_done else "open", not is_done,
                   now if is_done else None, order])  # fmt: skip
         sign = 1 if side == "buy" else -1
-        self.run("update trades set amount = amount + ?, open_rate = open_rate + 0.01 where id = ?",
+        self.run("update trades set amount = max(amount + ?, 0), open_rate = open_rate + 0.01 where id = ?",
                  [sign * (done - filled), trade])  # fmt: skip
         if side == "sell" and choice >= 3:
             self.run("update trades set is_open = 0, close_rate = 2.2, close_profit = 0.1, close_profit_abs = 10.0,"
