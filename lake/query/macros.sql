@@ -107,7 +107,7 @@ CREATE OR REPLACE MACRO money_of_decisions(decisions_table, trades_table) AS TAB
 WITH trade AS (
     SELECT trade_id, decision_id, coalesce(opened_at, created_at) AS opening,
         status = 'closed' AND is_past(coalesce(closed_at, created_at)) AS is_closed, CASE WHEN is_closed THEN pnl END AS pnl,
-        is_closed OR (status IN ('open', 'closed') AND is_past(least(opening, closed_at))) AS is_filled
+        is_closed OR (status IN ('open', 'closed') AND has_come(least(opening, closed_at))) AS is_filled
     FROM query_table(trades_table)
     WHERE mode IS DISTINCT FROM 'backtest' AND is_past(least(created_at, opened_at, closed_at))
 ), linked AS (
