@@ -641,6 +641,8 @@ def test_the_command_imports_and_reports_as_text_and_json(tmp_path: Path) -> Non
         ((KIND, "{file}.none"), 1, "there is no such file"),
         ((KIND, "{empty}"), 1, "the file is empty"),
         ((KIND,), 2, "Missing argument"),
+        ((KIND, ""), 2, "no source is named"),
+        ((KIND, "postgresql://me:secret@127.0.0.1/db"), 1, "postgresql://me@127.0.0.1/db: it is an address, and this"),
     ],
 )
 def test_what_goes_wrong_is_one_sentence_and_a_status(
