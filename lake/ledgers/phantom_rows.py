@@ -1,4 +1,4 @@
-"""Rows of phantoms: what they take from their signal, and their features as columns."""
+"""Rows of phantoms: what they take from their signal, what follows from their exit, and their features as columns."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any
 import orjson
 import polars as pl
 
+from lake.kernels import phantom as kernel
 from lake.spec.inputs import as_decided
 from lake.store.hot.entry import Row
 
+_RESULT = ("outcome", "pnl_percent", "realized_rr", "time_to_exit_sec")
 _SAME = ("bot_id", "venue", "symbol", "timeframe", "strategy", "entry_price", "stop_loss", "tp1", "tp2", "tp3")
 _FROM_SIGNAL = {
     **{name: name for name in (*_SAME, "signal_time")},
@@ -26,6 +28,16 @@ def of_signal(signal: Row | None) -> dict[str, Any]:
     signal = as_decided(signal)
     taken = {name: signal[of] for name, of in _FROM_SIGNAL.items() if of in signal}
     return {**taken, **({"was_executed": signal["action"] == "EXECUTED"} if "action" in signal else {})}
+
+
+def result_of(row: Row) -> dict[str, Any]:
+    """What follows from the exit of a completed phantom and is not said; nothing where side, entry or exit is not."""
+    if any(row.get(name) is None for name in ("side", "entry_price", "exit_price")):
+        return {}
+    at = max(row.get("exit_time", 0), row["signal_time"])
+    found = kernel.ending(row, row.get("exit_reason", ""), row["exit_price"], at)
+    names = _RESULT if "exit_time" in row else _RESULT[:-1]
+    return {name: found[name] for name in names if name in found and name not in row}
 
 
 def features(texts: list[str | None]) -> list[pl.Series]:

@@ -55,7 +55,7 @@ class Phantoms(Ledger):
 
         What it does not say itself it takes from the signal that ``signal_id`` names, if the lake has that: symbol,
         side, levels, time, strategy, indicators as features, whether it was executed and why not. Recording an active
-        one again adds what is new.
+        one again adds what is new. Of a completed one the result follows from its exit_price, where it is not given.
 
         Args:
             phantom: columns of the dataset: symbol, side, entry_price, stop_loss, tp1, tp2, tp3, was_executed,
@@ -80,6 +80,8 @@ class Phantoms(Ledger):
             whole.update(kernel.begun(whole))
             if hours is not None and "timeout_at" not in whole:
                 whole["timeout_at"] = self._moment(whole["signal_time"] + int(hours * MICROS_PER_HOUR))
+        else:
+            whole.update(phantom_rows.result_of(whole))
         if row.get("phantom_id") is None:
             return self._writer.insert(self._ds, whole)
         key = (whole["phantom_id"],)

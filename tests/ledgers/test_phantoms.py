@@ -665,6 +665,28 @@ def test_a_gap_in_the_candles_is_waited_for_and_then_an_unknown_end(lk: lake.Lak
     assert (now(lk)["status"], now(lk)["outcome"], now(lk)["exit_price"]) == ("completed", "unknown", None)
 
 
+def test_the_result_of_a_phantom_that_is_recorded_completed_follows_from_its_exit(lk: lake.Lake) -> None:
+    whole = {
+        "symbol": "BTCUSDT",
+        "side": "SHORT",
+        "entry_price": 100.0,
+        "stop_loss": 104.0,
+        "signal_time": 1_735_689_600_000_000,
+    }
+    ended = {**whole, "status": "completed", "exit_price": 98.0, "exit_time": 1_735_689_600_000_000 + 90_000_000}
+    phantom_id = lk.phantoms.record(ended).id
+    row = lk.phantoms.get(phantom_id)
+    assert row is not None
+    assert (row["outcome"], row["pnl_percent"], row["realized_rr"], row["time_to_exit_sec"]) == ("win", 2.0, 0.5, 90.0)
+    told = lk.phantoms.get(lk.phantoms.record(ended, outcome="timeout", pnl_percent=1.9).id)
+    assert told is not None
+    assert (told["outcome"], told["pnl_percent"], told["realized_rr"]) == ("timeout", 1.9, 0.5)
+    for lacking in ("side", "exit_price"):
+        bare = lk.phantoms.get(lk.phantoms.record({n: v for n, v in ended.items() if n != lacking}).id)
+        assert bare is not None
+        assert (bare["outcome"], bare["pnl_percent"]) == (None, None)
+
+
 def test_rates_counts_and_learning_data_come_from_completed_phantoms(lk: lake.Lake) -> None:
     assert lk.phantoms.win_rate("trend") == lake.ledgers.phantoms.WinRate(None, 0, None, None)
     for number in range(10):
