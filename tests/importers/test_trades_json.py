@@ -61,3 +61,15 @@ def test_a_column_that_a_row_tells_twice_is_told(tmp_path: Path) -> None:
         assert '"repeated:side":["long"]' in rows(lk, "trades", "extra")[0]
         told = "of several values under one name the last counts, and the others are kept beside: side (1)"
         assert report.tables[0].notes == (told,)
+
+
+def test_a_trade_that_goes_on_waits_for_its_end(tmp_path: Path) -> None:
+    path, ended = tmp_path / "trade_history.json", WAYS["as the seed has it"]
+    going_on = {**ended, "exit_price": None, "exit_time": None, "exit_reason": None, "pnl_usd": 0.0, "pnl_percent": 0}
+    with lake.open(tmp_path / "lake") as lk:
+        path.write_text(json.dumps([going_on]))
+        report = imported(lk, "trades-json", path, quote="USDT")
+        assert "no exit and no result: it is not over yet" in report.text()
+        path.write_text(json.dumps([ended]))
+        imported(lk, "trades-json", path, quote="USDT")
+        assert rows(lk, "trades", "status", "exit_price") == [("closed", 143.25)]
