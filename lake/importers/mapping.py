@@ -51,8 +51,9 @@ class Mapper:
         self._sums = {column: (n,) if isinstance(n, str) else n for column, n in row_map.sums.items()}
 
     def _made_of_held(self) -> tuple[str, ...]:
-        """Our columns that are made of what is not kept beside, so that it does not tell when they change."""
-        held, others = self.map.held, {"extra", *self.dataset.key} | self.map.decided
+        """Our columns that are made of what is not kept beside, but for those that tie a row to another."""
+        held, ties = self.map.held, {link.own for link in self.dataset.kept_by}
+        others = {"extra", *self.dataset.key} | ties | self.map.decided
         return tuple(
             name for name, rule in self.map.columns.items() if held.intersection(rule.names) and name not in others
         )
