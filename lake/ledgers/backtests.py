@@ -64,6 +64,7 @@ class Backtests(Ledger):
         table = timed(given_trades, before)
         refuse_others(table, before, run_id)
         whole = {**facts(table), **totals(table), **row, "run_id": run_id}
+        stale = {} if before.is_empty() else {n: v for n, v in totals(before).items() if row.get(n) is None}
 
         def fold(known: Row | None) -> Mapping[str, Any]:
             if known is None:
@@ -73,7 +74,7 @@ class Backtests(Ledger):
                 raise LifeCycleError(
                     "it was recorded by someone else meanwhile", where=f"backtests, {run_id}", todo="Record it again."
                 )
-            if any(known.get(name) != wanted.get(name) for name in _TOTALS):
+            if any(known.get(name) not in {None, wanted.get(name), stale.get(name)} for name in _TOTALS):
                 raise other_trades(run_id)
             return {name: value for name, value in whole.items() if name != "created_at"}
 

@@ -1,4 +1,7 @@
-"""A run that is recorded again: the same trades, or others that must not take the place of those."""
+"""A run that is recorded again: the same trades, or others that must not take the place of those.
+
+A value that was not known when the run was recorded contradicts nothing: it is added.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +87,7 @@ def refuse_others(trades: pl.DataFrame, known: pl.DataFrame, run_id: str) -> Non
             run_id, f"it has {recorded.height}, and {trades.height} are given, of which it has {both.height}"
         )
     for name in _SAME:
-        differs = both.filter(pl.col(name).ne_missing(pl.col(f"{name}_given"))).head(1)
+        differs = both.filter(pl.col(name).is_not_null() & pl.col(name).ne_missing(pl.col(f"{name}_given"))).head(1)
         for row in differs.iter_rows(named=True):
             raise other_trades(run_id, f"the {name} of {row['trade_id']} is {row[name]}, not {row[f'{name}_given']}")
 
@@ -95,7 +98,7 @@ def retelling(row: Row, run_id: str) -> Fold:
     def fold(known: Row | None) -> Whole:
         for name in ("run_id", "mode", *_SAME):
             told, found = row.get(name), None if known is None else known.get(name)
-            if told != found:
+            if told != found and (found is not None or name in {"run_id", "mode"}):
                 raise other_trades(run_id, f"the {name} of {row['trade_id']} has become {found}, and is not {told}")
         return Whole({**(known or {}), **row})
 

@@ -301,6 +301,25 @@ def test_what_nobody_told_of_a_run_stays_as_it_was_first_recorded(lk: lake.Lake)
     assert (lk.read("trades").equals(before[0]), lk.read("backtests").equals(before[1])) == (True, True)
 
 
+@pytest.mark.parametrize("where", ["hot", "cold", "one transaction"])
+def test_what_a_run_did_not_tell_is_added_when_it_is_recorded_again(lk: lake.Lake, where: str) -> None:
+    """A result in percent that was not known contradicts no trade and no total that was made without it."""
+    bare = [{"side": "LONG", "pnl": 5.0}, {"side": "SHORT", "pnl": -1.0}]
+    whole = [{**row, "pnl_percent": row["pnl"] / 2} for row in bare]
+    with lk.transaction() if where == "one transaction" else nullcontext():
+        lk.backtests.record(RUN, bare)
+        if where == "cold":
+            lk.drain()
+        with pytest.raises(LifeCycleError, match="recorded with other trades"):
+            lk.backtests.record(RUN, whole, total_pnl_percent=3.0)
+        lk.backtests.record(RUN, whole)
+        assert lk.backtests.record(RUN, whole).unchanged == 1
+        with pytest.raises(LifeCycleError, match=r"the pnl_percent of r/0 is 2\.5, not 9\.0"):
+            lk.backtests.record(RUN, [{**whole[0], "pnl_percent": 9.0}, whole[1]])
+    assert lk.frame("SELECT pnl_percent FROM trades ORDER BY trade_id")["pnl_percent"].to_list() == [2.5, -0.5]
+    assert lk.frame("SELECT total_pnl_percent, win_rate FROM backtests").row(0) == (2.0, 50.0)
+
+
 def test_a_run_that_another_process_has_just_recorded_is_recorded_again(lk: lake.Lake) -> None:
     with lake.open(lk.location.uri) as other:
         other.backtests.record({**RUN, "run_id": "first"}, TRADES)
