@@ -32,6 +32,7 @@ class Options:
         mode: ``live``, ``paper`` or ``backtest``, where the store does not say.
         strategy: of rows that name none.
         percent: ``fraction`` where results in percent are stored as shares, 0.02 for 2 %; ``percent``, when left out.
+        totals: ``runs`` where totals of backtests, of which the source has no run, are runs themselves.
         dataset: in which rows belong, where the store does not say.
         map_file: the TOML column map of a generic import.
         second_hour: whether a local time in an hour that the clock has twice means the second; rules are asked so.
@@ -51,6 +52,7 @@ class Options:
     mode: str = ""
     strategy: str = ""
     percent: str = ""
+    totals: str = ""
     dataset: str = ""
     map_file: Path | None = None
     second_hour: bool = False
@@ -62,6 +64,10 @@ class Options:
         if self.percent not in {"", "percent", "fraction"}:
             todo = "One of percent, fraction."
             raise UsageError("unknown way to store percent", where="percent", value=self.percent, todo=todo)
+        if self.totals not in {"", "runs"}:
+            raise UsageError(
+                "unknown way to take totals", where="totals", value=self.totals, todo="Say runs, or nothing."
+            )
         if self.timeframe:
             timeframes.parse(self.timeframe)
         if self.dataset:

@@ -98,7 +98,7 @@ class _Run:
         """What became of one table."""
         if isinstance(table, Check):
             done = self.check(table)
-            return [] if table.compare is None and not done.found else [done]
+            return [done] if done.found or done.differences or done.notes else []
         return self.candles(table) if isinstance(table, CandleTable) else self.records(table)
 
     def check(self, table: Check) -> TableReport:

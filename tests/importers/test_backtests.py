@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import pytest
 
 import lake
-from lake.errors import SourceError
+from lake.errors import SourceError, UsageError
+from lake.importers.base import Options
 from lake.importers.run import import_from
 from tests.importers.contract import differences, imported, notes, quarantined, rows
 
@@ -121,7 +123,7 @@ def test_a_trade_that_a_file_corrects_is_corrected_and_told(tmp_path: Path) -> N
         assert differences(report) == [("pnl_percent", -1.1, TRADE["profit_pct"])]
 
 
-def test_totals_are_compared_with_the_runs_and_taken_where_there_is_none(tmp_path: Path) -> None:
+def test_totals_are_compared_with_the_runs_and_told_where_there_is_none(tmp_path: Path) -> None:
     bot = tmp_path / "bot"
     written(bot / "backtest_results" / "XRPUSDT_3h_backtest.json", SYMBOL_RUN)
     aggregate = {"XRPUSDT_3h": {**TOTALS, "total_pnl": 10}, "BTC_USDT_5m": {**TOTALS, "total_trades": 3}}
@@ -131,7 +133,9 @@ def test_totals_are_compared_with_the_runs_and_taken_where_there_is_none(tmp_pat
         assert [(d.key, d.column, d.kept, d.found) for t in report.tables for d in t.differences] == [
             ("XRPUSDT_3h", "total_pnl_percent", 9.25, 10)
         ]
-        assert rows(lk, "backtests", "symbol", "timeframe", "trades") == [("BTCUSDT", "5m", 3), ("XRPUSDT", "3h", 12)]
+        assert "1 entry is of no run that is known, such as BTC_USDT_5m: kept as told" in notes(report)
+        assert rows(lk, "backtests", "symbol", "timeframe", "trades") == [("XRPUSDT", "3h", 12)]
+        assert len(rows(lk, "data_quality", "finding_id")) == 2
 
 
 @pytest.mark.parametrize("count", [{"trades": [TRADE, TRADE]}, {"trades": None, "wins": 1, "losses": 1}])
@@ -147,10 +151,12 @@ def test_totals_are_compared_with_the_trades_of_a_run_that_does_not_count_them(
         assert ("trades", 2, 3) in differences(import_from(lk, "backtests", str(bot)))
 
 
-def test_totals_alone_become_runs(tmp_path: Path) -> None:
+def test_totals_alone_become_runs_if_the_caller_says_that_they_are(tmp_path: Path) -> None:
     file = written(tmp_path / "r.json", {"timestamp": "2025-12-23T14:04:29", "results": {"XRPUSDT_3h": TOTALS}})
     with lake.open(tmp_path / "lake") as lk:
-        imported(lk, "backtests", file)
+        assert "--totals runs" in notes(imported(lk, "backtests", file))
+        assert rows(lk, "backtests", "run_id") == []
+        imported(lk, "backtests", file, totals="runs")
         assert rows(lk, "backtests", "symbol", "win_rate", "created_at") == [
             ("XRPUSDT", 66.66, datetime(2025, 12, 23, 14, 4, 29, tzinfo=UTC))
         ]
@@ -222,13 +228,10 @@ def test_totals_whose_run_landed_and_was_deleted_make_no_other_run(tmp_path: Pat
         imported(lk, "backtests", bot)
         before = [rows(lk, "backtests", "*"), rows(lk, "data_quality", "finding_id")]
         (bot / "backtest_results" / "XRPUSDT_3h_backtest.json").unlink()
-        report = imported(lk, "backtests", bot)
-        assert (report.totals["found"], report.totals["unchanged"]) == (1, 1)
-        assert [rows(lk, "backtests", "*"), rows(lk, "data_quality", "finding_id")] == before
-        newer = {"timestamp": "2025-12-24T14:04:29.866434", "results": {"XRPUSDT_3h": TOTALS}}
-        written(bot / "ict_backtest_results.json", newer)
-        imported(lk, "backtests", bot)
-        assert rows(lk, "backtests", "created_at::DATE::VARCHAR") == ["2025-12-23", "2025-12-24"]
+        for totals in ("", "runs"):
+            report = imported(lk, "backtests", bot, totals=totals)
+            assert (report.totals["found"], report.totals["unchanged"]) == (1, 1)
+            assert [rows(lk, "backtests", "*"), rows(lk, "data_quality", "finding_id")] == before
 
 
 def test_totals_of_a_file_that_was_copied_or_touched_are_kept_once(tmp_path: Path) -> None:
@@ -244,63 +247,118 @@ def test_totals_of_a_file_that_was_copied_or_touched_are_kept_once(tmp_path: Pat
 LATER = "2025-12-23T14:04:29.866434"
 
 
-def totalled(folder: Path, **more: Any) -> Path:
+def totalled(folder: Path, at: str | None = LATER, **more: Any) -> Path:
     """A file with nothing but the totals of a run."""
-    return written(folder / "r_backtest.json", {"timestamp": LATER, "results": {"XRPUSDT_3h": {**TOTALS, **more}}})
+    return written(folder / "r_backtest.json", {"timestamp": at, "results": {"XRPUSDT_3h": {**TOTALS, **more}}})
 
 
+@pytest.mark.parametrize("at", [LATER, "2026-02-01T00:00:00", SYMBOL_RUN["timestamp"][:19], None])
+@pytest.mark.parametrize("made_at", [SYMBOL_RUN["timestamp"], None])
 @pytest.mark.parametrize("place", ["backtest_results", "backtest_archive/2025-12-23"])
-def test_a_run_that_comes_after_its_totals_takes_their_place(tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize("is_first", [True, False], ids=["run first", "totals first"])
+def test_totals_and_their_run_are_one_however_far_apart_and_what_differs_is_told_once(
+    tmp_path: Path, at: str | None, made_at: str | None, place: str, is_first: bool
+) -> None:
+    run = {**SYMBOL_RUN, "timestamp": made_at, "trades": [TRADE]}
+    told = totalled(tmp_path / "totals", at, total_pnl=10)
+    files = [written(tmp_path / "bot" / place / "XRP_backtest.json", run), told]
     with lake.open(tmp_path / "lake") as lk:
-        imported(lk, "backtests", totalled(tmp_path / "totals"), bot_id="b")
-        (name,) = rows(lk, "backtests", "run_id")
-        file = written(tmp_path / "bot" / place / "XRP_backtest.json", {**SYMBOL_RUN, "trades": [TRADE]})
-        imported(lk, "backtests", tmp_path / "bot", bot_id="b")
-        assert rows(lk, "backtests", "run_id", "wins", "win_rate") == [(name, 8, 66.66)]
-        assert rows(lk, "trades", "run_id") == [name]
-        for again in (file, totalled(tmp_path / "totals"), tmp_path / "bot"):
-            assert imported(lk, "backtests", again, bot_id="b").totals["landed"] == 0
+        first, second = (imported(lk, "backtests", f, bot_id="b") for f in (files if is_first else files[::-1]))
+        assert (differences(first), differences(second)) == ([], [("total_pnl_percent", 9.25, 10)])
+        assert rows(lk, "backtests", "wins", "total_pnl_percent") == [(8, 9.25)]
+        assert rows(lk, "trades", "run_id") == rows(lk, "backtests", "run_id")
 
 
-def test_a_run_beside_its_totals_takes_their_place_and_what_differs_is_told(tmp_path: Path) -> None:
+def test_totals_are_of_the_newest_run_before_them(tmp_path: Path) -> None:
+    days = [f"2025-12-{day}T08:00:00" for day in (22, 23, 24)]
+    runs = [{**SYMBOL_RUN, "timestamp": day, "total_pnl": float(n)} for n, day in enumerate(days)]
+    file = written(tmp_path / "bot" / "backtest_results.json", {"backtests": runs})
     with lake.open(tmp_path / "lake") as lk:
-        imported(lk, "backtests", totalled(tmp_path / "bot", total_pnl=10))
-        written(tmp_path / "bot" / "XRPUSDT_3h_backtest.json", SYMBOL_RUN)
-        report = imported(lk, "backtests", tmp_path / "bot")
-        assert ("total_pnl_percent", 10, 9.25) in differences(report)
-        assert rows(lk, "backtests", "trades", "wins") == [(12, 8)]
-
-
-def test_totals_that_come_after_their_run_make_no_other_one(tmp_path: Path) -> None:
-    with lake.open(tmp_path / "lake") as lk:
-        run = written(tmp_path / "bot" / "XRPUSDT_3h_backtest.json", SYMBOL_RUN)
-        imported(lk, "backtests", run)
-        (name,) = rows(lk, "backtests", "run_id")
         imported(lk, "backtests", totalled(tmp_path / "totals"))
-        assert rows(lk, "backtests", "run_id", "total_pnl_percent") == [(name, 9.25)]
-        assert imported(lk, "backtests", run).totals["landed"] == 0
+        assert differences(imported(lk, "backtests", file)) == [("total_pnl_percent", 1, 9.25)]
 
 
-def test_totals_whose_run_is_in_the_archive_make_no_other_one(tmp_path: Path) -> None:
-    written(tmp_path / "bot" / "backtest_archive" / "2025-12-23" / "XRPUSDT_3h_backtest.json", SYMBOL_RUN)
+def test_totals_are_compared_with_no_run_that_was_made_after_them(tmp_path: Path) -> None:
+    late = written(tmp_path / "bot" / "XRP_backtest.json", {**SYMBOL_RUN, "timestamp": "2025-12-23T20:00:00"})
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "backtests", late)
+        report = imported(lk, "backtests", totalled(tmp_path / "totals", total_pnl=3))
+        assert (differences(report), rows(lk, "backtests", "hour(created_at)")) == ([], [20])
+        assert "of no run that is known" in notes(report)
+
+
+def test_totals_are_compared_with_no_run_of_another_bot(tmp_path: Path) -> None:
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "backtests", totalled(tmp_path / "totals", total_pnl=3), bot_id="a")
+        run = written(tmp_path / "bot" / "XRP_backtest.json", SYMBOL_RUN)
+        assert differences(imported(lk, "backtests", run, bot_id="b")) == []
+        assert differences(imported(lk, "backtests", totalled(tmp_path / "totals", total_pnl=3), bot_id="a")) == []
+
+
+def test_totals_of_a_run_whose_file_was_written_over_are_a_run_if_the_caller_says_so(tmp_path: Path) -> None:
+    written(tmp_path / "bot" / "XRP_backtest.json", {**SYMBOL_RUN, "timestamp": "2025-12-23T20:00:00"})
     totalled(tmp_path / "bot")
     with lake.open(tmp_path / "lake") as lk:
         imported(lk, "backtests", tmp_path / "bot")
-        assert rows(lk, "backtests", "hour(created_at AT TIME ZONE 'UTC')") == [8]
+        assert rows(lk, "backtests", "hour(created_at)") == [20]
+        imported(lk, "backtests", tmp_path / "bot", totals="runs")
+        assert rows(lk, "backtests", "hour(created_at)") == [14, 20]
 
 
-@pytest.mark.parametrize(
-    "other", [{"total_pnl": 3}, {"timestamp": "2025-12-22T08:54:34"}, {"timestamp": "2025-12-23T20:00:00"}]
-)
-def test_a_run_that_the_totals_are_not_surely_of_lands_by_itself(tmp_path: Path, other: dict[str, Any]) -> None:
+def test_a_run_that_may_be_one_that_the_caller_made_of_totals_is_told(tmp_path: Path) -> None:
     with lake.open(tmp_path / "lake") as lk:
-        imported(lk, "backtests", totalled(tmp_path / "totals"))
-        imported(lk, "backtests", written(tmp_path / "bot" / "XRPUSDT_3h_backtest.json", {**SYMBOL_RUN, **other}))
-        assert len(rows(lk, "backtests", "run_id")) == 2
+        imported(lk, "backtests", totalled(tmp_path / "totals"), totals="runs")
+        (name,) = rows(lk, "backtests", "run_id")
+        report = imported(lk, "backtests", written(tmp_path / "bot" / "XRP_backtest.json", SYMBOL_RUN))
+        assert f"{name} of the lake is made of totals, as --totals runs said: it may be run-" in notes(report)
 
 
-def test_a_run_of_another_bot_takes_the_place_of_no_totals(tmp_path: Path) -> None:
-    with lake.open(tmp_path / "lake") as lk:
-        imported(lk, "backtests", totalled(tmp_path / "totals"), bot_id="a")
-        imported(lk, "backtests", written(tmp_path / "XRPUSDT_3h_backtest.json", SYMBOL_RUN), bot_id="b")
-        assert len(rows(lk, "backtests", "run_id")) == 2
+def test_totals_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    told = {"timestamp": LATER, "results": {"XRPUSDT_3h": {**TOTALS, "win_rate": "high"}, "BTCUSDT_1h": TOTALS}}
+    for totals in ("", "runs"):
+        with lake.open(tmp_path / f"lake{totals}") as lk:
+            file = written(tmp_path / "bot" / "r_backtest.json", told)
+            report = import_from(lk, "backtests", str(file), Options(totals=totals))
+            assert (report.totals["found"], report.totals["landed"], report.totals["refused"]) == (2, 1, 1)
+            assert [dataset for dataset, _, _ in quarantined(lk)] == ["backtests"]
+
+
+STORES: dict[str, Any] = {
+    "backtest_results/XRPUSDT_3h_backtest.json": {**SYMBOL_RUN, "trades": [TRADE]},
+    "backtest_results/BTCUSDT_1h_backtest.json": UNDATED,
+    "backtest_archive/2025-12-23/XRPUSDT_3h_backtest.json": {**SYMBOL_RUN, "trades": [TRADE]},
+    "backtest_archive/2025-12-22/XRPUSDT_3h_backtest.json": {**SYMBOL_RUN, "timestamp": "2025-12-22T08:00:00"},
+    "ict_backtest_results.json": {"timestamp": LATER, "results": {"XRPUSDT_3h": TOTALS, "BTCUSDT_1h": TOTALS}},
+    "later/ict_backtest_results.json": {"timestamp": "2025-12-29T00:00:00", "results": {"XRPUSDT_3h": {}}},
+    "undated/ict_backtest_results.json": {"results": {"XRPUSDT_3h": {"total_pnl": 2}, "SOLUSDT_1h": TOTALS}},
+}  # fmt: skip
+
+
+def test_another_word_for_totals_than_runs_is_refused() -> None:
+    with pytest.raises(UsageError, match="totals: unknown way to take totals"):
+        Options(totals="sums")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_in_whatever_order_and_parts_a_store_is_imported_the_lake_has_each_run_once(tmp_path: Path, seed: int) -> None:
+    """Parts of a model store, some of them twice: the rows are those of one import of all."""
+    chance, left = random.Random(seed), list(STORES)
+    chance.shuffle(left)
+    with lake.open(tmp_path / "whole") as whole, lake.open(tmp_path / "parts") as parts:
+        for name, content in STORES.items():
+            touched(written(tmp_path / "bot" / name, content))
+        imported(whole, "backtests", tmp_path / "bot", bot_id="b")
+        for number, newest in enumerate(left):
+            for name in {newest, *chance.sample(left[:number], min(number, chance.randint(0, 2)))}:
+                touched(written(tmp_path / str(number) / "backtests" / name, STORES[name]))
+            import_from(parts, "backtests", str(tmp_path / str(number)), Options(bot_id="b"))
+        runs = ("run_id", "symbol", "timeframe", "trades", "wins", "win_rate", "total_pnl_percent", "created_at")
+        kept = "details -> '$.said.content'"
+        for dataset, columns in (("backtests", runs), ("trades", ("* EXCLUDE (extra)",)), ("data_quality", (kept,))):
+            assert rows(parts, dataset, *columns) == rows(whole, dataset, *columns)
+        assert rows(parts, "backtests", "symbol") == ["BTCUSDT", "XRPUSDT", "XRPUSDT"]
+
+
+def touched(file: Path) -> Path:
+    os.utime(file, (1_766_000_000, 1_766_000_000))
+    return file

@@ -1,106 +1,199 @@
-"""Which runs of backtests and which totals of the lake are one: the file of a run may come after its totals, or before.
+"""Totals of backtests beside the runs that they are of.
 
-Totals are of a run of their bot, symbol and timeframe when they were made within a day after it, and neither tells what
-the other contradicts; or where a store holds both and compares them. The later import then uses the id that the lake
-has, and keeps its own in ``extra``, by which it is found again.
+The totals of a symbol and timeframe are those of the newest run of it that was made before them, wherever that is: in
+the source, or in the lake. They are compared with it and make no run, so that no order of imports has a run twice. Who
+knows that their runs have no files says so: then they are runs by themselves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from lake.errors import InvalidRowError
-from lake.importers.base import Options, Row, RowMap
-from lake.importers.kinds.met_trades import MetTrades
-from lake.importers.mapping import Canonical, Mapper, found_before
-from lake.importers.merging import is_same
-from lake.importers.there import held
-from lake.spec import registry
+import orjson
 
-TOTALS = "totals"
-APART = {"trades": 0.0, "win_rate": 0.051, "total_pnl_percent": 0.005}  # they are rounded
-_FACTS = ("symbol", "timeframe", "strategy", "parameters", "start_time", "end_time")
-_DAY = 86_400_000_000
-_SQL = (
-    "SELECT run_id, epoch_us(created_at) AS at, extra ->> '$.known_as_backtests' AS known_as, "
-    "json_keys(extra, '$.imported') AS labels FROM backtests "
-    "WHERE list_contains(?, symbol) AND json_exists(extra, '$.imported') ORDER BY run_id"
+from lake.errors import InvalidRowError
+from lake.importers.base import Known, Notes, Options, Row, RowMap, Rule
+from lake.importers.mapping import Mapper
+from lake.importers.report import Difference
+from lake.importers.wording import counted
+
+TOTALS, TOLD_BY = "totals", "content"
+_APART = {"trades": 0.0, "win_rate": 0.051, "total_pnl_percent": 0.005}  # they are rounded
+_SECOND = 1_000_000
+_RUNS = Path(__file__).with_suffix(".sql")
+_KEPT = (
+    "SELECT details -> '$.said' AS said FROM data_quality WHERE \"check\" = 'imported' AND dataset = $about "
+    "AND details ->> '$.source' = $source AND details ->> '$.bot_id' = $bot ORDER BY finding_id"
 )
 
 
-def tells_of(totals: Canonical, run: Canonical) -> bool:
-    """Whether totals are surely those of a run: made soon after it, the same numbers, and no other facts."""
-    sides = [(totals.get(name), run.get(name), apart) for name, apart in APART.items()]
-    numbers = [abs(one - other) <= apart for one, other, apart in sides if one is not None and other is not None]
-    facts = [(totals.get(name) or None, run.get(name) or None) for name in _FACTS]
-    is_soon = 0 <= totals["created_at"] - run["created_at"] <= _DAY
-    return is_soon and any(numbers) and all(numbers) and all(None in pair or is_same(*pair) for pair in facts)
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What tells of a run: its own file, a row of the lake, or totals.
+
+    Attributes:
+        name: the id that it has as a run.
+        pair: symbol and timeframe.
+        at: when it was made, in microseconds; None where it does not say.
+        written: that, or the time of its file.
+        numbers: our column -> value, of those that are compared.
+        is_total: whether it is totals.
+    """
+
+    name: str
+    pair: tuple[Any, Any]
+    at: int | None
+    written: int
+    numbers: Mapping[str, float]
+    is_total: bool = False
 
 
-class TotalledRuns(MetTrades):
-    """The ids that runs, and totals without a run, have in the lake.
+class TotalledRuns:
+    """The runs of a source, beside which its totals and those of the lake are held.
 
     Args:
         kind: of the store, as importers are called.
-        made: what a run becomes, with the id that it has by itself.
-        linked: the id of a run -> that of the totals with which the store's are compared.
+        made: what a run, or totals, becomes.
+        dated: when it was made, where it says so itself.
+        options: what the caller said.
     """
 
-    def __init__(self, kind: str, made: RowMap, linked: Mapping[str, str]) -> None:
-        super().__init__(kind, made.columns["run_id"], "run_id")
-        self._made, self._linked, self._totals = made, linked, f"{kind}:{TOTALS}"
+    def __init__(self, kind: str, made: RowMap, dated: Rule, options: Options) -> None:
+        self._about, self._label = made.dataset, f"{kind}:{TOTALS}"
+        self._mapper, self._dated = Mapper(replace(made, keep_found=False), options, ""), dated
+        self._options, self._notes = options, Notes()
+        self._runs: dict[str, Told] = {}
+        self._by_pair: dict[tuple[Any, Any], list[Told]] = {}  # the same
 
-    def runs(self, lk: Any, rows: Sequence[Row], options: Options) -> None:
-        """Find the runs of the lake that were made of the totals of some runs alone."""
-        self._look(lk, rows, options, lambda labels: labels == {self._totals}, lambda run, there: tells_of(there, run))
+    def add(self, run: Row) -> None:
+        """Take in a run of the source; the first of an id is kept, as where they land."""
+        told = self._fitting(run)
+        if told is not None and told.name not in self._runs:  # else it is refused where it should land
+            self._runs[told.name] = told
+            self._by_pair.setdefault(told.pair, []).append(told)
 
-    def totals(self, lk: Any, rows: Sequence[Row], options: Options) -> None:
-        """Find the runs of the lake that some totals are of."""
-        self._look(lk, rows, options, lambda labels: self._totals not in labels and self.is_told(labels), tells_of)
+    def told(self, row: Row) -> Told:
+        """What a run, or totals, tells.
 
-    def _look(
-        self,
-        lk: Any,
-        rows: Sequence[Row],
-        options: Options,
-        may_be: Callable[[set[str]], bool],
-        is_one: Callable[[Canonical, Canonical], bool],
-    ) -> None:
-        told = [run for row in rows if (run := as_run(self._made, row, options)) is not None]
-        if lk is None or not told:
+        Raises:
+            InvalidRowError: it does not fit.
+        """
+        made = self._mapper(row)
+        wins, losses = made.get("wins"), made.get("losses")
+        trades = None if wins is None or losses is None else wins + losses
+        is_dated = self._dated.read(row, self._options) is not None
+        return _told({"trades": trades, **made, "is_dated": is_dated, "is_total": "SYM_TF" in row})
+
+    def is_beside(self, totals: Row) -> bool:
+        """Whether the source has the run that totals are of; of those that do not fit it has none."""
+        told = self._fitting(totals)
+        return told is not None and _run_of(told, self._by_pair) is not None
+
+    def tell_into(self, notes: Notes) -> None:
+        """Take the notes into which :meth:`differences` tells of totals without a run."""
+        self._notes = notes
+
+    def completed(self, lk: Any, rows: Sequence[Row], _options: Options) -> Iterator[Row | Known]:
+        """Totals that are runs by themselves; as Known those that say what the run before them says in the lake."""
+        told = {row[TOLD_BY]: totals for row in rows if (totals := self._fitting(row)) is not None}
+        there = _by_pair(run for run in self._of_lake(lk, told.values()).values() if not run.is_total)
+        for row in rows:
+            totals = told.get(row[TOLD_BY])
+            run = None if totals is None else _run_of(totals, there)
+            yield Known(row) if run is not None and totals is not None and _is_same(run, totals) else row
+
+    def differences(self, lk: Any, rows: Sequence[Row], _options: Options) -> Iterator[Difference]:
+        """What totals say otherwise than the run that they are of, where the source has one of the two."""
+        mine = {row[TOLD_BY]: (row["SYM_TF"], self.told(row)) for row in rows}
+        asked = [*self._runs.values(), *(totals for _, totals in mine.values())]
+        every = self._of_lake(lk, asked) | self._runs
+        there, lone = _by_pair(every.values()), []
+        for name, totals in mine.values():
+            run = _run_of(totals, there)
+            lone += [name] if run is None else []
+            yield from () if run is None else _differences(name, run, totals)
+        for name, totals in self._kept(lk, mine):
+            run = _run_of(totals, there)
+            yield from () if run is None or run.name not in self._runs else _differences(name, run, totals)
+        if lone:
+            told = f"{counted(len(lone), 'entry is', 'entries are')} of no run that is known, such as {lone[0]}"
+            self._notes.tell(f"{told}: kept as told, and a run only if --totals runs says so")
+        self._tell_made(every.values())
+
+    def _tell_made(self, every: Iterable[Told]) -> None:
+        """Of the source's runs those that totals may be of which the caller called runs."""
+        files = _by_pair(run for run in every if not run.is_total)
+        for totals in (one for one in every if one.is_total):
+            run = _run_of(totals, files)
+            if run is not None and run.name in self._runs:
+                made = f"{totals.name} of the lake is made of totals, as --totals runs said"
+                self._notes.tell(f"{made}: it may be {run.name}, which this source has")
+
+    def _fitting(self, row: Row) -> Told | None:
+        try:
+            return self.told(row)
+        except InvalidRowError:
+            return None
+
+    def _of_lake(self, lk: Any, told: Iterable[Told]) -> dict[str, Told]:
+        """The lake's runs of this bot, of the symbols of some."""
+        asked = {"symbols": sorted({one.pair[0] for one in told}), "bot": self._options.bot_id}
+        if lk is None or not asked["symbols"]:
+            return {}
+        rows = lk.frame(_RUNS.read_text("utf-8"), asked).iter_rows(named=True)
+        return {row["run_id"]: _told(row) for row in rows}
+
+    def _kept(self, lk: Any, mine: Mapping[str, Any]) -> Iterator[tuple[str, Told]]:
+        """The totals of this bot that were kept before, and are not in the source, of what it has runs of."""
+        if lk is None or not self._runs:
             return
-        there = lk.frame(_SQL, [list({run["symbol"] for run in told})]).rows(named=True)
-        names = self._theirs.keys() | {row["run_id"] for row in there}
-        lost = {run["run_id"]: run for run in told if run["run_id"] not in names}
-        self._theirs |= {row["known_as"]: row["run_id"] for row in there if row["known_as"] in lost}
-        free = {r["run_id"]: r["at"] for r in there if r["known_as"] is None and may_be(set(r["labels"]))}
-        self._meet((own, self._linked[own]) for own in lost if self._linked.get(own) in free)
-        near = [name for name, at in free.items() if any(abs(at - run["created_at"]) <= _DAY for run in lost.values())]
-        landed = held(lk, registry.get(self._made.dataset), [{"run_id": name} for name in near]).values()
-        ours = [row for row in landed if self._is_of_bot(row, options)]
-        pairs = [(run, row) for run in lost.values() for row in ours if is_one(run, row)]
-        pairs.sort(key=lambda pair: abs(pair[0]["created_at"] - pair[1]["created_at"]))
-        self._meet((run["run_id"], row["run_id"]) for run, row in pairs)
-
-    def _meet(self, pairs: Iterable[tuple[str, str]]) -> None:
-        """Take the first pairs of which neither is another's."""
-        taken = set(self._theirs.values())
-        for own, name in pairs:
-            if own not in self._theirs and name not in taken:
-                self._theirs[own] = name
-                taken.add(name)
-
-    def _is_of_bot(self, row: Canonical, options: Options) -> bool:
-        """Whether the id of a run of the lake is that which this bot's has by itself."""
-        found = (found_before(row, f"{self._kind}:{name}") for name in (TOTALS, "runs", "archived runs"))
-        return any(self._own.read(told, options) == row["run_id"] for told in found if told is not None)
+        asked = {"about": self._about, "source": self._label, "bot": self._options.bot_id}
+        for text in lk.frame(_KEPT, asked)["said"]:
+            row = orjson.loads(text)
+            totals = None if row.get(TOLD_BY) in mine else self._fitting(row)
+            if totals is not None and totals.pair in self._by_pair:
+                yield row["SYM_TF"], totals
 
 
-def as_run(made: RowMap, row: Row, options: Options) -> Canonical | None:
-    """A run, or totals, in canonical columns without what was found; None of one that does not fit."""
-    try:
-        return Mapper(replace(made, keep_found=False), options, "")(row)
-    except InvalidRowError:
-        return None  # it is refused where it should land
+def _told(row: Mapping[str, Any]) -> Told:
+    numbers = {name: row[name] for name in _APART if row.get(name) is not None}
+    written = row["created_at"]
+    at = written if row["is_dated"] else None
+    return Told(row["run_id"], (row.get("symbol"), row.get("timeframe")), at, written, numbers, row["is_total"])
+
+
+def _by_pair(runs: Iterable[Told]) -> dict[tuple[Any, Any], list[Told]]:
+    done: dict[tuple[Any, Any], list[Told]] = {}
+    for run in runs:
+        done.setdefault(run.pair, []).append(run)
+    return done
+
+
+def _run_of(totals: Told, runs: Mapping[tuple[Any, Any], Sequence[Told]]) -> Told | None:
+    """The newest that was made before some totals, or in their second; one that says no time is older than all."""
+    before = (run for run in runs.get(totals.pair, ()) if not _is_later(run, totals))
+    return max(before, key=lambda run: (run.at is not None, run.written, run.name), default=None)
+
+
+def _is_later(run: Told, totals: Told) -> bool:
+    return run.at is not None and totals.at is not None and run.at // _SECOND > totals.at // _SECOND
+
+
+def _apart(run: Told, totals: Told) -> Iterator[tuple[str, float, float]]:
+    for column, tolerance in _APART.items():
+        held, said = run.numbers.get(column), totals.numbers.get(column)
+        if held is not None and said is not None and abs(held - said) > tolerance:
+            yield column, held, said
+
+
+def _is_same(run: Told, totals: Told) -> bool:
+    """Whether the two have a number in common, and tell none otherwise."""
+    return bool(run.numbers.keys() & totals.numbers.keys()) and not any(_apart(run, totals))
+
+
+def _differences(name: str, run: Told, totals: Told) -> Iterator[Difference]:
+    for column, held, said in _apart(run, totals):
+        yield Difference("backtests", name, column, held, said)
