@@ -120,7 +120,7 @@ class TotalledRuns:
             yield from () if run is None or run.name not in self._runs else _differences(name, run, totals)
         if lone:
             told = f"{counted(len(lone), 'entry is', 'entries are')} of no run that is known, such as {lone[0]}"
-            self._notes.tell(f"{told}: kept as told, and a run only if --totals runs says so")
+            self._notes.tell(f"{told}: kept as told. Import the file of its run, or say --totals runs if it has none")
         self._tell_made(every.values())
 
     def _tell_made(self, every: Iterable[Told]) -> None:
