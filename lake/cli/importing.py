@@ -47,7 +47,6 @@ def _listed(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     click.option("--mode", default="", help="live, paper or backtest, where the store does not say."),
     click.option("--strategy", default="", help="Of rows that name none."),
     click.option("--percent", default="", help="How results in percent are stored: percent (2), or fraction (0.02)."),
-    click.option("--totals", default="", help="With KIND = backtests: runs, if totals without a run here are runs."),
     click.option("--dataset", default="", help="With KIND = tradelake: whose rows they are, where nothing says it."),
     click.option("--map-file", type=click.Path(path_type=Path), help="With KIND = generic: a TOML column map."),
     click.option("--suggest", is_flag=True, help="With KIND = generic: print a first draft of a column map."),

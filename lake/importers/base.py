@@ -32,7 +32,6 @@ class Options:
         mode: ``live``, ``paper`` or ``backtest``, where the store does not say.
         strategy: of rows that name none.
         percent: ``fraction`` where results in percent are stored as shares, 0.02 for 2 %; ``percent``, when left out.
-        totals: ``runs`` where totals of backtests, of which the source has no run, are runs themselves.
         dataset: in which rows belong, where the store does not say.
         map_file: the TOML column map of a generic import.
         second_hour: whether a local time in an hour that the clock has twice means the second; rules are asked so.
@@ -52,7 +51,6 @@ class Options:
     mode: str = ""
     strategy: str = ""
     percent: str = ""
-    totals: str = ""
     dataset: str = ""
     map_file: Path | None = None
     second_hour: bool = False
@@ -64,10 +62,6 @@ class Options:
         if self.percent not in {"", "percent", "fraction"}:
             todo = "One of percent, fraction."
             raise UsageError("unknown way to store percent", where="percent", value=self.percent, todo=todo)
-        if self.totals not in {"", "runs"}:
-            raise UsageError(
-                "unknown way to take totals", where="totals", value=self.totals, todo="Say runs, or nothing."
-            )
         if self.timeframe:
             timeframes.parse(self.timeframe)
         if self.dataset:
@@ -110,6 +104,8 @@ class RowMap:
         written: our column -> what reads its numbers, where they are not written plainly.
         words: the source's columns in which a word for none is one of the words that a rule knows.
         decided: our columns whose rules know what the lake has: what they make takes its place, and is no difference.
+        gives_way: given the lake's row of the same key, whether one of the source takes its place: of that row nothing
+            is left then, and nothing is a difference.
     """
 
     dataset: str
@@ -124,6 +120,7 @@ class RowMap:
     written: Mapping[str, Callable[[str, Any], float]] = field(default_factory=dict)
     words: frozenset[str] = frozenset()
     decided: frozenset[str] = frozenset()
+    gives_way: Callable[[Mapping[str, Any]], bool] | None = None
 
     def __post_init__(self) -> None:
         ds = registry.get(self.dataset)

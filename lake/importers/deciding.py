@@ -82,6 +82,8 @@ class Deciding:
 
     def merged(self, known: Canonical, row: Canonical) -> Merged:
         """What a row that is there and one of the table become."""
+        if self._mapper.map.gives_way is not None and self._mapper.map.gives_way(known):
+            return Merged({**dict.fromkeys(known), **row})
         if decided := self._mapper.map.decided:
             known = {**known, **{name: row[name] for name in decided & row.keys()}}
         return merged(self._mapper.dataset, known, row, self._mapper.label, self._mapper.changed)

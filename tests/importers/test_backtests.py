@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import lake
-from lake.errors import SourceError, UsageError
+from lake.errors import SourceError
 from lake.importers.base import Options
 from lake.importers.run import import_from
 from tests.importers.contract import differences, imported, notes, quarantined, rows
@@ -123,7 +123,7 @@ def test_a_trade_that_a_file_corrects_is_corrected_and_told(tmp_path: Path) -> N
         assert differences(report) == [("pnl_percent", -1.1, TRADE["profit_pct"])]
 
 
-def test_totals_are_compared_with_the_runs_and_told_where_there_is_none(tmp_path: Path) -> None:
+def test_totals_are_compared_with_their_runs_and_are_runs_where_there_is_none(tmp_path: Path) -> None:
     bot = tmp_path / "bot"
     written(bot / "backtest_results" / "XRPUSDT_3h_backtest.json", SYMBOL_RUN)
     aggregate = {"XRPUSDT_3h": {**TOTALS, "total_pnl": 10}, "BTC_USDT_5m": {**TOTALS, "total_trades": 3}}
@@ -133,8 +133,8 @@ def test_totals_are_compared_with_the_runs_and_told_where_there_is_none(tmp_path
         assert [(d.key, d.column, d.kept, d.found) for t in report.tables for d in t.differences] == [
             ("XRPUSDT_3h", "total_pnl_percent", 9.25, 10)
         ]
-        assert "1 entry is of no run that is known, such as BTC_USDT_5m: kept as told" in notes(report)
-        assert rows(lk, "backtests", "symbol", "timeframe", "trades") == [("XRPUSDT", "3h", 12)]
+        assert "1 entry is of no run that is known, such as BTC_USDT_5m" in notes(report)
+        assert rows(lk, "backtests", "symbol", "timeframe", "trades") == [("BTCUSDT", "5m", 3), ("XRPUSDT", "3h", 12)]
         assert len(rows(lk, "data_quality", "finding_id")) == 2
 
 
@@ -151,12 +151,12 @@ def test_totals_are_compared_with_the_trades_of_a_run_that_does_not_count_them(
         assert ("trades", 2, 3) in differences(import_from(lk, "backtests", str(bot)))
 
 
-def test_totals_alone_become_runs_if_the_caller_says_that_they_are(tmp_path: Path) -> None:
-    file = written(tmp_path / "r.json", {"timestamp": "2025-12-23T14:04:29", "results": {"XRPUSDT_3h": TOTALS}})
+def test_totals_alone_become_runs_but_for_entries_that_tell_nothing(tmp_path: Path) -> None:
+    results = {"XRPUSDT_3h": TOTALS, "BTCUSDT_1h": {}, "SOLUSDT_1h": None}
+    file = written(tmp_path / "r.json", {"timestamp": "2025-12-23T14:04:29", "results": results})
     with lake.open(tmp_path / "lake") as lk:
-        assert "--totals runs" in notes(imported(lk, "backtests", file))
-        assert rows(lk, "backtests", "run_id") == []
-        imported(lk, "backtests", file, totals="runs")
+        imported(lk, "backtests", file)
+        assert len(rows(lk, "data_quality", "finding_id")) == 3
         assert rows(lk, "backtests", "symbol", "win_rate", "created_at") == [
             ("XRPUSDT", 66.66, datetime(2025, 12, 23, 14, 4, 29, tzinfo=UTC))
         ]
@@ -228,10 +228,10 @@ def test_totals_whose_run_landed_and_was_deleted_make_no_other_run(tmp_path: Pat
         imported(lk, "backtests", bot)
         before = [rows(lk, "backtests", "*"), rows(lk, "data_quality", "finding_id")]
         (bot / "backtest_results" / "XRPUSDT_3h_backtest.json").unlink()
-        for totals in ("", "runs"):
-            report = imported(lk, "backtests", bot, totals=totals)
-            assert (report.totals["found"], report.totals["unchanged"]) == (1, 1)
-            assert [rows(lk, "backtests", "*"), rows(lk, "data_quality", "finding_id")] == before
+        report = imported(lk, "backtests", bot)
+        assert report.totals["landed"] == 0
+        assert "1 row tells what the lake has by other rows" in notes(report)
+        assert [rows(lk, "backtests", "*"), rows(lk, "data_quality", "finding_id")] == before
 
 
 def test_totals_of_a_file_that_was_copied_or_touched_are_kept_once(tmp_path: Path) -> None:
@@ -267,6 +267,75 @@ def test_totals_and_their_run_are_one_however_far_apart_and_what_differs_is_told
         assert (differences(first), differences(second)) == ([], [("total_pnl_percent", 9.25, 10)])
         assert rows(lk, "backtests", "wins", "total_pnl_percent") == [(8, 9.25)]
         assert rows(lk, "trades", "run_id") == rows(lk, "backtests", "run_id")
+        lk.vacuum()
+        before = [rows(lk, dataset, "*") for dataset in ("backtests", "trades", "data_quality")]
+        for file in files:
+            assert imported(lk, "backtests", file, bot_id="b").totals["landed"] == 0
+        assert [rows(lk, dataset, "*") for dataset in ("backtests", "trades", "data_quality")] == before
+
+
+def test_a_run_that_takes_the_place_of_its_totals_leaves_nothing_of_them(tmp_path: Path) -> None:
+    told = totalled(tmp_path / "totals", avg_rr=2, profit_factor=3, strategy="ict")
+    with lake.open(tmp_path / "lake") as lk, lake.open(tmp_path / "other") as other:
+        imported(lk, "backtests", told)
+        (name,) = rows(lk, "backtests", "run_id")
+        for one in (lk, other):
+            imported(one, "backtests", written(tmp_path / "bot" / "XRP_backtest.json", SYMBOL_RUN))
+        kept = "* EXCLUDE (run_id, extra), json_keys(extra, '$.imported')"
+        assert rows(lk, "backtests", kept) == rows(other, "backtests", kept)
+        assert rows(lk, "backtests", "run_id") == [name]
+
+
+def test_totals_that_say_the_same_are_one_run_as_of_the_earliest(tmp_path: Path) -> None:
+    times = ["2025-12-29T00:00:00", LATER, None, "2025-12-30T00:00:00"]
+    files = [totalled(tmp_path / "bot" / str(number), at) for number, at in enumerate(times)]
+    with lake.open(tmp_path / "lake") as lk:
+        for file in [*files, *files]:
+            imported(lk, "backtests", file)
+        assert rows(lk, "backtests", "day(created_at)", "win_rate") == [(23, 66.66)]
+        imported(lk, "backtests", totalled(tmp_path / "bot" / "other", "2025-12-29T00:00:00", total_pnl=3))
+        assert rows(lk, "backtests", "day(created_at)", "total_pnl_percent") == [(23, 9.25), (29, 3)]
+    with lake.open(tmp_path / "whole") as lk:
+        imported(lk, "backtests", tmp_path / "bot")
+        assert rows(lk, "backtests", "day(created_at)", "total_pnl_percent") == [(23, 9.25), (29, 3)]
+
+
+@pytest.mark.parametrize(("pnl", "taken"), [(9.25, 29), (3, 23), (7, 23)])
+def test_a_run_takes_the_place_of_totals_that_tell_the_same_else_of_the_earliest(
+    tmp_path: Path, pnl: float, taken: int
+) -> None:
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "backtests", totalled(tmp_path / "a", LATER, total_pnl=3))
+        imported(lk, "backtests", totalled(tmp_path / "b", "2025-12-29T00:00:00"))
+        names = dict(lk.frame("SELECT day(created_at), run_id FROM backtests").rows())
+        run = written(tmp_path / "bot" / "XRP_backtest.json", {**SYMBOL_RUN, "total_pnl": pnl})
+        report = imported(lk, "backtests", run)
+        left = ({*names} - {taken}).pop()
+        assert f"{names[left]} of the lake is made of totals: it may be {names[taken]}" in notes(report)
+        now = {name: (day, pnl) for name, day, pnl in rows(lk, "backtests", "run_id", "hour(created_at)", "wins")}
+        assert now[names[taken]] == (8, 8)
+        assert now[names[left]][1] is None
+
+
+def test_a_run_that_a_newer_one_hides_from_totals_of_the_lake_takes_no_place(tmp_path: Path) -> None:
+    older = written(tmp_path / "old" / "XRP_backtest.json", {**SYMBOL_RUN, "timestamp": "2025-12-22T08:00:00"})
+    newer = written(tmp_path / "bot" / "XRP_backtest.json", SYMBOL_RUN)
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "backtests", totalled(tmp_path / "totals"))
+        (name,) = rows(lk, "backtests", "run_id")
+        for file in (newer, older):
+            imported(lk, "backtests", file)
+        assert [day for day, of in rows(lk, "backtests", "day(created_at)", "run_id") if of == name] == [23]
+        assert rows(lk, "backtests", "day(created_at)") == [22, 23]
+
+
+def test_a_run_made_in_the_moment_of_totals_that_an_older_one_took_is_another(tmp_path: Path) -> None:
+    older = written(tmp_path / "old" / "XRP_backtest.json", {**SYMBOL_RUN, "timestamp": "2025-12-22T08:00:00"})
+    newer = written(tmp_path / "bot" / "XRP_backtest.json", {**SYMBOL_RUN, "timestamp": LATER})
+    with lake.open(tmp_path / "lake") as lk:
+        for file in (totalled(tmp_path / "totals", LATER), older, newer):
+            imported(lk, "backtests", file)
+        assert rows(lk, "backtests", "day(created_at)", "wins") == [(22, 8), (23, 8)]
 
 
 def test_totals_are_of_the_newest_run_before_them(tmp_path: Path) -> None:
@@ -276,72 +345,53 @@ def test_totals_are_of_the_newest_run_before_them(tmp_path: Path) -> None:
     with lake.open(tmp_path / "lake") as lk:
         imported(lk, "backtests", totalled(tmp_path / "totals"))
         assert differences(imported(lk, "backtests", file)) == [("total_pnl_percent", 1, 9.25)]
+        assert rows(lk, "backtests", "total_pnl_percent") == [0, 1, 2]
 
 
-def test_totals_are_compared_with_no_run_that_was_made_after_them(tmp_path: Path) -> None:
+def test_totals_are_of_no_run_that_was_made_after_them(tmp_path: Path) -> None:
     late = written(tmp_path / "bot" / "XRP_backtest.json", {**SYMBOL_RUN, "timestamp": "2025-12-23T20:00:00"})
     with lake.open(tmp_path / "lake") as lk:
         imported(lk, "backtests", late)
         report = imported(lk, "backtests", totalled(tmp_path / "totals", total_pnl=3))
-        assert (differences(report), rows(lk, "backtests", "hour(created_at)")) == ([], [20])
+        assert (differences(report), rows(lk, "backtests", "hour(created_at)")) == ([], [14, 20])
         assert "of no run that is known" in notes(report)
 
 
-def test_totals_are_compared_with_no_run_of_another_bot(tmp_path: Path) -> None:
+def test_totals_are_of_no_run_of_another_bot(tmp_path: Path) -> None:
     with lake.open(tmp_path / "lake") as lk:
         imported(lk, "backtests", totalled(tmp_path / "totals", total_pnl=3), bot_id="a")
         run = written(tmp_path / "bot" / "XRP_backtest.json", SYMBOL_RUN)
         assert differences(imported(lk, "backtests", run, bot_id="b")) == []
         assert differences(imported(lk, "backtests", totalled(tmp_path / "totals", total_pnl=3), bot_id="a")) == []
-
-
-def test_totals_of_a_run_whose_file_was_written_over_are_a_run_if_the_caller_says_so(tmp_path: Path) -> None:
-    written(tmp_path / "bot" / "XRP_backtest.json", {**SYMBOL_RUN, "timestamp": "2025-12-23T20:00:00"})
-    totalled(tmp_path / "bot")
-    with lake.open(tmp_path / "lake") as lk:
-        imported(lk, "backtests", tmp_path / "bot")
-        assert rows(lk, "backtests", "hour(created_at)") == [20]
-        imported(lk, "backtests", tmp_path / "bot", totals="runs")
-        assert rows(lk, "backtests", "hour(created_at)") == [14, 20]
-
-
-def test_a_run_that_may_be_one_that_the_caller_made_of_totals_is_told(tmp_path: Path) -> None:
-    with lake.open(tmp_path / "lake") as lk:
-        imported(lk, "backtests", totalled(tmp_path / "totals"), totals="runs")
-        (name,) = rows(lk, "backtests", "run_id")
-        report = imported(lk, "backtests", written(tmp_path / "bot" / "XRP_backtest.json", SYMBOL_RUN))
-        assert f"{name} of the lake is made of totals, as --totals runs said: it may be run-" in notes(report)
+        assert rows(lk, "backtests", "extra ->> '$.bot_id'", "wins") == [("a", None), ("b", 8)]
 
 
 def test_totals_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     told = {"timestamp": LATER, "results": {"XRPUSDT_3h": {**TOTALS, "win_rate": "high"}, "BTCUSDT_1h": TOTALS}}
-    for totals in ("", "runs"):
-        with lake.open(tmp_path / f"lake{totals}") as lk:
-            file = written(tmp_path / "bot" / "r_backtest.json", told)
-            report = import_from(lk, "backtests", str(file), Options(totals=totals))
-            assert (report.totals["found"], report.totals["landed"], report.totals["refused"]) == (2, 1, 1)
-            assert [dataset for dataset, _, _ in quarantined(lk)] == ["backtests"]
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "backtests", written(tmp_path / "bot" / "r_backtest.json", told))
+        assert [(t.dataset, t.found, t.landed, t.refused) for t in report.tables if t.found] == [
+            ("data_quality", 2, 1, 1), ("backtests", 1, 1, 0),
+        ]  # fmt: skip
+        assert [dataset for dataset, _, _ in quarantined(lk)] == ["backtests"]
 
 
+OTHERS = {**TOTALS, "total_trades": 20, "total_pnl": 2.5}
 STORES: dict[str, Any] = {
-    "backtest_results/XRPUSDT_3h_backtest.json": {**SYMBOL_RUN, "trades": [TRADE]},
+    "backtest_results/XRPUSDT_3h_backtest.json": {**SYMBOL_RUN, "timestamp": "2025-12-28T08:00:00", "trades": [TRADE]},
     "backtest_results/BTCUSDT_1h_backtest.json": UNDATED,
     "backtest_archive/2025-12-23/XRPUSDT_3h_backtest.json": {**SYMBOL_RUN, "trades": [TRADE]},
+    "backtest_archive/2025-12-24/XRPUSDT_3h_backtest.json": {**SYMBOL_RUN, "trades": [TRADE]},
     "backtest_archive/2025-12-22/XRPUSDT_3h_backtest.json": {**SYMBOL_RUN, "timestamp": "2025-12-22T08:00:00"},
     "ict_backtest_results.json": {"timestamp": LATER, "results": {"XRPUSDT_3h": TOTALS, "BTCUSDT_1h": TOTALS}},
-    "later/ict_backtest_results.json": {"timestamp": "2025-12-29T00:00:00", "results": {"XRPUSDT_3h": {}}},
-    "undated/ict_backtest_results.json": {"results": {"XRPUSDT_3h": {"total_pnl": 2}, "SOLUSDT_1h": TOTALS}},
+    "later/ict_backtest_results.json": {"timestamp": "2025-12-29T00:00:00", "results": {"XRPUSDT_3h": OTHERS}},
+    "undated/ict_backtest_results.json": {"results": {"XRPUSDT_3h": OTHERS, "SOLUSDT_1h": TOTALS}},
 }  # fmt: skip
-
-
-def test_another_word_for_totals_than_runs_is_refused() -> None:
-    with pytest.raises(UsageError, match="totals: unknown way to take totals"):
-        Options(totals="sums")
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_in_whatever_order_and_parts_a_store_is_imported_the_lake_has_each_run_once(tmp_path: Path, seed: int) -> None:
-    """Parts of a model store, some of them twice: the rows are those of one import of all."""
+    """Parts of a model store, some of them twice: the rows are those of one import of all, but for the ids."""
     chance, left = random.Random(seed), list(STORES)
     chance.shuffle(left)
     with lake.open(tmp_path / "whole") as whole, lake.open(tmp_path / "parts") as parts:
@@ -352,11 +402,15 @@ def test_in_whatever_order_and_parts_a_store_is_imported_the_lake_has_each_run_o
             for name in {newest, *chance.sample(left[:number], min(number, chance.randint(0, 2)))}:
                 touched(written(tmp_path / str(number) / "backtests" / name, STORES[name]))
             import_from(parts, "backtests", str(tmp_path / str(number)), Options(bot_id="b"))
-        runs = ("run_id", "symbol", "timeframe", "trades", "wins", "win_rate", "total_pnl_percent", "created_at")
-        kept = "details -> '$.said.content'"
-        for dataset, columns in (("backtests", runs), ("trades", ("* EXCLUDE (extra)",)), ("data_quality", (kept,))):
-            assert rows(parts, dataset, *columns) == rows(whole, dataset, *columns)
-        assert rows(parts, "backtests", "symbol") == ["BTCUSDT", "XRPUSDT", "XRPUSDT"]
+        for dataset, columns in (
+            ("backtests", "* EXCLUDE (run_id, extra)"),
+            ("trades", "* EXCLUDE (run_id, extra)"),
+            ("trades JOIN backtests USING (run_id)", "trade_id, backtests.created_at"),
+            ("data_quality", "details -> '$.said.content'"),
+        ):
+            assert rows(parts, dataset, columns) == rows(whole, dataset, columns)
+        assert rows(parts, "backtests", "symbol") == ["BTCUSDT", "SOLUSDT", "XRPUSDT", "XRPUSDT", "XRPUSDT"]
+        assert import_from(parts, "backtests", str(tmp_path / "bot"), Options(bot_id="b")).totals["landed"] == 0
 
 
 def touched(file: Path) -> Path:

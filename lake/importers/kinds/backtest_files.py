@@ -85,7 +85,7 @@ def runs(files: Iterable[BacktestFile], notes: Notes) -> Iterator[Row | Refused]
                 )
 
 
-def totals(files: Iterable[BacktestFile], notes: Notes) -> Iterator[Row | Refused]:
+def totals(files: Iterable[BacktestFile], notes: Notes) -> Iterator[Row]:
     """The totals in some files, one for each symbol and timeframe."""
     for file in files:
         for row in _pieces(file, notes):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from lake.errors import InvalidRowError, SourceError
@@ -42,14 +43,22 @@ _TIME = moment("timestamp", "run_at", "created_at")
 _DATED = first_of(_TIME, moment("end"))
 _MADE = first_of(_DATED, moment("written"))
 _RUN = identity("run", SYMBOL, TIMEFRAME, first_of(_TIME, text("content")))
+_TOTALS = identity("run", SYMBOL, TIMEFRAME, text("content"))
 _WINS, _LOSSES = ("wins", "total_win", "winning_trades"), ("losses", "total_loss", "losing_trades")
 _RATE, _PNL, _COUNT = ("win_rate",), ("total_pnl_pct", "total_profit_pct", "total_pnl"), ("total_trades",)
 _NAMED = 5  # in a note
 
+
+def _id(row: Row, options: Options) -> str:
+    """Of a run, or of totals: those may be made in the moment of another run than theirs, and of other totals."""
+    made: str = (_TOTALS if "SYM_TF" in row else _RUN).read(row, options)
+    return made
+
+
 RUNS = RowMap(
     "backtests",
     {
-        "run_id": _RUN,
+        "run_id": Rule((*_RUN.names, "SYM_TF"), _id),
         "name": first_of(text("name"), text("SYM_TF")),
         "venue": option("venue"),
         "symbol": SYMBOL,
@@ -113,18 +122,20 @@ class Backtests:
     summary = "a signal bot's backtest results: files, folders of them, and archives"
 
     def tables(self, source: str, options: Options) -> Iterable[Table | Check]:
-        """Runs and trades, of results and of archives; totals compared with their runs, or runs where that is said."""
+        """Runs and trades, of results and of archives; totals compared with their runs, or runs where none is known."""
         files = backtest_files(source)
         newest = [file for file in files if not file.day]
         known = self._known(source, files, options)
+        made, trades = known.map(RUNS), replace(TRADES, columns={**TRADES.columns, "run_id": _of_run(known.met_id)})
         for name, some in (("", newest), ("archived ", [file for file in files if file.day])):
             if some:
-                yield Table(f"{name}runs", (RUNS,), partial(_run_rows, some))
-                yield Table(f"{name}trades", (TRADES,), partial(_trade_rows, some))
-        if options.totals == "runs":
-            yield Table(TOTALS, (RUNS,), partial(_lone, files, known), completed=known.completed)
-        rows = partial(_compared, files, known, options)
+                yield Table(f"{name}runs", (made,), partial(_run_rows, some), look=known.look)
+                yield Table(f"{name}trades", (trades,), partial(_trade_rows, some))
+        rows = partial(_compared, files, known)
         yield Check(TOTALS, RUNS.dataset, rows, known.differences, needs_lake=False, told_by=TOLD_BY)
+        if next(_lone(files, known, Notes()), None) is not None:
+            lone, look = partial(_lone, files, known), known.look_for_totals
+            yield Table(TOTALS, (made,), lone, look=look, completed=known.completed)
 
     def _known(self, source: str, files: Sequence[BacktestFile], options: Options) -> TotalledRuns:
         """The runs that the files hold; SourceError of one file that is no backtest."""
@@ -179,19 +190,15 @@ def _trade_rows(files: Sequence[BacktestFile], _notes: Notes) -> Iterator[Row | 
             )
 
 
-def _lone(files: Sequence[BacktestFile], known: TotalledRuns, notes: Notes) -> Iterator[Row | Refused]:
+def _lone(files: Sequence[BacktestFile], known: TotalledRuns, _notes: Notes) -> Iterator[Row | Refused]:
     """Totals of which the source has no run."""
-    yield from (row for row in totals(files, notes) if isinstance(row, Refused) or not known.is_beside(row))
+    return known.lone(totals(files, Notes()))  # what cannot be read is told with all of them
 
 
-def _compared(
-    files: Sequence[BacktestFile], known: TotalledRuns, options: Options, notes: Notes
-) -> Iterator[Row | Refused]:
-    """All other totals; those that do not fit could be compared with nothing."""
+def _compared(files: Sequence[BacktestFile], known: TotalledRuns, notes: Notes) -> Iterator[Row | Refused]:
+    """All totals; those that do not fit could be compared with nothing."""
     known.tell_into(notes)
     for row in totals(files, notes):
-        if isinstance(row, Refused) or (options.totals == "runs" and not known.is_beside(row)):
-            continue
         try:
             known.told(row)
         except InvalidRowError as error:

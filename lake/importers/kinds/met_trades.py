@@ -22,10 +22,11 @@ class MetTrades:
     Args:
         kind: of the store, as importers are called.
         own: the id that a row has by itself.
+        column: of the id, where the rows are no trades.
     """
 
-    def __init__(self, kind: str, own: Rule) -> None:
-        self._kind, self._own = kind, own
+    def __init__(self, kind: str, own: Rule, column: str = "trade_id") -> None:
+        self._kind, self._own, self._column = kind, own, column
         self._known_as = f"known_as_{kind.replace('-', '_')}"
         self._theirs: dict[str, str] = {}  # own id -> the lake's
 
@@ -49,7 +50,7 @@ class MetTrades:
             return {**(kept or {}), self._known_as: own} if own in self._theirs else kept
 
         names = self._own.names if extra is None else extra.names
-        columns = {**made.columns, "trade_id": self.met_id, "extra": Rule(names, read)}
+        columns = {**made.columns, self._column: self.met_id, "extra": Rule(names, read)}
         return replace(made, columns=columns)
 
     def tellers(self, extra: Any) -> tuple[Mapping[str, Any], str | None]:

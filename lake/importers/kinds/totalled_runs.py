@@ -1,12 +1,13 @@
 """Totals of backtests beside the runs that they are of.
 
 The totals of a symbol and timeframe are those of the newest run of it that was made before them, wherever that is: in
-the source, or in the lake. They are compared with it and make no run, so that no order of imports has a run twice. Who
-knows that their runs have no files says so: then they are runs by themselves.
+the source, or in the lake. They are compared with it, and make no run. Totals of which no run is known become one, and
+the run whose file comes after them takes its place: its id stays, under which the run is found again.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ import orjson
 
 from lake.errors import InvalidRowError
 from lake.importers.base import Known, Notes, Options, Row, RowMap, Rule
+from lake.importers.kinds.met_trades import MetTrades
 from lake.importers.mapping import Mapper
 from lake.importers.report import Difference
 from lake.importers.wording import counted
@@ -41,6 +43,7 @@ class Told:
         written: that, or the time of its file.
         numbers: our column -> value, of those that are compared.
         is_total: whether it is totals.
+        known_as: the id that it has by itself, where that is another.
     """
 
     name: str
@@ -49,31 +52,41 @@ class Told:
     written: int
     numbers: Mapping[str, float]
     is_total: bool = False
+    known_as: str | None = None
+
+    @property
+    def since(self) -> float:
+        """When totals were made; those that say no time come after all others."""
+        return math.inf if self.at is None else self.at
 
 
-class TotalledRuns:
-    """The runs of a source, beside which its totals and those of the lake are held.
+class TotalledRuns(MetTrades):
+    """The runs of a source, beside which its totals and those of the lake are held, and the ids they have in the lake.
 
     Args:
         kind: of the store, as importers are called.
-        made: what a run, or totals, becomes.
+        made: what a run, or totals, becomes, with the id that it has by itself.
         dated: when it was made, where it says so itself.
         options: what the caller said.
     """
 
     def __init__(self, kind: str, made: RowMap, dated: Rule, options: Options) -> None:
+        super().__init__(kind, made.columns["run_id"], "run_id")
         self._about, self._label = made.dataset, f"{kind}:{TOTALS}"
         self._mapper, self._dated = Mapper(replace(made, keep_found=False), options, ""), dated
         self._options, self._notes = options, Notes()
-        self._runs: dict[str, Told] = {}
-        self._by_pair: dict[tuple[Any, Any], list[Told]] = {}  # the same
+        self._runs: dict[str, Told] = {}  # by the ids that they have by themselves
+        self._taken: frozenset[str] = frozenset()  # ids of rows of the lake whose place is taken
+
+    def map(self, made: RowMap) -> RowMap:
+        """A map of runs, or of totals, that take the place of totals."""
+        return replace(super().map(made), gives_way=self._gives_way)
 
     def add(self, run: Row) -> None:
         """Take in a run of the source; the first of an id is kept, as where they land."""
         told = self._fitting(run)
-        if told is not None and told.name not in self._runs:  # else it is refused where it should land
-            self._runs[told.name] = told
-            self._by_pair.setdefault(told.pair, []).append(told)
+        if told is not None:  # else it is refused where it should land
+            self._runs.setdefault(told.name, told)
 
     def told(self, row: Row) -> Told:
         """What a run, or totals, tells.
@@ -85,52 +98,85 @@ class TotalledRuns:
         wins, losses = made.get("wins"), made.get("losses")
         trades = None if wins is None or losses is None else wins + losses
         is_dated = self._dated.read(row, self._options) is not None
-        return _told({"trades": trades, **made, "is_dated": is_dated, "is_total": "SYM_TF" in row})
-
-    def is_beside(self, totals: Row) -> bool:
-        """Whether the source has the run that totals are of; of those that do not fit it has none."""
-        told = self._fitting(totals)
-        return told is not None and _run_of(told, self._by_pair) is not None
+        return _told({"trades": trades, **made, "is_dated": is_dated, "is_total": "SYM_TF" in row, "known_as": None})
 
     def tell_into(self, notes: Notes) -> None:
         """Take the notes into which :meth:`differences` tells of totals without a run."""
         self._notes = notes
 
+    def look(self, lk: Any, _rows: Sequence[Row], _options: Options) -> None:
+        """Find which runs of the lake the source's are, and the totals there whose place its new ones take."""
+        there = self._of_lake(lk, self._runs.values())
+        landed = {run.known_as or run.name: run.name for run in there if not run.is_total}
+        self._theirs = {own: landed[own] for own in self._runs if landed.get(own, own) != own}
+        runs, free = _by_pair(self._known_runs(there)), dict[str, list[Told]]()
+        for totals in (one for one in there if one.is_total):
+            run = _run_of(totals, runs)
+            if run is not None and run.name in self._runs and run.name not in landed:
+                free.setdefault(run.name, []).append(totals)
+        for own, some in free.items():
+            self._theirs[own] = _likeliest(self._runs[own], some).name
+        self._taken = frozenset(self._theirs.values())
+
+    def look_for_totals(self, lk: Any, rows: Sequence[Row], _options: Options) -> None:
+        """Find the totals of the lake whose place earlier ones take that say the same: the earliest tell the time."""
+        told = [self.told(row) for row in rows]
+        there, theirs = _by_pair(self._of_lake(lk, told)), dict[str, str]()
+        for totals in told:
+            same = (one for one in there.get(totals.pair, ()) if _are_one(one, totals) and totals.since < one.since)
+            later = [one.name for one in same if one.name not in theirs.values()]
+            theirs |= {totals.name: later[0]} if later else {}
+        self._theirs, self._taken = theirs, frozenset(theirs.values())
+
+    def lone(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Totals of which the source has no run; of those that say the same the earliest."""
+        runs, fitting = _by_pair(self._runs.values()), [(row, self._fitting(row)) for row in rows]
+        lone = [(row, one) for row, one in fitting if one is not None and one.numbers and _run_of(one, runs) is None]
+        beside = _by_pair(one for _, one in lone)
+        for row, totals in lone:
+            order = (totals.since, totals.name)
+            if not any(_are_one(one, totals) and (one.since, one.name) < order for one in beside[totals.pair]):
+                yield row
+
     def completed(self, lk: Any, rows: Sequence[Row], _options: Options) -> Iterator[Row | Known]:
-        """Totals that are runs by themselves; as Known those that say what the run before them says in the lake."""
-        told = {row[TOLD_BY]: totals for row in rows if (totals := self._fitting(row)) is not None}
-        there = _by_pair(run for run in self._of_lake(lk, told.values()).values() if not run.is_total)
-        for row in rows:
-            totals = told.get(row[TOLD_BY])
-            run = None if totals is None else _run_of(totals, there)
-            yield Known(row) if run is not None and totals is not None and _is_same(run, totals) else row
+        """Totals that are runs; as Known those whose run the lake has, or has made of totals that say the same."""
+        told = [self.told(row) for row in rows]
+        there = self._of_lake(lk, told)
+        runs, beside = _by_pair(self._known_runs(there)), _by_pair(there)
+        for row, totals in zip(rows, told, strict=True):
+            same = [one for one in beside.get(totals.pair, ()) if _are_one(one, totals) and one.since <= totals.since]
+            is_other = any((one.since, one.name) != (totals.since, totals.name) for one in same)
+            yield Known(row) if is_other or _run_of(totals, runs) is not None else row
 
     def differences(self, lk: Any, rows: Sequence[Row], _options: Options) -> Iterator[Difference]:
         """What totals say otherwise than the run that they are of, where the source has one of the two."""
         mine = {row[TOLD_BY]: (row["SYM_TF"], self.told(row)) for row in rows}
-        asked = [*self._runs.values(), *(totals for _, totals in mine.values())]
-        every = self._of_lake(lk, asked) | self._runs
-        there, lone = _by_pair(every.values()), []
+        there = self._of_lake(lk, [*self._runs.values(), *(totals for _, totals in mine.values())])
+        runs, lone = _by_pair(self._known_runs(there)), []
         for name, totals in mine.values():
-            run = _run_of(totals, there)
-            lone += [name] if run is None else []
+            run = _run_of(totals, runs)
+            lone += [name] if run is None and totals.numbers else []
             yield from () if run is None else _differences(name, run, totals)
+        ours = {self._theirs.get(own, own) for own in self._runs}
         for name, totals in self._kept(lk, mine):
-            run = _run_of(totals, there)
-            yield from () if run is None or run.name not in self._runs else _differences(name, run, totals)
+            run = _run_of(totals, runs)
+            yield from () if run is None or run.name not in ours else _differences(name, run, totals)
         if lone:
             told = f"{counted(len(lone), 'entry is', 'entries are')} of no run that is known, such as {lone[0]}"
-            self._notes.tell(f"{told}: kept as told. Import the file of its run, or say --totals runs if it has none")
-        self._tell_made(every.values())
+            self._notes.tell(f"{told}: in backtests they stand for one, until its file is imported")
+        for totals in (one for one in there if one.is_total and one.name not in ours):
+            run = _run_of(totals, runs)
+            if run is not None and run.name in ours:
+                self._notes.tell(f"{totals.name} of the lake is made of totals: it may be {run.name}, which is here")
 
-    def _tell_made(self, every: Iterable[Told]) -> None:
-        """Of the source's runs those that totals may be of which the caller called runs."""
-        files = _by_pair(run for run in every if not run.is_total)
-        for totals in (one for one in every if one.is_total):
-            run = _run_of(totals, files)
-            if run is not None and run.name in self._runs:
-                made = f"{totals.name} of the lake is made of totals, as --totals runs said"
-                self._notes.tell(f"{made}: it may be {run.name}, which this source has")
+    def _gives_way(self, there: Mapping[str, Any]) -> bool:
+        """Whether a row of the lake is one of totals whose place is taken."""
+        return there["run_id"] in self._taken and [*self.tellers(there["extra"])[0]] == [self._label]
+
+    def _known_runs(self, there: Iterable[Told]) -> Iterable[Told]:
+        """The runs of the lake, and those of the source by the ids that they have there."""
+        ours = (replace(run, name=self._theirs.get(own, own)) for own, run in self._runs.items())
+        return {run.name: run for run in (*(run for run in there if not run.is_total), *ours)}.values()
 
     def _fitting(self, row: Row) -> Told | None:
         try:
@@ -138,23 +184,23 @@ class TotalledRuns:
         except InvalidRowError:
             return None
 
-    def _of_lake(self, lk: Any, told: Iterable[Told]) -> dict[str, Told]:
+    def _of_lake(self, lk: Any, told: Iterable[Told]) -> list[Told]:
         """The lake's runs of this bot, of the symbols of some."""
         asked = {"symbols": sorted({one.pair[0] for one in told}), "bot": self._options.bot_id}
         if lk is None or not asked["symbols"]:
-            return {}
-        rows = lk.frame(_RUNS.read_text("utf-8"), asked).iter_rows(named=True)
-        return {row["run_id"]: _told(row) for row in rows}
+            return []
+        return [_told(row) for row in lk.frame(_RUNS.read_text("utf-8"), asked).iter_rows(named=True)]
 
     def _kept(self, lk: Any, mine: Mapping[str, Any]) -> Iterator[tuple[str, Told]]:
         """The totals of this bot that were kept before, and are not in the source, of what it has runs of."""
         if lk is None or not self._runs:
             return
+        pairs = {run.pair for run in self._runs.values()}
         asked = {"about": self._about, "source": self._label, "bot": self._options.bot_id}
         for text in lk.frame(_KEPT, asked)["said"]:
             row = orjson.loads(text)
             totals = None if row.get(TOLD_BY) in mine else self._fitting(row)
-            if totals is not None and totals.pair in self._by_pair:
+            if totals is not None and totals.pair in pairs:
                 yield row["SYM_TF"], totals
 
 
@@ -162,7 +208,8 @@ def _told(row: Mapping[str, Any]) -> Told:
     numbers = {name: row[name] for name in _APART if row.get(name) is not None}
     written = row["created_at"]
     at = written if row["is_dated"] else None
-    return Told(row["run_id"], (row.get("symbol"), row.get("timeframe")), at, written, numbers, row["is_total"])
+    pair = (row.get("symbol"), row.get("timeframe"))
+    return Told(row["run_id"], pair, at, written, numbers, row["is_total"], row.get("known_as"))
 
 
 def _by_pair(runs: Iterable[Told]) -> dict[tuple[Any, Any], list[Told]]:
@@ -192,6 +239,17 @@ def _apart(run: Told, totals: Told) -> Iterator[tuple[str, float, float]]:
 def _is_same(run: Told, totals: Told) -> bool:
     """Whether the two have a number in common, and tell none otherwise."""
     return bool(run.numbers.keys() & totals.numbers.keys()) and not any(_apart(run, totals))
+
+
+def _likeliest(run: Told, some: Iterable[Told]) -> Told:
+    """Of totals that may be of a run those that tell what it tells, else the earliest."""
+    return min(some, key=lambda one: (not _is_same(run, one), one.since, one.name))
+
+
+def _are_one(one: Told, other: Told) -> bool:
+    """Whether two of one pair are totals that tell the same numbers."""
+    are_alike = one.is_total and other.is_total and one.numbers.keys() == other.numbers.keys()
+    return are_alike and not any(_apart(one, other))
 
 
 def _differences(name: str, run: Told, totals: Told) -> Iterator[Difference]:
