@@ -163,7 +163,7 @@ class TotalledRuns(MetTrades):
             yield from () if run is None or run.name not in ours else _differences(name, run, totals)
         if lone:
             told = f"{counted(len(lone), 'entry is', 'entries are')} of no run that is known, such as {lone[0]}"
-            self._notes.tell(f"{told}: in backtests they stand for one, until its file is imported")
+            self._notes.tell(f"{told}: it makes a row of backtests, until the file of its run is imported")
         for totals in (one for one in there if one.is_total and one.name not in ours):
             run = _run_of(totals, runs)
             if run is not None and run.name in ours:

@@ -1,8 +1,8 @@
 -- Runs that files of a signal bot's backtests told of, and those of which only totals told.
 -- Parameters: symbols: of the runs; bot: whose they are.
--- Columns: run_id, symbol, timeframe; created_at (us); is_dated: whether the file itself told the time; is_total: whether
---   nothing but totals told of it; known_as: the id that it has by itself, where it took that of totals; trades, win_rate,
---   total_pnl_percent.
+-- Columns: run_id, symbol, timeframe; created_at (us); is_dated: whether the file itself told the time; is_total:
+--   whether nothing but totals told of it; known_as: the id that it has by itself, where it took that of totals;
+--   trades, win_rate, total_pnl_percent.
 SELECT
     run_id,
     symbol,
