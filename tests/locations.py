@@ -59,6 +59,9 @@ class WatchedLocation:
     def exists(self, path: str) -> bool:
         return self._do("exists", [path], lambda: self.inner.exists(path))
 
+    def stamp(self, folder: str) -> int | None:
+        return self.inner.stamp(folder)
+
     def size(self, path: str) -> int:
         return self._do("size", [path], lambda: self.inner.size(path))
 

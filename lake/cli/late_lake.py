@@ -11,6 +11,7 @@ from typing import Any
 
 from lake.lake import Lake
 from lake.ledgers.candles import Candles
+from lake.ledgers.writer import Writer
 from lake.sources.market_turns import FOLDER as TURNS
 from lake.store.location import Location
 from lake.store.opening import FORMAT_FILE, read_settings
@@ -62,6 +63,11 @@ class LateLake:
     def candles(self) -> Candles:
         """The candles of the lake, which is made for them."""
         return self._lake().candles
+
+    @property
+    def writer(self) -> Writer:
+        """What writes to the lake, which is made for it."""
+        return self._lake().writer
 
     def sql(self, sql: str, params: Any = None) -> Any:
         """A query, of a writer that is about to write: the lake is made."""
