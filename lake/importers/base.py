@@ -181,6 +181,7 @@ class Table:
             what is there.
         completed: given a lake and rows before all that, the same rows: each with what it no longer tells and the lake
             knows, or as Known.
+        moved: the rows of the tables of the same maps to and from which rows of this one move when they end.
     """
 
     name: str
@@ -192,6 +193,7 @@ class Table:
     look: Callable[[Any, Sequence[Row], Options], None] | None = None
     completed: Callable[[Any, Sequence[Row], Options], Iterable[Row | Known]] | None = None
     opened: Callable[[Any, Options], None] | None = None
+    moved: Callable[[Notes], Iterator[Row | Refused]] | None = None
 
 
 @dataclass(frozen=True)

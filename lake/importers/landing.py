@@ -47,6 +47,7 @@ class RecordLanding:
         refusals: keeps what does not fit.
         plan: takes what would be written, when nothing is.
         again: the rows of the table from its beginning, in batches.
+        by_stage: whether these tell a row in one stage of its life alone.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class RecordLanding:
         refusals: Refusals,
         plan: Plan | None = None,
         again: Callable[[], Iterator[Sequence[Row]]] | None = None,
+        by_stage: bool = False,
     ) -> None:
         self._lk, self._mapper, self._refusals, self._plan = lk, mapper, refusals, plan
         self._counts: Counter[str] = Counter()
@@ -66,7 +68,7 @@ class RecordLanding:
         self._waiting = 0  # rows in hot, at most
         self._names: set[str] = set()  # under which its rows have values
         whole = None if again is None else partial(self._whole, again)
-        self._twins = Twins(mapper.dataset, mapper.label, whole) if mapper.map.numbered else None
+        self._twins = Twins(mapper.dataset, mapper.label, whole, by_stage) if mapper.map.numbered else None
         self._lk_families = None if lk is None or self._twins is None else Families(lk, mapper.dataset)
         self._totals = {column: Total(self._seen) for column in mapper.map.sums}
         self._watches = watches(mapper.dataset.name)

@@ -130,17 +130,22 @@ def contradictions(ds: Dataset, there: Canonical, incoming: Canonical) -> tuple[
         incoming: one of a source.
     """
     is_stage = is_open(ds, there) != is_open(ds, incoming)
-    steady = _AGREED | frozenset(ds.inputs.columns if ds.inputs else ())
+    unchanged = steady(ds)
     return tuple(
         name
         for name, value in incoming.items()
         if name not in ds.key
         and name != "extra"
-        and (name in steady or not is_stage)
+        and (name in unchanged or not is_stage)
         and there.get(name) not in {None, ""}
         and not is_same(there[name], value)
         and not _is_default(ds, name, value)
     )
+
+
+def steady(ds: Dataset) -> AbstractSet[str]:
+    """The columns that tell how a row's life began, which no stage of it changes."""
+    return _AGREED | frozenset(ds.inputs.columns if ds.inputs else ())
 
 
 def ends(ds: Dataset, there: Canonical, incoming: Canonical) -> bool:

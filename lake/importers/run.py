@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from lake.importers.addresses import shown
@@ -148,7 +148,9 @@ class _Run:
         again = partial(self._again, table)
         if table.opened is not None:
             table.opened(self.lk, self.options)
-        landings = [RecordLanding(self.lk, m, self.refusals, self.plan, again) for m in mappers]
+        landings = [
+            RecordLanding(self.lk, m, self.refusals, self.plan, again, table.moved is not None) for m in mappers
+        ]
         for rows in _batches(table.rows(notes)):
             told = _proper(rows)
             proper = self._completed(table, told)
@@ -180,8 +182,9 @@ class _Run:
             landing.take(rows)
 
     def _again(self, table: Table) -> Iterator[list[Row]]:
-        """A table's rows once more, in batches: what is to be told of them is told the other time."""
-        for rows in _batches(table.rows(Notes())):
+        """A table's rows once more, in batches, and those that move: what is to be told of them is told otherwise."""
+        moved = () if table.moved is None else table.moved(Notes())
+        for rows in _batches(chain(table.rows(Notes()), moved)):
             proper = self._completed(table, _proper(rows))
             if table.look is not None:
                 table.look(self.lk, proper, self.options)

@@ -5,7 +5,8 @@ number makes no second row. The first story of an id has it; a twin has a digest
 number, so that neither the order in which a store tells them nor what it has forgotten meanwhile makes one another.
 Which of the lake's rows a story is, is decided before: the one with its digest, the one of which this table said just
 that, the one that it contradicts in nothing; then one that went on and has ended in it, then one that it corrects.
-A row is corrected only if no story of the whole table, in whichever batch it comes, is surely it.
+A row is corrected, or has ended in a story that contradicts it, only if no story of the whole table, in whichever batch
+it comes, is surely it: one of the same stage of life, or of any where rows are in one table or another by their stage.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import orjson
 
 from lake.importers.keys import Keys
 from lake.importers.mapping import Canonical, found_before
-from lake.importers.merging import contradictions
+from lake.importers.merging import contradictions, steady
 from lake.spec.dataset import Dataset, Type
 from lake.store.drain import is_open
 
@@ -62,6 +63,7 @@ class Twins:
         label: of the table, under which found rows are kept.
         whole: reads the table from its beginning, and gives for each batch what :meth:`named` takes; it is asked for
             once, when a story contradicts all that the lake has. Left out, a batch is all that there is.
+        by_stage: whether ``whole`` tells a row in one stage of its life alone.
 
     >>> from lake.spec import registry
     >>> twins = Twins(registry.get("trades"), "trades-json:trades")
@@ -70,9 +72,15 @@ class Twins:
     (['t', 't-1fc6abbcf3e', 't', 't-1fc6abbcf3e'], 1)
     """
 
-    def __init__(self, ds: Dataset, label: str, whole: Callable[[], Iterator[_Batch]] | None = None) -> None:
+    def __init__(
+        self,
+        ds: Dataset,
+        label: str,
+        whole: Callable[[], Iterator[_Batch]] | None = None,
+        by_stage: bool = False,
+    ) -> None:
         (self._column,) = ds.key
-        self._ds, self._label, self._whole = ds, label, whole
+        self._ds, self._label, self._whole, self._by_stage = ds, label, whole, by_stage
         self._told = [(name, column.type) for name, column in ds.by_name.items() if name not in {self._column, "extra"}]
         self._firsts = Keys()  # stories that have the id of their facts
         self._names: dict[_Story, str] = {}  # those that have another
@@ -140,13 +148,16 @@ class Twins:
         return {name: found_before(row, self._label) for name, row in family.items()}
 
     def _is_claimed(self, name: str, one: _Candidate) -> bool:
-        """Whether another story of the table is surely the lake's row of that id, which this one contradicts."""
+        """Whether another story is surely the lake's row of that id, which this one contradicts."""
         if self._claimed is None:
             self._claimed = Keys()
             for batch in self._whole() if self._whole is not None else ():
                 for claim in self._claims(*batch):
                     self._claimed.add(claim)
-        return (name, one.goes_on) in self._claimed
+        return self._claim(name, one) in self._claimed
+
+    def _claim(self, name: str, one: _Candidate) -> tuple[str, bool]:
+        return name, one.goes_on and not self._by_stage
 
     def _claims(self, rows: Sequence[Canonical], there: Iterable[Canonical]) -> Iterator[tuple[str, bool]]:
         """Of each story that has no row yet the id of the lake's row that it is most surely."""
@@ -157,7 +168,7 @@ class Twins:
             for one in candidates.values():
                 ranks = ((rank, name) for name, rank in self._ranks(base, one, families[base], before))
                 if (best := min(ranks, default=None)) is not None:
-                    yield best[1], one.goes_on
+                    yield self._claim(best[1], one)
 
     def _ranks(
         self, base: str, one: _Candidate, family: Mapping[str, Canonical], before: Mapping[str, Any]
@@ -182,17 +193,22 @@ class Twins:
     def _other(self, base: str, one: _Candidate, family: Mapping[str, Canonical]) -> str:
         """The id of a story that is surely none of the lake's rows: one that ends in it, one that it corrects, its own.
 
-        What this table brought itself it does not correct: of two stories of one table, each is true.
+        What this table brought itself it does not correct: of two stories of one table, each is true. The nearest row
+        is the one that began alike, and then the one that goes on if the story does.
         """
         free = {n: row for n, row in family.items() if self._is_free(n, one) and not self._is_claimed(n, one)}
-        near = {name: len(contradictions(self._ds, row, one.row)) for name, row in free.items()}
+        near = {name: self._distance(row, one) for name, row in free.items()}
         ending = [name for name, row in free.items() if is_open(self._ds, row) and not one.goes_on]
-        same = [name for name in free if name in self._made and not near[name]]
+        same = [name for name in free if name in self._made and not contradictions(self._ds, free[name], one.row)]
         corrected = [name for name in free if name not in self._made]
         for names in (ending, same, corrected):
             if names:
                 return min(names, key=lambda name: (near[name], name))
         return self._twin(base, one) if base in family else base
+
+    def _distance(self, row: Canonical, one: _Candidate) -> tuple[int, bool, int]:
+        told = contradictions(self._ds, row, one.row)
+        return len(steady(self._ds) & set(told)), is_open(self._ds, row) != one.goes_on, len(told)
 
     def _is_free(self, name: str, one: _Candidate) -> bool:
         return (name, one.goes_on) not in self._taken

@@ -208,6 +208,47 @@ def test_a_phantom_that_ended_meanwhile_ends_here_and_stays_so(lk: lake.Lake, re
     assert imported(lk, "phantoms-redis", redis.address).totals["landed"] == 0
 
 
+def test_a_phantom_that_is_still_followed_has_not_ended_in_another_of_its_moment(lk: lake.Lake, redis: Redis) -> None:
+    redis.server.set("phantom:active", json.dumps({"SOLUSDT": [phantom(1, ml_score=60.0)]}))
+    redis.server.set("phantom:completed", json.dumps([ended(1, ml_score=80.0)]))
+    imported(lk, "phantoms-redis", redis.address)
+    told = [(60.0, "active"), (80.0, "completed")]
+    assert rows(lk, "phantoms", "ml_score", "status") == told
+    assert imported(lk, "phantoms-redis", redis.address).totals["landed"] == 0
+    redis.server.set("phantom:active", json.dumps({}))
+    redis.server.set("phantom:completed", json.dumps([ended(1, ml_score=80.0), ended(1, "loss", ml_score=60.0)]))
+    imported(lk, "phantoms-redis", redis.address)
+    assert rows(lk, "phantoms", "ml_score", "outcome") == [(60.0, "loss"), (80.0, "win")]
+
+
+def test_a_phantom_of_the_moment_of_one_that_ended_meanwhile_does_not_correct_it(lk: lake.Lake, redis: Redis) -> None:
+    redis.server.set("phantom:active", json.dumps({"SOLUSDT": [phantom(1, ml_score=80.0, strategy_name="trend")]}))
+    imported(lk, "phantoms-redis", redis.address)
+    redis.server.set("phantom:active", json.dumps({"SOLUSDT": [phantom(1, ml_score=60.0, strategy_name="trend")]}))
+    redis.server.set("phantom:completed", json.dumps([ended(1, ml_score=80.0)]))
+    imported(lk, "phantoms-redis", redis.address)
+    told = [(60.0, "active", None), (80.0, "completed", None)]
+    assert rows(lk, "phantoms", "ml_score", "status", "changed_inputs") == told
+
+
+def test_a_phantom_goes_on_where_another_of_its_moment_has_ended(lk: lake.Lake, redis: Redis) -> None:
+    told = [phantom(1, ml_score=score, strategy_name="trend") for score in (60.0, 80.0)]
+    for going_on in told:  # whichever of them has the id without a digest
+        one, symbol = next(one for one in told if one is not going_on), f"C{told.index(going_on)}USDT"
+        redis.server.set("phantom:active", json.dumps({symbol: [{**two, "symbol": symbol} for two in told]}))
+        imported(lk, "phantoms-redis", redis.address)
+        done = {"outcome": "win", "exit_time": "2025-04-01T01:55:30", "exit_price": 46.0, "symbol": symbol}
+        redis.server.set("phantom:completed", json.dumps([{**one, **done}]))
+        redis.server.set("phantom:active", json.dumps({symbol: [{**going_on, "symbol": symbol}]}))
+        imported(lk, "phantoms-redis", redis.address)
+        further = {**going_on, "symbol": symbol, "max_favorable": 48.0}
+        redis.server.set("phantom:active", json.dumps({symbol: [further]}))
+        imported(lk, "phantoms-redis", redis.address)
+        there = rows(lk, "phantoms", "symbol", "ml_score", "status", "max_favorable")
+        expected = [(symbol, one["ml_score"], "completed", 49.0), (symbol, going_on["ml_score"], "active", 48.0)]
+        assert [row for row in there if row[0] == symbol] == sorted(expected)
+
+
 def test_phantoms_of_one_moment_are_told_apart_by_their_ids_and_strategies(lk: lake.Lake, redis: Redis) -> None:
     one, other = ended(1, phantom_id="a"), ended(1, "loss", phantom_id="b", pnl_percent=-4.0)
     scalped = ended(1, phantom_id="c", strategy_name=None, pnl_percent=1.0)

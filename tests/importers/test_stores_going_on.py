@@ -192,14 +192,17 @@ class Phantoms(Clock):
             redis.server.delete(key)
         self._active: dict[str, list[dict[str, Any]]] = {}
         self._done: list[dict[str, Any]] = []
+        self._count = 0
         self._redis.set("phantom:completed", "[]")
         self._redis.set("phantom:active", "{}")
 
     def begin(self, choice: int) -> None:
-        """A phantom is followed, each from a moment of its own."""
+        """A phantom is followed; of two from one moment, which have each a score of their own, one is a twin."""
+        self._count += 1
+        at = self.tick() if choice % 3 else self.now.isoformat(sep=" ")
         symbol = f"C{choice % 2}USDT"
         self._active.setdefault(symbol, []).append(
-            test_redis_stores.phantom(1, symbol, signal_time=self.tick(), ml_score=50.0 + choice, strategy_name="s")
+            test_redis_stores.phantom(1, symbol, signal_time=at, ml_score=50.0 + self._count, strategy_name="s")
         )
         self._write()
 

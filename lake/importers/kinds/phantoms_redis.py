@@ -6,7 +6,7 @@ What the bot counted of them (``phantom:wr:STRATEGY``, ``phantom:blocked:YYYYMMD
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 from functools import partial
@@ -41,7 +41,8 @@ class PhantomsRedis:
         made: list[Table | Check] = []
         families = _Families()
         for prefix in _STRATEGIES:
-            made += [replace(table, look=families.look) for table in _tables(store, prefix, _map(prefix, families))]
+            tables = [replace(one, look=families.look) for one in _tables(store, prefix, _map(prefix, families))]
+            made += [replace(one, moved=_rows([o for o in tables if o is not one])) for one in tables]
         checks = [check for prefix in _STRATEGIES for check in _checks(store, prefix)]
         if not made and not checks:
             todo = "Is it in another database (redis://host/NUMBER)?"
@@ -104,6 +105,10 @@ def _tables(store: RedisStore, prefix: str, rows: RowMap) -> Iterator[Table]:
         yield Table(key, (rows,), partial(_active, store, key), label=f"{prefix}:active")
     for key in store.keys(f"{prefix}:completed", f"{prefix}:completed:*"):
         yield Table(key, (rows,), partial(_completed, store, key), label=f"{prefix}:completed")
+
+
+def _rows(tables: Sequence[Table]) -> Callable[[Notes], Iterator[Row | Refused]]:
+    return lambda notes: (row for table in tables for row in table.rows(notes))
 
 
 def _active(store: RedisStore, key: str, notes: Notes) -> Iterator[Row | Refused]:
