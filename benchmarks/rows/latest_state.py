@@ -45,6 +45,7 @@ def _lake(path: Path, count: int) -> Path:
     with lake.open(path) as lk:
         for part in states.iter_slices(250_000):
             lk.write("bot_states", part)
+        lk.drain()
         lk.compact()
     return path
 
