@@ -261,7 +261,7 @@ def moment(*names: str, unit: str | None = None, zone: str | None = "UTC") -> Ru
 def document(*names: str) -> Rule:
     """A JSON document: an object, a list, or text that holds one; other text is kept as a JSON string.
 
-    A number that is none, which Python writes as NaN, is null.
+    A number that is none, which Python writes as NaN, is null; an infinity is the text that Python writes.
     """
 
     def read(_name: str, value: Any) -> Any:
@@ -277,7 +277,7 @@ def document(*names: str) -> Rule:
 
 def _loosely(text: str) -> Any:
     try:
-        return json.loads(text, parse_constant=lambda _: None)
+        return json.loads(text, parse_constant=lambda name: None if name == "NaN" else name)
     except (ValueError, RecursionError):
         return text
 

@@ -231,7 +231,8 @@ def test_any_json_is_read_as_the_standard_library_reads_it_in_windows_of_any_siz
         content = json.dumps(whole, indent=indent or None, ensure_ascii=bool(indent % 3)).encode(errors="surrogatepass")
         found, notes = read(file, content)
     assert not notes.failed
-    assert json.dumps(found).encode("ascii") == json.dumps(json.loads(content)["trades"]).encode("ascii") or notes.texts
+    there = json.loads(content, parse_constant=str)["trades"]  # infinities are kept as text
+    assert json.dumps(found).encode("ascii") == json.dumps(there).encode("ascii") or notes.texts
 
 
 @pytest.mark.parametrize("is_large", [False, True])

@@ -73,3 +73,16 @@ def test_a_trade_that_goes_on_waits_for_its_end(tmp_path: Path) -> None:
         path.write_text(json.dumps([ended]))
         imported(lk, "trades-json", path, quote="USDT")
         assert rows(lk, "trades", "status", "exit_price") == [("closed", 143.25)]
+
+
+def test_infinities_are_kept_as_they_are_written(tmp_path: Path) -> None:
+    row = {
+        **WAYS["as the seed has it"],
+        "score": float("-inf"),
+        "context": {"ratio": float("inf"), "none": float("nan")},
+    }
+    (tmp_path / "trade_history.json").write_text(json.dumps([row]))
+    with lake.open(tmp_path / "lake") as lk:
+        assert imported(lk, "trades-json", tmp_path / "trade_history.json", quote="USDT").tables[0].balanced
+        kept = json.loads(rows(lk, "trades", "extra")[0])["imported"]["trades-json:trades"]
+        assert (kept["score"], kept["context"]) == ("-Infinity", {"ratio": "Infinity", "none": None})

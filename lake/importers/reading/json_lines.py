@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from lake.errors import SourceError
 from lake.importers.base import Notes, Refused
-from lake.importers.reading.jsons import ZEROS, entries_of
+from lake.importers.reading.jsons import DECODER, ZEROS
 from lake.importers.reading.packed import encoding_at
 from lake.importers.reading.steady import steady
 
@@ -41,7 +41,7 @@ def lines_of(file: BinaryIO, notes: Notes, encoding: str = "utf-8-sig") -> Itera
                 notes.tell(ZEROS)
             if text := line.strip(_BLANK):
                 try:
-                    yield json.loads(text, object_pairs_hook=entries_of)
+                    yield DECODER.decode(text)
                 except (json.JSONDecodeError, RecursionError) as error:
                     why = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
                     notes.tell(f"line {number} is no JSON: {why}", failed=not line.endswith("\n"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import math
 import re
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -44,7 +45,12 @@ def entries_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=entries_of)
+def _constant(name: str) -> float | str:
+    """NaN is no value; an infinity, which JSON has not either, is kept as text."""
+    return math.nan if name == "NaN" else name
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=entries_of, parse_constant=_constant)
 
 
 class JsonText:
@@ -100,7 +106,7 @@ class JsonText:
         self.peek()
         while True:
             try:
-                value, end = _DECODER.raw_decode(self._text, self._at)
+                value, end = DECODER.raw_decode(self._text, self._at)
             except RecursionError:
                 raise json.JSONDecodeError("nested too deeply", "", 0) from None
             except json.JSONDecodeError as error:

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, cast
 from lake.errors import MissingExtraError, SourceError
 from lake.importers.addresses import shown
 from lake.importers.base import Notes, Refused
-from lake.importers.reading.jsons import JsonText, documents, entries, entries_of, items, told_of_end
+from lake.importers.reading.jsons import DECODER, JsonText, documents, entries, items, told_of_end
 
 _PAGE = 1_000  # entries of a list, hash or set that are fetched together
 _WHOLE = 64 << 20  # bytes of a text that are asked for at once, and so are of one moment; a bot may be writing it
@@ -194,7 +194,7 @@ def named(store: RedisStore, key: str, notes: Notes) -> Iterator[tuple[str, Any]
 def decoded(raw: bytes, notes: Notes, where: str) -> Any:
     """A JSON value; what is none is Refused, and told."""
     text = raw.decode("utf-8", "replace")
-    done = _or_refused(lambda: json.loads(text, object_pairs_hook=entries_of), notes, where)
+    done = _or_refused(lambda: DECODER.decode(text), notes, where)
     return Refused(text[:_KEPT], _NOTHING) if isinstance(done, Refused) else done
 
 
