@@ -153,15 +153,15 @@ class _Run:
         ]
         for rows in _batches(table.rows(notes)):
             told = _proper(rows)
-            proper = self._completed(table, told)
+            with self.turn.held():
+                proper = self._completed(table, told)
+                for row in proper:
+                    nans.look(row)
+                strays = [row for row in proper if not any(mapper.takes(row) for mapper in mappers)]
+                landings[0].take([r for r in rows if isinstance(r, Refused)] + [Refused(r, _NOTHING) for r in strays])
+                self._land(table, proper, landings)
             landings[0].pass_over(len(told) - len(proper))
             passed += len(told) - len(proper)
-            for row in proper:
-                nans.look(row)
-            strays = [row for row in proper if not any(mapper.takes(row) for mapper in mappers)]
-            landings[0].take([r for r in rows if isinstance(r, Refused)] + [Refused(r, _NOTHING) for r in strays])
-            with self.turn.held():
-                self._land(table, proper, landings)
             done += len(rows)
             self._tell(table, done)
         if passed:
