@@ -187,6 +187,28 @@ class CurrentRows:
                     self._changed(name, map(key_in, rows))
         return made
 
+    def note_new(self, entries: Iterable[Entry], sequence: int) -> None:
+        """Note rows that nobody has another version of, numbered from ``sequence`` on, one number for each entry."""
+        with self._lock:
+            for name, rows in entries:
+                key_in = _KEYS.get(name) or _keys(registry.get(name))
+                known = self._rows.get(name)
+                if known is None:
+                    known = self._rows[name] = {}
+                for row in rows:
+                    known[key_in(row)] = Version(sequence, row)
+                if name in self._watches:
+                    self._changed(name, map(key_in, rows))
+                sequence += 1
+
+    def take_back(self, entries: Iterable[Entry]) -> None:
+        """The disk refused what :meth:`note_new` noted."""
+        with self._lock:
+            for name, rows in entries:
+                known = self._rows.get(name, {})
+                keys = [key for key in map(_KEYS[name], rows) if known.pop(key, None) is not None]
+                self._changed(name, keys)
+
     def promise_first(self, rows: Iterable[tuple[str, Key, Row, object]]) -> list[Promise | None]:
         """:meth:`promise` for (dataset, key, row, ...), one entry for each dataset; None for one that has a version."""
         made: list[Promise | None] = []

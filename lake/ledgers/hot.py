@@ -54,6 +54,19 @@ class Hot:
                 continue
             return
 
+    def land_new(self, entries: Sequence[Entry]) -> None:
+        """:meth:`land` rows of which nobody else can have a version: nothing has to come between."""
+        current = self.current
+        try:
+            is_done = self.log.append_new(entries, lambda number: current.note_new(entries, number))
+        except LakeError:
+            current.take_back(entries)
+            raise
+        if is_done:
+            self.settler.wrote(len(entries))
+        else:
+            self.land(lambda: entries)
+
     async def land_async(self, plan: Plan) -> None:
         """:meth:`land` for asyncio: waits for the disk without blocking the loop.
 

@@ -102,6 +102,11 @@ class _Part:
 class Transaction:
     """The operations so far, and the rows as they see them; it takes no more when it has ended."""
 
+    __slots__ = (
+        "__weakref__", "_basis", "_current", "_inserted", "_operations", "_own", "_parts", "changes", "checks", "ended",
+        "entries", "whole",
+    )  # fmt: skip
+
     def __init__(self, current: Callable[[], CurrentRows], basis: Basis) -> None:
         self.ended = False
         self.whole = False  # whether its block ended well, so that it is landing or has landed
@@ -111,8 +116,13 @@ class Transaction:
         self._current = current
         self._basis = basis
         self._operations: list[Entry | Change] = []
+        self._inserted = 0  # of them, new rows with fresh ids
         self._own: dict[str, dict[Key, Row]] = {}  # the rows of it, by dataset
         self._parts: dict[str, _Part] = {}
+
+    def are_new(self) -> bool:
+        """Whether nobody else can have a version of any of its rows, so that nothing is to be looked at."""
+        return self._inserted == len(self._operations) and not self.checks
 
     def check(self) -> None:
         """Make its checks."""
@@ -153,6 +163,7 @@ class Transaction:
         entry = Entry(ds.name, [row])
         self._operations.append(entry)
         self.entries.append(entry)
+        self._inserted += 1
         own = self._own.get(ds.name)
         if own is None:
             self._own[ds.name] = {key: row}
@@ -222,7 +233,7 @@ class Transaction:
         return self.entries
 
     def _again(self, operations: Sequence[Entry | Change]) -> None:
-        self.entries, self.changes, self._operations = [], [], []
+        self.entries, self.changes, self._operations, self._inserted = [], [], [], 0
         for own in self._own.values():
             own.clear()
         for operation in operations:

@@ -90,7 +90,7 @@ class Writer:
         if transaction is not None:
             transaction.insert(ds, key, row)
         else:
-            self.hot().land(lambda: [Entry(ds.name, [row])])
+            self.hot().land_new([Entry(ds.name, [row])])
         return Receipt.of_one("inserted", key)
 
     async def write_rows_async(
@@ -209,6 +209,11 @@ class Writer:
 
     def _land_together(self, made: Transaction) -> None:
         hot = self.hot()
+        if made.are_new():
+            self.store.must_be_open()
+            with Landing(made):
+                hot.land_new(made.entries)
+            return
         with Landing(made), hot.log.turn.held() if made.changes or made.checks else nullcontext():
             self._look_at(made)
             hot.land(made.settled_entries)

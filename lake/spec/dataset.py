@@ -104,6 +104,13 @@ class Rule(Protocol):
         """Whether a row that has values of just these columns may break it."""
         ...
 
+    def kept_where(self, names: Collection[str]) -> str:
+        """A Python expression over the ``row`` of just these columns: where it is true, the row keeps the rule.
+
+        "False" where :meth:`check` is to be asked in any case.
+        """
+        ...
+
     def reasons(self) -> pl.Expr:
         """Over a canonical table: why a row breaks it, null or empty where it does not."""
         ...

@@ -117,12 +117,13 @@ class _Code:
             lines += [f"    {', '.join(self._names.values())}, = row.values()"]
             lines += [f"    if not ({' and '.join(self._tests)}):", "        return None"]
         fields = ", ".join(f"{name!r}: {stored}" for name, stored in self._stored.items())
-        lines += [f"    done = {{{fields}}}"]
+        lines += [f"    row = {{{fields}}}"]
         for number, rule in enumerate(self._ds.rules):
             if rule.may_be_broken(self._stored.keys()):
                 self._known[f"rule{number}"] = rule.check
-                lines += [f"    rule{number}({self._ds.name!r}, done)"]
-        return "\n".join([*lines, "    return done"])
+                is_kept = rule.kept_where(self._stored.keys())  # a tenth of the time of a call
+                lines += [f"    if not ({is_kept}):", f"        rule{number}({self._ds.name!r}, row)"]
+        return "\n".join([*lines, "    return row"])
 
 
 def _unsure(_: Mapping[str, Any]) -> None:

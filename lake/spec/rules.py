@@ -44,6 +44,10 @@ class Needed:
         """Whether a row that has values of just these columns may break it."""
         return any(name not in names for name in self.names)
 
+    def kept_where(self, names: Collection[str]) -> str:
+        """Whether a row that has just these columns has all that it needs."""
+        return str(not self.may_be_broken(names))
+
     def reasons(self) -> pl.Expr:
         """Why a row breaks it."""
         lacking = [pl.when(pl.col(n).is_null()).then(pl.lit(f"{n}: {_SAYS_NOTHING}")) for n in self.names]
@@ -82,6 +86,10 @@ class InOrder:
     def may_be_broken(self, names: Collection[str]) -> bool:
         """Whether a row that has values of just these columns may break it."""
         return self.first in names and self.then in names
+
+    def kept_where(self, names: Collection[str]) -> str:
+        """An expression of the two times, of a row that has just these columns."""
+        return f"row[{self.first!r}] <= row[{self.then!r}]" if self.may_be_broken(names) else "False"
 
     def reasons(self) -> pl.Expr:
         """Why a row breaks it."""
@@ -138,6 +146,12 @@ class Levels:
     def may_be_broken(self, names: Collection[str]) -> bool:
         """Whether a row that has values of just these columns may break it."""
         return self.side in names and sum(name in names for name in self.names) > 1
+
+    def kept_where(self, names: Collection[str]) -> str:
+        """An expression of the side and the prices, of a row that has just these columns."""
+        prices = [f"row[{name!r}]" for name in self.names if name in names]
+        ways = [(side, " < " if way > 0 else " > ") for side, way in _WAYS.items()]
+        return " or ".join(f"(row[{self.side!r}] == {side!r} and {than.join(prices)})" for side, than in ways)
 
     def reasons(self) -> pl.Expr:
         """Why a row breaks it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import uuid
 
@@ -34,3 +36,19 @@ def test_threads_never_get_the_same_id() -> None:
     for thread in threads:
         thread.join()
     assert len(set(made)) == 20_000
+
+
+def test_ids_of_a_forked_child_are_not_those_of_its_parent() -> None:
+    code = """
+import os
+from lake import clock
+clock._ticks = 1 << 58  # so that only what is random tells them apart
+reader, writer = os.pipe()
+child = os.fork()
+if not child:
+    os.write(writer, clock.uuid7().encode())
+    os._exit(0)
+os.waitpid(child, 0)
+assert clock.uuid7() != os.read(reader, 36).decode()
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -516,7 +516,7 @@ def test_normal_durability_is_offered_and_others_are_refused(tmp_path: Path) -> 
 
 
 def test_numbers_that_were_closed_are_neither_read_from_nor_written_to_a_file_of_somebody_else(tmp_path: Path) -> None:
-    numbers = Numbers(tmp_path)
+    numbers = Numbers(tmp_path, "w")
     assert numbers.take(4, 3) == 4
     assert numbers.highest() == 7
     numbers.close()

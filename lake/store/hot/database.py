@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 
 from lake.errors import HotLogError
@@ -79,15 +80,13 @@ class HotDatabase:
 
     def append(self, entries: Sequence[tuple[int, str, bytes]]) -> None:
         """Add (sequence, dataset, payload) entries, all or none; on return they are durable."""
-        if len(entries) <= _TOGETHER:
-            self._insert(entries)
+        count = len(entries)
+        if count <= _TOGETHER:
+            self._connection.execute(_INSERTS[count], list(chain.from_iterable(entries)))
             return
         with self.transaction():
-            for first in range(0, len(entries), _TOGETHER):
-                self._insert(entries[first : first + _TOGETHER])
-
-    def _insert(self, entries: Sequence[tuple[int, str, bytes]]) -> None:
-        self._connection.execute(_INSERTS[len(entries)], [value for entry in entries for value in entry])
+            for first in range(0, count, _TOGETHER):
+                self.append(entries[first : first + _TOGETHER])
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -121,6 +121,22 @@ class GroupCommit:
             self._leading = True
         return batch
 
+    def lead_alone(self) -> bool:
+        """Lead without a batch, where nobody else is there or expected; :meth:`end_alone` must follow."""
+        with self._mutex:
+            if self._leading or self._expected > 1:
+                return False
+            self._leading = True
+        return True
+
+    def end_alone(self, began: float) -> None:
+        """Let those lead who came since the commit began, by ``perf_counter``."""
+        with self._mutex:
+            if not self._waiting:
+                self._leading = False
+                return
+        self._hand_on((), perf_counter() - began)
+
     def _add(self, batch: Batch) -> None:
         self._waiting.append(batch)
         if self._complete is not None and len(self._waiting) >= self._expected:
@@ -218,14 +234,14 @@ class GroupCommit:
     def _hand_on(self, group: Sequence[Batch], seconds: float) -> None:
         """Wake who waited for a group, which took so long, and who leads next."""
         with self._mutex:
-            self._expected = len(group) + len(self._waiting)
+            self._expected = (len(group) or 1) + len(self._waiting)
             self._patience = min(seconds / 2, _LONGEST_SECONDS)
             successor = self._waiting[0] if self._waiting else None
             self._leading = successor is not None
             by_helper = isinstance(successor, AsyncBatch) or (successor is not None and successor.abandoned)
             if successor is not None and not by_helper:
                 successor.led = True
-        if len(group) > 1 or not group[0].led:  # else nobody waits but who leads
+        if len(group) > 1 or (group and not group[0].led):  # else nobody waits but who leads
             _wake(group)
         if by_helper:
             self._executor().submit(self._lead)
