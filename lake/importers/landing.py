@@ -13,13 +13,15 @@ from typing import Any
 from lake.errors import InvalidRowError
 from lake.importers.base import Notes, Refused, Row
 from lake.importers.deciding import Deciding, Fate, Made
+from lake.importers.differing import Differing
 from lake.importers.keys import Keys
 from lake.importers.mapping import Canonical, Mapper, plain, refusal
 from lake.importers.merging import Merged
 from lake.importers.plan import Plan, checked_rows
+from lake.importers.read_back import Batch, ReadBack
 from lake.importers.refusals import Refusals
-from lake.importers.report import KEPT_DIFFERENCES, Difference, TableReport
-from lake.importers.there import Families, Key, columns_of, held, key_of, plain_row
+from lake.importers.report import TableReport
+from lake.importers.there import Families, Key, held, key_of, plain_row
 from lake.importers.totals import Total, addend
 from lake.importers.twins import Twins
 from lake.importers.watching import watches
@@ -27,9 +29,7 @@ from lake.importers.wording import counted
 from lake.ledgers.changes import Made as Versions
 from lake.ledgers.changes import change_many
 from lake.ledgers.inserting import insert_unless_there
-from lake.spec.dataset import Type
 from lake.spec.decode import plain_rows
-from lake.spec.times import from_micros
 from lake.store.cold.table_state import TableState
 
 _OTHERWISE = "another row of this table has its key, and tells it otherwise"
@@ -62,8 +62,7 @@ class RecordLanding:
         self._lk, self._mapper, self._refusals, self._plan = lk, mapper, refusals, plan
         self._counts: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
-        self._differences: list[Difference] = []
-        self._differing = 0
+        self._differing = Differing(mapper.dataset)
         self._seen = Keys()  # of this table's rows so far
         self._waiting = 0  # rows in hot, at most
         self._names: set[str] = set()  # under which its rows have values
@@ -87,9 +86,9 @@ class RecordLanding:
         before = {column: self._told_sum(column, there) for column in self._totals}
         for fate in fates:
             self._account(fate)
-        if self._plan is None:
-            self._read_back([current[one.key] for one in made if one.key in current], before)
-        else:
+        if seen is not None:
+            self._read_back(Batch(seen, there, current), before)
+        if self._plan is not None:
             self._plan.add(self._mapper.dataset, _changed(fates, current))
         for total in self._totals.values():
             total.settle()
@@ -120,14 +119,26 @@ class RecordLanding:
             done.append(moved[-1])
         return done, current | self._there(moved)
 
-    def _read_back(self, rows: Sequence[Canonical], before: Mapping[str, float]) -> None:
-        """Add what the lake's sums of these rows have become, which are as they should be there."""
-        if not rows or not self._totals:
+    def _read_back(self, batch: Batch, before: Mapping[str, float]) -> None:
+        """Add what the lake's sums of the rows have become, and what of it is others' doing."""
+        if not batch.after or not self._totals:
             return
-        ds = self._mapper.dataset
-        there = columns_of(self._lk, ds, rows, [*ds.key, *self._totals], are_there=True)
+        reading = ReadBack(self._lk, self._mapper.dataset, list(self._totals))
+        there = reading.rows(batch)
         for column, total in self._totals.items():
             total.in_lake += [self._told_sum(column, there), -before[column]]
+        since = reading.changed_since(batch, there)
+        for key in (key for key in there if key in since):
+            self._changed_since(key, there[key], batch.after[key])
+
+    def _changed_since(self, key: Key, now: Canonical, written: Canonical) -> None:
+        """Tell of a row that is not as it was written, since another writer has changed it."""
+        told = [column for column, total in self._totals.items() if total.is_told(key)]
+        differing = [column for column in told if addend(now.get(column)) != addend(written.get(column))]
+        for column in differing:
+            self._totals[column].since.append(addend(now.get(column)) - addend(written.get(column)))
+            self._differing.add(key, column, now.get(column), written.get(column))
+        self._counts["changed since"] += bool(differing)
 
     def _told_sum(self, column: str, rows: Mapping[Key, Canonical]) -> float:
         """Of the rows for which this source has told a value so far."""
@@ -197,9 +208,9 @@ class RecordLanding:
         self._tell_sums(one, known, fate.both.row)
         self._see(one)
         for column in fate.both.kept:
-            self._note_difference(one.key, column, known.get(column), one.row[column])
+            self._differing.add(one.key, column, known.get(column), one.row[column])
         for column in fate.both.given_up:
-            self._note_difference(one.key, column, one.row[column], known[column])
+            self._differing.add(one.key, column, one.row[column], known[column])
 
     def _again(self, one: Made, known: Canonical, both: Merged) -> bool:
         """Whether a row tells the same as another of this table with its key, which is kept; else it is refused."""
@@ -207,7 +218,7 @@ class RecordLanding:
         is_repeated = not beside and not both.kept and {**both.row, "extra": None} == {**known, "extra": None}
         if is_repeated or self._twins is not None or self._deciding.is_told(known, one.row):
             for name, (kept, found) in beside.items():
-                self._note_difference(one.key, f"extra.{name}", kept, found)
+                self._differing.add(one.key, f"extra.{name}", kept, found)
             self._tell_sums(one, known, known)
             return True
         self._add("refused", one.told)
@@ -226,17 +237,6 @@ class RecordLanding:
         for column in self._totals.keys() - one.told.keys():
             self._totals[column].silent.add(one.key)
         self._seen.add(one.key)
-
-    def _note_difference(self, key: Key, column: str, kept: Any, found: Any) -> None:
-        self._differing += 1
-        if len(self._differences) < KEPT_DIFFERENCES:
-            name, is_time = ", ".join(map(str, key)), self._is_time(column)
-            kept, found = (from_micros(v).isoformat() if is_time and v is not None else v for v in (kept, found))
-            self._differences.append(Difference(self._mapper.map.dataset, name, column, kept, found))
-
-    def _is_time(self, column: str) -> bool:
-        known = self._mapper.dataset.by_name.get(column)
-        return known is not None and known.type is Type.TIMESTAMP
 
     def _add(self, part: str, told: Mapping[str, float]) -> None:
         for column, value in told.items():
@@ -338,8 +338,8 @@ class RecordLanding:
         sums = tuple(t.sum(f"{ds}.{column}", read_back=self._plan is None) for column, t in self._totals.items())
         return TableReport(
             table, ds, counts["found"], counts["inserted"] + counts["changed"], counts["changed"],
-            counts["unchanged"], counts["refused"], dict(self._reasons), tuple(self._differences), self._differing,
-            sums, tuple(notes.texts), notes.failed,
+            counts["unchanged"], counts["refused"], dict(self._reasons), tuple(self._differing.first),
+            self._differing.count, sums, tuple(notes.texts), notes.failed, counts["changed since"],
         )  # fmt: skip
 
 

@@ -48,6 +48,7 @@ class Sum:
         repeated: of rows that say again what another row of the source says.
         differing: of values that the lake keeps otherwise: this source's less the lake's.
         in_lake: total over the lake's rows that came of them, read back; None in a dry run.
+        since: by how much other writers changed values between the import's write and its reading back.
     """
 
     column: str
@@ -56,11 +57,12 @@ class Sum:
     repeated: float
     differing: float
     in_lake: float | None
+    since: float = 0.0
 
     @property
     def expected(self) -> float:
         """What the lake should hold."""
-        return self.found - self.refused - self.repeated - self.differing
+        return self.found - self.refused - self.repeated - self.differing + self.since
 
     @property
     def equal(self) -> bool:
@@ -108,6 +110,8 @@ class TableReport:
         sums: totals before and after.
         notes: what else is to be known.
         failed: whether not all of it could be read.
+        changed_since: rows of which other writers changed a value of a sum between the import's write and its reading
+            back.
     """
 
     table: str
@@ -123,6 +127,7 @@ class TableReport:
     sums: Sequence[Sum] = ()
     notes: Sequence[str] = ()
     failed: bool = False
+    changed_since: int = 0
 
     @property
     def balanced(self) -> bool:
@@ -205,6 +210,8 @@ def _lines(table: TableReport) -> Iterable[str]:
     yield f"  {table.table} -> {table.dataset}: {', '.join(counts) or 'empty'}"
     for total in table.sums:
         yield f"    {_sum_line(total)}"
+    if table.changed_since:
+        yield f"    changed by other writers since this import wrote or met them: {counted(table.changed_since, 'row')}"
     for reason, count in Counter(table.reasons).most_common():
         yield f"    refused {count:,} x {reason}"
     for difference in table.differences[:_SAMPLES]:
@@ -218,7 +225,7 @@ def _lines(table: TableReport) -> Iterable[str]:
 def _sum_line(total: Sum) -> str:
     parts = [f"{total.shown(total.found)} found"]
     others = [(name, getattr(total, name)) for name in ("refused", "repeated", "differing")]
-    parts += [f"{total.shown(value)} {name}" for name, value in others if value]
+    parts += [f"{total.shown(value)} {name}" for name, value in [*others, ("changed since", total.since)] if value]
     if total.in_lake is not None:
         parts.append(f"{total.shown(total.in_lake)} in the lake, {_verdict(total)}")
     return f"sum of {total.column}: {', '.join(parts)}"
@@ -228,4 +235,6 @@ def _verdict(total: Sum) -> str:
     """Of a sum that was read back: a total that was meant to become another is not called equal."""
     if not total.equal:
         return "NOT EQUAL"
-    return "as the rules of the column and the differences below have it" if total.is_otherwise else "equal"
+    why = ["the rules of the column and the differences below"] if total.is_otherwise else []
+    why += ["what other writers changed since"] if total.since else []
+    return f"as {' and '.join(why)} have it" if why else "equal"

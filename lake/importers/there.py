@@ -33,7 +33,13 @@ def held(lk: Any, ds: Dataset, rows: Sequence[Canonical]) -> dict[Key, Canonical
 
 
 def columns_of(
-    lk: Any, ds: Dataset, rows: Sequence[Canonical], columns: Sequence[str], *, are_there: bool = False
+    lk: Any,
+    ds: Dataset,
+    rows: Sequence[Canonical],
+    columns: Sequence[str],
+    *,
+    are_there: bool = False,
+    version: int | None = None,
 ) -> dict[Key, Canonical]:
     """Some columns, the key's among them, of a lake's rows of the keys of some rows.
 
@@ -43,6 +49,7 @@ def columns_of(
         rows: whose keys are meant.
         columns: which of them.
         are_there: whether the rows are those of the lake, so that files of other times are left out.
+        version: of the cold table in which they are looked up; the newest and what waits in hot, when left out.
     """
     if not rows:
         return {}
@@ -50,7 +57,7 @@ def columns_of(
     if are_there and time is not None and time not in ds.key:
         times = [row[time] for row in rows]
         within[time] = (min(times), max(times))
-    frames = rows_of(lk.store, ds, keys_to_frame(ds, rows).unique(), columns, within)
+    frames = rows_of(lk.store, ds, keys_to_frame(ds, rows).unique(), columns, within, version)
     return {key_of(ds, row): row for frame in frames for row in plain_rows(frame, columns)}
 
 

@@ -39,6 +39,7 @@ class Total:
     repeated: list[float] = field(default_factory=list)
     differing: list[float] = field(default_factory=list)
     in_lake: list[float] = field(default_factory=list)
+    since: list[float] = field(default_factory=list)
     silent: Keys = field(default_factory=Keys)
     late: Keys = field(default_factory=Keys)
 
@@ -64,11 +65,12 @@ class Total:
 
     def settle(self) -> None:
         """Make one number of many."""
-        for part in (self.found, self.refused, self.repeated, self.differing, self.in_lake):
+        for part in (self.found, self.refused, self.repeated, self.differing, self.in_lake, self.since):
             part[:] = [math.fsum(part)]
 
     def sum(self, column: str, *, read_back: bool) -> Sum:
         """The totals so far."""
         parts = (self.found, self.refused, self.repeated, self.differing)
         found, refused, repeated, differing = map(math.fsum, parts)
-        return Sum(column, found, refused, repeated, differing, math.fsum(self.in_lake) if read_back else None)
+        in_lake = math.fsum(self.in_lake) if read_back else None
+        return Sum(column, found, refused, repeated, differing, in_lake, math.fsum(self.since))

@@ -20,6 +20,7 @@ def rows_of(
     keys: pl.DataFrame,
     columns: Sequence[str],
     within: Mapping[str, Bounds] | None = None,
+    version: int | None = None,
 ) -> Iterator[pl.DataFrame]:
     """The lake's rows of some keys, in canonical columns, piece by piece.
 
@@ -29,8 +30,10 @@ def rows_of(
         keys: in the columns of its key.
         columns: which are wanted, the key's among them.
         within: column -> between which values all of the rows surely lie, times as microseconds.
+        version: of the cold table, whose rows alone are meant then; the newest and what waits in hot, when left out.
     """
-    key, snapshot = list(ds.key), store.snapshot([ds.name])
+    key = list(ds.key)
+    snapshot = store.snapshot([ds.name]) if version is None else store.at({ds.name: version}, [ds.name])
     waiting = snapshot.hot[ds.name].join(keys, on=key, how="semi")
     if waiting.height:
         yield waiting.select(columns)

@@ -627,7 +627,7 @@ def test_the_command_imports_and_reports_as_text_and_json(tmp_path: Path) -> Non
     assert (again["balanced"], again["failed"], again["totals"]["unchanged"]) == (True, False, 2)
     assert again["tables"][0]["sums"][0] | {"expected": 0.5} == {
         "column": "trades.pnl", "found": 0.5, "refused": 0.0, "repeated": 0.0, "differing": 0.0, "in_lake": 0.5,
-        "expected": 0.5, "equal": True, "is_otherwise": False,
+        "since": 0.0, "expected": 0.5, "equal": True, "is_otherwise": False,
     }  # fmt: skip
 
 
