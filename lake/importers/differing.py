@@ -26,10 +26,12 @@ class Differing:
         """Take a value that the lake holds, and what a source says instead."""
         self.count += 1
         if len(self.first) < KEPT_DIFFERENCES:
-            name, is_time = ", ".join(map(str, key)), self._is_time(column)
-            kept, found = (from_micros(v).isoformat() if is_time and v is not None else v for v in (kept, found))
+            name = ", ".join(str(self._shown(part, value)) for part, value in zip(self._ds.key, key, strict=True))
+            kept, found = self._shown(column, kept), self._shown(column, found)
             self.first.append(Difference(self._ds.name, name, column, kept, found))
 
-    def _is_time(self, column: str) -> bool:
+    def _shown(self, column: str, value: Any) -> Any:
+        """A value for people: moments as text."""
         known = self._ds.by_name.get(column)
-        return known is not None and known.type is Type.TIMESTAMP
+        is_time = known is not None and known.type is Type.TIMESTAMP and value is not None
+        return from_micros(value).isoformat() if is_time else value

@@ -183,6 +183,8 @@ class Dataset:
         inputs: what was known when a row was decided, of which later changes are told apart; None where nothing is.
         row_group_rows: most rows of a row group: what one row is found among has to be decoded.
         file_rows: most rows of a file, None for no bound but its size: of a file the bounds of all groups are read.
+        only_known: whether fields that it does not declare are refused, though it has ``extra`` for what is found
+            beside a row.
     """
 
     name: str
@@ -207,6 +209,7 @@ class Dataset:
     inputs: Inputs | None = None
     row_group_rows: int = 16_384
     file_rows: int | None = None
+    only_known: bool = False
 
     def __post_init__(self) -> None:
         names = [c.name for c in self.columns]
@@ -227,6 +230,11 @@ class Dataset:
         for name in self.key:
             if not self.column(name).required:
                 raise SpecError("a key column must be required", where=f"{self.name}.{name}")
+
+    @cached_property
+    def keeps_unknown(self) -> bool:
+        """Whether fields that it does not declare are kept, in ``extra``."""
+        return "extra" in self.by_name and not self.only_known
 
     @cached_property
     def by_name(self) -> dict[str, Column]:

@@ -105,7 +105,7 @@ class _Code:
         if not unknown:
             return True
         special = {"extra", PERIOD, *self._ds.time_aliases}
-        if "extra" not in self._ds.by_name or not special.isdisjoint(map(str.lower, self._names)):
+        if not self._ds.keeps_unknown or not special.isdisjoint(map(str.lower, self._names)):
             return False
         fields = ", ".join(f"{name!r}: {value}" for name, value in unknown.items())
         self._stored["extra"] = f"json_text({{{fields}}}, {f'{self._ds.name}.extra'!r}, str)"

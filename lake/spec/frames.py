@@ -239,7 +239,7 @@ def _with_unknown(ds: Dataset, frame: pl.DataFrame) -> pl.DataFrame:
     unknown = [n for n in frame.columns if n not in ds.by_name and not _is_of_slices(ds, frame, n)]
     if not unknown:
         return frame
-    if "extra" not in ds.by_name:
+    if not ds.keeps_unknown:
         names, todo = ", ".join(unknown), f"It has: {', '.join(ds.by_name)}. Leave the others out."
         raise UnknownColumnError(f"no such column: {names}", where=ds.name, todo=todo)
     where = f"{ds.name}.extra"

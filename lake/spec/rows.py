@@ -151,7 +151,7 @@ def keep_unknown(ds: Dataset, done: dict[str, Any], unknown: dict[str, Any]) -> 
         del unknown[PERIOD]
     if not unknown:
         return
-    if "extra" not in ds.by_name:
+    if not ds.keeps_unknown:
         names = ", ".join(repr(n) for n in unknown)
         raise InvalidRowError(f"no such column: {names}", where=ds.name, todo=f"It has: {', '.join(ds.by_name)}.")
     done["extra"] = merged_extra(done.get("extra"), unknown, f"{ds.name}.extra")

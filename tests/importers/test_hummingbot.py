@@ -13,7 +13,7 @@ import pytest
 import lake
 from lake.errors import SourceError
 from lake.importers.run import import_from
-from tests.importers.contract import imported, notes, rows
+from tests.importers.contract import differences, imported, notes, rows
 from tests.importers.databases import Changing, run
 
 AT_MS = 1743894827000
@@ -249,3 +249,20 @@ def test_an_order_in_flight_is_no_trade_yet_and_kept_with_what_the_bot_remembers
         imported(lk, "hummingbot", path)
         assert rows(lk, "trades", "order_id", "status") == [("buy://1", "cancelled")]
         assert rows(lk, "fills", "order_id") == ["buy://2"]
+
+
+def test_a_metric_that_was_told_otherwise_before_is_corrected_and_its_row_is_kept_as_found_once(tmp_path: Path) -> None:
+    funding = {"timestamp": AT_MS, "market": "binance_perpetual", "rate": 0.0001, "symbol": "BTC-USDT", "amount": -0.3}
+    market = {"timestamp": AT_MS, "exchange": "binance", "trading_pair": "BTC-USDT", "mid_price": 82000500000,
+              "best_bid": 82000000000, "best_ask": 82001000000, "order_book": '{"bids": []}'}  # fmt: skip
+    path = store(tmp_path / "h.sqlite", FundingPayment=[funding], MarketData=[market])
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "hummingbot", path)
+        run(path, "update FundingPayment set rate = 0.0002")
+        run(path, "update MarketData set best_bid = 81999000000")
+        report = imported(lk, "hummingbot", path)
+        assert sorted(differences(report)) == [("value", 0.0002, 0.0001), ("value", 81999.0, 82000.0)]
+        told = dict(rows(lk, "market_metrics", "metric", "value"))
+        assert (told["funding_rate"], told["best_bid"], told["best_ask"]) == (0.0002, 81999.0, 82001.0)
+        found = dict(rows(lk, "market_metrics", "metric", "extra"))
+        assert {metric for metric, extra in found.items() if "order_book" in extra} == {"mid_price"}

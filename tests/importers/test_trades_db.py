@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import pytest
 import lake
 from lake.errors import UsageError
 from lake.importers.base import Options
+from lake.importers.report import ImportReport
 from lake.importers.run import import_from
-from tests.importers.contract import imported, notes, quarantined, rows
+from lake.spec import registry
+from tests.importers.contract import differences, imported, notes, quarantined, rows
 
 _TABLES = {
     "market_data": "id integer primary key, symbol text, timestamp text, open real, high real, low real, close real,"
@@ -144,3 +147,82 @@ def test_results_that_are_fractions_by_their_prices_are_told_and_kept(
         report = imported(lk, "trades-db", store(tmp_path / "t.db", trades=trades), tz="UTC")
         assert ("pnl_percent of 2 of 2 trades contradicts their prices" in notes(report)) is is_told
         assert max(rows(lk, "trades", "pnl_percent")) == pytest.approx(5.0 * scale)
+
+
+AT = "2024-03-01T10:00:00"
+KEY = ("", "BTCUSD", "rsi_1h", datetime(2024, 3, 1, 11, tzinfo=UTC))
+OURS = {"symbol": "BTCUSD", "metric": "rsi_1h", "time": KEY[-1], "value": 77.0}
+
+
+def indicator(folder: Path, rsi: float, number: int = 1) -> Path:
+    """A store of one bar with one indicator."""
+    (folder / "t.db").unlink(missing_ok=True)
+    return store(folder / "t.db", market_data=[bar(number, AT, rsi=rsi)])
+
+
+def of_indicators(report: ImportReport) -> tuple[int, int, int]:
+    """How many landed, of these changed, and stayed."""
+    (table,) = (table for table in report.tables if table.table == "indicators")
+    return table.landed, table.changed, table.unchanged
+
+
+def test_an_indicator_that_the_source_computed_anew_is_corrected_and_told(tmp_path: Path) -> None:
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "trades-db", indicator(tmp_path, 40.0), timeframe="1h")
+        for at, (value, was) in enumerate([(44.5, 40.0), (40.0, 44.5)]):  # also one that it takes back
+            report = imported(lk, "trades-db", indicator(tmp_path, value, number=at + 2), timeframe="1h")
+            assert of_indicators(report) == (1, 1, 0)
+            assert ("value", value, was) in differences(report)
+            assert rows(lk, "market_metrics", "value") == [value]
+        found = [json.loads(extra)["imported"] for extra in rows(lk, "market_metrics", "extra")]
+        assert found == [{"trades-db:indicators": {"symbol": "BTC-USD", "timestamp": AT, "metric": "rsi", "value": 40}}]
+
+
+def test_a_bar_that_was_written_again_with_the_same_indicators_changes_none(tmp_path: Path) -> None:
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "trades-db", indicator(tmp_path, 40.0), timeframe="1h")
+        report = imported(lk, "trades-db", indicator(tmp_path, 40.0, number=9), timeframe="1h")
+        assert of_indicators(report) == (0, 0, 1)
+
+
+@pytest.mark.parametrize("is_bot_first", [True, False])
+def test_an_indicator_that_a_bot_wrote_stays_and_what_the_source_tells_otherwise_is_told(
+    tmp_path: Path, is_bot_first: bool
+) -> None:
+    with lake.open(tmp_path / "lake") as lk:
+        if not is_bot_first:
+            imported(lk, "trades-db", indicator(tmp_path, 40.0), timeframe="1h")
+        lk.write("market_metrics", OURS)
+        report = imported(lk, "trades-db", indicator(tmp_path, 44.5), timeframe="1h")
+        assert ("value", 77.0, 44.5) in differences(report)
+        assert rows(lk, "market_metrics", "value") == [77.0]
+
+
+def test_an_indicator_that_a_bot_patched_stays_while_the_source_says_the_same(tmp_path: Path) -> None:
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "trades-db", indicator(tmp_path, 40.0), timeframe="1h")
+        lk.patch("market_metrics", KEY, {"value": 77.0})
+        report = imported(lk, "trades-db", indicator(tmp_path, 40.0), timeframe="1h")
+        assert (of_indicators(report), differences(report)) == ((0, 0, 1), [("value", 77.0, 40.0)])
+        assert rows(lk, "market_metrics", "value") == [77.0]
+
+
+def test_a_lake_of_before_metrics_kept_what_imports_found_opens_and_is_corrected_from_its_second_import_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ds = registry.get("market_metrics")
+    before = replace(ds, columns=tuple(column for column in ds.columns if column.name != "extra"))
+    known = {name: registry.get(name) for name in registry.names()} | {"market_metrics": before}
+    with monkeypatch.context() as older:
+        older.setattr(registry, "get", known.__getitem__)
+        with lake.open(tmp_path / "lake") as lk:
+            lk.write("market_metrics", [{**OURS, "value": 40.0}, {**OURS, "metric": "macd_1h"}])
+            lk.drain()
+            assert lk.read("market_metrics").columns[-2:] == ["value", "period"]
+    with lake.open(tmp_path / "lake") as lk:
+        assert rows(lk, "market_metrics", "metric", "value") == [("macd_1h", 77.0), ("rsi_1h", 40.0)]
+        imported(lk, "trades-db", indicator(tmp_path, 40.0), timeframe="1h")
+        imported(lk, "trades-db", indicator(tmp_path, 44.5), timeframe="1h")
+        assert rows(lk, "market_metrics", "metric", "value") == [("macd_1h", 77.0), ("rsi_1h", 44.5)]
+        lk.compact()
+        assert lk.verify().findings == ()

@@ -17,6 +17,7 @@ from lake.errors import InvalidRowError, InvalidTimeError, UnknownColumnError, U
 from lake.spec import registry
 from lake.spec.decode import frame_to_rows, rows_to_frame
 from lake.spec.frames import check_frame
+from lake.spec.patch import folder
 from lake.spec.rows import row_checker
 from lake.spec.rules import Needed
 from lake.spec.schema import polars_schema
@@ -208,6 +209,19 @@ def test_unknown_columns_are_kept_in_extra_or_refused() -> None:
     assert extra[1] is None
     with pytest.raises(UnknownColumnError, match="candles: no such column: mood"):
         check_frame(CANDLES, bars(mood=pl.lit("good")), constants=NAMED)
+
+
+def test_a_metric_has_what_an_import_found_beside_it_and_no_field_that_it_does_not_declare() -> None:
+    """The name of a column that is mistyped would else be kept, and its value miss."""
+    ds = registry.get("market_metrics")
+    row = {"symbol": "BTC/USDT", "metric": "rsi_1h", "time": datetime(2024, 3, 1, tzinfo=UTC), "value": 55.0}
+    assert row_checker(ds)({**row, "extra": {"imported": {}}})["extra"] == '{"imported":{}}'
+    with pytest.raises(InvalidRowError, match="market_metrics: no such column: 'exchange'"):
+        row_checker(ds)({**row, "exchange": "binance"})
+    with pytest.raises(InvalidRowError, match="market_metrics: no such column: 'exchange'"):
+        folder(ds)(row_checker(ds)(row), {"exchange": "binance"})
+    with pytest.raises(UnknownColumnError, match="market_metrics: no such column: exchange"):
+        check_frame(ds, pl.DataFrame([{**row, "exchange": "binance"}]))
 
 
 def test_a_column_of_periods_is_dropped_where_it_names_slices_and_else_kept() -> None:

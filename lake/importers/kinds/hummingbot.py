@@ -213,14 +213,20 @@ STATES = RowMap(
 )
 
 
-def _metric(name: str, column: str, time: str = "timestamp") -> RowMap:
-    columns = {"venue": VENUE, "symbol": SYMBOL, "metric": constant(name), "time": moment(time)}
-    return RowMap("market_metrics", {**columns, "value": number(column)})
+def _metric(name: str, column: str, held: frozenset[str] = frozenset()) -> RowMap:
+    columns = {"venue": VENUE, "symbol": SYMBOL, "metric": constant(name), "time": moment("timestamp")}
+    return RowMap("market_metrics", {**columns, "value": number(column)}, held=held)
 
 
+_BOOK = frozenset({
+    "timestamp", "exchange", "trading_pair", "mid_price", "best_bid", "best_ask", "order_book", "stored",
+})  # fmt: skip
 METRICS = {
     "FundingPayment": (_metric("funding_rate", "rate"), _metric("funding_payment", "amount")),
-    "MarketData": tuple(_metric(name, name) for name in ("mid_price", "best_bid", "best_ask")),
+    "MarketData": (
+        _metric("mid_price", "mid_price"),  # beside which the row is kept as it was found, with its book of orders
+        *(_metric(name, name, _BOOK) for name in ("best_bid", "best_ask")),
+    ),
 }
 
 

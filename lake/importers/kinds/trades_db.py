@@ -214,7 +214,7 @@ def _indicators(db: Database, notes: Notes) -> Iterator[Row]:
     for row in _every_bar(db, notes):
         if isinstance(row, Refused):
             continue  # it is counted among the candles
-        common = {name: row[name] for name in row.keys() & {"id", "symbol", "timestamp", "timeframe"}}
+        common = {name: row[name] for name in row.keys() & {"symbol", "timestamp", "timeframe"}}
         for name, value in row.items():
             if name not in _NO_INDICATORS and value is not None:
                 yield {**common, "metric": name, "value": value}
