@@ -165,6 +165,23 @@ class Known:
 
 
 @dataclass(frozen=True)
+class Undone:
+    """Rows of the lake that were made of what rows of a table show to be something else.
+
+    Attributes:
+        map: what they were made by, of a dataset whose key is one text.
+        label: under which they were kept as they were found.
+        names: their keys, of rows of the table.
+        why: they are none, for the report.
+    """
+
+    map: RowMap
+    label: str
+    names: Callable[[Sequence[Row], Options], Iterable[str]]
+    why: str
+
+
+@dataclass(frozen=True)
 class Table:
     """One table of records in a store.
 
@@ -182,6 +199,7 @@ class Table:
         completed: given a lake and rows before all that, the same rows: each with what it no longer tells and the lake
             knows, or as Known.
         moved: the rows of the tables of the same maps to and from which rows of this one move when they end.
+        undone: what rows show to be none, once they have landed; it is taken out of the lake where nobody changed it.
     """
 
     name: str
@@ -194,6 +212,7 @@ class Table:
     completed: Callable[[Any, Sequence[Row], Options], Iterable[Row | Known]] | None = None
     opened: Callable[[Any, Options], None] | None = None
     moved: Callable[[Notes], Iterator[Row | Refused]] | None = None
+    undone: Undone | None = None
 
 
 @dataclass(frozen=True)

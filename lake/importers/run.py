@@ -24,6 +24,7 @@ from lake.importers.reading.ahead import ahead
 from lake.importers.refusals import Refusals
 from lake.importers.registry import by_name
 from lake.importers.report import ImportReport, TableReport
+from lake.importers.taking_back import TakingBack
 from lake.importers.turns import ImportTurn
 from lake.importers.watching import Nans
 from lake.importers.wording import counted
@@ -146,6 +147,7 @@ class _Run:
         label = f"{self.kind}:{table.label or table.name}"
         mappers = [Mapper(clocks.mapped(m), self.options, label) for m in table.maps]
         again = partial(self._again, table)
+        back = TakingBack(self.lk, table.undone, self.options, write=self.write)
         if table.opened is not None:
             table.opened(self.lk, self.options)
         landings = [
@@ -160,12 +162,14 @@ class _Run:
                 strays = [row for row in proper if not any(mapper.takes(row) for mapper in mappers)]
                 landings[0].take([r for r in rows if isinstance(r, Refused)] + [Refused(r, _NOTHING) for r in strays])
                 self._land(table, proper, landings)
+                back.take(told)
             landings[0].pass_over(len(told) - len(proper))
             passed += len(told) - len(proper)
             done += len(rows)
             self._tell(table, done)
         if passed:
             notes.tell(f"{counted(passed, *_PASSED)}, as it was told before: counted as unchanged")
+        back.tell(notes)
         clocks.tell(notes)
         nans.tell(notes)
         reports = [landing.report(table.name, notes if n == 0 else Notes()) for n, landing in enumerate(landings)]

@@ -266,3 +266,54 @@ def test_a_metric_that_was_told_otherwise_before_is_corrected_and_its_row_is_kep
         assert (told["funding_rate"], told["best_bid"], told["best_ask"]) == (0.0002, 81999.0, 82001.0)
         found = dict(rows(lk, "market_metrics", "metric", "extra"))
         assert {metric for metric, extra in found.items() if "order_book" in extra} == {"mid_price"}
+
+
+@pytest.mark.parametrize("late", ["a fill", "a fill and its status", "a status alone", "a fill without its order"])
+@pytest.mark.parametrize("is_settled", [False, True])
+def test_an_order_filled_after_it_was_cancelled_leaves_no_cancelled_trade(
+    tmp_path: Path, late: str, is_settled: bool
+) -> None:
+    """As in a lake into which the database is brought once, in the end."""
+    (tmp_path / "bot").mkdir()
+    with lake.open(tmp_path / "lake") as lk, lake.open(tmp_path / "once") as once:
+        path = store(tmp_path / "bot" / "h.sqlite", Order=[order("sell://1"), order("sell://2")])
+        imported(lk, "hummingbot", path, bot_id="maker")
+        if not is_settled:  # a version of it waits in hot
+            lk.patch("trades", _trade_of(lk, "sell://1"), {"exit_reason": "mine"})
+            lk.patch("trades", _trade_of(lk, "sell://1"), {"exit_reason": None})
+        if "status" in late:
+            run(path, "update \"Order\" set last_status = 'OrderFilled' where id = 'sell://1'")
+        if "fill" in late:
+            Changing(path).insert("TradeFill", fill("sell://1"))
+        if "without" in late:
+            run(path, "delete from \"Order\" where id = 'sell://1'")
+        report = imported(lk, "hummingbot", path, bot_id="maker")
+        imported(once, "hummingbot", path, bot_id="maker")
+        assert "1 row of trades is taken back" in notes(report)
+        for name in ("trades", "fills"):
+            assert rows(lk, name, "* EXCLUDE extra") == rows(once, name, "* EXCLUDE extra")
+        assert rows(lk, "trades", "order_id") == ["sell://2"]
+
+
+def test_a_cancelled_trade_that_was_changed_in_the_lake_is_not_taken_back(tmp_path: Path) -> None:
+    with lake.open(tmp_path / "lake") as lk:
+        path = store(tmp_path / "h.sqlite", Order=[order("sell://1")])
+        imported(lk, "hummingbot", path)
+        lk.patch("trades", _trade_of(lk, "sell://1"), {"exit_reason": "mine"})
+        Changing(path).insert("TradeFill", fill("sell://1"))
+        report = imported(lk, "hummingbot", path)
+        assert "1 row of trades would be taken back, and stays" in notes(report)
+        assert rows(lk, "trades", "order_id", "exit_reason") == [("sell://1", "mine")]
+
+
+def test_an_order_of_another_bot_takes_back_no_trade(tmp_path: Path) -> None:
+    with lake.open(tmp_path / "lake") as lk:
+        path = store(tmp_path / "h.sqlite", Order=[order("sell://1")])
+        imported(lk, "hummingbot", path, bot_id="maker")
+        Changing(path).insert("TradeFill", fill("sell://1"))
+        imported(lk, "hummingbot", path, bot_id="another")
+        assert rows(lk, "trades", "order_id", "bot_id") == [("sell://1", "maker")]
+
+
+def _trade_of(lk: Any, order_id: str) -> str:
+    return lk.frame("SELECT trade_id FROM trades WHERE order_id = ?", [order_id]).item()  # type: ignore[no-any-return]

@@ -14,7 +14,7 @@ from tests.importers.test_hummingbot import AT_MS, fill, order, store
 
 ACTS = (
     "create", "create", "fill", "complete", "complete", "cancel", "tell_late", "tell_late", "purge_fills",
-    "purge_orders", "execute",
+    "purge_orders", "execute", "fill_after_all", "fill_after_all",
 )  # fmt: skip
 _AMOUNT, _PART = 1_200_000, 400_000
 
@@ -32,6 +32,7 @@ class Hummingbot(Changing):
         self._now, self._count = AT_MS, 0
         self._orders: dict[str, int] = {}  # that are not over -> what was executed
         self._over: dict[str, int] = {}
+        self._given_up: dict[str, int] = {}
 
     def create(self, choice: int) -> None:
         """Send an order."""
@@ -60,7 +61,13 @@ class Hummingbot(Changing):
         """The rest of an order is given up."""
         if name := _chosen(self._orders, choice):
             self._end(name, "OrderCancelled" if choice % 2 else "OrderFailure")
-            self._over.pop(name)
+            self._given_up[name] = self._over.pop(name)
+
+    def fill_after_all(self, choice: int) -> None:
+        """A part of an order that was given up is written down late, or was executed all the same."""
+        if (name := _chosen(self._given_up, choice)) and self._given_up[name] < _AMOUNT:
+            self._given_up[name] += _PART
+            self._execution(name, self._given_up[name], "OrderFilled" if choice % 2 else None)
 
     def tell_late(self, choice: int) -> None:
         """A part of an order that was executed as a whole is written down afterwards."""
@@ -95,8 +102,8 @@ class Hummingbot(Changing):
         self._over[name] = self._orders.pop(name)
         self._status(name, word)
 
-    def _execution(self, name: str, number: int) -> None:
-        self._status(name, "OrderFilled" if name in self._orders else None)
+    def _execution(self, name: str, number: int, word: str | None = None) -> None:
+        self._status(name, "OrderFilled" if name in self._orders else word)
         side = "BUY" if name.startswith("buy") else "SELL"
         self.insert("TradeFill", fill(name, f"t{number}", trade_type=side, amount=_PART, timestamp=self._tick()))
 

@@ -1,8 +1,8 @@
 """hummingbot's SQLite file: orders, fills and executors, and what it remembers beside them.
 
 Decimals are stored times a million, as the columns' type tells. An order that came to nothing is a trade that was
-cancelled; one that was executed is kept with its fills. One that is in flight is neither yet: it is kept with what the
-bot remembers.
+cancelled, until it is executed after all; one that was executed is kept with its fills. One that is in flight is
+neither yet: it is kept with what the bot remembers.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from lake.importers.base import Notes, Options, Refused, Row, RowMap, Rule, Table
-from lake.importers.kinds.hummingbot_landed import IN_PLACE, LandedOrders
+from lake.importers.base import Notes, Options, Refused, Row, RowMap, Rule, Table, Undone
+from lake.importers.kinds.hummingbot_landed import IN_PLACE, ORDER, LandedOrders
 from lake.importers.reading.database import Database, database, require
 from lake.importers.reading.ordered import Following
 from lake.importers.rules import (
@@ -37,6 +37,7 @@ from lake.importers.wording import counted
 
 _SCALE = 1_000_000
 _DECIMALS = {"amount", "price", "trade_fee_in_quote", "mid_price", "best_bid", "best_ask"}
+_EXECUTED = "the order was executed after all"
 _BOT = "hummingbot"  # of the state of a bot that nobody named
 _PERPETUAL = "_perpetual"
 _PLAYED = re.compile(r"_paper_?trade|_testnet", re.IGNORECASE)
@@ -145,6 +146,7 @@ ORDERS = RowMap(
 )
 _OF_ORDER = (VENUE, SYMBOL, text("order_id", "id"))
 _OWN = identity("fill", *_OF_ORDER, constant(None))  # of an order as one fill
+_TRADE = identity("order", *_OF_ORDER)  # of an order as a trade that came to nothing
 FILLS = RowMap(
     "fills",
     {
@@ -240,16 +242,17 @@ class Hummingbot:
         """Those that are there; the small ones together are the bot's memory."""
         db = database(source)
         store, there = _Store(db), require(db, _TABLES, kind=self.name)
-        landed = LandedOrders(FILLS, _OWN)
+        landed = LandedOrders(FILLS, _OWN, _TRADE)
+        undone = Undone(ORDERS, ORDER, landed.executed, _EXECUTED)
         for name in there:
             if name not in _TABLES[:2] and not db.count(name):
                 continue
             if name == "Order":
                 maps, count = (ORDERS, ORDERS_AS_FILLS), db.count(name)
-                yield Table(name, maps, store.orders, count, completed=landed.orders)
+                yield Table(name, maps, store.orders, count, completed=landed.orders, undone=undone)
             elif name == "TradeFill":
                 maps, count = (FILLS, FILLS_IN_PLACE), db.count(name)
-                yield Table(name, maps, store.fills, count, completed=landed.fills)
+                yield Table(name, maps, store.fills, count, completed=landed.fills, undone=undone)
             elif name == "Executors":
                 yield Table(name, (EXECUTORS,), lambda notes: db.rows("Executors", notes), db.count(name))
             else:

@@ -1,7 +1,8 @@
 """What a lake has of hummingbot's orders and executions, whatever has become of them in its database since.
 
 An order that was executed, and of whose executions the database does not tell yet, lands as one fill. The first of them
-that is told takes its place, and its id; the others stand beside it.
+that is told takes its place, and its id; the others stand beside it. An order that had come to nothing, and was
+executed after all, is a cancelled trade no more.
 """
 
 from __future__ import annotations
@@ -31,22 +32,33 @@ class LandedOrders:
     Args:
         fills: what an execution becomes.
         own: the id of the fill that an order becomes of which no execution is told, by the order or an execution.
+        trade: the id of the trade that an order becomes which came to nothing, by the order or an execution.
     """
 
-    def __init__(self, fills: RowMap, own: Rule) -> None:
-        self._fills, self._own = fills, own
+    def __init__(self, fills: RowMap, own: Rule, trade: Rule) -> None:
+        self._fills, self._own, self._trade = fills, own, trade
         self._taken: dict[str, Any] = {}  # id of an order's fill -> which of its executions has it
+        self._executed: set[str] = set()  # orders of the last batch whose executions the lake has
 
     def orders(self, lk: Any, rows: Sequence[Row], options: Options) -> Iterator[Row | Known]:
         """Orders without executions in the database; those whose executions the lake has are known by them."""
         names = [str(row["id"]) for row in rows if row["id"] is not None]
         there, rules = set(lk.frame(_LANDED, [names, options.bot_id]).rows()), self._fills.columns
+        self._executed = set()
         for row in rows:
             with suppress(InvalidRowError):  # it is refused when it is mapped
                 if (str(row["id"]), *(rules[name].read(row, options) for name in ("venue", "symbol"))) in there:
+                    self._executed.add(str(row["id"]))
                     yield Known(row)
                     continue
             yield row
+
+    def executed(self, rows: Sequence[Row], options: Options) -> Iterator[str]:
+        """The ids as trades of executed orders, by rows of one or of its executions."""
+        for row in rows:
+            if row.get("was_filled", True) or str(row["id"]) in self._executed:
+                with suppress(InvalidRowError):  # it is refused when it is mapped
+                    yield self._trade.read(row, options)
 
     def fills(self, lk: Any, rows: Sequence[Row], options: Options) -> Iterator[Row]:
         """Executions, each with what its order told if that is gone; one of an order's takes its place."""
