@@ -159,7 +159,10 @@ class Refused:
 
 @dataclass(frozen=True)
 class Known:
-    """A row that tells what the lake has by rows of another shape, as an order by its fills: it counts as unchanged."""
+    """A row that tells what others do: the lake's of another shape, as fills tell an order's, or one of its own table.
+
+    It counts as unchanged.
+    """
 
     found: Row
 
@@ -188,7 +191,8 @@ class Table:
     Attributes:
         name: what the store calls it.
         maps: what a row becomes; the first says what becomes of the row in the report.
-        rows: the rows from the beginning, at each call anew; told things of the table in the notes.
+        rows: the rows from the beginning, at each call anew; told things of the table in the notes. One that the table
+            has again may come as Known.
         count: how many there are, for progress; None when that is not known beforehand.
         opened: called with the lake (None when there is none yet) before rows are read, for rows that are made of what
             is there too.
@@ -204,14 +208,14 @@ class Table:
 
     name: str
     maps: tuple[RowMap, ...]
-    rows: Callable[[Notes], Iterator[Row | Refused]]
+    rows: Callable[[Notes], Iterator[Row | Refused | Known]]
     count: int | None = None
     label: str = ""
     before: Callable[[Any, Sequence[Row]], None] | None = None
     look: Callable[[Any, Sequence[Row], Options], None] | None = None
     completed: Callable[[Any, Sequence[Row], Options], Iterable[Row | Known]] | None = None
     opened: Callable[[Any, Options], None] | None = None
-    moved: Callable[[Notes], Iterator[Row | Refused]] | None = None
+    moved: Callable[[Notes], Iterator[Row | Refused | Known]] | None = None
     undone: Undone | None = None
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
-from typing import Any
+from typing import Any, TypeVar
 
 from lake.importers.addresses import shown
 from lake.importers.base import BATCH_ROWS, CandleTable, Check, Known, Notes, Options, Refused, Row, Table
@@ -29,6 +29,7 @@ from lake.importers.turns import ImportTurn
 from lake.importers.watching import Nans
 from lake.importers.wording import counted
 
+Found = TypeVar("Found")
 _NOTHING = "no dataset takes such a row"
 _PASSED = ("row tells what the lake has by other rows", "rows tell what the lake has by other rows")
 
@@ -163,7 +164,7 @@ class _Run:
                 landings[0].take([r for r in rows if isinstance(r, Refused)] + [Refused(r, _NOTHING) for r in strays])
                 self._land(table, proper, landings)
                 back.take(told)
-            landings[0].pass_over(len(told) - len(proper))
+            landings[0].pass_over(len(told) - len(proper) + sum(isinstance(row, Known) for row in rows))
             passed += len(told) - len(proper)
             done += len(rows)
             self._tell(table, done)
@@ -205,10 +206,10 @@ class _Run:
             self.progress(Progress(table.name, rows, table.count))
 
 
-def _proper(rows: list[Row | Refused]) -> list[Row]:
-    return [row for row in rows if not isinstance(row, Refused)]
+def _proper(rows: Sequence[Row | Refused | Known]) -> list[Row]:
+    return [row for row in rows if not isinstance(row, Refused | Known)]
 
 
-def _batches(rows: Iterator[Row | Refused]) -> Iterator[list[Row | Refused]]:
+def _batches(rows: Iterator[Found]) -> Iterator[list[Found]]:
     while batch := list(islice(rows, BATCH_ROWS)):
         yield batch

@@ -249,3 +249,83 @@ def test_logs_of_one_model_in_two_markets_land_both_under_a_bot_each(tmp_path: P
             )
             assert imported(lk, "llm-logs", tmp_path / market, bot_id=market).totals["refused"] == 0
         assert rows(lk, "decisions", "bot_id", "reasoning") == [(m, m) for m in ("agent_data", "agent_data_crypto")]
+
+
+def _traded(folder: Path) -> list[str]:
+    """A log in which one call was made twice at once, as bots without a lock do."""
+    buy, sell = ({"action": f"{way}_crypto", "symbol": "BTC-USDT", "amount": 0.02} for way in ("buy", "sell"))
+    nothing = {"action": "no_trade", "symbol": "", "amount": 0}
+    folder.mkdir(parents=True, exist_ok=True)
+    return [
+        holding("2025-11-01", 0, 10_000.0, 0.0, None),
+        holding("2025-11-02", 1, 8_000.0, 0.02, buy),
+        holding("2025-11-02", 2, 8_000.0, 0.02, nothing),
+        holding("2025-11-03", 3, 10_100.0, 0.0, sell),
+        holding("2025-11-03", 3, 10_100.0, 0.0, sell),
+        holding("2025-11-04", 4, 8_000.0, 0.02, buy),
+        holding("2025-11-04", 5, 5_900.0, 0.04, buy),
+        "{no line",
+        holding("2025-11-05", 6, 8_000.0, 0.02, sell),
+    ]
+
+
+@pytest.mark.parametrize(("botched", "again"), [
+    ("twice", 8), ("older first", 4), ("older behind", 7), ("a part of it behind", 3),
+])  # fmt: skip
+def test_lines_that_are_in_a_log_of_positions_again_are_the_same_events(
+    tmp_path: Path, botched: str, again: int
+) -> None:
+    """As in a lake into which the log was brought as it was; also when it is mended, and goes on."""
+    (folder := tmp_path / "bot" / "gpt-5").mkdir(parents=True)
+    lines, path = _traded(folder), folder / "position.jsonl"
+    more = holding("2025-11-06", 7, 10_000.0, 0.0, {"action": "sell_crypto", "symbol": "BTC-USDT", "amount": 0.02})
+    copied = {
+        "twice": [*lines, *lines], "older first": [*lines[:4], *lines], "older behind": [*lines, *lines[:7]],
+        "a part of it behind": [*lines, *lines[3:6]],
+    }[botched]  # fmt: skip
+    with lake.open(tmp_path / "lake") as lk, lake.open(tmp_path / "once") as once:
+        path.write_text("\n".join([*lines, more]) + "\n")
+        imported(once, "llm-logs", folder)
+        path.write_text("\n".join(copied) + "\n")
+        report = imported(lk, "llm-logs", folder)
+        assert f"{again} lines are in their file again" in notes(report)
+        for now in ([*copied, more], [*lines, more]):
+            path.write_text("\n".join(now) + "\n")
+            imported(lk, "llm-logs", folder)
+        for name in ("fills", "decisions", "bot_states"):
+            assert rows(lk, name, "*") == rows(once, name, "*")
+        assert len(rows(lk, "fills", "fill_id")) == 6
+
+
+def test_two_equal_purchases_are_two_since_what_is_held_then_differs(tmp_path: Path) -> None:
+    buy = {"action": "buy_crypto", "symbol": "BTC-USDT", "amount": 0.02}
+    (folder := tmp_path / "gpt-5").mkdir()
+    held = [holding("2025-11-02", n, 10_000.0 - 2_000.0 * n, 0.02 * n, buy if n else None) for n in range(3)]
+    (folder / "position.jsonl").write_text("\n".join(held) + "\n")
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "llm-logs", folder)
+        assert rows(lk, "fills", "quantity", "price") == [(0.02, 100_000.0), (0.02, 100_000.0)]
+        assert "again" not in notes(report)
+
+
+def test_a_log_of_positions_under_two_names_is_one(tmp_path: Path) -> None:
+    lines = _traded(folder := tmp_path / "gpt-5")
+    for name in ("position.jsonl", "position_backup.jsonl"):
+        (folder / name).write_text("\n".join(lines) + "\n")
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "llm-logs", folder)
+        assert report.totals["differences_found"] == 0
+        assert len(rows(lk, "fills", "fill_id")) == 5
+
+
+@pytest.mark.parametrize("odd", ["[1]", "5", '"word"', "null"])
+def test_a_line_that_is_no_object_is_refused_and_the_others_land(tmp_path: Path, odd: str) -> None:
+    (folder := tmp_path / "gpt-5").mkdir()
+    said = line(signature="gpt-5", new_messages=[message("assistant", "Done.")])
+    action = json.loads(holding("2025-11-02", 1, 8_000.0, 0.02, None)) | {"this_action": "buy"}
+    (folder / "2025-11-02.jsonl").write_text(f"{said}\n{odd}\n")
+    (folder / "position.jsonl").write_text(f"{json.dumps(action)}\n{odd}\n")
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "llm-logs", folder)
+        assert report.totals["refused"] == 2
+        assert (rows(lk, "decisions", "reasoning"), len(rows(lk, "bot_states", "bot_id"))) == (["Done."], 1)

@@ -1,7 +1,8 @@
 """Logs of AI-Trader: what a model wrote on a day, and what it held after each thing it did.
 
 Holdings tell no price: that is the money that changed hands for the amount. Ids of rows repeat, so their lines name
-them; where a row continues another than the one before it, money and holdings do not fit, and there is no fill.
+them, counted without those that are there again; where a row continues another than the one before it, money and
+holdings do not fit, and there is no fill.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import Any
 import orjson
 
 from lake.errors import InvalidRowError
-from lake.importers.base import Notes, Options, Refused, Row, RowMap, Rule
+from lake.importers.base import Known, Notes, Options, Refused, Row, RowMap, Rule
 from lake.importers.kinds.nofx import NO_SYMBOL
+from lake.importers.kinds.repeated_lines import Lines
 from lake.importers.reading.json_lines import lines_of
 from lake.importers.reading.members import Member
 from lake.importers.rules import (
@@ -164,8 +166,8 @@ def answers(files: Iterable[Member], notes: Notes) -> Iterator[Row | Refused]:
             for number_, found in enumerate(lines_of(opened, notes)):
                 lines += 1
                 place = 0
-                if isinstance(found, Refused):
-                    yield found
+                if not isinstance(found, dict):
+                    yield found if isinstance(found, Refused) else Refused(found, "not an object")
                     continue
                 common["model"] = found.get("signature") or model
                 messages = found.get("new_messages")
@@ -190,26 +192,44 @@ def _answered(
     return {**common, **where, "messages": messages, "prompt": asked, "answer": last.get("content")}
 
 
-def actions(files: Iterable[Member], notes: Notes) -> Iterator[Row | Refused]:
-    """What was done, and at which price by the money that it moved."""
-    odd = 0
+def actions(files: Iterable[Member], notes: Notes) -> Iterator[Row | Refused | Known]:
+    """What was done, and at which price by the money that it moved.
+
+    Lines that are in their file again count once, also where they are numbered: an event has the number that it has in
+    a file without them.
+    """
+    odd = again = 0
     for file in files:
         before: Row = {}
-        model = _model(file)
+        model, lines, line = _model(file), Lines(), -1
         with closing(file.open()) as opened:
-            for line, found in enumerate(lines_of(opened, notes)):
-                if isinstance(found, Refused) or not isinstance(found.get("positions"), dict):
+            for found in lines_of(opened, notes):
+                is_again = lines.is_again(found)
+                line += not is_again
+                if not isinstance(found, dict) or not isinstance(found.get("positions"), dict):
                     yield found if isinstance(found, Refused) else Refused(found, "no positions")
                     continue
-                action = found.get("this_action") or {}
-                paid = _price(before, found["positions"], action)
-                odd += paid is None and _SIDES.get(str(action.get("action")).upper()) is not None
-                kept = {"action": action.get("action"), "symbol": action.get("symbol"), "amount": action.get("amount")}
-                moved = found["positions"] != before
-                yield {**found, **kept, "model": model, "line": line, "price_by_cash": paid, "has_moved": moved}
+                if is_again:
+                    again += 1
+                    yield Known(found)
+                    continue
+                row = _action(found, before)
+                odd += row["price_by_cash"] is None and _SIDES.get(str(row["action"]).upper()) is not None
+                yield {**row, "model": model, "line": line}
                 before = found["positions"]
     if odd:
         notes.tell(f"{counted(odd, 'action')} did not move money and holdings as told: decisions without a fill")
+    if again:
+        notes.tell(f"{counted(again, 'line is', 'lines are')} in their file again: the same events, unchanged")
+
+
+def _action(found: Row, before: Row) -> Row:
+    """A line with what its action is, and what came of it."""
+    told = found.get("this_action")
+    action: Row = told if isinstance(told, dict) else {}
+    kept = {name: action.get(name) for name in ("action", "symbol", "amount")}
+    paid, moved = _price(before, found["positions"], action), found["positions"] != before
+    return {**found, **kept, "price_by_cash": paid, "has_moved": moved}
 
 
 def shape_of(file: Member) -> str:

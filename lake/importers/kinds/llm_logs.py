@@ -9,7 +9,7 @@ from contextlib import closing
 from functools import partial
 
 from lake.errors import SourceError
-from lake.importers.base import Notes, Options, Refused, Row, Table
+from lake.importers.base import Known, Notes, Options, Refused, Row, Table
 from lake.importers.kinds import ai_trader, nofx
 from lake.importers.reading.members import Member, members
 from lake.importers.wording import counted
@@ -77,5 +77,5 @@ def _answers(source: str, notes: Notes) -> Iterator[Row | Refused]:
     return ai_trader.answers(_of_kind(source, "messages"), notes)
 
 
-def _actions(source: str, notes: Notes) -> Iterator[Row | Refused]:
+def _actions(source: str, notes: Notes) -> Iterator[Row | Refused | Known]:
     return ai_trader.actions(_of_kind(source, "positions"), notes)

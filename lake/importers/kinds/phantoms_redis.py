@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from lake.errors import InvalidRowError, SourceError
-from lake.importers.base import Check, Notes, Options, Refused, Row, RowMap, Rule, Table
+from lake.importers.base import Check, Known, Notes, Options, Refused, Row, RowMap, Rule, Table
 from lake.importers.kinds.phantom_map import REDIS_PHANTOMS
 from lake.importers.mapping import IMPORTED
 from lake.importers.reading.redis import RedisStore, named, records
@@ -107,7 +107,7 @@ def _tables(store: RedisStore, prefix: str, rows: RowMap) -> Iterator[Table]:
         yield Table(key, (rows,), partial(_completed, store, key), label=f"{prefix}:completed")
 
 
-def _rows(tables: Sequence[Table]) -> Callable[[Notes], Iterator[Row | Refused]]:
+def _rows(tables: Sequence[Table]) -> Callable[[Notes], Iterator[Row | Refused | Known]]:
     return lambda notes: (row for table in tables for row in table.rows(notes))
 
 
