@@ -433,3 +433,27 @@ def test_of_a_folder_with_a_damaged_result_the_others_land(tmp_path: Path, damag
         assert ("breaks off" if damage == "cut" else "backtest-result-a.json.gz: it cannot be read: CRC") in told
         assert "other.sqlite: the file is empty" in told
         assert [t.landed for t in report.tables if t.table == "backtest-result-b.json trades"] == [50]
+
+
+def test_what_follows_the_end_of_a_result_is_told_and_makes_no_other_run_of_it(tmp_path: Path) -> None:
+    legacy = [["XRP/USDT", 0.01, 1709287200, 1709294400, 1, 120, 2.0, 2.1, False, "roi"]]
+    file = written(tmp_path / "backtest-result-Old.json", legacy)
+    once = file.read_text()
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "freqtrade", file)
+        file.write_text(once * 2)
+        report = import_from(lk, "freqtrade", str(file))
+        assert "something follows the end of the JSON" in notes(report)
+        assert report.failed
+        assert [lk.read(name).height for name in ("backtests", "trades")] == [1, 1]
+
+
+def test_lists_of_trades_that_are_equal_are_told_for_only_their_names_tell_the_strategy(tmp_path: Path) -> None:
+    legacy = [["XRP/USDT", 0.01, 1709287200, 1709294400, 1, 120, 2.0, 2.1, False, "roi"]]
+    (folder := tmp_path / "results").mkdir()
+    for name in ("backtest-result-A.json", "backtest-result-B.json"):
+        written(folder / name, legacy)
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "freqtrade", folder)
+        assert "it holds the same as backtest-result-A.json, byte for byte" in notes(report)
+        assert rows(lk, "backtests", "strategy") == ["A", "B"]

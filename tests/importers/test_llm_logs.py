@@ -329,3 +329,24 @@ def test_a_line_that_is_no_object_is_refused_and_the_others_land(tmp_path: Path,
         report = imported(lk, "llm-logs", folder)
         assert report.totals["refused"] == 2
         assert (rows(lk, "decisions", "reasoning"), len(rows(lk, "bot_states", "bot_id"))) == (["Done."], 1)
+
+
+def test_answers_that_are_in_their_file_again_are_told_and_kept(tmp_path: Path) -> None:
+    """No line of messages has a number or a time: a bot that was asked again may have answered the same."""
+    (folder := tmp_path / "gpt-5").mkdir()
+    said = [message("user", "Update positions."), message("assistant", "Done.")]
+    (folder / "2025-11-02.jsonl").write_text(f"{line(signature='gpt-5', new_messages=said)}\n" * 2)
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "llm-logs", folder)
+        assert "1 answer is in their file again, as is what was asked" in notes(report)
+        assert rows(lk, "decisions", "reasoning") == ["Done.", "Done."]
+
+
+@pytest.mark.parametrize("name", ["decision_1.json", "cycle.json"])
+def test_cycles_that_are_joined_in_a_file_are_each_read_and_equal_ones_are_one(tmp_path: Path, name: str) -> None:
+    (folder := tmp_path / "logs").mkdir()
+    first, second = (json.dumps(cycle(n, [said("ALL", "wait")], [done("ALL", "wait")])) for n in (1, 2))
+    (folder / name).write_text(f"{first}{first}\n{second}")
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "llm-logs", folder)
+        assert (lk.read("decisions").height, report.totals["refused"]) == (2, 0)

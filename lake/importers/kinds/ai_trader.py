@@ -7,6 +7,7 @@ holdings do not fit, and there is no fill.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
@@ -17,6 +18,7 @@ import orjson
 
 from lake.errors import InvalidRowError
 from lake.importers.base import Known, Notes, Options, Refused, Row, RowMap, Rule
+from lake.importers.keys import Keys
 from lake.importers.kinds.nofx import NO_SYMBOL
 from lake.importers.kinds.repeated_lines import Lines
 from lake.importers.reading.json_lines import lines_of
@@ -37,6 +39,7 @@ from lake.importers.rules import (
 from lake.importers.values import known_number
 from lake.importers.wording import counted
 
+_WORD_FOR_WORD = "as is what was asked: nothing tells whether they were given twice, so each is a decision"
 _CASH = "CASH"
 _NEAR = 0.01  # of an amount: holdings are kept in four digits
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}(?:[ T_]\d{2}[:-]\d{2}[:-]\d{2})?")
@@ -155,8 +158,9 @@ STATES = RowMap(
 
 def answers(files: Iterable[Member], notes: Notes) -> Iterator[Row | Refused]:
     """Each answer of a model with what it was asked before; what was asked without an answer is one, too."""
-    lines = 0
+    lines = again = 0
     for file in files:
+        said = Keys()
         model, day = _model(file), _DAY.search("/".join(file.path.parts[-2:]))
         common = {"model": model, "date": day.group().replace("_", " ") if day else None}
         asked: list[Any] = []
@@ -175,11 +179,16 @@ def answers(files: Iterable[Member], notes: Notes) -> Iterator[Row | Refused]:
                     first = first if asked else (number_, place)
                     asked.append(message)
                     if isinstance(message, dict) and message.get("role") == "assistant":
+                        told = json.dumps(asked, sort_keys=True)
+                        again += told in said
+                        said.add(told)
                         yield _answered(common, asked, first, (number_, place))
                         place, asked = place + 1, []
         if asked:
             yield _answered(common, asked, first, (number_, place))
     notes.tell(f"{counted(lines, 'line')} of messages: each answer is a decision, with what was asked before it")
+    if again:
+        notes.tell(f"{counted(again, 'answer is', 'answers are')} in their file again, {_WORD_FOR_WORD}")
 
 
 def _answered(

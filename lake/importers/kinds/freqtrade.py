@@ -31,16 +31,16 @@ class Freqtrade:
             return
         path = existing(source)
         if not path.is_dir():
-            yield from _of_file(path, several=False)
+            yield from _of_file(path)
             return
         files = [file for file in sorted(path.rglob("*")) if file.is_file() and file.suffix in (*_DATABASES, *_RESULTS)]
         mine = [file for file in files if file.suffix in _DATABASES or looks_like_result(file)]
         if not mine:
             raise SourceError("neither a database nor a result of a backtest in the folder", where=str(path))
-        unread = []
+        unread, among = [], dict[str, str]()
         for file in mine:
             try:
-                tables = list(_of_file(file, several=True))
+                tables = list(_of_file(file, among))
             except SourceError as error:
                 unread.append(str(error))
                 continue
@@ -50,10 +50,11 @@ class Freqtrade:
             yield Table("other files", (freqtrade_backtests.RUNS,), partial(_passed_over, others, unread))
 
 
-def _of_file(path: Path, *, several: bool) -> Iterable[Table]:
+def _of_file(path: Path, among: dict[str, str] | None = None) -> Iterable[Table]:
+    """The tables of one file, ``among`` those of a folder."""
     if path.suffix in _DATABASES or _begins_with(path, b"SQLite format 3"):
-        return freqtrade_bot.tables(database(str(path)), several=several)
-    return freqtrade_backtests.tables(meant(path), several=several)
+        return freqtrade_bot.tables(database(str(path)), several=among is not None)
+    return freqtrade_backtests.tables(meant(path), among)
 
 
 def _begins_with(path: Path, magic: bytes) -> bool:

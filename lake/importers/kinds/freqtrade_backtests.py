@@ -163,14 +163,21 @@ FILLS = RowMap(
 )
 
 
-def tables(path: Path, *, several: bool) -> Iterable[Table]:
-    """Runs, trades and orders of one result file; named after it, where there are several."""
-    file = ResultFile(path)
+def tables(path: Path, among: dict[str, str] | None = None) -> Iterable[Table]:
+    """Runs, trades and orders of one result file; named after it, where there are several.
+
+    Args:
+        path: of the file.
+        among: digest of a list of trades -> the first file of the folder that holds it; None of a file alone.
+    """
+    file, several = ResultFile(path), among is not None
     prefix = f"{path.name} " if several else ""
     run_id = Rule(("run_id_here",), lambda row, _options: file.landed.get(row["run_id_here"], row["run_id_here"]))
     runs = replace(RUNS, columns={**RUNS.columns, "run_id": run_id})
     label, look = f"{file.stem} backtests", partial(_look, file)
-    yield Table(f"{prefix}backtests", (runs,), partial(_runs, file), label=label, look=look)
+    is_list = bool(file.reading[0]) and file.is_list
+    other = among.setdefault(file.digest, path.name) if among is not None and is_list else path.name
+    yield Table(f"{prefix}backtests", (runs,), partial(_runs, file, other), label=label, look=look)
     yield Table(f"{prefix}trades", (TRADES,), partial(_trades, file), label=f"{file.stem} trades")
     if any(run.tally.orders for run in file.reading[0]):
         yield Table(f"{prefix}orders", (FILLS,), partial(_orders, file), label=f"{file.stem} orders")
@@ -202,8 +209,10 @@ def _named(row: Row) -> tuple[str, ...] | None:
     return (str(row["run_id"]), str(begun)) if row.get("run_id") and begun else None
 
 
-def _runs(file: ResultFile, notes: Notes) -> Iterator[Row]:
+def _runs(file: ResultFile, other: str, notes: Notes) -> Iterator[Row]:
     runs, told = file.reading
+    if other != file.path.name:
+        notes.tell(f"it holds the same as {other}, byte for byte: a strategy of its own, by its name")
     for sentence in told.texts:
         notes.tell(sentence)
     notes.failed |= told.failed

@@ -21,7 +21,7 @@ import orjson
 from lake.errors import SourceError
 from lake.importers.base import Notes, Refused, Row
 from lake.importers.kinds.freqtrade_files import PREFIX, config_in, document_of, member_of, tell_members
-from lake.importers.reading.jsons import JsonText, items, names, text_value
+from lake.importers.reading.jsons import JsonText, items, names, text_value, told_of_end
 from lake.importers.reading.packed import opened, opened_in
 from lake.importers.values import known_number
 
@@ -134,6 +134,7 @@ class ResultFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.member = member_of(path) if path.suffix == ".zip" else ""
+        self.is_list = False  # of trades alone, so that only its name tells the strategy
         self.landed: dict[str, str] = {}  # id of a run -> the id under which the lake has it
 
     @property
@@ -153,11 +154,13 @@ class ResultFile:
                 for trade in _legacy(text, Notes()):
                     if not isinstance(trade, Refused):
                         tally.take(trade)
+                self.is_list = True
                 runs.append((self.stem.removeprefix(PREFIX).strip("-_") or "backtest", {}, tally))
             elif first == "{":
                 runs = self._strategies(text, notes, around)
             else:
                 raise SourceError("not a JSON file" if first else "the file is empty", where=str(self.path))
+            told_of_end(text, notes)
         done = [self._run(name, self._told(name, told, around, notes), tally) for name, told, tally in runs]
         for run in done:
             for contradiction in run.contradictions():
@@ -225,11 +228,13 @@ class ResultFile:
     def _run(self, strategy: str, told: dict[str, Any], tally: Tally) -> Run:
         """The run with an id: freqtrade's own is a hash of the configuration, so repeated runs share it."""
         own, begun = told.get("run_id"), told.get("backtest_start_time", told.get("backtest_run_start_ts"))
-        what = [strategy, own, begun] if own and begun else [strategy, self._digest()]
+        what = [strategy, own, begun] if own and begun else [strategy, self.digest]
         made = hashlib.sha256(orjson.dumps(what)).hexdigest()
         return Run(f"freqtrade-{made[:24]}", strategy, told, tally)
 
-    def _digest(self) -> str:
+    @cached_property
+    def digest(self) -> str:
+        """Of the file's bytes."""
         made = hashlib.sha256()
         with closing(self._file()) as file, suppress(EOFError):  # it is told where its text breaks off
             while chunk := file.read(_CHUNK):

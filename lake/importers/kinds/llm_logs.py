@@ -54,7 +54,8 @@ def _is_cycle(file: Member) -> bool:
         return True
     with closing(file.open()) as opened:
         try:
-            return nofx.is_cycle(json.loads(opened.read().decode("utf-8-sig", "replace")))
+            written = opened.read().decode("utf-8-sig", "replace").strip()
+            return nofx.is_cycle(json.JSONDecoder().raw_decode(written)[0])
         except json.JSONDecodeError:
             return False
 

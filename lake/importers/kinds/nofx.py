@@ -45,6 +45,7 @@ _SNAPSHOT = ("input_prompt", "account_state", "positions", "candidate_coins")
 _ANSWER = ("cot_trace", "decision_json", "execution_log")
 _MODEL = re.compile(r"_([A-Za-z][\w.-]*)_\d{9,}$")
 _KEPT = 2_000
+_DECODER = json.JSONDecoder()
 
 
 def _symbol(row: Row, _options: Options) -> str:
@@ -102,8 +103,7 @@ DECISIONS = RowMap(
 def prompts(files: Iterable[Member], _notes: Notes) -> Iterator[Row]:
     """Each system prompt once, as of the first cycle that had it."""
     seen: set[str] = set()
-    for file in files:
-        cycle = _cycle(file)
+    for cycle in (cycle for file in files for cycle in _cycles_in(file)):
         version = None if isinstance(cycle, Refused) else _version(cycle)
         if version is not None and version not in seen and not isinstance(cycle, Refused):
             seen.add(version)
@@ -131,8 +131,7 @@ def _began(row: Row, options: Options) -> int | None:
 def decisions(files: Iterable[Member], notes: Notes) -> Iterator[Row | Refused]:
     """What was decided in each cycle: what the model said with what was done about it."""
     cycles = empty = 0
-    for file in files:
-        cycle = _cycle(file)
+    for file, cycle in ((each, cycle) for each in files for cycle in _cycles_in(each)):
         if isinstance(cycle, Refused):
             notes.tell(f"{file.path.name}: {cycle.reason}", failed=True)
             yield cycle
@@ -155,17 +154,23 @@ def is_cycle(found: Any) -> bool:
     return isinstance(found, dict) and "timestamp" in found and bool(found.keys() & {"decision_json", "cot_trace"})
 
 
-def _cycle(file: Member) -> dict[str, Any] | Refused:
+def _cycles_in(file: Member) -> Iterator[dict[str, Any] | Refused]:
+    """The cycle of a file, or several, where files were joined; what cannot be read ends it."""
     try:
         with closing(file.open()) as opened:
-            written = opened.read().decode("utf-8-sig", "replace")
+            written = opened.read().decode("utf-8-sig", "replace").strip()
     except (EOFError, SourceError) as error:
-        return Refused({"file": file.path.name}, f"it cannot be read ({error})")
-    try:
-        found = json.loads(written)
-    except json.JSONDecodeError as error:
-        return Refused(written[:_KEPT], f"no whole JSON value ({error.msg})")
-    return found if is_cycle(found) else Refused(written[:_KEPT], "not the log of a cycle")
+        yield Refused({"file": file.path.name}, f"it cannot be read ({error})")
+        return
+    at = 0
+    while at < len(written) or not at:
+        try:
+            found, end = _DECODER.raw_decode(written, at)
+        except json.JSONDecodeError as error:
+            yield Refused(written[at : at + _KEPT], f"no whole JSON value ({error.msg})")
+            return
+        yield found if is_cycle(found) else Refused(written[at : at + _KEPT], "not the log of a cycle")
+        at = len(written) - len(written[end:].lstrip())
 
 
 def _version(cycle: Row) -> str | None:
