@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import polars as pl
 
 from lake.errors import UsageError
+from lake.spec.numbers import finite
+from lake.spec.texts import plain
 
 _SIGNS = {"LONG": 1.0, "BUY": 1.0, "SHORT": -1.0, "SELL": -1.0}
 
@@ -19,14 +20,14 @@ class Pnl(NamedTuple):
     pnl_percent: float
 
 
-def direction(side: str) -> float:
+def direction(side: object) -> float:
     """1 for LONG (or BUY), -1 for SHORT (or SELL).
 
     Raises:
         UsageError: another side.
     """
     try:
-        return _SIGNS[str(side).upper()]
+        return _SIGNS[str(plain(side)).upper()]
     except KeyError:
         raise UsageError("a side is LONG or SHORT", where="side", value=side) from None
 
@@ -58,8 +59,9 @@ def pnl(entry: float, exit: float, quantity: float, side: str, leverage: float =
     Raises:
         UsageError: a price, quantity, leverage or side that cannot be.
     """
-    _check(entry=entry, exit=exit, quantity=quantity, leverage=leverage, fees=fees)
-    amount = direction(side) * (exit - entry) * quantity - fees
+    given = _checked(entry=entry, exit=exit, quantity=quantity, leverage=leverage, fees=fees)
+    entry, ended, quantity, leverage, fees = given
+    amount = direction(side) * (ended - entry) * quantity - fees
     bound = margin(entry, quantity, leverage)
     return Pnl(amount, 100.0 * amount / bound if bound else 0.0)
 
@@ -92,15 +94,20 @@ def liquidation_price(entry: float, side: str, leverage: float) -> float:
     >>> liquidation_price(100.0, "LONG", 0.5)
     0.0
     """
-    _check(entry=entry, leverage=leverage)
+    entry, leverage = _checked(entry=entry, leverage=leverage)
     return max(0.0, entry * (1.0 - direction(side) / leverage))
 
 
-def _check(**values: Any) -> None:
+def _checked(**values: Any) -> list[float]:
+    """The values as floats, in whatever form the numbers are given."""
+    found = []
     for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        number = None if isinstance(value, str) else finite(value)
+        if number is None:
             raise UsageError("a finite number is wanted", where=name, value=value)
-        if (name in {"entry", "leverage"} and value <= 0) or (name in {"exit", "quantity"} and value < 0):
+        if (name in {"entry", "leverage"} and number <= 0) or (name in {"exit", "quantity"} and number < 0):
             raise UsageError(
                 f"{name} cannot be {'0 or ' if name in {'entry', 'leverage'} else ''}negative", value=value
             )
+        found.append(number)
+    return found

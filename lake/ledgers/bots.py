@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from operator import itemgetter
 from threading import RLock
 from typing import Any
@@ -300,7 +301,7 @@ def _refuse_nan(value: Any, where: str) -> None:
             _refuse_nan(found, f"{where}[{number}]")
     elif isinstance(value, np.ndarray) and value.dtype.kind == "f":
         _refuse_nan(value.tolist(), where)
-    elif isinstance(value, float | np.floating) and not math.isfinite(value):
+    elif isinstance(value, float | np.floating | Decimal) and not math.isfinite(value):
         raise InvalidRowError(
             "JSON has no NaN and no infinity", where=where, value=value, todo="Give None for what is not known."
         )

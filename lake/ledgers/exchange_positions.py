@@ -49,7 +49,7 @@ def by_place(snapshot: Iterable[Any]) -> dict[Place, Mapping[str, Any]]:
         if not quantity:
             continue
         row = {_CCXT.get(str(name), str(name)): value for name, value in given.items()} | {"quantity": quantity}
-        side = "LONG" if kernel.direction(str(row.get("side"))) > 0 else "SHORT"
+        side = "LONG" if kernel.direction(row.get("side")) > 0 else "SHORT"
         place = (symbols.canonical(row["symbol"]), side)
         if place in found:
             raise UsageError("the snapshot has a position twice", where=_WHERE, value=place)

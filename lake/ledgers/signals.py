@@ -21,6 +21,7 @@ from lake.ledgers.writer import Writer
 from lake.query.engine import Engine
 from lake.spec import symbols
 from lake.spec.patch import folder
+from lake.spec.texts import plain
 from lake.spec.times import from_micros, to_micros
 from lake.store.hot.entry import Row
 
@@ -212,7 +213,7 @@ class Signals(Ledger):
             "venue": venue,
             "symbol": symbol,
             "timeframe": timeframe,
-            "direction": _DIRECTIONS.get(str(direction).upper(), direction),
+            "direction": _DIRECTIONS.get(str(plain(direction)).upper(), direction),
             "entry_price": entry_price,
             "signal_time": now_micros() if moment is None else to_micros(moment, where="at"),
         }

@@ -20,6 +20,7 @@ from lake.spec.decode import as_read
 from lake.spec.frames import dicts
 from lake.spec.patch import folder
 from lake.spec.tables import is_rows
+from lake.spec.texts import plain
 from lake.store.hot.entry import Row
 
 _OPEN = ("pending", "open")
@@ -62,7 +63,7 @@ class Trades(Ledger):
                 symbol, venue, side, mode or, once it is open, entry_price, quantity or leverage.
         """
         row = given(trade, fields)
-        row["status"] = str(row["status"]).strip().lower() if row.get("status") else "open"
+        row["status"] = str(plain(row["status"])).strip().lower() if row.get("status") else "open"
         if row["status"] not in _OPEN:
             raise UsageError("a trade is opened as open or pending", where="status", value=row["status"])
         if row["status"] == "open" and row.get("opened_at") is None:
@@ -192,7 +193,7 @@ class Trades(Ledger):
             InvalidRowError: a value does not fit, or it would be open without what an open trade needs.
             UsageError: another status.
         """
-        is_open = str(changes.get("status")).strip().lower() == "open"
+        is_open = str(plain(changes.get("status"))).strip().lower() == "open"
         if not is_open:
             _refuse_status(changes, "correct")
         refuse_nan(self._ds, changes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import polars as pl
@@ -13,6 +13,7 @@ from lake.query.variables import Variables
 from lake.query.views import views
 from lake.spec import registry, symbols
 from lake.spec.dataset import Dataset, Type
+from lake.spec.texts import plain
 from lake.spec.times import from_micros, to_micros
 
 
@@ -27,7 +28,7 @@ def read(
     Args:
         engine: answers the SQL.
         name: of the dataset or view.
-        where: an SQL condition, or {column: value}; a list or tuple of values means any of them, None a null.
+        where: an SQL condition, or {column: value}; a list, or an array, of values means any of them, None a null.
         variables: parameters of the views.
 
     Raises:
@@ -53,7 +54,8 @@ def read(
 def _condition(name: str, column: str, value: Any) -> tuple[str, list[Any]]:
     """One column's condition as SQL, and its parameters."""
     quoted = '"' + str(column).replace('"', '""') + '"'
-    wanted = list(value) if isinstance(value, (list, tuple, set)) else [value]
+    several = isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
+    wanted = list(value) if several else [value]
     given = [_value(name, column, v) for v in wanted if v is not None]
     among = f"{quoted} IN ({', '.join('?' * len(given))})" if given else "false"
     return (f"({among} OR {quoted} IS NULL)" if None in wanted else among), given
@@ -68,6 +70,6 @@ def _value(name: str, column: str, value: Any) -> Any:
         return from_micros(to_micros(value, where=f"{name}.{column}"))
     if column == "symbol" and isinstance(value, str):
         return symbols.canonical(value)
-    if kind is Type.STRING and isinstance(value, int) and not isinstance(value, bool):
-        return str(value)  # ids that exchanges give as numbers are kept as text
-    return value
+    value = plain(value)
+    is_written = kind is Type.STRING and not isinstance(value, str | bool | bytes)
+    return str(value) if is_written else value  # ids that are given as numbers or UUIDs are kept as text

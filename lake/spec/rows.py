@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, NoReturn
 
 import orjson
@@ -22,6 +23,7 @@ from lake.spec.canonical import Canonical
 from lake.spec.dataset import Column, Dataset, Type
 from lake.spec.flat import FlatChecks
 from lake.spec.schema import PERIOD
+from lake.spec.texts import plain
 from lake.spec.times import is_slice, to_micros
 
 Convert = Callable[[Any], Any]
@@ -252,7 +254,7 @@ def _text(ds: Dataset, column: Column, where: str) -> Convert:
     def convert(value: Any) -> str:
         if type(value) is str and value in exact:
             return value
-        found = known.get(str(value).strip().lower())
+        found = known.get(str(plain(value)).strip().lower())
         if found is None:
             raise InvalidRowError(
                 "not one of its values", where=where, value=value, todo=f"It is one of {', '.join(column.choices)}."
@@ -263,9 +265,10 @@ def _text(ds: Dataset, column: Column, where: str) -> Convert:
 
 
 def _string(value: Any, where: str) -> str:
+    value = plain(value)
     if isinstance(value, str):
         _valid(value, where)
-        return str(value)
+        return value
     if isinstance(value, (bool, list, dict, tuple, set, bytes)):
         raise InvalidRowError("text is wanted", where=where, value=value)
     return str(value)
@@ -291,7 +294,26 @@ def _date(value: Any, where: str) -> str:
         raise InvalidRowError("a date is wanted", where=where, value=value, todo="Give a date or YYYY-MM-DD.") from None
 
 
-def json_text(value: Any, where: str = "", default: Callable[[Any], Any] | None = None) -> str:
+def _jsonable(value: Any) -> Any:
+    """What JSON can hold of a Decimal, a time or null of pandas, its Series, or another mapping that is no dict.
+
+    Raises:
+        InvalidRowError: another kind of value.
+    """
+    if isinstance(value, Decimal):
+        return float(value)
+    if numbers.is_null(value):
+        return None
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if hasattr(value, "to_dict"):
+        return value.to_dict()
+    raise InvalidRowError("JSON does not hold it", value=value)  # orjson's own error names the type
+
+
+def json_text(value: Any, where: str = "", default: Callable[[Any], Any] = _jsonable) -> str:
     """A value as JSON text; text that is JSON already stays as it is.
 
     Raises:

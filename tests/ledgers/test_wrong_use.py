@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from enum import Enum
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -230,3 +232,23 @@ def test_a_block_whose_lake_was_closed_takes_nothing_more(lk: lake.Lake, write: 
     with lake.open(lk.location.uri, bot_id="b1") as again:
         assert again.read("trades")["trade_id"].to_list() == ["t"]
         assert again.read("signals").height == 0
+
+
+class Side(str, Enum):  # noqa: UP042 - as bots declare theirs, whose str() is not its text
+    """A side as a bot declares it."""
+
+    LONG = "long"
+
+
+def test_ids_and_words_are_found_again_in_the_form_in_which_they_were_written(lk: lake.Lake) -> None:
+    number, name = 7, uuid4()
+    for trade_id in (number, name):
+        lk.trades.open(T, trade_id=trade_id, side=Side.LONG, strategy=Side.LONG)
+    assert lk.read("trades", {"trade_id": name})["strategy"].to_list() == ["long"]
+    assert lk.read("trades", {"trade_id": np.array([number, 8])}).height == 1
+    assert lk.read("trades", {"strategy": Side.LONG}).height == 2
+
+
+def test_a_result_takes_numbers_and_sides_in_any_form() -> None:
+    found = lake.pnl(Decimal(100), np.float32(110), np.int64(2), Side.LONG, leverage=5, fees=Decimal(1))
+    assert (found, type(found.pnl)) == (lake.pnl(100.0, 110.0, 2.0, "LONG", 5.0, 1.0), float)

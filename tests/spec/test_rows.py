@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import UserDict
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -253,3 +256,38 @@ def test_a_symbol_with_half_a_character_is_refused_even_when_it_was_spelled_befo
     assert symbols.canonical(broken) == broken
     with pytest.raises(InvalidRowError, match="half a character"):
         row_checker(registry.get("trades"))({"symbol": broken, "side": "LONG"})
+
+
+class Word(str, Enum):  # noqa: UP042 - as bots declare theirs, whose str() is not its text
+    """Texts as a bot declares them."""
+
+    PAIR = "BTC/USDT"
+    BUY = "buy"
+    WHY = "spread"
+
+
+class Named(Enum):
+    """Words of which only the names tell something."""
+
+    LONG = 1
+
+
+def test_members_of_an_enum_are_the_texts_that_they_stand_for() -> None:
+    row = signal(symbol=Word.PAIR, signal_type=Word.BUY, rejection_reason=Word.WHY, direction=Named.LONG)
+    assert (row["symbol"], row["signal_type"], row["direction"]) == ("BTCUSDT", "BUY", "LONG")
+    assert (row["rejection_reason"], type(row["rejection_reason"])) == ("spread", str)
+
+
+def test_json_holds_decimals_times_of_pandas_and_mappings_of_any_kind() -> None:
+    given = {
+        "spread": Decimal("0.5"),
+        "unknown": Decimal("NaN"),
+        "at": pd.Timestamp("2026-01-01T00:00Z"),
+        "never": pd.NaT,
+        "row": pd.Series({"rsi": 50.5}),
+        "more": UserDict(a=1),
+    }
+    wanted = {"spread": 0.5, "unknown": None, "at": "2026-01-01T00:00:00+00:00", "never": None}
+    assert orjson.loads(signal(indicators=given)["indicators"]) == wanted | {"row": {"rsi": 50.5}, "more": {"a": 1}}
+    with pytest.raises(InvalidRowError, match="signals.indicators: it cannot be JSON: .*set"):
+        signal(indicators={"seen": {1, 2}})
