@@ -102,9 +102,9 @@ class Trades(Ledger):
     def patch(self, key: str, /, **changes: Any) -> Receipt:
         """Change some columns of one trade; None takes a value away, unknown fields are kept in extra.
 
-        It may say that a pending trade is open. All else of a trade's life is told by the methods that end it, and what
-        the result of a closed trade follows from by :meth:`correct`; ``lk.patch`` and ``lk.write`` are raw and refuse
-        nothing of that.
+        It may say that a pending trade is open, now where no opened_at is given. All else of a trade's life is told by
+        the methods that end it, and what the result of a closed trade follows from by :meth:`correct`; ``lk.patch`` and
+        ``lk.write`` are raw and refuse nothing of that.
 
         Raises:
             UnknownRowError: there is no such trade.
@@ -119,9 +119,10 @@ class Trades(Ledger):
                 raise self._unknown(trade_id)
             made = folder(self._ds)(known, changes)
             results.refuse_patch(known, made)
-            if made["status"] != known["status"]:
-                self._demand_open(made)
-            return changes
+            if made["status"] == known["status"]:
+                return changes
+            self._demand_open(made)
+            return changes if "opened_at" in made else {**changes, "opened_at": max(now_micros(), made["created_at"])}
 
         return changed((trade_id,), *self._writer.change("trades", (trade_id,), fold))
 

@@ -76,6 +76,32 @@ def test_what_was_planned_and_never_filled_is_on_no_day(tmp_path: Path) -> None:
         assert not lake.daily_report(lk, datetime.now(UTC).date()).modes
 
 
+def test_a_past_day_comes_out_the_same_after_the_first_trade_in_another_mode(tmp_path: Path) -> None:
+    with lake.open(tmp_path / "other", bot_id="b") as lk:
+        days = [DAY.date() + timedelta(days=n) for n in range(4)]
+        lk.signals.record(symbol="ETHUSDT", direction="LONG", signal_time=DAY)
+        before = lake.daily_report(lk, days[0])
+        assert list(before.modes) == ["live"]
+        lk.trades.open({**OPEN, "opened_at": DAY + timedelta(days=1)}, mode="paper", created_at=DAY)
+        assert [list(lake.daily_report(lk, day).modes) for day in days[:2]] == [["live"], ["paper"]]
+        quiet = lake.daily_report(lk, days[2])
+        lk.trades.open({**OPEN, "opened_at": DAY + timedelta(days=3)}, mode="live", created_at=DAY)
+        assert [lake.daily_report(lk, days[0]), lake.daily_report(lk, days[2])] == [before, quiet]
+        assert list(lake.daily_report(lk, days[3]).modes) == ["live", "paper"]
+
+
+def test_a_past_day_comes_out_the_same_when_what_was_planned_then_is_filled(tmp_path: Path) -> None:
+    with lake.open(tmp_path / "other", bot_id="b") as lk:
+        lk.trades.open(trade_id="k", symbol="X", status="pending", created_at=DAY)
+        lk.signals.record(symbol="ETHUSDT", direction="LONG", signal_time=DAY)
+        before = lake.daily_report(lk, DAY.date())
+        lk.trades.patch("k", status="open", side="LONG", quantity=1.0, entry_price=2.0)
+        assert lake.daily_report(lk, DAY.date()) == before
+        found = lk.trades.get("k")
+        assert found is not None
+        assert found["opened_at"] > datetime.now(UTC) - timedelta(minutes=1)
+
+
 def test_no_day_ends_with_fewer_than_no_trades_active(tmp_path: Path) -> None:
     with lake.open(tmp_path / "other") as lk:
         row = {"trade_id": "w", "symbol": "X", "side": "LONG", "mode": "paper", "status": "closed", "pnl": 1.0}

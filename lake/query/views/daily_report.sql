@@ -2,6 +2,7 @@
 -- signal or trade to the last, days without any among them. Made of signals and trades alone, never of the clock: the
 -- row of a past day comes out the same whenever it is asked for, until what happened is told otherwise: a correction, or
 -- what comes late.
+-- A mode has rows from the day of its first trade on; days before any trade have one row, of live.
 -- Columns: day; mode. signals_seen, signals_executed, signals_rejected, signals_ignored: of all modes, since a signal
 --   has none; the rows of one day repeat them.
 -- trades_opened, trades_closed: on that day; trades_active: open when the day ended. A trade was opened at opened_at, else
@@ -54,11 +55,13 @@ WITH signal_days AS (
 ), events AS (
     SELECT day FROM signal_days UNION ALL SELECT day FROM opened_days UNION ALL SELECT day FROM ended_days
 ), modes AS (
-    SELECT DISTINCT coalesce(mode, '') AS mode FROM trades
-    UNION ALL
-    SELECT 'live' WHERE NOT EXISTS (SELECT 1 FROM trades)
+    SELECT mode, min(day) AS begun
+    FROM (SELECT mode, day FROM opened_days UNION ALL SELECT mode, day FROM ended_days)
+    GROUP BY mode
 ), days AS (
     SELECT unnest(generate_series(min(day), max(day), INTERVAL 1 DAY))::DATE AS day FROM events
+), rows AS (
+    SELECT day, coalesce(mode, 'live') AS mode FROM days LEFT JOIN modes ON day >= begun
 )
 SELECT
     day,
@@ -87,8 +90,7 @@ SELECT
     worst.id AS worst_trade_id,
     worst.symbol AS worst_trade_symbol,
     worst.pnl AS worst_trade_pnl
-FROM days
-CROSS JOIN modes
+FROM rows
 LEFT JOIN signal_days USING (day)
 LEFT JOIN opened_days USING (day, mode)
 LEFT JOIN ended_days USING (day, mode)
