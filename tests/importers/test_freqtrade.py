@@ -165,6 +165,21 @@ def test_a_trade_that_was_open_is_closed_by_the_next_import(tmp_path: Path) -> N
         assert rows(lk, "trades", "status", "exit_price") == [("closed", 2.2)]
 
 
+@pytest.mark.parametrize("years", [(2021, 2024), (2024, 2021)])
+def test_trades_of_a_freqtrade_that_was_upgraded_stay_what_they_are(tmp_path: Path, years: tuple[int, int]) -> None:
+    orders = [order(1, 1, "buy"), order(2, 1, "sell")]
+    of_year = {2021: {"exchange": "BITTREX"}, 2024: {"exchange": "bittrex", "is_short": 0, "leverage": 1.0}}
+    ids: list[Any] = []
+    with lake.open(tmp_path / "lake") as lk:
+        for year in years:
+            path = bot(tmp_path / f"{year}.sqlite", year, trades=[trade(1, **of_year[year])], orders=orders)
+            report = imported(lk, "freqtrade", path)
+            assert report.totals["differences_found"] == 0
+            ids.append((rows(lk, "trades", "trade_id", "venue"), rows(lk, "fills", "fill_id", "trade_id", "venue")))
+        assert ids[0] == ids[1]
+        assert [venue for _, venue in ids[1][0]] == ["bittrex"]
+
+
 def test_a_fill_stays_what_it_is_when_its_trade_is_deleted(tmp_path: Path) -> None:
     path = bot(tmp_path / "bot.sqlite", 2024, trades=[trade(1)], orders=[order(1, 1, "buy"), order(2, 1, "sell")])
     other = bot(tmp_path / "other.sqlite", 2024, trades=[trade(1, exchange="kraken")], orders=[order(1, 1, "buy")])
@@ -348,6 +363,15 @@ def test_repeated_runs_of_one_configuration_are_told_apart_by_their_beginning(tm
             imported(lk, "freqtrade", written(tmp_path / f"r{begun}.json", document))
         assert lk.read("backtests").height == 2
         assert lk.read("trades").height == 2
+
+
+def test_fees_of_results_from_2020_are_known_by_their_older_names(tmp_path: Path) -> None:
+    then = {"open_fee": 0.001, "close_fee": 0.002, "fee_open": None, "fee_close": None, "orders": [], "is_short": False}
+    made = result_trade(**then, profit_percent=-0.1, funding_fees=None)
+    path = written(tmp_path / "backtest-result-2020.json", result(trades=[made]))
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "freqtrade", path)
+        assert rows(lk, "trades", "fees") == [pytest.approx(50 * (2.0 * 0.001 + 1.8 * 0.002))]
 
 
 def test_a_list_of_lists_is_a_run_named_after_its_file(tmp_path: Path) -> None:

@@ -64,16 +64,18 @@ def extreme(*, favorable: bool) -> Rule:
     )
 
 
-def _fees(row: Row, _options: Options) -> float | None:
+def _fees(row: Row, options: Options) -> float | None:
     """Rates on both ends, and what funding cost: freqtrade's is positive when it was received."""
-    amount, entry, opening = (number_in(row, name) for name in ("amount", "open_rate", "fee_open"))
+    amount, entry = (number_in(row, name) for name in ("amount", "open_rate"))
+    opening, closing = (rate.read(row, options) for rate in (_OPENING, _CLOSING))
     if amount is None or entry is None or opening is None:
         return None
-    closing = (number_in(row, "close_rate") or 0.0) * (number_in(row, "fee_close") or 0.0)
-    return amount * (entry * opening + closing) - (number_in(row, "funding_fees") or 0.0)
+    paid: float = entry * opening + (number_in(row, "close_rate") or 0.0) * (closing or 0.0)
+    return amount * paid - (number_in(row, "funding_fees") or 0.0)
 
 
-FEES = Rule(("amount", "open_rate", "close_rate", "fee_open", "fee_close", "funding_fees"), _fees)
+_OPENING, _CLOSING = number("fee_open", "open_fee"), number("fee_close", "close_fee")  # the latter of results of 2020
+FEES = Rule(("amount", "open_rate", "close_rate", *_OPENING.names, *_CLOSING.names, "funding_fees"), _fees)
 _PAIR = symbol("only_pair")
 RUNS = RowMap(
     "backtests",

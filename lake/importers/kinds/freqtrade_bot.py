@@ -20,6 +20,7 @@ from lake.importers.moments import as_moment
 from lake.importers.reading.database import Database, require
 from lake.importers.reading.ordered import Following
 from lake.importers.rules import (
+    constant,
     first_of,
     flag,
     found,
@@ -31,6 +32,7 @@ from lake.importers.rules import (
     option,
     percent,
     price,
+    renamed,
     text,
     whole,
 )
@@ -43,7 +45,8 @@ _ORDERS, _CUSTOM = "orders", "trade_custom_data"
 _MEMORY = ("pairlocks", "KeyValueStore")
 _WALLET = "wallet_history"
 _BOT = "freqtrade"  # of the state of a bot that nobody named
-_EXCHANGE, _PAIRS = text("trade_exchange", "exchange"), ("trade_pair", "pair", "ft_pair", "symbol")
+_EXCHANGE = renamed({}, "trade_exchange", "exchange")  # of old databases in capitals, until freqtrade writes them anew
+_PAIRS = ("trade_pair", "pair", "ft_pair", "symbol")
 _RESULT = "close_profit_abs"
 _DRY_RUN = "dry_run"  # how ids of its orders begin
 
@@ -56,7 +59,7 @@ def _symbol(row: Row, options: Options) -> Any:
 
 
 _SYMBOL = Rule(_PAIRS, _symbol)
-_IS_SHORT = flag("trade_is_short", "is_short")
+_IS_SHORT = first_of(flag("trade_is_short", "is_short"), constant(False))  # until 2022 there is no such column
 _OPENED = moment("trade_open_date", "open_date")
 _ID = identity("trade", _EXCHANGE, _SYMBOL, _IS_SHORT, _OPENED, whole("trade_number", "id"))
 _WORDS = {"BUY": "BUY", "SELL": "SELL"}
