@@ -106,6 +106,7 @@ class RowMap:
         decided: our columns whose rules know what the lake has: what they make takes its place, and is no difference.
         gives_way: given the lake's row of the same key, whether one of the source takes its place: of that row nothing
             is left then, and nothing is a difference.
+        wanted: our columns of which it is told where no row has what they are made of, as of those that are summed.
     """
 
     dataset: str
@@ -121,6 +122,7 @@ class RowMap:
     words: frozenset[str] = frozenset()
     decided: frozenset[str] = frozenset()
     gives_way: Callable[[Mapping[str, Any]], bool] | None = None
+    wanted: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         ds = registry.get(self.dataset)

@@ -316,9 +316,10 @@ class RecordLanding:
         return {key: row for key, row in before.items() if row != known[key]}
 
     def _tell_missing(self, notes: Notes) -> None:
-        """A note of columns that should be summed, and that no row has: they may have other names."""
+        """A note of columns that should be summed, or are wanted, and that no row has: they may have other names."""
         columns, sums = self._mapper.map.columns, self._mapper.map.sums
-        names = {column: (n,) if isinstance(n, str) else n for column, n in sums.items()}
+        wanted = {column: columns[column].names for column in self._mapper.map.wanted}
+        names = {column: (n,) if isinstance(n, str) else n for column, n in sums.items()} | wanted
         missing = [column for column, n in names.items() if self._names and not self._names.intersection(n)]
         if not missing:
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from typing import Any
@@ -25,6 +25,7 @@ _CHARACTERS = 16
 _VALUES = re.compile(r" \([^()]*\)")
 _BITS = 63  # and a sign: what JSON's readers hold
 _DEPTH = 100  # of documents in documents
+_NAMED = 5  # names of one column in a reason
 
 Canonical = dict[str, Any]
 
@@ -80,7 +81,7 @@ class Mapper:
             if value is not None:
                 made[name] = value
             elif is_now_else:  # the time of the import is not what it tells
-                raise InvalidRowError("no time", where=" or ".join(self.map.columns[name].names) or name)
+                raise InvalidRowError("no time", where=_any_of(self.map.columns[name].names) or name)
         return made
 
     def _beside(self, row: Row, made: dict[str, Any]) -> str:
@@ -137,6 +138,12 @@ class _Kept(dict[str, Any]):
     def get(self, name: str, default: Any = None) -> Any:
         """The value, as of any row; KeyError of what is not kept."""
         return self[name] if name in self._held else super().get(name, default)
+
+
+def _any_of(names: Sequence[str]) -> str:
+    """Names under which something was looked for, as a reason tells them."""
+    more = f" or {len(names) - _NAMED} other names" if len(names) > _NAMED else ""
+    return " or ".join(names[:_NAMED]) + more
 
 
 def plain(row: Row) -> dict[str, Any]:

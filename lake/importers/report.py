@@ -13,6 +13,7 @@ KEPT_DIFFERENCES = 1_000  # of a table; the others are counted
 _SAMPLES = 20  # differences that the text names; the JSON has all that are kept
 _CENT = 0.005
 _MONEY = ("pnl", "daily_pnl", "realized_pnl", "actual_pnl", "total_pnl", "fees", "commission")
+_OTHERWISE = "For rows of another shape `lake import generic SOURCE --suggest` drafts a column map."
 _TINY = 1e-6  # of quantities: below what any exchange trades
 
 
@@ -197,7 +198,7 @@ class ImportReport:
         if not self.balanced:
             lines.append("It does not balance: see the sums and counts above.")
         if self.fits_nothing:
-            lines.append("All of it was refused: is it of another kind?")
+            lines.append(f"All of it was refused: is it of another kind? {_OTHERWISE}")
         return "\n".join(lines)
 
 

@@ -26,6 +26,19 @@ WAYS: dict[str, dict[str, Any]] = {
         "realizedPnL": 0.375, "roiPercent": 1.74, "openTime": f"{OPENED}Z", "closeTime": f"{CLOSED}Z",
         "closeReason": "tp", "opened_at": 1764195502978, "strategyName": "s",
     },
+    "as a bot of signals has it": {
+        "symbol": "SOL", "signal": "SELL", "entry": 143.5, "close_price": 143.25, "qty": 1.5, "pnl": 0.375,
+        "pnl_pct": 1.74, "opened_at": OPENED, "closed_at": CLOSED, "close_reason": "tp", "strategy": "s",
+    },
+    "with days of entry and exit": {
+        "symbol": "SOL", "side": "SHORT", "entryPrice": 143.5, "exitPrice": 143.25, "qty": 1.5, "net_profit": 0.375,
+        "pnl_pct": 1.74, "entryDate": f"{OPENED}Z", "exitDate": f"{CLOSED}Z", "exit_type": "tp", "strategy": "s",
+        "status": "CLOSED", "result": "WIN", "isFilled": True,
+    },
+    "with the time at which it was written down": {
+        "symbol": "SOL", "direction": "SHORT", "entry": 143.5, "exit_price": 143.25, "size": 1.5, "pnl": 0.375,
+        "pnl_pct": 1.74, "timestamp": OPENED, "closed_at": CLOSED, "exit_reason": "tp", "strategy": "s",
+    },
 }  # fmt: skip
 
 
@@ -86,3 +99,56 @@ def test_infinities_are_kept_as_they_are_written(tmp_path: Path) -> None:
         assert imported(lk, "trades-json", tmp_path / "trade_history.json", quote="USDT").tables[0].balanced
         kept = json.loads(rows(lk, "trades", "extra")[0])["imported"]["trades-json:trades"]
         assert (kept["score"], kept["context"]) == ("-Infinity", {"ratio": "Infinity", "none": None})
+
+
+def _imported(tmp_path: Path, *trades: dict[str, Any], columns: tuple[str, ...]) -> tuple[Any, list[Any]]:
+    (tmp_path / "trade_history.json").write_text(json.dumps(trades))
+    with lake.open(tmp_path / "lake") as lk:
+        return imported(lk, "trades-json", tmp_path / "trade_history.json"), rows(lk, "trades", *columns)
+
+
+def test_levels_fees_and_the_exchange_of_a_trade_are_taken_where_they_are_told(tmp_path: Path) -> None:
+    told = {"symbol": "ETH-USD", "side": "BUY", "entry_price": 103.5, "exit_price": 93.5, "quantity": 1.0, "pnl": -11.1,
+            "entry_time": OPENED, "exit_time": CLOSED}  # fmt: skip
+    more = {"stop_loss": 101.5, "take_profit": "108.5", "total_fees": 1.1, "exchange": "MEXC"}
+    columns = ("stop_loss", "take_profit", "fees", "venue")
+    assert _imported(tmp_path, {**told, **more}, columns=columns)[1] == [(101.5, 108.5, 1.1, "mexc")]
+    odd = {"stop_loss": 0, "tp": "none yet", "fee": {"cost": 1.1, "currency": "USD"}, "signal": {"name": "rsi"}}
+    later = {"entry_time": CLOSED, "exit_time": "2025-11-27T00:00:00"}
+    assert _imported(tmp_path, {**told, **odd, **later}, columns=columns)[1][1] == (None, None, None, "")
+
+
+@pytest.mark.parametrize(
+    "came_to",
+    [{"status": "EXPIRED"}, {"status": "CLOSED", "result": "INVALIDATED"}, {"status": "CLOSED", "isFilled": False}],
+)
+def test_an_order_that_was_never_filled_is_no_closed_trade(came_to: dict[str, Any], tmp_path: Path) -> None:
+    told = {
+        "symbol": "ETHUSDT",
+        "side": "LONG",
+        "entry_price": 100.0,
+        "entry_time": OPENED,
+        "exit_time": CLOSED,
+        "pnl": 0,
+    }
+    assert _imported(tmp_path, {**told, **came_to}, columns=("status", "pnl"))[1] == [("cancelled", 0.0)]
+    later = {"exit_time": "2025-11-27T00:00:00", "pnl": 2.5}
+    found = _imported(tmp_path, {**told, **came_to, **later}, columns=("status", "pnl"))[1]
+    assert found == [("cancelled", 0.0), ("closed", 2.5)]
+
+
+@pytest.mark.parametrize("out", [None, 0, ""])
+def test_a_trade_that_is_said_to_be_open_is_not_closed_by_a_result_so_far(out: Any, tmp_path: Path) -> None:
+    told = {"symbol": "ETHUSDT", "side": "LONG", "entry_price": 100.0, "entry_time": OPENED, "pnl": -3.2}
+    report, found = _imported(tmp_path, {**told, "status": "open", "exit_price": out}, columns=("status",))
+    assert (found, list(report.tables[0].reasons)) == (
+        [], ["exit_time or exit_price: no exit and no result: it is not over yet"],
+    )  # fmt: skip
+
+
+def test_prices_and_sides_under_names_that_are_not_known_are_told(tmp_path: Path) -> None:
+    told = {"pair": "ETHUSDT", "way": "up", "bought_at": 100.0, "open_time": OPENED, "close_time": CLOSED, "pnl": 1.0}
+    report, _ = _imported(tmp_path, {**told, "qty": 1.0}, columns=("status",))
+    (note,) = [note for note in report.tables[0].notes if note.startswith("no row has")]
+    assert "entry_price (looked for entry_price, entryPrice, entry, " in note
+    assert note.endswith("not understood: bought_at, way")

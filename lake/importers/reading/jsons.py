@@ -253,7 +253,7 @@ def rows_in(
         elif first == "{":
             has_it = yield from _rows_of_object(text, name, notes, beside or _pass_over)
             if required and has_it is False:
-                todo = "Is it of another kind?"
+                todo = "Is it of another kind? `lake import generic FILE --suggest` looks at rows of other shapes."
                 raise SourceError(f"it has no {name!r}", where=str(path), todo=todo)
         else:
             raise SourceError("not a JSON file" if first else "the file is empty", where=str(path))
