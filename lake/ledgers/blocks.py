@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from functools import wraps
 from types import TracebackType
@@ -127,6 +128,15 @@ class Transactions:
         """A new one, which the caller is in from now on, and what :meth:`end` is to be given."""
         made = Transaction(self._current, self._basis)
         return made, self._open.set(made)
+
+    @contextmanager
+    def outside(self) -> Iterator[None]:
+        """The caller is in none inside the block."""
+        token = self._open.set(None)
+        try:
+            yield
+        finally:
+            self._open.reset(token)
 
     def end(self, token: Token[Transaction | None]) -> None:
         """The caller is in it no more."""

@@ -120,10 +120,13 @@ class Followed:
         """What is known of the prices of a phantom by now; to be asked before :meth:`fold` is, outside of any lock.
 
         That is in the book of those that are followed, and of another bot's phantom in the journals of all. With
-        ``told`` it is in the row before, so that a row which tells others corrects them.
+        ``told`` it is in the row before, so that a row which tells others corrects them: what was seen is written at
+        once, also in a transaction, in which the two would be one version.
         """
         if told:
-            self._writer.change(_DS.name, key, self.fold(_as_it_is, self.book_of(key)))
+            book = self.book_of(key)
+            with self._writer.outside():
+                self._writer.change(_DS.name, key, self.fold(_as_it_is, book))
         with self._renewed() as shared:
             row = self._writer.hot().current.get(_DS, key)
             if row is None or self._writer.bot in {"", row.get("bot_id", "")}:

@@ -145,8 +145,10 @@ class PhantomBook:
         else:
             known = {name: float(values[slot]) for name, values in self._levels.items()}
             until, best, worst = max(level[-1], int(self._levels["until"][slot])), level[1], level[2]
-            if self._ahead[slot]:  # else all prices are in the row before, and one that tells others corrects them
-                best, worst = max(best, known["favorable"]), min(worst, known["adverse"])
+            if self._ahead[slot] and level[-1] < until:  # else it was made of all prices, and tells others on purpose
+                _, former_best, former_worst, *_ = kernel.level_of(self.slots[slot] or row)
+                best = max(best, known["favorable"]) if known["favorable"] > former_best else best
+                worst = min(worst, known["adverse"]) if known["adverse"] < former_worst else worst
             ahead = best > level[1] or worst < level[2]
             level = (level[0], best, worst, *level[3:-1], until)
         self.slots[slot] = row

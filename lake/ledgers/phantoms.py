@@ -33,6 +33,7 @@ from lake.spec.tables import as_polars
 from lake.store.hot.entry import Row
 
 _SIGNALS = registry.get("signals")
+_EXTREMES = {"max_favorable", "max_adverse"}
 
 
 class Phantoms(Ledger):
@@ -85,7 +86,7 @@ class Phantoms(Ledger):
         if row.get("phantom_id") is None:
             return self._writer.insert(self._ds, whole)
         key = (whole["phantom_id"],)
-        book = self._followed.book_of(key) if self._writer.known(self._ds, key) is not None else None
+        book = self._seen(key, row) if self._writer.known(self._ds, key) is not None else None
 
         def fold(known: Row | None) -> Mapping[str, Any] | Whole | None:
             if known is None:
@@ -107,7 +108,7 @@ class Phantoms(Ledger):
             InvalidRowError: a value does not fit.
         """
         row_key = key_given(self._ds, key)
-        book = self._followed.book_of(row_key, told=not {"max_favorable", "max_adverse"}.isdisjoint(changes))
+        book = self._seen(row_key, changes)
 
         def fold(known: Row | None) -> Mapping[str, Any] | Whole | None:
             if known is None:
@@ -115,6 +116,10 @@ class Phantoms(Ledger):
             return self._told(known, changes, book)
 
         return changed(row_key, *self._writer.change("phantoms", row_key, fold))
+
+    def _seen(self, key: Key, said: Mapping[str, Any]) -> PhantomBook:
+        """The prices that one has seen; they are in its row, where something else is said of them."""
+        return self._followed.book_of(key, told=not _EXTREMES.isdisjoint(said))
 
     def _told(self, known: Row, more: Mapping[str, Any], book: PhantomBook | None) -> Mapping[str, Any] | Whole | None:
         """What is told of a known one, with the prices that it has seen: they passed it at its former levels."""

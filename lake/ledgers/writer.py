@@ -243,6 +243,10 @@ class Writer:
             self.store.must_be_open()
         made.check()
 
+    def outside(self) -> AbstractContextManager[None]:
+        """What is written in the block lands by itself, whatever transaction its caller is in."""
+        return self._transactions.outside()
+
     def open_transaction(self) -> Transaction | None:
         """The transaction that a write is part of; raises ClosedError when it has ended."""
         return self._transactions.open()

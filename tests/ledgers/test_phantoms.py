@@ -488,6 +488,74 @@ def test_best_and_worst_prices_that_are_corrected_are_so_at_once_and_after_a_res
         assert extremes(lk) == (101.8, 98.5)
 
 
+@pytest.mark.parametrize("meanwhile", [None, (100.5, 99.8), (101.7, 99.8)])
+@pytest.mark.parametrize("is_moved", [False, True])
+@pytest.mark.parametrize(
+    ("told", "then"), [({"max_favorable": 101.0}, (101.0, 99.0)), ({"max_adverse": 99.5}, (101.5, 99.5))]
+)
+def test_best_and_worst_prices_that_are_corrected_in_a_transaction_are_so_at_once_and_after_a_restart(
+    tmp_path: Path,
+    told: dict[str, float],
+    then: tuple[float, float],
+    is_moved: bool,
+    meanwhile: tuple[float, float] | None,
+) -> None:
+    with lake.open(tmp_path, bot_id="tester") as lk, lake.open(tmp_path, bot_id="tester") as beside:
+        phantom(lk)
+        lk.phantoms.update("BTCUSDT", candle(1, 100.0, 101.5, 99.0, 100.0))
+        with lk.transaction():
+            if is_moved:
+                lk.phantoms.patch("p", stop_loss=97.0)
+            assert lk.phantoms.patch("p", **told).updated == 1
+            assert extremes(lk) == then
+            assert extremes(beside) == (101.5, 99.0)
+            if meanwhile is not None:
+                beside.phantoms.update("BTCUSDT", candle(2, 100.0, *meanwhile, 100.0))
+        if meanwhile == (101.7, 99.8) and not (is_moved and "max_favorable" in told):  # else told after that price
+            then = (101.7, then[1])
+        assert extremes(lk) == extremes(beside) == then
+    with lake.open(tmp_path, bot_id="tester") as lk:
+        assert extremes(lk) == then
+        lk.phantoms.update("BTCUSDT", candle(3, 100.0, 101.8, 98.5, 100.0))
+        assert extremes(lk) == (101.8, 98.5)
+
+
+def test_a_phantom_recorded_again_with_another_best_price_has_it_at_once_and_after_a_restart(tmp_path: Path) -> None:
+    with lake.open(tmp_path, bot_id="tester") as lk:
+        phantom(lk)
+        lk.phantoms.update("BTCUSDT", candle(1, 100.0, 101.5, 99.0, 100.0))
+        phantom(lk, max_favorable=101.0)
+        assert extremes(lk) == (101.0, 99.0)
+    with lake.open(tmp_path, bot_id="tester") as lk:
+        assert extremes(lk) == (101.0, 99.0)
+
+
+def test_a_best_price_that_a_task_corrects_is_so_at_once(tmp_path: Path) -> None:
+    async def corrected() -> tuple[float, float]:
+        async with await lake.open_async(tmp_path, bot_id="a") as alk:
+            await alk.phantoms.record(LONG, phantom_id="p", signal_time=NOON)
+            await alk.phantoms.update("BTCUSDT", candle(1, 100.0, 101.5, 99.0, 100.0))
+            await alk.phantoms.patch("p", max_favorable=101.0)
+            (row,) = await alk.phantoms.active()
+            return row["max_favorable"], row["max_adverse"]
+
+    assert asyncio.run(corrected()) == (101.0, 99.0)
+
+
+def test_a_correction_that_is_rolled_back_leaves_the_prices_that_were_seen(lk: lake.Lake) -> None:
+    phantom(lk)
+    lk.phantoms.update("BTCUSDT", candle(1, 100.0, 101.5, 99.0, 100.0))
+
+    def fail() -> None:
+        with lk.transaction():
+            lk.phantoms.patch("p", max_favorable=101.0)
+            lk.phantoms.record(symbol="BTCUSDT")
+
+    with pytest.raises(InvalidRowError):
+        fail()
+    assert extremes(lk) == (101.5, 99.0)
+
+
 def test_a_phantom_closed_after_a_kill_has_the_best_and_worst_price_of_its_whole_life(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", _SEEN, str(tmp_path), "die"], check=False)
     at = NOON + timedelta(minutes=5)
