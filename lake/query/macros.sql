@@ -271,7 +271,8 @@ FROM (
             CASE WHEN counts THEN t.fees END AS fees,
             CASE WHEN counts THEN t.pnl_percent END AS pnl_percent,
             CASE WHEN counts THEN r_multiple(t.pnl, entry_price, stop_loss, quantity) END AS r,
-            CASE WHEN counts AND opened_at <= moment THEN epoch_us(moment) - epoch_us(opened_at) END AS held
+            CASE WHEN counts AND opened_at IS NOT NULL THEN greatest(0, epoch_us(moment) - epoch_us(opened_at)) END
+                AS held
         FROM (
             SELECT *, known AND in_window(moment) AS counts
             FROM (

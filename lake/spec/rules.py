@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 
+from lake.clock import MICROS_PER_SECOND
 from lake.errors import InvalidRowError
 from lake.spec.dataset import Rule
 from lake.spec.times import from_micros
@@ -80,8 +81,12 @@ class InOrder:
                 f"it is before {self.first} ({from_micros(first).isoformat()})",
                 where=f"{dataset}.{self.then}",
                 value=from_micros(then).isoformat(),
-                todo=f"Give a time from {self.first} on, or correct {self.first}.",
+                todo=f"Give a time from {self.first} on, or correct {self.first}.{self._allowed}",
             )
+
+    @property
+    def _allowed(self) -> str:
+        return f" Their clocks may be {self.skew // MICROS_PER_SECOND} seconds apart." if self.skew else ""
 
     def may_be_broken(self, names: Collection[str]) -> bool:
         """Whether a row that has values of just these columns may break it."""

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 import lake
-from lake.errors import LifeCycleError
+from lake.errors import InvalidRowError, LifeCycleError
 from lake.spec import registry
 from lake.spec.columns import number
 from lake.spec.dataset import Dataset
@@ -83,9 +83,43 @@ def test_a_clock_that_runs_ahead_loses_nothing_and_counts_when_its_time_has_come
 def test_a_close_that_comes_before_its_entry_is_kept_as_told(lk: lake.Lake) -> None:
     lk.trades.open(LONG, trade_id="t", opened_at=DAY)
     lk.trades.close("t", 101.0, closed_at=DAY - timedelta(seconds=3))
+    row = lk.trades.get("t")
+    assert row is not None
+    assert (row["opened_at"], row["closed_at"]) == (DAY, DAY - timedelta(seconds=3))
     found = lk.trades.statistics(now=DAY + timedelta(days=1)).row(0, named=True)
     assert (found["trades"], found["total_pnl"]) == (1, 1.0)
-    assert found["avg_hold_minutes"] is None
+    assert (found["avg_hold_minutes"], found["exposure"]) == (0.0, None)
+    lk.trades.record({**LONG, "trade_id": "u", "status": "closed", "exit_price": 101.0, "opened_at": DAY,
+                      "closed_at": DAY + timedelta(minutes=10)})  # fmt: skip
+    found = lk.trades.statistics(now=DAY + timedelta(days=1)).row(0, named=True)
+    assert (found["avg_hold_minutes"], found["exposure"]) == (5.0, 100.0)
+
+
+def test_a_close_long_before_its_entry_is_refused_with_both_times_and_what_two_clocks_may_differ_by(
+    lk: lake.Lake,
+) -> None:
+    lk.trades.open(LONG, trade_id="t", opened_at=DAY)
+    with pytest.raises(InvalidRowError, match=r"12:00:00.*got '2026-01-05T11:58.*correct opened_at.*60 seconds apart"):
+        lk.trades.close("t", 101.0, closed_at=DAY - timedelta(minutes=2))
+    assert [row["trade_id"] for row in lk.trades.active()] == ["t"]
+    lk.trades.close("t", 101.0)
+
+
+def test_a_metric_that_a_wrong_clock_dated_ahead_does_not_hide_those_that_follow(lk: lake.Lake) -> None:
+    def last() -> tuple[Any, ...]:
+        return lk.bots.status("tester").select("metric_time", "price").row(0)
+
+    now = datetime.now(UTC)
+    ahead = now + timedelta(days=1800)
+    lk.bots.metric(price=1.0, time=ahead)
+    assert last() == (ahead, 1.0)
+    lk.bots.metric(price=2.0, time=now)
+    lk.bots.metric(price=3.0, time=now + timedelta(seconds=30))
+    for _ in range(2):
+        assert last() == (now + timedelta(seconds=30), 3.0)
+        lk.drain()
+    then = lk.read("bot_status", variables={"now": ahead})
+    assert then["price"].to_list() == [1.0]
 
 
 def test_fields_that_nobody_knows_are_kept_through_every_step(lk: lake.Lake) -> None:

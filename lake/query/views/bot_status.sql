@@ -5,7 +5,8 @@
 --   drawdown_guard_pct (%), is_active, is_running, started_at, stopped_at: of bot_configs.
 -- snapshot_time, peak_equity (quote currency), current_drawdown_pct (%), current_trailing_stop, trading_halted,
 --   halt_reason, position_side, position_size_held (base currency), position_entry_price: of the last of bot_states.
--- metric_time, price, metric_unrealized_pnl, metric_realized_pnl (quote currency): of the last of bot_metrics.
+-- metric_time, price, metric_unrealized_pnl, metric_realized_pnl (quote currency): of the last of bot_metrics;
+--   one that is dated more than a minute ahead of the clock, which then was wrong, is the last only where all are.
 -- open_positions, unrealized_pnl (quote currency): of positions still held, all modes: a position has none. These and the
 --   configuration are as they stand, whatever the variable now says.
 -- trades, wins, losses, total_pnl (quote currency, net of fees): closed trades with a known result, of the mode;
@@ -20,11 +21,15 @@ WITH states AS (
     WHERE is_past(snapshot_time)
     GROUP BY bot_id
 ), metrics AS (
-    SELECT bot_id, arg_max({
-        'time': time, 'price': price, 'unrealized': unrealized_pnl, 'realized': realized_pnl
-    }, time) AS last
-    FROM bot_metrics
-    WHERE is_past(time)
+    SELECT bot_id, coalesce(
+        arg_max(figures, time) FILTER (time <= as_of_now() + INTERVAL 1 MINUTE), arg_max(figures, time)) AS last
+    FROM (
+        SELECT bot_id, time, {
+            'time': time, 'price': price, 'unrealized': unrealized_pnl, 'realized': realized_pnl
+        } AS figures
+        FROM bot_metrics
+        WHERE is_past(time)
+    )
     GROUP BY bot_id
 ), held AS (
     SELECT bot_id, count(*) AS n, sum(unrealized_pnl) AS unrealized

@@ -5,7 +5,8 @@
 -- longest_win_streak, longest_loss_streak: most wins, or losses, in a row; a breakeven ends both. current_streak: the
 --   one that lasts, above 0 of wins, below 0 of losses, 0 after a breakeven. In trades, in order of closing.
 -- exposure: % of the time from the first opening to the last closing in which a position was open; overlaps count once.
---   Trades without opened_at are left out; NULL where no time passed.
+--   Trades without opened_at are left out; one that closed before it by a skewed clock lasted no time. NULL where none
+--   passed.
 -- The variables days and now choose the trades, as in trade_statistics.
 WITH results AS (
     SELECT coalesce(mode, '') AS mode, symbol, strategy, bot_id, pnl, opened_at, closed_at
@@ -29,11 +30,11 @@ WITH results AS (
     GROUP BY ALL
 ), spans AS (  -- covered_until: the latest closing of the positions opened before
     SELECT
-        mode, kind, name, epoch_us(opened_at) AS opened, epoch_us(closed_at) AS closed,
-        max(epoch_us(closed_at)) OVER (PARTITION BY mode, kind, name ORDER BY opened_at, closed_at
+        mode, kind, name, epoch_us(opened_at) AS opened, epoch_us(greatest(closed_at, opened_at)) AS closed,
+        max(epoch_us(greatest(closed_at, opened_at))) OVER (PARTITION BY mode, kind, name ORDER BY opened_at, closed_at
             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS covered_until
     FROM accounts
-    WHERE opened_at <= closed_at
+    WHERE opened_at IS NOT NULL
 ), covered AS (
     SELECT
         mode, kind, name, 100.0 * sum(greatest(0, closed - greatest(opened, covered_until)))
