@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,15 +19,8 @@ from lake.spec.tables import as_polars, is_rows
 from lake.store.hot.entry import Row
 
 _IDENTITY = ("symbol", "venue", "side", "quantity", "price")
-_SUMMARY = """
-SELECT entry, sum(quantity) AS quantity, sum(quantity * price) / nullif(sum(quantity), 0) AS price
-FROM (
-    SELECT f.quantity, f.price, coalesce(f.is_entry, (f.side = 'BUY') = (t.side = 'LONG')) AS entry
-    FROM fills f LEFT JOIN trades t USING (trade_id) WHERE f.trade_id = ?
-) GROUP BY entry"""
-_FEES = """
-SELECT coalesce(commission_asset, '') AS asset, sum(commission) AS fees FROM fills
-WHERE trade_id = ? AND commission IS NOT NULL GROUP BY ALL ORDER BY asset"""
+_COLUMNS = "fill_id, trade_id, side, quantity, price, is_entry, commission, commission_asset"
+_OPENS = {"LONG": "BUY", "SHORT": "SELL"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +89,41 @@ class Fills(Ledger):
         return self._engine.frame("SELECT * FROM fills WHERE trade_id = ? ORDER BY executed_at, fill_id", [trade_id])
 
     def summary(self, trade_id: str) -> TradeFills:
-        """Quantities, average prices and fees of a trade, from its fills.
+        """Quantities, average prices and fees of a trade, from its fills; inside a transaction also from those in it.
 
         A fill that does not say whether it is an entry is one when its side opens the trade: BUY of a LONG, SELL of a
         SHORT. Of an unknown trade it is neither.
+
+        A trade that was bought or sold in parts is closed with it, at the mean prices of all of them and once nothing
+        is left, also in the transaction of its last fill:
+
+            found = lk.fills.summary("t1")
+            lk.trades.close("t1", found.exit_price, entry_price=found.entry_price, quantity=found.exit_quantity,
+                            fees=found.fees.get("USDT", 0.0))
         """
-        sides = {row[0]: row[1:] for row in self._engine.frame(_SUMMARY, [trade_id]).iter_rows()}
-        fees = dict(self._engine.frame(_FEES, [trade_id]).iter_rows())
-        entry, exit_ = sides.get(True, (0.0, None)), sides.get(False, (0.0, None))
-        return TradeFills(entry[0] or 0.0, entry[1], exit_[0] or 0.0, exit_[1], fees)
+        found = self._engine.frame(f"SELECT {_COLUMNS} FROM fills WHERE trade_id = ?", [trade_id]).to_dicts()
+        newest: dict[str, Row] = {row["fill_id"]: row for row in (*found, *self._writer.unlanded("fills"))}
+        opening = self._opening_side(trade_id)
+        parts: dict[bool | None, list[Row]] = {True: [], False: [], None: []}
+        fees: dict[str, list[float]] = {}
+        for row in newest.values():
+            if row.get("trade_id") == trade_id:
+                is_entry = row.get("is_entry")
+                parts[is_entry if is_entry is not None or opening is None else row.get("side") == opening].append(row)
+                if row.get("commission") is not None:
+                    fees.setdefault(row.get("commission_asset") or "", []).append(row["commission"])
+        total = {asset: math.fsum(fees[asset]) for asset in sorted(fees)}
+        return TradeFills(*_mean(parts[True]), *_mean(parts[False]), total)
+
+    def _opening_side(self, trade_id: str) -> str | None:
+        """The side of the executions that open a trade; None where the trade, or its side, is not known."""
+        known = self._engine.frame("SELECT trade_id, side FROM trades WHERE trade_id = ?", [trade_id]).to_dicts()
+        sides = {row["trade_id"]: row.get("side") for row in (*known, *self._writer.unlanded("trades"))}
+        return _OPENS.get(sides.get(trade_id) or "")
+
+
+def _mean(fills: Sequence[Row]) -> tuple[float, float | None]:
+    """The quantity of executions and their mean price."""
+    known = [(row["quantity"], row["price"]) for row in fills if None not in (row.get("quantity"), row.get("price"))]
+    quantity = math.fsum(part for part, _ in known)
+    return quantity, math.fsum(part * price for part, price in known) / quantity if quantity else None

@@ -199,7 +199,7 @@ def refuse_part(ds: Dataset, known: Row, said: Mapping[str, Any]) -> None:
             where=f"trades.quantity, {known['trade_id']}",
             value=left,
             todo="Record partial exits as fills, and close the trade at their mean price (lk.fills.summary) when all "
-            "is sold. If no more was ever filled, patch its quantity first.",
+            "is sold, with quantity= that of its exits. If no more was ever filled, patch its quantity first.",
         )
 
 

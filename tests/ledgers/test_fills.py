@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -51,6 +53,67 @@ def test_a_trade_has_the_average_prices_and_fees_of_its_fills(
         assert (found.exit_quantity, found.exit_price) == (4.0, 110.0)
         assert found.fees == {"BNB": pytest.approx(0.1), "USDT": pytest.approx(1.2)}
         assert lk.fills.of_trade("t").height == 3
+
+
+@pytest.mark.parametrize("side", ["LONG", "SHORT"])
+def test_a_trade_that_is_bought_and_sold_in_parts_counts_once_with_the_sum_of_their_results(
+    tmp_path: Path, side: str
+) -> None:
+    way, opening, closing = (1, "BUY", "SELL") if side == "LONG" else (-1, "SELL", "BUY")
+    parts = [(opening, 1.0, 100.0), (closing, 0.4, 104.0), (opening, 0.5, 106.0), (closing, 0.6, 99.0)]
+    last = (closing, 0.5, 112.0)
+    when = datetime(2026, 3, 1, tzinfo=UTC)
+    with lake.open(tmp_path, bot_id="a") as lk:
+
+        def fill(number: int, part: tuple[str, float, float]) -> None:
+            lk.fills.record(
+                trade_id="t", fill_id=f"f{number}", symbol="BTCUSDT", side=part[0], quantity=part[1], price=part[2],
+                commission=0.1, commission_asset="USDT", executed_at=when + timedelta(days=number),
+            )  # fmt: skip
+
+        def close(**more: Any) -> None:
+            found = lk.fills.summary("t")
+            assert found.exit_price is not None
+            lk.trades.close(
+                "t", found.exit_price, entry_price=found.entry_price, quantity=found.exit_quantity,
+                fees=found.fees["USDT"], **more,
+            )  # fmt: skip
+
+        lk.trades.open(symbol="BTCUSDT", side=side, quantity=1.0, entry_price=100.0, leverage=5.0, trade_id="t",
+                       opened_at=when)  # fmt: skip
+        for number, part in enumerate(parts):
+            fill(number, part)
+            if part[0] == opening:
+                found = lk.fills.summary("t")
+                lk.trades.patch("t", quantity=found.entry_quantity, entry_price=found.entry_price)
+        with pytest.raises(LifeCycleError, match=r"holds 1\.5.*got 1\.0\).*with quantity= that of its exits"):
+            close()
+        with lk.transaction():
+            fill(4, last)
+            close(closed_at=when + timedelta(days=4))
+        made = sum((1 if part[0] == closing else -1) * way * part[1] * part[2] for part in (*parts, last)) - 0.5
+        margin = (1.0 * 100.0 + 0.5 * 106.0) / 5.0
+        [row] = lk.trades.statistics().to_dicts()
+        assert (row["trades"], row["total_pnl"], row["fees"]) == (1, pytest.approx(made), pytest.approx(0.5))
+        assert row["avg_pnl_percent"] == pytest.approx(100 * made / margin)
+        [day] = lk.frame("SELECT day, total_pnl FROM daily_report WHERE trades_closed > 0").rows()
+        assert day == ((when + timedelta(days=4)).date(), pytest.approx(made))
+        by_symbol = lk.read("trade_statistics_by_symbol", {"period": "all"})
+        assert (by_symbol["trades"].item(), by_symbol["total_pnl"].item()) == (1, pytest.approx(made))
+
+
+def test_a_summary_inside_a_transaction_knows_its_fills_and_its_trade(tmp_path: Path) -> None:
+    with lake.open(tmp_path, bot_id="a") as lk:
+        lk.fills.record(ONE)
+        with lk.transaction():
+            assert lk.fills.summary("t").entry_quantity == 0.0, "of an unknown trade"
+            lk.trades.open(symbol="BTCUSDT", side="LONG", quantity=1.0, entry_price=100.0, trade_id="t", venue="x")
+            lk.fills.record({**ONE, "fill_id": "8", "side": "SELL", "price": 110.0})
+            lk.fills.record(ONE, commission=0.25)
+            found = lk.fills.summary("t")
+        assert (found.entry_quantity, found.exit_quantity, found.exit_price) == (1.0, 1.0, 110.0)
+        assert found.fees == {"": 0.75}
+        assert lk.fills.summary("t") == found
 
 
 def test_a_trade_without_fills_has_no_prices(tmp_path: Path) -> None:
