@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+import json
+import subprocess
+import sys
 from pathlib import Path
 from statistics import median
 
 import polars as pl
 
 import lake
-from benchmarks.base import MS, Bench, Result, check, no_background_drains
+from benchmarks.base import MS, Bench, Result, check
 
 _START, _SECOND = 1_735_689_600_000_000, 1_000_000
 _RESTARTS, _AGAIN = 9, 50
@@ -51,18 +51,13 @@ def _lake(path: Path, count: int) -> Path:
 
 
 def _restarts(path: Path, count: int) -> tuple[float, float]:
-    with ProcessPoolExecutor(1, get_context("spawn"), initializer=no_background_drains, max_tasks_per_child=1) as pool:
-        taken = [pool.submit(_restart, path, count).result() for _ in range(_RESTARTS)]
+    """The middle ones of several processes that load nothing but the lake, as a bot does: first call, and later ones."""
+    taken = [_restarted(path, count) for _ in range(_RESTARTS)]
     return median(first for first, _ in taken), median(again for _, again in taken)
 
 
-def _restart(path: Path, count: int) -> tuple[float, float]:
-    with lake.open(path, bot_id="bot1") as lk:
-        begun = time.perf_counter()
-        found = lk.bots.latest_state()
-        first = time.perf_counter() - begun
-        check(found is not None and found["state"] == {"number": count - 1}, f"the newest of {count} snapshots")
-        begun = time.perf_counter()
-        for _ in range(_AGAIN):
-            lk.bots.latest_state()
-        return first, (time.perf_counter() - begun) / _AGAIN
+def _restarted(path: Path, count: int) -> tuple[float, float]:
+    asked = [sys.executable, "-m", "benchmarks.restart", str(path), "bot1", str(_AGAIN)]
+    told = json.loads(subprocess.run(asked, check=True, capture_output=True, text=True).stdout)
+    check(told["state"] == {"number": count - 1}, f"the newest of {count} snapshots")
+    return told["first"], told["again"]
