@@ -61,7 +61,7 @@ class Bots(Ledger):
             InvalidRowError: a value does not fit.
             UsageError: nothing is given, or ``history``, which the lake writes.
         """
-        bot, said = self._bot(bot_id), given(None, config)
+        bot, said = self._told_bot(bot_id, config), given(None, config)
         if "history" in said:
             raise UsageError("the history is kept by the lake", where="bots.configure")
         said.setdefault("updated_at", now_micros())
@@ -131,7 +131,7 @@ class Bots(Ledger):
             InvalidRowError: a value does not fit, or a state with NaN or infinity, which JSON cannot hold.
             UsageError: an equity that is no finite number, or no bot id.
         """
-        bot = self._bot(bot_id)
+        bot = self._told_bot(bot_id, fields)
         equity, total_pnl = _finite("equity", equity), _finite("total_pnl", fields.get("total_pnl"))
         said = {**fields, "bot_id": bot, "state": state, "total_pnl": total_pnl}
         with self._writer.alone(), self._lock:
@@ -200,7 +200,7 @@ class Bots(Ledger):
     def metric(self, bot_id: str | None = None, /, **fields: Any) -> Receipt:
         """Note a bot's figures of one moment: price, position, unrealized_pnl, indicators, ...; ``time`` is now."""
         return self._writer.write_rows(
-            registry.get("bot_metrics"), [{**fields, "bot_id": self._bot(bot_id)}], strict=True
+            registry.get("bot_metrics"), [{"bot_id": self._told_bot(bot_id, fields), **fields}], strict=True
         )
 
     def status(self, bot_id: str | None = None) -> pl.DataFrame:
@@ -265,6 +265,15 @@ class Bots(Ledger):
 
     def _config(self, bot: str) -> Row | None:
         return self._writer.change("bot_configs", (bot,), lambda _: None)[0]
+
+    def _told_bot(self, bot_id: Any, fields: dict[str, Any]) -> str:
+        """The bot, named first or among the fields, from which it is taken."""
+        named = fields.pop("bot_id", None)
+        if bot_id in (None, ""):
+            return self._bot(named)
+        if named not in (None, "") and str(bot_id) != str(named):
+            raise UsageError(f"two bots are named, {bot_id!r} and another", where="bot_id", value=named)
+        return self._bot(bot_id)
 
     def _bot(self, bot_id: Any) -> str:
         bot = str(bot_id) if isinstance(bot_id, int) else bot_id or self._writer.bot

@@ -143,7 +143,7 @@ class Store:
         self.must_be_open()  # else what covered the look may have been given back meanwhile
         return kept
 
-    def walk_back(self, name: str, visit: Callable[[str, Stored], bool]) -> Snapshot:
+    def walk_back(self, name: str, visit: Callable[[str, Stored], bool], *, is_brief: bool = False) -> Snapshot:
         """Show hot entries of a dataset to ``visit``, newest first; then its cold table, which has what has left hot.
 
         The snapshot that is given has only the table.
@@ -152,10 +152,13 @@ class Store:
             name: of the dataset.
             visit: takes a writer and an entry, and returns False when it needs no older ones of that writer. Entries
                 that the cold table has as well may be among them.
+            is_brief: nothing keeps the files of the table from a vacuum; who finds one gone looks again.
         """
-        self.cover([name])
+        if not is_brief:
+            self.cover([name])
         self.logs.walk_back(name, visit)
-        return self.held(Snapshot({name: self.table(name).state()}, {}))
+        found = Snapshot({name: self.table(name).state()}, {})
+        return found if is_brief else self.held(found)
 
     def at(self, versions: Mapping[str, int], names: Sequence[str]) -> Snapshot:
         """The datasets named as they were at those versions of their cold tables."""

@@ -25,7 +25,7 @@ from click.testing import CliRunner
 import lake
 from jobs import performance_snapshots
 from lake.errors import InvalidRowError, LifeCycleError, UnknownRowError, UsageError
-from lake.ledgers.newest_state import _Search
+from lake.ledgers.newest_state import _newest_cold, _Search
 from lake.spec.times import from_micros
 from lake.store.leases import held_versions
 
@@ -522,6 +522,46 @@ def test_a_restart_reads_no_more_than_the_newest_states_of_a_long_backlog(tmp_pa
         assert (state["state"], visit.call_count) == ("last", 2)
 
 
+def test_a_restart_finds_the_state_though_a_vacuum_takes_the_file_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with lake.open(tmp_path, bot_id="other") as other, lake.open(tmp_path, bot_id="b") as lk:
+        for number in (1, 2):
+            other.bots.save_state(bot_id="b", state=number)
+            other.drain()
+        looked = []
+
+        def vacuumed(*found: Any) -> Any:
+            if not looked:
+                other.compact()
+                other.vacuum(grace_hours=0)
+            looked.append(found)
+            return _newest_cold(*found)
+
+        monkeypatch.setattr("lake.ledgers.newest_state._newest_cold", vacuumed)
+        state = lk.bots.latest_state()
+        assert state is not None
+        assert (state["state"], len(looked)) == (2, 2)
+
+
+def test_a_bot_may_be_named_by_keyword_but_no_second_one(lk: lake.Lake) -> None:
+    lk.bots.configure(bot_id="x", symbol="BTCUSDT")
+    lk.bots.save_state(bot_id="x", state=1)
+    lk.bots.metric(bot_id="x", metric="cpu", value=0.5)
+    for name in ("bot_configs", "bot_states", "bot_metrics"):
+        assert lk.frame(f"SELECT bot_id FROM {name}").item() == "x"
+    with pytest.raises(lake.errors.UsageError, match="two bots are named, 'x' and another"):
+        lk.bots.save_state("x", bot_id="y", state=2)
+
+
+def test_a_closed_lake_tells_no_latest_state(tmp_path: Path) -> None:
+    lk = lake.open(tmp_path, bot_id="b")
+    lk.bots.save_state(state=1)
+    lk.close()
+    with pytest.raises(lake.errors.ClosedError, match="the lake was closed"):
+        lk.bots.latest_state()
+
+
 def test_a_restart_reads_the_footer_of_no_file_but_the_newest(tmp_path: Path) -> None:
     with lake.open(tmp_path, bot_id="b") as lk:
         for year in (2022, 2023, 2024, 2025):
@@ -578,5 +618,7 @@ def test_a_first_read_waits_for_no_disk(tmp_path: Path, monkeypatch: pytest.Monk
         state = lk.bots.latest_state()
         assert state is not None
         assert state["state"] == 1
+        assert held_versions(lk.location) == {}
+        lk.read("bot_states")
         assert held_versions(lk.location) == {"bot_states": {1}}
         monkeypatch.undo()
