@@ -51,7 +51,7 @@ def _lake(path: Path, count: int) -> Path:
 
 
 def _restarts(path: Path, count: int) -> tuple[float, float]:
-    """The middle ones of several processes that load nothing but the lake, as a bot does: first call, and later ones."""
+    """The middle ones of several processes that load nothing but the lake, as a bot does: first and later calls."""
     taken = [_restarted(path, count) for _ in range(_RESTARTS)]
     return median(first for first, _ in taken), median(again for _, again in taken)
 
