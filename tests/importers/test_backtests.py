@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -229,8 +230,7 @@ def test_totals_whose_run_landed_and_was_deleted_make_no_other_run(tmp_path: Pat
         before = [rows(lk, "backtests", "*"), rows(lk, "data_quality", "finding_id")]
         (bot / "backtest_results" / "XRPUSDT_3h_backtest.json").unlink()
         report = imported(lk, "backtests", bot)
-        assert report.totals["landed"] == 0
-        assert "1 row tells what the lake has by other rows" in notes(report)
+        assert (report.totals["found"], report.totals["unchanged"]) == (1, 1)
         assert [rows(lk, "backtests", "*"), rows(lk, "data_quality", "finding_id")] == before
 
 
@@ -309,12 +309,53 @@ def test_a_run_takes_the_place_of_totals_that_tell_the_same_else_of_the_earliest
         imported(lk, "backtests", totalled(tmp_path / "b", "2025-12-29T00:00:00"))
         names = dict(lk.frame("SELECT day(created_at), run_id FROM backtests").rows())
         run = written(tmp_path / "bot" / "XRP_backtest.json", {**SYMBOL_RUN, "total_pnl": pnl})
-        report = imported(lk, "backtests", run)
+        told = differences(imported(lk, "backtests", run))
+        assert told == ([("total_pnl_percent", 7, 3)] if pnl == 7 else [])
         left = ({*names} - {taken}).pop()
-        assert f"{names[left]} of the lake is made of totals: it may be {names[taken]}" in notes(report)
         now = {name: (day, pnl) for name, day, pnl in rows(lk, "backtests", "run_id", "hour(created_at)", "wins")}
         assert now[names[taken]] == (8, 8)
         assert now[names[left]][1] is None
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_totals_that_tell_otherwise_than_those_of_a_run_are_another_run_in_whatever_order(
+    tmp_path: Path, order: tuple[int, ...]
+) -> None:
+    files = [
+        written(tmp_path / "bot" / "XRP_backtest.json", SYMBOL_RUN),
+        totalled(tmp_path / "a", LATER, total_pnl=10),
+        totalled(tmp_path / "b", "2025-12-29T00:00:00", total_pnl=3),
+    ]
+    with lake.open(tmp_path / "lake") as lk:
+        told = [difference for n in order for difference in differences(imported(lk, "backtests", files[n]))]
+        assert ("total_pnl_percent", 9.25, 10) in told
+        assert rows(lk, "backtests", "day(created_at)", "wins", "total_pnl_percent") == [(23, 8, 9.25), (29, None, 3)]
+        assert rows(lk, "backtests", "count(DISTINCT run_id)") == [2]
+
+
+def test_totals_kept_before_that_are_of_no_run_any_more_become_one(tmp_path: Path) -> None:
+    run = written(tmp_path / "bot" / "XRP_backtest.json", SYMBOL_RUN)
+    with lake.open(tmp_path / "lake") as lk:
+        for file in (totalled(tmp_path / "other", LATER, total_pnl=3), run):
+            imported(lk, "backtests", file)
+        assert rows(lk, "backtests", "total_pnl_percent") == [9.25]
+        report = imported(lk, "backtests", totalled(tmp_path / "own", "2025-12-29T00:00:00"))
+        assert "XRPUSDT_3h, kept before, is of no run that is known now" in notes(report)
+        assert rows(lk, "backtests", "day(created_at)", "total_pnl_percent") == [(23, 3), (23, 9.25)]
+        for file in (tmp_path / "other", tmp_path / "own", run):
+            assert imported(lk, "backtests", file).totals["landed"] == 0
+
+
+def test_totals_whose_run_retention_removed_do_not_come_back(tmp_path: Path) -> None:
+    bot = aggregated(tmp_path / "bot")
+    newer = written(tmp_path / "new" / "XRP_backtest.json", {**SYMBOL_RUN, "timestamp": "2026-01-05T08:00:00"})
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "backtests", bot)
+        lk.drain()
+        lk.retain({"backtests": 0})
+        assert rows(lk, "backtests", "run_id") == []
+        imported(lk, "backtests", newer)
+        assert rows(lk, "backtests", "month(created_at)") == [1]
 
 
 def test_a_run_that_a_newer_one_hides_from_totals_of_the_lake_takes_no_place(tmp_path: Path) -> None:

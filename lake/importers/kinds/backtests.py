@@ -133,12 +133,11 @@ class Backtests:
                 yield Table(f"{name}trades", (trades,), partial(_trade_rows, some))
         rows = partial(_compared, files, known)
         yield Check(TOTALS, RUNS.dataset, rows, known.differences, needs_lake=False, told_by=TOLD_BY)
-        if next(_lone(files, known, Notes()), None) is not None:
-            lone, look = partial(_lone, files, known), known.look_for_totals
-            yield Table(TOTALS, (made,), lone, look=look, completed=known.completed)
+        if known.lone:
+            yield Table(TOTALS, (made,), lambda _: iter(known.lone), look=known.look, completed=known.completed)
 
     def _known(self, source: str, files: Sequence[BacktestFile], options: Options) -> TotalledRuns:
-        """The runs that the files hold; SourceError of one file that is no backtest."""
+        """The runs and totals that the files hold; SourceError of one file that is no backtest."""
         known, notes, count, strange = TotalledRuns(self.name, RUNS, _DATED, options), Notes(), 0, 0
         for run in runs(files, notes):
             if isinstance(run, Refused):
@@ -146,8 +145,10 @@ class Backtests:
             else:
                 count += 1
                 known.add(_without_trades(run))
-        is_one = len(files) == 1 and not notes.texts
-        if is_one and strange and not count and next(totals(files, Notes()), None) is None:
+        for row in totals(files, Notes()):
+            count += 1
+            known.add(row)
+        if len(files) == 1 and not notes.texts and strange and not count:
             raise SourceError(UNKNOWN, where=source, todo="Is it of another kind, such as freqtrade?")
         return known
 
@@ -188,11 +189,6 @@ def _trade_rows(files: Sequence[BacktestFile], _notes: Notes) -> Iterator[Row | 
             yield (
                 {**trade, "run": around, "place": place} if isinstance(trade, dict) else Refused(trade, "not an object")
             )
-
-
-def _lone(files: Sequence[BacktestFile], known: TotalledRuns, _notes: Notes) -> Iterator[Row | Refused]:
-    """Totals of which the source has no run."""
-    return known.lone(totals(files, Notes()))  # what cannot be read is told with all of them
 
 
 def _compared(files: Sequence[BacktestFile], known: TotalledRuns, notes: Notes) -> Iterator[Row | Refused]:

@@ -1,8 +1,8 @@
 -- Runs that files of a signal bot's backtests told of, and those of which only totals told.
 -- Parameters: symbols: of the runs; bot: whose they are.
 -- Columns: run_id, symbol, timeframe; created_at (us); is_dated: whether the file itself told the time; is_total:
---   whether nothing but totals told of it; known_as: the id that it has by itself, where it took that of totals;
---   trades, win_rate, total_pnl_percent.
+--   whether nothing but totals told of it; own: the id that it has by itself, which is another where it took that of
+--   totals; trades, win_rate, total_pnl_percent.
 SELECT
     run_id,
     symbol,
@@ -15,7 +15,7 @@ SELECT
         lambda told: told IS NOT NULL
     )) > 0 AS is_dated,
     json_keys(extra, '$.imported') = ['backtests:totals'] AS is_total,
-    extra ->> '$.known_as_backtests' AS known_as,
+    coalesce(extra ->> '$.known_as_backtests', run_id) AS own,
     coalesce(trades, wins + losses) AS trades,
     win_rate,
     total_pnl_percent
