@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
 import lake
+import lake.importers.run as running
 from lake.importers import landing
 from lake.importers.base import Options
 from lake.importers.read_back import ReadBack
@@ -187,3 +191,28 @@ def test_a_change_of_a_row_that_is_lost_does_not_balance_whatever_a_bot_changes_
         assert pnl(report)[0].changed == 1
         assert not report.balanced
         assert "NOT EQUAL" in report.text()
+
+
+def test_imports_beside_a_bot_that_changes_their_rows_all_the_time_balance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "BATCH_ROWS", 1)
+    is_done = Event()
+
+    def live() -> None:
+        """A bot patches the trades that are there, each time to a value that it never had, and settles."""
+        with lake.open(tmp_path / "lake", bot_id="beside") as bot:
+            for count in itertools.takewhile(lambda _: not is_done.is_set(), itertools.count()):
+                for name in rows(bot, "trades", "trade_id"):
+                    bot.patch("trades", name, {"pnl": 1000.0 + count})
+                if count % 3 == 0:
+                    bot.drain()
+
+    with lake.open(tmp_path / "lake") as lk, ThreadPoolExecutor(1) as threads:
+        bot = threads.submit(live)
+        try:
+            reports = [bring(lk, source(tmp_path / "trade_history.json", pnl_usd=float(n // 2))) for n in range(6)]
+        finally:
+            is_done.set()
+        bot.result()
+    assert [report.text() for report in reports if not report.balanced] == []
