@@ -220,7 +220,8 @@ def _documents(given: pl.Series) -> pl.Series:
     if given.dtype == pl.Null:
         return given.cast(pl.String)
     if isinstance(given.dtype, pl.Struct):
-        return given.struct.json_encode()
+        encoded = given.struct.json_encode()  # which writes "null" for no struct at all
+        return encoded.set(given.is_null(), None) if given.null_count() else encoded
     return pl.Series(given.name, [None if v is None else json_text(v) for v in given.to_list()], dtype=pl.String)
 
 

@@ -58,7 +58,7 @@ def check_frame(
     fixed = _canonical(ds, constants or {})
     if isinstance(data, Sequence) and not isinstance(data, (str, bytes)):
         return _check_rows(ds, data, unit, fixed)
-    given = _renamed(ds, as_polars(data))
+    given = _renamed(ds, as_polars(_with_documents(ds, data)))
     frame = _with_unknown(ds, _completed(ds, given, fixed))
     columns, reasons = [], []
     for column in ds.columns:
@@ -75,6 +75,19 @@ def check_frame(
     why = broken(ds.rules, done)
     checked = _sorted_out(ds, given, done, reasons if why is None or not (why != "").any() else [*reasons, why])
     return replace(checked, undated=_undated(ds, frame, done, fixed))
+
+
+def _with_documents(ds: Dataset, data: Any) -> Any:
+    """A pandas frame whose maps and lists are texts of their own: a Polars column gives all of them the same fields."""
+    if not (type(data).__module__.startswith("pandas") and hasattr(data, "columns") and data.columns.is_unique):
+        return data
+    mixed = {str(name) for name, kind in data.dtypes.items() if str(kind) == "object"}
+    names = [c.name for c in ds.columns if c.type is Type.JSON and c.name in mixed]
+    told = {
+        name: [json_text(v, f"{ds.name}.{name}") if isinstance(v, Mapping | list) else v for v in data[name]]
+        for name in names
+    }
+    return data.assign(**told) if told else data
 
 
 def _undated(ds: Dataset, given: pl.DataFrame, done: pl.DataFrame, fixed: Mapping[str, Any]) -> dict[str, pl.DataFrame]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -249,6 +250,20 @@ def test_rows_of_different_shapes_are_checked_one_by_one() -> None:
     assert all("candles" in reason for reason in checked.bad["reason"])
     with pytest.raises(UsageError, match="a row is a mapping"):
         check_frame(CANDLES, [1, 2])
+
+
+@pytest.mark.parametrize("make", [pl.DataFrame, pd.DataFrame, pa.table])
+def test_a_row_without_a_map_has_none(make: Any) -> None:
+    rows = {"symbol": ["BTCUSDT"] * 2, "signal_time": [MOMENT] * 2, "indicators": [{"rsi": 50}, None]}
+    assert check_frame(SIGNALS, make(rows)).good["indicators"].to_list() == ['{"rsi":50}', None]
+
+
+def test_maps_of_a_pandas_frame_are_kept_each_as_it_is() -> None:
+    maps = [{"a": 1}, {"a": "x", "b": Decimal("1.5")}, [1, 2], '{"a":1}', None]
+    frame = pd.DataFrame({"symbol": "BTCUSDT", "signal_time": MOMENT, "indicators": maps})
+    wanted = ['{"a":1}', '{"a":"x","b":1.5}', "[1,2]", '{"a":1}', None]
+    assert check_frame(SIGNALS, frame).good["indicators"].to_list() == wanted
+    assert frame["indicators"].to_list() == maps
 
 
 def test_structs_lists_and_text_become_json() -> None:
