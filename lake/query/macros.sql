@@ -218,6 +218,19 @@ CREATE OR REPLACE MACRO walk(results) AS list_reduce(
         'top': CASE WHEN s.high - s.sum - x.sum > s.fall THEN s.high ELSE s.top END
     });
 
+-- The same of several stretches of results, one after the other: a fall may begin in one and end in a later one.
+CREATE OR REPLACE MACRO walk_on(walks) AS list_reduce(
+    walks,
+    lambda s, x: {
+        'sum': s.sum + x.sum,
+        'high': greatest(s.high, s.sum + x.high),
+        'low': least(s.low, s.sum + x.low),
+        'fall': greatest(s.fall, x.fall, s.high - s.sum - x.low),
+        'top': CASE
+            WHEN greatest(x.fall, s.high - s.sum - x.low) <= s.fall THEN s.top
+            WHEN x.fall > s.high - s.sum - x.low THEN s.sum + x.top ELSE s.high END
+    });
+
 -- Longest run of letters between those of two other kinds.
 CREATE OR REPLACE MACRO longest_run(text, other, third) AS
     list_max(list_transform(string_split(replace(text, other, third), third), lambda run: length(run)));
@@ -417,19 +430,25 @@ FROM joined;
 -- Results of each bot day by day, as the view bot_performance tells them, of trades with mode, bot_id, status, pnl, fees and
 -- closed_at.
 CREATE OR REPLACE MACRO bot_days(trades_table, configs_table) AS TABLE
-WITH walked AS (
+WITH hours AS (  -- a day's results hour by hour: as lists they take five times the memory while they are walked
     SELECT *, walk(results) AS walk
     FROM (
         SELECT
-            coalesce(mode, '') AS mode, bot_id, day_of(closed_at) AS date,
+            coalesce(mode, '') AS mode, bot_id, day_of(closed_at) AS date, epoch_us(closed_at) // 3600000000 AS hour,
             count(*) AS trades, count(*) FILTER (pnl > 0) AS wins, count(*) FILTER (pnl < 0) AS losses,
             sum(pnl) AS daily_pnl, sum(abs(pnl)) AS gross, sum(fees) AS fees,
             list(pnl ORDER BY closed_at, pnl) AS results
         FROM query_table(trades_table)
         WHERE has_result(status, pnl, closed_at)
         GROUP BY ALL
-        ORDER BY mode, bot_id, date
     )
+), walked AS (
+    SELECT
+        mode, bot_id, date, sum(trades)::BIGINT AS trades, sum(wins)::BIGINT AS wins, sum(losses)::BIGINT AS losses,
+        sum(daily_pnl) AS daily_pnl, sum(gross) AS gross, sum(fees) AS fees, walk_on(list(walk ORDER BY hour)) AS walk
+    FROM hours
+    GROUP BY mode, bot_id, date
+    ORDER BY mode, bot_id, date
 ), calendar AS (
     SELECT mode, bot_id, unnest(generate_series(min(date), max(date), INTERVAL 1 DAY))::DATE AS date
     FROM walked

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Iterator
@@ -453,6 +454,25 @@ def test_a_bots_performance_up_to_a_day_is_that_of_its_trades_up_to_it(lk: lake.
         counts = {"trades": len(today), "wins": sum(p > 0 for p in today), "daily_pnl": math.fsum(today)}
         assert_same(row, counts)
     assert len(rows) == (rows[-1]["date"] - rows[0]["date"]).days + 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_results_walked_in_stretches_are_those_walked_at_once(lk: lake.Lake, seed: int) -> None:
+    rng = random.Random(seed)
+    results = [rng.choice([-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0]) for _ in range(200)]
+    cuts = [0, *sorted(rng.sample(range(1, 200), 12)), 200]
+    pieces = [results[first:last] for first, last in itertools.pairwise(cuts)]
+    walks = ", ".join(f"walk({piece}::DOUBLE[])" for piece in pieces)
+    at_once, in_stretches = lk.sql(f"SELECT walk({results}::DOUBLE[]), walk_on([{walks}])").fetchall()[0]
+    assert in_stretches == at_once
+    assert at_once["fall"] > 0
+
+
+def test_a_days_fall_from_one_hour_to_a_later_one_is_a_drawdown(lk: lake.Lake) -> None:
+    pnls = [4.0, 1.0, -1.0, -2.0, 1.0, -6.0, 3.0]
+    lk.write("trades", [trade(str(n), pnl, n / 2, bot_id="x") for n, pnl in enumerate(pnls)])
+    [row] = lk.read("bot_performance").to_dicts()
+    assert (row["trades"], row["total_pnl"], row["max_drawdown"]) == (7, 0.0, 8.0)
 
 
 def test_a_bots_status_joins_its_last_state_and_metric_with_what_it_holds(lk: lake.Lake) -> None:
