@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
@@ -12,7 +13,7 @@ from lake.errors import LifeCycleError
 from lake.ledgers.base import Ledger, changed, given
 from lake.ledgers.changes import change_many
 from lake.ledgers.receipt import Receipt
-from lake.ledgers.run_trades import facts, table_of, totals
+from lake.ledgers.run_trades import differing, facts, table_of, totals
 from lake.ledgers.same_run import known_trades, other_trades, refuse_others, retelling, timed
 from lake.query.read import read
 from lake.spec import registry
@@ -24,16 +25,30 @@ _TRADES = registry.get("trades")
 _TOTALS = ("trades", "wins", "losses", "win_rate", "profit_factor", "total_pnl_percent")
 
 
+@dataclass(frozen=True)
+class RunReceipt(Receipt):
+    """The receipt of a run.
+
+    Attributes:
+        differences: totals that were given and are not those of its trades, by more than rounding: name -> (as given,
+            as the trades tell). The given ones are kept, the views count the trades.
+    """
+
+    differences: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+
 class Backtests(Ledger):
     """Records backtests and compares them with real trading; ``lk.backtests``."""
 
     dataset = "backtests"
 
-    def record(self, run: Mapping[str, Any], trades: Any = (), /, **fields: Any) -> Receipt:
+    def record(self, run: Mapping[str, Any], trades: Any = (), /, **fields: Any) -> RunReceipt:
         """Record a run and its trades in one commit, however many: neither is ever seen without the other.
 
         Totals that are not given are computed from the closed trades with a known result: trades, wins, losses,
         win_rate (%), profit_factor (none without a loss) and total_pnl_percent, the sum of the trades' pnl_percent.
+        Given ones are kept as they are; those that its trades tell otherwise are in the receipt's ``differences``: a
+        backtester may mean another figure by the name, or hold other trades. The view divergence shows both, too.
         Trades are named by their run and their id, or their place where they have none: ``run-7/1``. So the ids of a
         backtester, which are often 1, 2, 3, ... in each run, are not taken for those of real trades or of other runs,
         and recording the same run again changes nothing. An id that begins so already is kept as it is.
@@ -58,12 +73,15 @@ class Backtests(Ledger):
         with self._writer.undisturbed():  # in a transaction what has changed meanwhile is folded in at its end
             return self._record(row, run_id, table)
 
-    def _record(self, row: Mapping[str, Any], run_id: str, given_trades: pl.DataFrame) -> Receipt:
+    def _record(self, row: Mapping[str, Any], run_id: str, given_trades: pl.DataFrame) -> RunReceipt:
         is_first = self._writer.current(self._ds, (run_id,)) is None
         before = known_trades(self._writer, self._engine, run_id)
         table = timed(given_trades, before)
         refuse_others(table, before, run_id)
-        whole = {**facts(table), **totals(table), **row, "run_id": run_id}
+        own = before.filter((pl.col("run_id") == run_id) & (pl.col("mode") == "backtest"))
+        counted = own if table.is_empty() else table  # one that is told again without trades has those that it had
+        tallied = totals(counted) if is_first or not counted.is_empty() else {}
+        whole = {**facts(counted), **tallied, **row, "run_id": run_id}
         stale = {} if before.is_empty() else {n: v for n, v in totals(before).items() if row.get(n) is None}
 
         def fold(known: Row | None) -> Mapping[str, Any]:
@@ -74,14 +92,16 @@ class Backtests(Ledger):
                 raise LifeCycleError(
                     "it was recorded by someone else meanwhile", where=f"backtests, {run_id}", todo="Record it again."
                 )
-            if any(known.get(name) not in {None, wanted.get(name), stale.get(name)} for name in _TOTALS):
+            compared = [name for name in _TOTALS if name in whole]
+            if any(known.get(name) not in {None, wanted.get(name), stale.get(name)} for name in compared):
                 raise other_trades(run_id)
             return {name: value for name, value in whole.items() if name != "created_at"}
 
         with self._writer.transaction():
-            receipt = changed((run_id,), *self._writer.change("backtests", (run_id,), fold))
+            known, made = self._writer.change("backtests", (run_id,), fold)
             self._land(table, before, run_id)
-        return receipt
+        differences = differing(made or known or {}, counted)
+        return RunReceipt(**vars(changed((run_id,), known, made)), differences=differences)
 
     def _land(self, trades: pl.DataFrame, before: pl.DataFrame, run_id: str) -> None:
         """Add the trades to the transaction; what else was told of them since they were first recorded stays."""

@@ -22,6 +22,7 @@ from lake.spec.tables import as_polars
 _DS = registry.get("trades")
 SHARED = ("venue", "symbol", "strategy", "timeframe")  # what trades have from their run, or a run from its trades
 _Columns = dict[str, list[Any]]
+_APART = {"trades": 0, "wins": 0, "losses": 0, "win_rate": 0.051, "profit_factor": 0.0051, "total_pnl_percent": 0.0051}
 
 
 def table_of(trades: Any, run_id: str, run: Mapping[str, Any], bot: str) -> pl.DataFrame:
@@ -182,6 +183,21 @@ def totals(trades: pl.DataFrame) -> dict[str, Any]:
         "profit_factor": profit / loss if loss else None,
         "total_pnl_percent": math.fsum(done["pnl_percent"].drop_nulls().to_list()),
     }
+
+
+def differing(stated: Mapping[str, Any], trades: pl.DataFrame) -> dict[str, tuple[float, float]]:
+    """Totals that a run states otherwise than its trades do, by more than rounding: name -> (stated, of its trades).
+
+    A run without trades contradicts nothing.
+
+    >>> differing({"trades": 3, "wins": 1}, pl.DataFrame({"status": "closed", "pnl": [2.0], "pnl_percent": [1.0]}))
+    {'trades': (3, 1)}
+    """
+    if trades.is_empty():
+        return {}
+    found = totals(trades)
+    both = {name: (stated[name], found[name]) for name in _APART if None not in (stated.get(name), found[name])}
+    return {name: (said, told) for name, (said, told) in both.items() if abs(said - told) > _APART[name]}
 
 
 def facts(trades: pl.DataFrame) -> dict[str, Any]:

@@ -67,6 +67,43 @@ def test_given_totals_are_kept_and_what_cannot_be_computed_is_left_out(lk: lake.
     ]
 
 
+def test_totals_that_are_given_and_not_those_of_the_trades_are_told(lk: lake.Lake) -> None:
+    told = {"trades": 5, "win_rate": 80.0, "profit_factor": 2.4, "total_pnl_percent": 7.004}
+    differences = {"trades": (5, 4), "win_rate": (80.0, 50.0)}
+    assert lk.backtests.record(RUN, TRADES, **told).differences == differences
+    assert lk.frame("SELECT trades, win_rate FROM backtests").rows() == [(5, 80.0)]
+    again = lk.backtests.record(RUN, TRADES, **told)
+    assert (again.unchanged, again.differences) == (1, differences)
+    assert lk.backtests.record(RUN, [], **told).differences == differences
+    with lk.transaction():
+        assert lk.backtests.record({**RUN, "run_id": "u"}, TRADES, wins="3").differences == {"wins": (3, 2)}
+    lk.trades.record(trade(0, 111.0), mode="paper", strategy="s", bot_id="b", symbol="BTCUSDT", trade_id="real",
+                     status="closed")  # fmt: skip
+    found = lk.backtests.divergence("r").select("backtest_n", "stated_trades", "backtest_win_rate", "stated_win_rate")
+    assert found.rows() == [(4, 5, 50.0, 80.0)]
+
+
+def test_a_run_that_is_recorded_again_without_its_trades_keeps_its_totals(lk: lake.Lake) -> None:
+    lk.backtests.record(RUN, TRADES)
+    before = lk.read("backtests")
+    assert lk.backtests.record(RUN).unchanged == 1
+    assert lk.backtests.record(RUN, name="first").updated == 1
+    lk.drain()
+    assert lk.backtests.record(RUN, [], name="second").updated == 1
+    assert lk.read("backtests").drop("name").equals(before.drop("name"))
+    lk.backtests.record({**RUN, "run_id": "t"}, trades=17, win_rate=60.0)
+    assert lk.backtests.record({**RUN, "run_id": "t"}, name="totals").updated == 1
+    sql = "SELECT name, trades, wins, win_rate FROM backtests ORDER BY run_id"
+    assert lk.frame(sql).rows() == [("second", 4, 2, 50.0), ("totals", 17, 0, 60.0)]
+
+
+def test_a_run_whose_totals_are_those_of_its_trades_or_that_has_none_differs_in_nothing(lk: lake.Lake) -> None:
+    assert lk.backtests.record(RUN, TRADES, win_rate=50.0, profit_factor=2.4).differences == {}
+    assert lk.backtests.record({**RUN, "run_id": "x"}, TRADES).differences == {}
+    assert lk.backtests.record({**RUN, "run_id": "y"}, [], trades=17, win_rate=60.0).differences == {}
+    assert lk.backtests.record({**RUN, "run_id": "z"}, TRADES[:1], profit_factor=9.0).differences == {}
+
+
 def test_recording_a_run_again_changes_nothing(lk: lake.Lake) -> None:
     lk.backtests.record(RUN, TRADES)
     before = lk.read("trades").sort("trade_id"), lk.read("backtests")

@@ -7,6 +7,8 @@
 --   backtest_only, real_only: trades of the one without a match in the other. elsewhere: real trades on a venue that the
 --   backtest did not trade on; they count and match all the same. Others match trades of their own venue, or where one of
 --   the two is not known.
+-- stated_trades, stated_win_rate (%): the totals that the run was recorded with. Where they are not those of its trades
+--   here, it was given others, or has trades outside its period.
 -- backtest_venue: of the run, '' where unknown.
 -- In %: backtest_win_rate, real_win_rate; backtest_mean_pnl_percent, real_mean_pnl_percent, of own money.
 -- In quote currency: backtest_expectancy, real_expectancy, per trade. matched_pnl_percent_difference (%): mean of
@@ -14,7 +16,8 @@
 -- win_rate_difference (percentage points), mean_pnl_percent_difference (%), expectancy_difference: real - backtest.
 WITH run AS (
     SELECT
-        run_id, name AS run_name, strategy, symbol, venue, start_time, end_time,
+        run_id, name AS run_name, strategy, symbol, venue, start_time, end_time, trades AS stated_trades,
+        win_rate AS stated_win_rate,
         CASE right(timeframe, 1) WHEN 'm' THEN 1 WHEN 'h' THEN 60 WHEN 'd' THEN 1440 WHEN 'w' THEN 10080 END
             * try_cast(left(timeframe, -1) AS INTEGER)::BIGINT AS candle_minutes,
         coalesce(candle_minutes, 5) AS tolerance_minutes
@@ -90,6 +93,8 @@ SELECT
     coalesce(b.n, 0) - coalesce(m.backtest_matched, 0) AS backtest_only,
     t.n - coalesce(m.matched, 0) AS real_only,
     t.elsewhere,
+    r.stated_trades,
+    r.stated_win_rate,
     r.venue AS backtest_venue,
     r.tolerance_minutes,
     100.0 * b.wins / b.n AS backtest_win_rate,
