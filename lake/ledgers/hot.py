@@ -58,7 +58,7 @@ class Hot:
         """:meth:`land` rows of which nobody else can have a version: nothing has to come between."""
         current = self.current
         try:
-            is_done = self.log.append_new(entries, lambda number: current.note_new(entries, number))
+            is_done = self.log.append_new(entries, current.note_new)
         except LakeError:
             current.take_back(entries)
             raise

@@ -211,8 +211,12 @@ class Writer:
         hot = self.hot()
         if made.are_new():
             self.store.must_be_open()
-            with Landing(made):
+            is_done = False
+            try:  # a block of its own would take a hundredth of the transaction
                 hot.land_new(made.entries)
+                is_done = True
+            finally:
+                made.whole = is_done
             return
         with Landing(made), hot.log.turn.held() if made.changes or made.checks else nullcontext():
             self._look_at(made)

@@ -54,15 +54,15 @@ class HotLog:
         """
         return self._group.run(entries)
 
-    def append_new(self, entries: Sequence[Entry], note: Callable[[int], object]) -> bool:
+    def append_new(self, entries: Sequence[Entry], note: Callable[[Sequence[Entry], int], object]) -> bool:
         """Make entries durable at once whose rows nobody else can have a version of; False when others write now.
 
         A lone writer takes no place in a queue, and no turn at the numbers of the host: a sixth of a commit.
 
         Args:
             entries: of new rows.
-            note: is given the number of the first, before they are durable; what it notes holds unless this raises
-                a LakeError.
+            note: is given them and the number of the first, before they are durable; what it notes holds unless this
+                raises a LakeError.
 
         Raises:
             HotLogError: neither SQLite nor the spool took them.
@@ -78,7 +78,7 @@ class HotLog:
                     raise self._is_closed()
                 last = self._numbers.take_own(max(self._last, now_micros() - 1), len(payloads))
                 self._last = last + len(payloads)
-                note(last + 1)
+                note(entries, last + 1)
                 self._append([(number, *entry) for number, entry in enumerate(payloads, last + 1)])
         finally:
             self._group.end_alone(began)
@@ -210,9 +210,10 @@ class HotLog:
 
     def _store(self, rows: Sequence[tuple[int, str, bytes]]) -> bool:
         """Make numbered entries durable; whether it had to be in the spool."""
-        if self._usable():
+        database = self._database if self._usable() else None
+        if database is not None:
             try:
-                self._db().append(rows)
+                database.append(rows)
                 return False
             except HOT_ERRORS as error:
                 self._fail(error)
