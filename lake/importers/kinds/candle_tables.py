@@ -71,7 +71,7 @@ class _Source:
         timeframe: of all its rows, unless a column says it.
         columns: ours -> its.
         options: what the caller said.
-        count: of its rows, None when it is damaged.
+        count: of its rows, None when they cannot be counted.
         aside: tables that are called as those of candles, and are not read: each with the reason.
     """
 
@@ -92,7 +92,7 @@ class _Source:
             rules["open_time"] = clocks.noticed(rules["open_time"])
             types[self.columns["open_time"]] = self._type_of_time()
         key = [self.columns[name] for name in (*_TEXTS, "open_time") if name in self.columns]
-        # of several rows of one time the newest counts; those of a damaged table are read up to the damage
+        # of several rows of one time the newest counts; of a table that cannot be counted, what comes before its damage
         has_order = self.count is not None and self.db.has_row_ids(self.name)
         newest_first = has_order and not self.db.is_unique(self.name, key)
         self._tell(notes)

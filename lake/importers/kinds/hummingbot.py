@@ -245,7 +245,7 @@ class Hummingbot:
         landed = LandedOrders(FILLS, _OWN, _TRADE)
         undone = Undone(ORDERS, ORDER, landed.executed, _EXECUTED)
         for name in there:
-            if name not in _TABLES[:2] and not db.count(name):
+            if name not in _TABLES[:2] and db.count(name) == 0:
                 continue
             if name == "Order":
                 maps, count = (ORDERS, ORDERS_AS_FILLS), db.count(name)

@@ -151,14 +151,14 @@ def _json_rows(path: Path, notes: Notes) -> Iterator[Row | Refused]:
         yield row if isinstance(row, dict | Refused) else Refused(row, "not an object")
 
 
-def _stored(db: Database, table: str, ds: Dataset, _notes: Notes) -> Iterator[pl.DataFrame]:
+def _stored(db: Database, table: str, ds: Dataset, notes: Notes) -> Iterator[pl.DataFrame]:
     """A table's rows; documents as the text that they are."""
     types = db.columns(table)
     schema = polars_schema(ds)
     wanted = {name: _held(ds, name, kind, schema) for name, kind in types.items() if name != PERIOD}
     shown_as = ", ".join(f'"{n}"::text' if types[n] in {"json", "jsonb"} else f'"{n}"' for n in wanted)
     quoted = table.replace('"', '""')
-    yield from db.frames(f'SELECT {shown_as} FROM "{quoted}"', wanted, _ROWS)
+    yield from db.frames(f'SELECT {shown_as} FROM "{quoted}"', wanted, _ROWS, notes)
 
 
 def _held(ds: Dataset, name: str, kind: str, schema: Mapping[str, pl.DataType]) -> pl.DataType:

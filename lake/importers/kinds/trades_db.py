@@ -196,16 +196,17 @@ class TradesDb:
                 yield CandleTable(name, partial(_candles, db, options), db.count(name))
                 yield Table("indicators", (INDICATORS,), partial(_indicators, db))
             else:
-                yield CandleTable(name, partial(_untold, db.count(name) or 0))
+                yield CandleTable(name, partial(_untold, db.count(name)))
 
 
 def _candles(db: Database, options: Options, notes: Notes) -> Iterator[Frames]:
     return candle_frames(_every_bar(db, notes), CANDLES, options)
 
 
-def _untold(count: int, notes: Notes) -> Iterator[Frames]:
-    if count:
-        notes.tell(f"{counted(count, 'candle')} of no timeframe: say which with --timeframe to have them", failed=True)
+def _untold(count: int | None, notes: Notes) -> Iterator[Frames]:
+    if count != 0:
+        some = "candles" if count is None else counted(count, "candle")
+        notes.tell(f"{some} of no timeframe: say which with --timeframe to have them", failed=True)
     return iter(())
 
 

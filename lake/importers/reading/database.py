@@ -37,8 +37,10 @@ class Database(Protocol):
     def select(self, query: str, notes: Notes) -> Iterator[Row]:
         """The rows that a query gives."""
 
-    def frames(self, query: str, schema: Mapping[str, pl.DataType], rows: int) -> Iterator[pl.DataFrame]:
-        """What a query gives, in frames of about so many rows and of that schema."""
+    def frames(
+        self, query: str, schema: Mapping[str, pl.DataType], rows: int, notes: Notes | None = None, /
+    ) -> Iterator[pl.DataFrame]:
+        """What a query gives, in frames of about so many rows and of that schema; damage is told, if to anybody."""
 
     def is_unique(self, table: str, columns: Collection[str]) -> bool:
         """Whether no two rows of a table can have the same values in these columns."""

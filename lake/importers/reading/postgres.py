@@ -107,7 +107,9 @@ class PostgresDatabase:
         for batch in self._batches(f"select to_jsonb(asked)::text from ({query.rstrip('; ')}) as asked", _ROW_BYTES):
             yield from map(orjson.loads, batch.column(0).to_pylist())
 
-    def frames(self, query: str, schema: Mapping[str, Any], rows: int) -> Iterator[pl.DataFrame]:
+    def frames(
+        self, query: str, schema: Mapping[str, Any], rows: int, _notes: Notes | None = None, /
+    ) -> Iterator[pl.DataFrame]:
         """What a query gives, in frames of about so many rows.
 
         Args:

@@ -1,7 +1,8 @@
 """SQLite files: read without a trace, damaged or not, with the write-ahead log that lies beside them.
 
 To read a file in WAL mode SQLite writes beside it, and whoever reads another keeps its bot from writing. So a file is
-copied, with its log or journal, and the copy is read; one that is large and has neither is read where it lies.
+copied, with its log or journal, and the copy is read; one that is large and has neither is read where it lies. Where it
+turns out to be damaged, another copy is made readable (:mod:`lake.importers.reading.sqlite_mending`), and read on.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import sqlite3
 import tempfile
 import weakref
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from functools import reduce
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,14 +25,22 @@ from lake.errors import SourceError
 from lake.importers.addresses import existing
 from lake.importers.base import Notes, Row
 from lake.importers.reading import sqlite_pages
-from lake.importers.reading.sqlite_pages import Page, quoted
+from lake.importers.reading.sqlite_copies import LOG_HEADER, beside, copied, head_of, is_log_damaged, size_of
+from lake.importers.reading.sqlite_format import BrokenPageError
+from lake.importers.reading.sqlite_mending import Hole, Root, loss, mend
+from lake.importers.reading.sqlite_pages import AT, Asked, Page, quoted
 
 _MAGIC = b"SQLite format 3\0"
 _WAL_VERSION = 2  # of the header's bytes 18 and 19
-_LOG_HEADER = 32
 _SMALL = 256 << 20  # bytes
-_ATTEMPTS = 5
 _TABLES = "select name from sqlite_master where type in ('table', 'view') and name not like 'sqlite_%' order by name"
+_ROOTS = "select type, name, tbl_name, rootpage from sqlite_master where rootpage > 0"
+_NAMELESS = "select count(*) from sqlite_master where type is null or name is null"
+_TODO = "If it is damaged: the command .recover of sqlite3 may still find rows; import what it makes."
+_NUMBERS = ("rowid", "_rowid_", "oid")  # by which SQLite calls the number of a row, unless a column is called so
+_DAMAGE = {10, 11, 26}  # SQLite's codes: it cannot be read from the disk, is malformed, is no database
+_MALFORMED = 11
+_VIRTUAL = 2  # hidden as a column that is not stored
 
 
 class SqliteFile:
@@ -47,18 +58,22 @@ class SqliteFile:
         path = existing(str(source))
         if path.is_dir():
             raise SourceError("a SQLite file is expected, and this is a folder", where=self.where)
-        head = _head(path, _LOG_HEADER)
+        head = head_of(path, LOG_HEADER)
         if not head.startswith(_MAGIC):
             what = "not a SQLite file" if head else "the file is empty"
             raise SourceError(what, where=self.where, todo="Is it of another kind?")
-        if _size(path) <= _SMALL or any(_size(_beside(path, suffix)) for suffix in ("-wal", "-journal")):
-            folder = Path(tempfile.mkdtemp(prefix="tradelake-import-"))
-            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-            self.uri = f"file:{quote(str(_copied(path, folder)))}"
+        self._lost: Mapping[str, Sequence[Hole]] | None = None  # of each damaged table, when a readable copy was tried
+        self._why = ""
+        self._path = path
+        self._of_all: list[str] = []  # what is damaged besides tables
+        if size_of(path) <= _SMALL or any(size_of(beside(path, suffix)) for suffix in ("-wal", "-journal")):
+            self._path = copied(path, self._folder())
+            self.uri = f"file:{quote(str(self._path))}"
         else:
             how = "immutable=1" if _WAL_VERSION in head[18:20] else "mode=ro"
             self.uri = f"file:{quote(str(path.resolve()))}?{how}"
-        self.tables()  # a damaged file is told now
+        self._look_at_log()
+        self._look_at_list()
 
     def tables(self) -> tuple[str, ...]:
         """Names of its tables and views, in order."""
@@ -69,27 +84,35 @@ class SqliteFile:
         return {row[1]: str(row[2]).lower() for row in self._all(f"pragma table_info({quoted(table)})")}
 
     def count(self, table: str) -> int | None:
-        """How many rows a table has; None when it is damaged."""
-        with closing(self._connected()) as connection:
-            try:
-                return int(connection.execute(f"select count(*) from {quoted(table)}").fetchone()[0])
-            except sqlite3.DatabaseError:
-                return None
+        """How many rows a table has, of a damaged one those that can be read; None when that cannot be told."""
+        query = f"select count(*) as n from {quoted(table)}"
+        return next((row["n"] for row in self._read(query, Notes(), table)), None)
 
     def rows(self, table: str, notes: Notes, order_by: Sequence[str] = ()) -> Iterator[Row]:
-        """All rows of a table, in that order; damage is told in the notes, and what comes before it is given."""
-        order = f" order by {', '.join(map(quoted, order_by))}" if order_by else ""
-        return self.select(f"select * from {quoted(table)}{order}", notes)
+        """All rows of a table, in that order; damage is told in the notes, and all that can be read is given."""
+        order = [*map(quoted, order_by)]
+        number = self.number(table)
+        if number is None:
+            by = f" order by {', '.join(order)}" if order else ""
+            yield from self._read(f"select * from {quoted(table)}{by}", notes, table)
+            return
+        query = f"select {number} as {quoted(AT)}, * from {quoted(table)} order by {', '.join([*order, number])}"
+        for row in self._read(query, notes, table, way=0 if order else 1):
+            del row[AT]
+            yield row
 
     def select(self, query: str, notes: Notes) -> Iterator[Row]:
-        """The rows that a query gives; damage is told in the notes, and what comes before it is given."""
-        with closing(self._connected()) as connection:
-            try:
-                cursor = connection.execute(query)
-                names = [column[0] for column in cursor.description]
-                yield from (dict(zip(names, row, strict=True)) for row in cursor)  # fetchmany would lose what it has
-            except sqlite3.DatabaseError as error:
-                notes.tell(f"the database is damaged ({error}): what comes before is taken", failed=True)
+        """The rows that a query gives; damage is told in the notes, and all that can be read is given."""
+        yield from self._read(query, notes)
+
+    def numbered(self, asked: Asked, query: str, notes: Notes) -> Iterator[Row]:
+        """A part of a table in order of its rows' numbers."""
+        yield from self._read(query, notes, asked.table, way=-1 if asked.newest_first else 1)
+
+    def number(self, table: str) -> str | None:
+        """The name of the number of a table's rows; None if they have none."""
+        taken = {name.lower() for name in self.columns(table)}
+        return next((n for n in _NUMBERS if n not in taken), None) if self.has_row_ids(table) else None
 
     def has_row_ids(self, table: str) -> bool:
         """Whether the rows of a table are numbered; those of a view, or of one ``WITHOUT ROWID``, are not."""
@@ -120,24 +143,141 @@ class SqliteFile:
         A page is a frame where every value is of its column's type or null, and else the rows as they were found.
         Between pages the file is not locked.
         """
-        return sqlite_pages.pages(self, sqlite_pages.Asked(table, columns, rows, newest_first=newest_first), notes)
+        asked = Asked(table, columns, rows, self.number(table), newest_first=newest_first)
+        return sqlite_pages.pages(self, asked, notes)
 
-    def frames(self, query: str, schema: Mapping[str, Any], rows: int) -> Iterator[pl.DataFrame]:
+    def frames(
+        self, query: str, schema: Mapping[str, Any], rows: int, notes: Notes | None = None, /
+    ) -> Iterator[pl.DataFrame]:
         """What a query gives, in frames of at most so many rows.
 
         Args:
             query: gives values of the schema's types, or null.
             schema: name -> type of its columns.
             rows: of a frame.
+            notes: told of damage; all that can be read is given.
 
         Raises:
-            SourceError: the file is damaged.
+            SourceError: the file is damaged, and there is nobody to be told.
         """
+        told = Notes() if notes is None else notes
+        found = self._tuples(query, told)
+        next(found, None)  # the names of its columns
+        while fetched := list(islice(found, rows)):
+            columns = zip(schema.items(), zip(*fetched, strict=True), strict=True)
+            yield pl.DataFrame([pl.Series(n, values, dtype=dtype) for (n, dtype), values in columns])
+        if notes is None and told.failed:
+            raise SourceError(f"the SQLite file cannot be read: {told.texts[0]}", where=self.where)
+
+    def tell_lost(self, notes: Notes, table: str = "") -> None:
+        """Tell which rows of a table, or of any, a damaged file has lost, as far as that is known."""
+        for what in self._of_all:
+            notes.tell(what, failed=True)
+        for name, holes in (self._lost or {}).items():
+            if table in {"", name}:
+                notes.tell(f"the database is damaged ({self._why}): {loss(name, holes)}", failed=bool(holes))
+
+    def _look_at_log(self) -> None:
+        """Look whether all of the log beside it can be used."""
+        log = beside(self._path, "-wal")
+        if not size_of(log):
+            return
         with self._telling(), closing(self._connected()) as connection:
+            ((_, used, _),) = connection.execute("pragma wal_checkpoint(passive)").fetchall()
+            if used >= 0 and is_log_damaged(log, used):
+                self._of_all.append("the log beside the database (-wal) is damaged: what comes before is taken")
+
+    def _look_at_list(self) -> None:
+        """Look whether its tables are all told."""
+        ((nameless,),) = self._all(_NAMELESS)
+        if nameless and not self.tables():
+            raise SourceError("the list of its tables is damaged", where=self.where, todo=_TODO)
+        if nameless:
+            self._of_all.append("the list of the database's tables is damaged: there may be others")
+
+    def _can_go_on(self, uri: str, why: str) -> bool:
+        """Whether there is another copy than that which is damaged: one that has all rows which are whole."""
+        if self._lost is None:
+            self._lost, self._why = {}, why
+            with suppress(sqlite3.DatabaseError, BrokenPageError, SourceError, OSError):
+                self._path, self._lost = self._mended_copy()
+                self.uri = f"file:{quote(str(self._path))}"
+        return self.uri != uri
+
+    def _mended_copy(self) -> tuple[Path, Mapping[str, Sequence[Hole]]]:
+        """A copy, with what its tables have lost."""
+        roots = self._all(_ROOTS)
+        pages = {name: page for kind, name, _, page in roots if kind == "table" and self.has_row_ids(name)}
+        tables = {name: Root(page, self._width(name)) for name, page in pages.items()}
+        indexes = {name: page for kind, name, of, page in roots if kind == "index" and of in tables}
+        path = copied(self._path, self._folder())
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("pragma writable_schema = on")
+            connection.execute("pragma wal_checkpoint(truncate)").fetchall()
+        for suffix in ("-wal", "-shm", "-journal"):
+            beside(path, suffix).unlink(missing_ok=True)
+        lost = mend(path, tables, list(indexes.values()))
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("pragma synchronous = off")
+            for name in indexes:
+                connection.execute(f"reindex {quoted(name)}")
+        return path, lost
+
+    def _width(self, table: str) -> int:
+        """How many columns a table's rows have on the disk."""
+        return len([row for row in self._all(f"pragma table_xinfo({quoted(table)})") if row[6] != _VIRTUAL])
+
+    def _folder(self) -> Path:
+        """A folder that goes with this object."""
+        folder = Path(tempfile.mkdtemp(prefix="tradelake-import-"))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return folder
+
+    def _read(self, query: str, notes: Notes, table: str = "", *, way: int = 0) -> Iterator[dict[str, Any]]:
+        """What a query of one table, or of any, gives."""
+        found = self._tuples(query, notes, table, way)
+        names = next(found, ())
+        yield from (dict(zip(names, row, strict=True)) for row in found)
+
+    def _tuples(self, query: str, notes: Notes, table: str = "", way: int = 0) -> Iterator[tuple[Any, ...]]:
+        """The names of a query's columns and its rows; where the file is damaged, the rest is of a mended copy.
+
+        Args:
+            query: what is asked.
+            notes: told of damage.
+            table: the one that is asked; any, when left out.
+            way: 1 where its first column must rise from row to row, -1 where it must fall.
+        """
+        self.tell_lost(notes, table)
+        uri, given, digest = self.uri, 0, 0
+        try:
+            for row in self._run(query, way):
+                given, digest = given + 1, hash((digest, row))
+                yield row
+        except sqlite3.DatabaseError as error:
+            ends = f"the database is damaged ({error}): what comes before is taken"
+            is_damage = getattr(error, "sqlite_errorcode", _MALFORMED) & 0xFF in _DAMAGE
+            can_go_on = is_damage and self._can_go_on(uri, str(error))
+        else:
+            return
+        if not can_go_on:
+            notes.tell(ends, failed=True)
+            return
+        self.tell_lost(notes, table)
+        try:
+            again = self._run(query, way)
+            if reduce(lambda same, row: hash((same, row)), islice(again, given), 0) == digest:
+                yield from again
+            else:
+                notes.tell(ends, failed=True)
+        except sqlite3.DatabaseError:
+            notes.tell(ends, failed=True)
+
+    def _run(self, query: str, way: int) -> Iterator[tuple[Any, ...]]:
+        with closing(self._connected()) as connection:
             cursor = connection.execute(query)
-            while fetched := cursor.fetchmany(rows):
-                columns = zip(schema.items(), zip(*fetched, strict=True), strict=True)
-                yield pl.DataFrame([pl.Series(n, values, dtype=dtype) for (n, dtype), values in columns])
+            yield tuple(column[0] for column in cursor.description)
+            yield from _in_order(cursor, way) if way else cursor  # fetchmany would lose what it has
 
     def _connected(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.uri, uri=True, check_same_thread=False)
@@ -155,42 +295,25 @@ class SqliteFile:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            raise SourceError(f"the SQLite file cannot be read: {error}", where=self.where) from error
+            raise SourceError(f"the SQLite file cannot be read: {error}", where=self.where, todo=_TODO) from error
+
+
+def _in_order(rows: Iterator[tuple[Any, ...]], way: int) -> Iterator[tuple[Any, ...]]:
+    """Rows whose numbers rise, or fall: one is given when the next was seen, since either may be wrong.
+
+    Raises:
+        DatabaseError: they do not, as those of a page of which a part was never written.
+    """
+    held: tuple[Any, ...] | None = None
+    for row in rows:
+        if held is not None:
+            if (row[0] - held[0]) * way <= 0:
+                raise sqlite3.DatabaseError("rows are out of order")
+            yield held
+        held = row
+    if held is not None:
+        yield held
 
 
 def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
-def _head(path: Path, size: int) -> bytes:
-    with path.open("rb") as file:
-        return file.read(size)
-
-
-def _copied(path: Path, folder: Path) -> Path:
-    """The copy of a file and its log; taken again while the bot's checkpoints change the file meanwhile."""
-    for _ in range(_ATTEMPTS):
-        before = _state(path)
-        for suffix in ("", "-wal", "-journal"):
-            if _beside(path, suffix).exists():
-                shutil.copyfile(_beside(path, suffix), folder / f"copy{suffix}")
-        if _state(path) == before:
-            return folder / "copy"
-    raise SourceError(
-        "the file changes while it is copied", where=str(path), todo="Stop its bot meanwhile, or import a backup."
-    )
-
-
-def _state(path: Path) -> tuple[Any, ...]:
-    """What tells whether a copy is whole: a log only grows behind its header while the file is the same."""
-    file = path.stat()
-    logs = [_head(log, _LOG_HEADER) if (log := _beside(path, s)).exists() else b"" for s in ("-wal", "-journal")]
-    return (file.st_mtime_ns, file.st_size, *logs)

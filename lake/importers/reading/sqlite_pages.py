@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Connection
 
 _DRIVER = "adbc_driver_sqlite"
-_AT = "row at"
+AT = "row at"
 _FLOATS = ("real", "floa", "doub")
 _BATCH = 65_536
 _TYPES: Mapping[type[pl.DataType], set[type]] = {pl.String: {str}, pl.Int64: {int}, pl.Float64: {int, float}}
@@ -37,11 +37,14 @@ class File(Protocol):
     def select(self, query: str, notes: Notes) -> Iterator[Row]:
         """The rows that a query gives."""
 
+    def numbered(self, asked: Asked, query: str, notes: Notes) -> Iterator[Row]:
+        """A part of a table in order of its rows' numbers."""
+
+    def tell_lost(self, notes: Notes, table: str = "") -> None:
+        """Tell which rows a damaged file has lost, as far as that is known."""
+
     def columns(self, table: str) -> Mapping[str, str]:
         """Name -> declared type."""
-
-    def has_row_ids(self, table: str) -> bool:
-        """Whether its rows are numbered."""
 
 
 @dataclass(frozen=True)
@@ -52,20 +55,22 @@ class Asked:
         table: its name.
         columns: name -> type.
         rows: of a page.
+        number: the name of its rows' numbers; None if they have none.
         newest_first: from the last row that was added to the first.
     """
 
     table: str
     columns: Mapping[str, pl.DataType]
     rows: int
+    number: str | None
     newest_first: bool = False
 
     def query(self, last: int | None, chosen: str) -> str:
         """Gives the page behind the row of that number."""
         way, sign = ("desc", "<") if self.newest_first else ("asc", ">")
-        behind = "" if last is None else f" where rowid {sign} {last}"
-        table = quoted(self.table)
-        return f"select rowid as {quoted(_AT)}, {chosen} from {table}{behind} order by rowid {way} limit {self.rows}"
+        at, table = self.number, quoted(self.table)
+        behind = "" if last is None else f" where {at} {sign} {last}"
+        return f"select {at} as {quoted(AT)}, {chosen} from {table}{behind} order by {at} {way} limit {self.rows}"
 
     @property
     def plain(self) -> str:
@@ -79,25 +84,32 @@ def quoted(name: str) -> str:
 
 
 def pages(file: File, asked: Asked, notes: Notes) -> Iterator[Page]:
-    """The pages of a table; damage is told in the notes, and what comes before it is given."""
-    if not file.has_row_ids(asked.table):
+    """The pages of a table; damage is told in the notes, and all that can be read is given."""
+    if asked.number is None:
         yield from _unnumbered(file, asked, notes)
         return
+    file.tell_lost(notes, asked.table)
     last: int | None = None
-    with _Arrow(file, asked) as arrow:
-        while True:
-            found: pl.DataFrame | None = arrow.page(last)
-            if found is not None:
-                if found.is_empty():
-                    return
-                last = int(found[_AT][-1])
-                yield found.drop(_AT)
-                continue
-            rows = list(file.select(asked.query(last, asked.plain), notes))
-            last = rows[-1][_AT] if rows else last
-            yield _typed([{name: row[name] for name in asked.columns} for row in rows], asked.columns)
-            if notes.failed or not rows:
-                return
+    is_over = False
+    while not is_over:
+        uri = file.uri
+        with _Arrow(file, asked) as arrow:
+            while not is_over and file.uri == uri:  # another one when the file was found to be damaged
+                last, page = _page(file, asked, arrow, last, notes)
+                is_over = page is None
+                if page is not None:
+                    yield page
+
+
+def _page(file: File, asked: Asked, arrow: _Arrow, last: int | None, notes: Notes) -> tuple[int | None, Page | None]:
+    """The page behind the row of that number, with the number of its own last row; none at the end."""
+    found = arrow.page(last)
+    if found is not None:
+        return (last, None) if found.is_empty() else (int(found[AT][-1]), found.drop(AT))
+    rows = list(file.numbered(asked, asked.query(last, asked.plain), notes))
+    if not rows:
+        return last, None
+    return rows[-1][AT], _typed([{name: row[name] for name in asked.columns} for row in rows], asked.columns)
 
 
 def _unnumbered(file: File, asked: Asked, notes: Notes) -> Iterator[Page]:
@@ -127,7 +139,7 @@ class _Arrow:
 
     def __init__(self, file: File, asked: Asked) -> None:
         self._asked = asked
-        self._schema = {_AT: pl.Int64(), **asked.columns}
+        self._schema = {AT: pl.Int64(), **asked.columns}
         declared = file.columns(asked.table)
         self._chosen = ", ".join(_chosen(n, declared.get(n, ""), kind) for n, kind in asked.columns.items())
         self._connection: Connection | None = None
@@ -157,7 +169,10 @@ class _Arrow:
             return None
         if found.is_empty():
             return pl.DataFrame(schema=self._schema)
-        return found if found.schema == pl.Schema(self._schema) else None
+        rises = found[AT].is_sorted(
+            descending=self._asked.newest_first
+        )  # but on a page of which a part was not written
+        return found if rises and found.schema == pl.Schema(self._schema) else None
 
 
 def _chosen(name: str, declared: str, kind: pl.DataType) -> str:
