@@ -120,9 +120,10 @@ class Decisions(Ledger):
         """Take the outcomes of decisions from their trades: all, or with a bot id those of that bot.
 
         LONGs and SHORTs without an outcome get it once all their trades have ended. An outcome that was taken from
-        the trades, or from candles by ``lk.label`` before, is corrected where the trades say something else now.
-        Outcomes that were given stay as they are. A second call changes nothing, and looks only at what was written
-        since the first. Decisions that were not traded are for ``lk.label("decisions")``.
+        the trades, or from candles by ``lk.label`` before, is corrected where the trades say something else now, and
+        withdrawn where the trade is not over after all. Outcomes that were given stay as they are. A second call
+        changes nothing, and looks only at what was written since the first. Decisions that were not traded are for
+        ``lk.label("decisions")``.
         """
         return resolve_traded(self._writer, self._engine)
 

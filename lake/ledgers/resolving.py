@@ -25,6 +25,7 @@ from lake.store.hot.claim import file_name
 from lake.store.hot.entry import Row
 
 _FOLLOWED = ("trade", "candles")  # outcomes that nobody gave; what the trade says takes their place
+_TAKEN = (*OUTCOME, "ambiguous", "outcome_source", "outcome_recorded_at")
 _BATCH = 500  # decisions whose outcomes land together
 _MANY = 100_000  # decisions from which on looking at all of them is no more work
 _DECISIONS = registry.get("decisions")
@@ -36,7 +37,7 @@ class Traded:
 
     Attributes:
         resolved: those whose outcome was recorded.
-        corrected: those whose outcome was replaced, since their trades say something else now.
+        corrected: those whose outcome was replaced or withdrawn, since their trades say something else now.
     """
 
     resolved: int = 0
@@ -72,9 +73,14 @@ def resolve_traded(writer: Writer, engine: Engine) -> Traded:
 
 
 def followed(trades: Sequence[Row], moment: int, known: Row | None) -> Mapping[str, Any] | None:
-    """What its trades say of a decision, unless it says so already, or its outcome was given."""
+    """What its trades say of a decision, unless it says so already, or its outcome was given.
+
+    An outcome that was taken from trades of which none is closed any more is withdrawn.
+    """
     if known is None or not may_follow(known):
         return None
+    if known.get("outcome_source") == "trade" and not any(row["status"] == "closed" for row in trades):
+        return {**dict.fromkeys(_TAKEN), "outcome_history": with_former(known)}  # they are not over after all
     found = {**outcome_of(known, {}, trades), "outcome_source": "trade"}
     if known.get("outcome_recorded_at") is None:
         return {**found, "outcome_recorded_at": moment}

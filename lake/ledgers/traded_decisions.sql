@@ -1,6 +1,7 @@
 -- The trades that decide the outcome of decisions whose trades have all ended, one row each, behind for_decision: of
 -- LONGs and SHORTs without an outcome, and of those whose outcome was taken from trades that now say something else, or
--- from candles before the trades ended. An outcome that was given is left alone.
+-- from candles before the trades ended. An outcome that was given is left alone. The trades of those, too, whose outcome
+-- was taken from trades of which none is closed any more.
 -- A decision's trades are those that name it, else the one that it names. Backtests are none.
 -- Parameters: $bot, whose decisions are looked at, every bot's where it is empty; $ids, the decisions that are looked at,
 -- all where it is NULL.
@@ -60,6 +61,13 @@ WITH asked AS (
                 IS DISTINCT FROM if(d.recommendation IN ('LONG', 'SHORT'), d.outcome_correct, NULL)
         ))
     )
+    UNION ALL
+    SELECT r.for_decision
+    FROM named AS r
+    INNER JOIN asked AS d ON d.decision_id = r.for_decision
+    WHERE ($bot = '' OR d.bot_id = $bot) AND d.outcome_recorded_at IS NOT NULL AND d.outcome_source = 'trade'
+    GROUP BY r.for_decision
+    HAVING count(*) FILTER (r.status = 'closed') = 0 AND bool_or(r.trade_id = d.trade_id)
 )
 SELECT r.*
 FROM named AS r

@@ -351,6 +351,31 @@ def test_an_outcome_taken_from_a_trade_follows_its_corrections_and_one_that_was_
     assert labels["label_outcome"].unique().to_list() == ["loss"]
 
 
+@pytest.mark.parametrize("end", ["open", "cancelled", "closed"])
+def test_an_outcome_is_withdrawn_when_its_trade_is_not_over_after_all(lk: lake.Lake, end: str) -> None:
+    lk.decisions.record(SAID, decision_id="d", prompt_version="v1", analyzed_at=NOON)
+    trade_id = lk.trades.open(LONG, decision_id="d", opened_at=NOON).id
+    lk.trades.close(trade_id, 99.0)
+    assert (lk.decisions.resolve_traded().resolved, outcome(lk)) == (1, (False, -2.0, -1.0))
+    lk.trades.correct(trade_id, status="open")
+    if end == "cancelled":
+        lk.trades.cancel(trade_id)
+    if end == "closed":
+        lk.trades.close(trade_id, 101.0)
+    assert lk.decisions.resolve_traded().as_dict() == {"resolved": 0, "corrected": 1}
+    assert lk.decisions.resolve_traded().as_dict() == {"resolved": 0, "corrected": 0}
+    assert [former["actual_pnl"] for former in json.loads(row(lk)["outcome_history"])] == [-2.0]
+    if end == "closed":
+        assert outcome(lk) == (True, 2.0, 1.0)
+        return
+    assert (outcome(lk), row(lk)["outcome_recorded_at"]) == ((None, None, None), None)
+    assert [known["decision_id"] for known in lk.decisions.unresolved()] == ["d"]
+    assert lk.prompts.compare()["accuracy"].to_list() == [None]
+    if end == "open":
+        lk.trades.close(trade_id, 102.0)
+        assert (lk.decisions.resolve_traded().resolved, outcome(lk)) == (1, (True, 4.0, 2.0))
+
+
 def test_every_figure_of_a_corrected_trade_is_noticed(lk: lake.Lake) -> None:
     changes: dict[str, Any] = {
         "exit_price": 95.0,
