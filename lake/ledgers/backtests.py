@@ -78,10 +78,8 @@ class Backtests(Ledger):
         before = known_trades(self._writer, self._engine, run_id)
         table = timed(given_trades, before)
         refuse_others(table, before, run_id)
-        own = before.filter((pl.col("run_id") == run_id) & (pl.col("mode") == "backtest"))
-        counted = own if table.is_empty() else table  # one that is told again without trades has those that it had
-        tallied = totals(counted) if is_first or not counted.is_empty() else {}
-        whole = {**facts(counted), **tallied, **row, "run_id": run_id}
+        tallied = totals(table) if is_first or not table.is_empty() else {}  # told again without trades it keeps them
+        whole = {**facts(table), **tallied, **row, "run_id": run_id}
         stale = {} if before.is_empty() else {n: v for n, v in totals(before).items() if row.get(n) is None}
 
         def fold(known: Row | None) -> Mapping[str, Any]:
@@ -100,7 +98,8 @@ class Backtests(Ledger):
         with self._writer.transaction():
             known, made = self._writer.change("backtests", (run_id,), fold)
             self._land(table, before, run_id)
-        differences = differing(made or known or {}, counted)
+        own = before.filter((pl.col("run_id") == run_id) & (pl.col("mode") == "backtest"))
+        differences = differing(made or known or {}, own if table.is_empty() else table)
         return RunReceipt(**vars(changed((run_id,), known, made)), differences=differences)
 
     def _land(self, trades: pl.DataFrame, before: pl.DataFrame, run_id: str) -> None:

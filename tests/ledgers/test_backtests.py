@@ -91,10 +91,14 @@ def test_a_run_that_is_recorded_again_without_its_trades_keeps_its_totals(lk: la
     lk.drain()
     assert lk.backtests.record(RUN, [], name="second").updated == 1
     assert lk.read("backtests").drop("name").equals(before.drop("name"))
+    told = {"start_time": NOON - timedelta(days=9), "win_rate": 80.0}
+    lk.backtests.record({**RUN, "run_id": "a", **told}, TRADES)
+    assert lk.backtests.record({**RUN, "run_id": "a"}, name="given").differences == {"win_rate": (80.0, 50.0)}
+    assert lk.read("backtests", {"run_id": "a"}).select("name", *told).rows() == [("given", *told.values())]
     lk.backtests.record({**RUN, "run_id": "t"}, trades=17, win_rate=60.0)
     assert lk.backtests.record({**RUN, "run_id": "t"}, name="totals").updated == 1
     sql = "SELECT name, trades, wins, win_rate FROM backtests ORDER BY run_id"
-    assert lk.frame(sql).rows() == [("second", 4, 2, 50.0), ("totals", 17, 0, 60.0)]
+    assert lk.frame(sql).rows() == [("given", 4, 2, 80.0), ("second", 4, 2, 50.0), ("totals", 17, 0, 60.0)]
 
 
 def test_a_run_whose_totals_are_those_of_its_trades_or_that_has_none_differs_in_nothing(lk: lake.Lake) -> None:
