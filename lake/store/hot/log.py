@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 
+import orjson
+
 from lake.clock import now_micros
 from lake.errors import ClosedError, HotLogError
 from lake.spec import registry
 from lake.store.hot.claim import Claim
 from lake.store.hot.database import HOT_ERRORS, HotDatabase, as_lake_error, is_corrupt
-from lake.store.hot.entry import Entry, Stored, encoded
+from lake.store.hot.entry import Entry, Stored
 from lake.store.hot.gauge import Gauge
 from lake.store.hot.group import AsyncBatch, Batch, Check, GroupCommit, Then
 from lake.store.hot.numbers import Numbers
@@ -72,14 +74,14 @@ class HotLog:
             return False
         began = time.perf_counter()
         try:
-            payloads = encoded(entries)
             with self._writing:
                 if self._closed:
                     raise self._is_closed()
-                last = self._numbers.take_own(max(self._last, now_micros() - 1), len(payloads))
-                self._last = last + len(payloads)
-                note(entries, last + 1)
-                self._append([(number, *entry) for number, entry in enumerate(payloads, last + 1)])
+                first = self._numbers.take_own(max(self._last, now_micros() - 1), len(entries)) + 1
+                rows = [(number, name, orjson.dumps(rows)) for number, (name, rows) in enumerate(entries, first)]
+                self._last = rows[-1][0]
+                note(entries, first)
+                self._append(rows)
         finally:
             self._group.end_alone(began)
         return True
