@@ -7,7 +7,8 @@ kept as executions alone, and told.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from typing import Any
 from lake.errors import InvalidRowError
 from lake.importers.base import Notes, Options, Row
 from lake.importers.reading.database import Database
+from lake.importers.reading.set_aside import SetAside
 from lake.importers.rules import moment
 from lake.importers.values import as_number
 from lake.importers.wording import counted
@@ -58,11 +60,12 @@ def fills(db: Database, purged: Purged, notes: Notes) -> Iterator[Row]:
     """
     taken = 0
     for group in _groups(db, purged, notes):
-        trip = group.fills[0]["trade_id"] if group.is_whole else None
+        trip = group.first["trade_id"] if group.is_whole else None
         members = group.members if group.is_whole else None
-        rows = group.fills if group.is_whole else [row for row in group.fills if PURGED not in row]
-        taken += sum(PURGED in row for row in rows)
-        yield from ({**row, TRIP: trip, MEMBERS: members} for row in rows)
+        for row in group.fills:
+            if group.is_whole or PURGED not in row:
+                taken += PURGED in row
+                yield {**row, TRIP: trip, MEMBERS: members}
     if taken:
         said = ("purged execution is", "purged executions are")
         notes.tell(f"{counted(taken, *said)} taken from the lake: their round trips have ended")
@@ -73,10 +76,10 @@ def trips(db: Database, known: Mapping[str, Row], purged: Purged, notes: Notes) 
     left = elsewhere = 0
     for group in _groups(db, purged, Notes()):
         if group.is_whole:
-            elsewhere += _is_paid_elsewhere(group.fills)
-            yield {**group.trip(), "config": known.get(str(group.fills[0]["bot_id"]))}
+            elsewhere += _is_paid_elsewhere(group)
+            yield {**group.trip(), "config": known.get(str(group.first["bot_id"]))}
         else:
-            left += sum(PURGED not in row for row in group.fills)
+            left += group.own
     if left:
         notes.tell(f"{counted(left, 'execution is', 'executions are')} part of no whole round trip; kept as fills")
     if elsewhere:
@@ -87,11 +90,20 @@ def trips(db: Database, known: Mapping[str, Row], purged: Purged, notes: Notes) 
 
 @dataclass
 class _Group:
-    """Executions that follow each other: a round trip that goes on or is whole, or what is none."""
+    """Executions that follow each other: a round trip that goes on or is whole, or what is none.
 
-    fills: list[Row] = field(default_factory=list)
+    A bot may go on for ever without being flat, so its executions wait on disk where they are many.
+    """
+
+    first: Row
+    last: Row = field(default_factory=dict)
+    fills: SetAside = field(default_factory=SetAside)
     entered: float = 0.0
     left: float = 0.0
+    own: int = 0  # executions that the bots still have
+
+    def __post_init__(self) -> None:
+        self.add(self.first)
 
     @property
     def is_whole(self) -> bool:
@@ -105,18 +117,17 @@ class _Group:
 
     def takes(self, row: Row) -> bool:
         """Whether an execution can follow."""
-        if not self.fills:
-            return _is_entry(row) and _quantity(row) > 0
-        first = self.fills[0]
-        if series_of(row) != series_of(first) or not _quantity(row) > 0:
+        begins = self.entered > 0 and not self.is_whole
+        if not begins or series_of(row) != series_of(self.first) or not _quantity(row) > 0:
             return False
         if _is_entry(row):
-            return row["side"] == first["side"] and self.left == 0
-        return row["side"] != first["side"] and self.left + _quantity(row) <= self.entered * (1 + _SAME)
+            return row["side"] == self.first["side"] and self.left == 0
+        return row["side"] != self.first["side"] and self.left + _quantity(row) <= self.entered * (1 + _SAME)
 
     def add(self, row: Row) -> None:
         """Take it."""
-        self.fills.append(row)
+        self.fills.add(row)
+        self.last, self.own = row, self.own + (PURGED not in row)
         if _is_entry(row):
             self.entered += _quantity(row)
         else:
@@ -124,18 +135,18 @@ class _Group:
 
     def trip(self) -> dict[str, Any]:
         """A row of the round trip; its id is that of its first execution."""
-        entries = [row for row in self.fills if _is_entry(row)]
-        exits = [row for row in self.fills if not _is_entry(row)]
-        first, last = self.fills[0], self.fills[-1]
-        results = [float(row["pnl"]) for row in exits if row.get("pnl") is not None]
-        pnl, price = math.fsum(results) if len(results) == len(exits) else None, _average(entries)
+        first, last = self.first, self.last
+        results = (row.get("pnl") for row in self.fills if not _is_entry(row))
+        told = array("d", (math.nan if result is None else float(result) for result in results))
+        pnl = None if any(map(math.isnan, told)) else math.fsum(told)
+        price = _average(row for row in self.fills if _is_entry(row))
         return {
             **{name: first.get(name) for name in ("trade_id", "bot_id", "symbol", "order_id", "is_test_mode")},
             "side": first["side"],
             "quantity": self.entered,
             "entry_price": price,
-            "exit_price": _average(exits),
-            "fees": _fees(self.fills),
+            "exit_price": _average(row for row in self.fills if not _is_entry(row)),
+            "fees": _fees(self),
             "pnl": pnl,
             "pnl_percent": None if pnl is None else round(pnl / (price * self.entered) * 100, _DIGITS),
             "exit_reason": last.get("strategy_signal") or last.get("signal_reason"),
@@ -146,16 +157,15 @@ class _Group:
 
 
 def _groups(db: Database, purged: Purged, notes: Notes) -> Iterator[_Group]:
-    group = _Group()
+    group: _Group | None = None
     for row in _executions(db, purged, notes):
-        if group.fills and (group.is_whole or not group.takes(row)):
-            yield group
-            group = _Group()
-        if group.takes(row):
+        if group is not None and group.takes(row):
             group.add(row)
-        else:
-            yield _Group([row])
-    if group.fills:
+            continue
+        if group is not None:
+            yield group
+        group = _Group(row)
+    if group is not None:
         yield group
 
 
@@ -197,18 +207,22 @@ def _quantity(row: Row) -> float:
         return 0.0
 
 
-def _average(rows: Sequence[Row]) -> float:
-    whole = math.fsum(_quantity(row) for row in rows)
-    return round(math.fsum(_quantity(row) * float(row["price"]) for row in rows) / whole, _DIGITS)
+def _average(rows: Iterable[Row]) -> float:
+    sizes, values = array("d"), array("d")
+    for row in rows:
+        sizes.append(_quantity(row))
+        values.append(sizes[-1] * float(row["price"]))
+    return round(math.fsum(values) / math.fsum(sizes), _DIGITS)
 
 
-def _fees(rows: Sequence[Row]) -> float | None:
+def _fees(group: _Group) -> float | None:
     """All commissions, where they were paid in the currency of the prices; one that names no currency was."""
-    paid = [float(row["commission"]) for row in rows if row.get("commission") is not None]
-    return math.fsum(paid) if paid and not _is_paid_elsewhere(rows) else None
+    told = (row.get("commission") for row in group.fills)
+    paid = array("d", (float(commission) for commission in told if commission is not None))
+    return math.fsum(paid) if paid and not _is_paid_elsewhere(group) else None
 
 
-def _is_paid_elsewhere(rows: Sequence[Row]) -> bool:
-    quote = split(canonical(str(rows[0].get("symbol") or "")))[1]
-    assets = {str(row.get("commission_asset") or quote).upper() for row in rows if row.get("commission")}
+def _is_paid_elsewhere(group: _Group) -> bool:
+    quote = split(canonical(str(group.first.get("symbol") or "")))[1]
+    assets = {str(row.get("commission_asset") or quote).upper() for row in group.fills if row.get("commission")}
     return bool(assets - {quote})
