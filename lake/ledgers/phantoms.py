@@ -156,7 +156,10 @@ class Phantoms(Ledger):
     def update_all(
         self, news: Mapping[str, Any], *, venue: str | None = None, at: Any = None, timeframe: str | None = None
     ) -> Receipt:
-        """:meth:`update` of many symbols at once, {symbol: candle or price}; all that changes lands together."""
+        """:meth:`update` of many symbols at once, {symbol: candle or price}; all that reaches a level lands together.
+
+        Where the process ended before it returned, give the same again: nothing is done twice.
+        """
         if not isinstance(news, Mapping):
             raise UsageError("{symbol: candle or price} is wanted", where="phantoms.update_all", value=news)
         found = {symbols.canonical(name): bars.news_of(value, at, timeframe) for name, value in news.items()}
