@@ -78,6 +78,7 @@ class Backtests(Ledger):
         before = known_trades(self._writer, self._engine, run_id)
         table = timed(given_trades, before)
         refuse_others(table, before, run_id)
+        own = before.filter((pl.col("run_id") == run_id) & (pl.col("mode") == "backtest"))
         tallied = totals(table) if is_first or not table.is_empty() else {}  # told again without trades it keeps them
         whole = {**facts(table), **tallied, **row, "run_id": run_id}
         stale = {} if before.is_empty() else {n: v for n, v in totals(before).items() if row.get(n) is None}
@@ -90,15 +91,16 @@ class Backtests(Ledger):
                 raise LifeCycleError(
                     "it was recorded by someone else meanwhile", where=f"backtests, {run_id}", todo="Record it again."
                 )
-            compared = [name for name in _TOTALS if name in whole]
+            stated = [name for name in _TOTALS if name not in row and known.get(name) not in {None, stale.get(name)}]
+            kept = {"created_at", *(stated if not own.is_empty() else ())}  # its trades are the same
+            compared = [name for name in _TOTALS if name in whole and name not in kept]
             if any(known.get(name) not in {None, wanted.get(name), stale.get(name)} for name in compared):
                 raise other_trades(run_id)
-            return {name: value for name, value in whole.items() if name != "created_at"}
+            return {name: value for name, value in whole.items() if name not in kept}
 
         with self._writer.transaction():
             known, made = self._writer.change("backtests", (run_id,), fold)
             self._land(table, before, run_id)
-        own = before.filter((pl.col("run_id") == run_id) & (pl.col("mode") == "backtest"))
         differences = differing(made or known or {}, own if table.is_empty() else table)
         return RunReceipt(**vars(changed((run_id,), known, made)), differences=differences)
 

@@ -95,6 +95,8 @@ def test_a_run_that_is_recorded_again_without_its_trades_keeps_its_totals(lk: la
     lk.backtests.record({**RUN, "run_id": "a", **told}, TRADES)
     assert lk.backtests.record({**RUN, "run_id": "a"}, name="given").differences == {"win_rate": (80.0, 50.0)}
     assert lk.read("backtests", {"run_id": "a"}).select("name", *told).rows() == [("given", *told.values())]
+    assert lk.backtests.record({**RUN, "run_id": "a"}, TRADES).differences == {"win_rate": (80.0, 50.0)}
+    assert lk.read("backtests", {"run_id": "a"})["win_rate"].to_list() == [80.0]
     lk.backtests.record({**RUN, "run_id": "t"}, trades=17, win_rate=60.0)
     assert lk.backtests.record({**RUN, "run_id": "t"}, name="totals").updated == 1
     sql = "SELECT name, trades, wins, win_rate FROM backtests ORDER BY run_id"
