@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -80,13 +81,13 @@ class _Tree:
 
     def lost(self) -> list[Hole]:
         """Holes in which numbers of rows are missing."""
-        found = []
+        found, strays = [], deque(self.strays)
         for after, before in self.holes:
             at = after
-            for first, last, _ in self.strays:
-                if after < first < before:
-                    found.append((at, first))
-                    at = last
+            while strays and strays[0][0] < before:
+                first, last, _ = strays.popleft()
+                found.append((at, first))
+                at = last
             found.append((at, before))
         named = [(after, before) for after, before in found if before - after > 1]
         return named[1:] if named[:1] == [(LEAST, 1)] else named  # SQLite numbers rows from 1 on
