@@ -25,6 +25,8 @@ from lake.importers.suggesting import suggest as suggested
 from lake.store.location import resolve
 from lake.store.opening import FORMAT_FILE
 
+_OF_ONE_KIND = {"map_file": "generic", "dataset": "tradelake", "allow_pickle": "models"}
+
 
 def _listed(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted:
@@ -60,6 +62,10 @@ def import_(ctx: Context, kind: str, source: str, dry_run: bool, suggest: bool, 
     """
     by_name(kind)
     said = Options(**options)
+    for name, only in _OF_ONE_KIND.items():
+        if getattr(said, name) and kind != only:
+            where = name.replace("_", "-")
+            raise UsageError(f"only the kind {only} takes it", where=where, value=kind, todo=f"Leave --{where} out.")
     if suggest:
         _suggest(ctx, kind, source, said)
         return

@@ -44,7 +44,11 @@ class Mapper:
         self.dataset = registry.get(row_map.dataset)
         self._check = row_checker(self.dataset)
         defaults = self.dataset.defaults or {}
-        self._rules = [(name, rule.read, defaults.get(name) == "now") for name, rule in row_map.columns.items()]
+        self._rules = [(name, rule.read) for name, rule in row_map.columns.items()]
+        # the lake would give an id of its own, and another at each import, and the time of the import
+        needed: dict[str | None, str] = {name: "no time" for name, value in defaults.items() if value == "now"}
+        needed[self.dataset.generated_id] = "no id"
+        self._needed = {name: what for name, what in needed.items() if name in row_map.columns}
         told = {"bot_id": options.bot_id, "venue": options.venue}
         self._told = {name: value for name, value in told.items() if value and name in self.dataset.by_name}
         self._keeps = "extra" in self.dataset.by_name and row_map.keep_found
@@ -76,12 +80,12 @@ class Mapper:
 
     def _made(self, row: Row) -> dict[str, Any]:
         made = self._told.copy()
-        for name, read, is_now_else in self._rules:
+        for name, read in self._rules:
             value = read(row, self.options)
             if value is not None:
                 made[name] = value
-            elif is_now_else:  # the time of the import is not what it tells
-                raise InvalidRowError("no time", where=_any_of(self.map.columns[name].names) or name)
+            elif name in self._needed:
+                raise InvalidRowError(self._needed[name], where=_any_of(self.map.columns[name].names) or name)
         return made
 
     def _beside(self, row: Row, made: dict[str, Any]) -> str:

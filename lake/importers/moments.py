@@ -13,6 +13,7 @@ from lake.spec.times import from_micros, to_micros
 
 _DECIMAL = re.compile(r"\d+\.\d+")  # an epoch number as programs write the one that they call a float
 _PLAIN = frozenset({str, int, float})
+_FIRST, _LAST = 1969, 2200  # years, in any zone
 _DAY = 8  # digits that are read as a date: 20240131
 
 
@@ -36,6 +37,8 @@ def _moment(name: str, value: Any, unit: str | None, zone: str | None, second: b
             return from_micros(to_micros(_numeral(value), unit=unit, where=name))
     except InvalidTimeError as error:
         raise InvalidRowError(error.what, where=name, value=value) from error
+    if not _FIRST <= naive.year <= _LAST:
+        raise InvalidRowError("a time outside 1970 to 2200", where=name, value=value)
     if zone is None:
         raise UsageError("times without a zone", where=name, value=value, todo="Say which with --tz.")
     return naive.replace(tzinfo=UTC) if zone == "UTC" else _placed(name, naive, zone, second)

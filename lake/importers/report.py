@@ -14,6 +14,7 @@ _SAMPLES = 20  # differences that the text names; the JSON has all that are kept
 _CENT = 0.005
 _MONEY = ("pnl", "daily_pnl", "realized_pnl", "actual_pnl", "total_pnl", "fees", "commission")
 _OTHERWISE = "For rows of another shape `lake import generic SOURCE --suggest` drafts a column map."
+_TOLD = "data_quality"  # where what a store derived of its rows goes
 _TINY = 1e-6  # of quantities: below what any exchange trades
 
 
@@ -163,9 +164,12 @@ class ImportReport:
 
     @property
     def fits_nothing(self) -> bool:
-        """Whether there are rows, and all of them were refused: it may be a store of another kind."""
-        totals = self.totals
-        return 0 < totals["found"] == totals["refused"]
+        """Whether there are rows, and all of them were refused: it may be a store of another kind.
+
+        What is kept beside rows as it is told, whatever it is, does not count, where there are rows.
+        """
+        rows = [table for table in self.tables if table.found and table.dataset != _TOLD] or self.tables
+        return 0 < sum(table.found for table in rows) == sum(table.refused for table in rows)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +13,11 @@ import orjson
 
 from lake.errors import InvalidRowError
 
-NO_WORDS = frozenset({"", "nan", "NaN", "NAN", "NaT", "<NA>", "None", "null", "NULL", "\\N"})
+NO_WORDS = frozenset({
+    "", "nan", "NaN", "NAN", "NaT", "<NA>", "None", "null", "NULL", "\\N",
+    "0001-01-01T00:00:00Z", "0001-01-01T00:00:00", "0001-01-01 00:00:00",
+})  # fmt: skip
+_NO_YEAR = 1  # of a time that Go or .NET was never given
 
 _WRITTEN = re.compile(r"\d[,'\u2019 \u00a0\u202f]\d|^\W*[^\W\d]{0,5}\W*\d+(?:[.,]\d+)?\W*$")
 _AS_PEOPLE = "no plain number: decimal and sign in a column map say how it is written"
@@ -26,7 +31,11 @@ def is_nothing(value: Any) -> bool:
     """
     if type(value) is str:
         return value in NO_WORDS
-    return value is None or (isinstance(value, float) and math.isnan(value))
+    if value is None:
+        return True
+    if isinstance(value, float):
+        return math.isnan(value)
+    return isinstance(value, datetime) and value.year == _NO_YEAR
 
 
 def as_number(name: str, value: Any) -> float:

@@ -15,6 +15,7 @@ from lake.sources.opening import stamp
 from lake.sources.registry import UnknownKindError, by_name, sniff
 from lake.sources.report import FileReport
 from lake.spec import timeframes
+from lake.store.walking import files_below
 
 _IGNORED = (
     ".md",
@@ -163,12 +164,8 @@ def _walk(paths: Iterable[str | Path]) -> Iterator[tuple[Path, bool]]:
             raise UsageError("an empty path names no file or folder", value=text, todo="The current folder is '.'.")
         path = Path(text).expanduser()
         if path.is_dir():
-            inside = (
-                p
-                for p in path.rglob("*")
-                if p.is_file() and not any(q.startswith(".") for q in p.relative_to(path).parts)
-            )
-            yield from ((p, False) for p in sorted(inside))
+            inside = files_below(path)
+            yield from ((p, False) for p in inside if not any(q.startswith(".") for q in p.relative_to(path).parts))
         elif path.exists():
             yield path, True
         else:

@@ -152,6 +152,14 @@ def test_a_lock_that_is_released_is_released_in_the_snapshot_of_its_time(tmp_pat
         assert [json.loads(state)["pairlocks"][0]["active"] for state in rows(lk, "bot_states", "state")] == [0]
 
 
+def test_an_odd_time_of_a_lock_does_not_end_an_import(tmp_path: Path) -> None:
+    locks = [{"pair": "*", "lock_time": at, "active": 1} for at in ("null", "never", "2024-03-01 10:00:00")]
+    path = bot(tmp_path / "bot.sqlite", 2024, trades=[trade(1)], pairlocks=locks)
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "freqtrade", path)
+        assert rows(lk, "bot_states", "snapshot_time") == [datetime(2024, 3, 1, 10, tzinfo=UTC)]
+
+
 def test_a_trade_that_was_open_is_closed_by_the_next_import(tmp_path: Path) -> None:
     path = tmp_path / "bot.sqlite"
     bot(path, 2024, trades=[trade(1, is_open=1, close_rate=None, close_profit_abs=None, close_date=None)])

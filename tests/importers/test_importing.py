@@ -193,6 +193,13 @@ def test_a_store_of_which_every_row_is_refused_is_no_success(tmp_path: Path) -> 
         ), result.output  # fmt: skip
 
 
+@pytest.mark.parametrize("option", [["--map-file", "map.toml"], ["--dataset", "trades"], ["--allow-pickle"]])
+def test_an_option_that_a_kind_does_not_take_is_wrong_use(option: list[str], tmp_path: Path) -> None:
+    file = history(tmp_path / "t.json", [trade(1)])
+    result = CliRunner().invoke(main, ["import", KIND, str(file), f"--lake={tmp_path / 'lake'}", *option])
+    assert (result.exit_code, f"Leave {option[0]} out." in result.output) == (2, True), result.output
+
+
 def test_a_sum_that_does_not_come_out_is_told() -> None:
     wrong = Sum("trades.pnl", 10.0, 0.0, 0.0, 0.0, 9.99)
     assert not wrong.equal
@@ -249,6 +256,29 @@ def test_yes_is_no_time_though_it_equals_a_number_that_is_one(tmp_path: Path) ->
         report = imported(lk, "generic", file, map_file=map_file)
         assert dict(report.tables[0].reasons) == {"entry_time: not a time": 2}
         assert rows(lk, "trades", "epoch_ms(created_at)") == [0, 946_684_800_000]
+
+
+@pytest.mark.parametrize("kind", ["trades-json", "journal"])
+@pytest.mark.parametrize("at", ["0001-01-02T00:00:00", "9999-12-31 23:59:59", "1900-01-01T00:00:00+00:00"])
+def test_a_time_that_no_market_has_seen_costs_no_more_than_its_row(kind: str, at: str, tmp_path: Path) -> None:
+    names = ("entry_time", "exit_time") if kind == KIND else ("timestamp", "closed_at")
+    made = [{**trade(n), "signal": "BUY", "timestamp": trade(n)["entry_time"]} for n in (1, 2, 3)]
+    made[0][names[0]], made[1][names[1]] = at, at
+    for zone in ("", "Asia/Tokyo"):
+        with lake.open(tmp_path / f"lake{zone.replace('/', '')}") as lk:
+            report = import_from(lk, kind, str(history(tmp_path / "t.json", made)), Options(tz=zone))
+            assert (report.totals["landed"], report.totals["refused"]) == (1, 2), report.text()
+            assert {reason.rpartition(": ")[2] for reason in report.tables[0].reasons} == {
+                "a time outside 1970 to 2200"
+            }
+
+
+def test_the_time_by_which_some_languages_mean_none_is_nothing(tmp_path: Path) -> None:
+    going_on = {**trade(1), "exit_time": "0001-01-01T00:00:00Z", "exit_reason": "tp"}
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, KIND, history(tmp_path / "t.json", [going_on]))
+        assert rows(lk, "trades", "closed_at") == [None]
+    assert "a word for none is taken for nothing: 0001-01-01T00:00:00Z in exit_time (1)" in notes(report)
 
 
 def test_a_row_without_a_time_is_refused_and_not_dated_today(tmp_path: Path) -> None:
@@ -710,3 +740,14 @@ def test_a_quantity_that_is_lost_is_not_hidden_below_a_cent() -> None:
 @pytest.mark.parametrize(("said", "means"), [(72, 0.72), (100.0, 1.0), (0.72, 0.72), (1, 1.0), (0, 0.0), ("65", 0.65)])
 def test_a_confidence_is_a_share_whichever_way_it_is_told(said: Any, means: float) -> None:
     assert share("confidence").read({"confidence": said}, Options()) == pytest.approx(means)
+
+
+@pytest.mark.parametrize("kind", ["models", "freqtrade", "backtests", "llm-logs"])
+def test_a_folder_that_holds_nothing_but_the_lake_has_nothing_of_a_store(kind: str, tmp_path: Path) -> None:
+    """Its logs are JSON, and it keeps the pickles that were imported."""
+    with lake.open(tmp_path / "backtests") as lk:
+        lk.write("backtests", {"run_id": "a", "strategy": "s", "trades": 1})
+        lk.drain()
+        (tmp_path / "backtests" / "models.pkl").write_bytes(b"\x80\x04")
+        with pytest.raises(SourceError):
+            import_from(lk, kind, str(tmp_path))

@@ -9,6 +9,7 @@ import pytest
 
 import lake
 from lake.errors import SourceError
+from lake.importers.run import import_from
 from lake.importers.twins import base_of
 from tests.importers.contract import differences, imported, notes, quarantined, rows
 from tests.importers.signal_bots import (
@@ -361,6 +362,13 @@ def test_times_without_a_zone_are_in_the_one_that_is_given(tmp_path: Path) -> No
     with lake.open(tmp_path / "lake") as lk:
         imported(lk, "journal", journal(tmp_path / "j.json", [journal_trade(1, AT)]), tz="Europe/Sofia", mode="paper")
         assert rows(lk, "trades", "created_at", "mode") == [(datetime(2025, 11, 25, 4, 59, 56, 360429, UTC), "paper")]
+
+
+def test_a_file_of_which_only_what_stands_beside_the_rows_is_kept_is_no_success(tmp_path: Path) -> None:
+    path = tmp_path / "trading_journal.json"
+    path.write_text(json.dumps({"trades": [{"symbol": "BTC", "side": "buy"}], "patterns": {"a": 1}}))
+    report = import_from(None, "journal", str(path), dry_run=True)
+    assert (report.totals["found"], report.totals["refused"], report.fits_nothing) == (2, 1, True)
 
 
 @pytest.mark.parametrize(

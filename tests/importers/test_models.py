@@ -185,6 +185,23 @@ def test_files_that_are_no_models_are_refused_or_told(lk: lake.Lake, folder: Pat
         import_from(lk, "models", str(folder))
 
 
+@pytest.mark.parametrize(("name", "data"), [("journal.json", b'{"trades": []}'), ("ml_model.pkl", b"<html>404</html>")])
+def test_a_file_that_does_not_begin_like_a_pickle_is_refused(
+    lk: lake.Lake, tmp_path: Path, name: str, data: bytes
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    report = import_from(lk, "models", str(tmp_path / name))
+    assert (report.fits_nothing, dict(report.tables[0].reasons)) == (True, {"not a pickle, by its first bytes": 1})
+
+
+@pytest.mark.parametrize("compress", [0, ("zlib", 3), ("gzip", 3), ("bz2", 3), ("lzma", 3), ("xz", 3)])
+def test_pickles_of_every_way_to_pack_them_are_catalogued(lk: lake.Lake, tmp_path: Path, compress: Any) -> None:
+    joblib.dump(StandardScaler(), tmp_path / "scaler.joblib", compress=compress)
+    with (tmp_path / "old.pkl").open("wb") as file:
+        pickle.dump({"a": 1}, file, protocol=0)
+    assert imported(lk, "models", tmp_path).totals["landed"] == 2
+
+
 def options_with_pickle() -> Any:
     return lake.importers.base.Options(allow_pickle=True)
 

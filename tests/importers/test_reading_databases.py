@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,17 +10,21 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from math import inf, isnan
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
+import lake
 from lake.errors import SourceError
 from lake.importers.base import Notes
 from lake.importers.reading import sqlite
 from lake.importers.reading.database import database, require
 from lake.importers.reading.postgres import PostgresDatabase
 from lake.importers.reading.sqlite import SqliteFile
+from lake.importers.run import import_from
 from tests.importers.conftest import Postgres
+from tests.importers.contract import imported
 
 
 def states(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -206,6 +211,7 @@ def test_a_server_that_does_not_answer_is_one_clear_error_without_the_password()
         PostgresDatabase("postgresql://bot:secret@127.0.0.1:1/bot?schema=live&password=secret")
     assert "secret" not in str(caught.value)
     assert "postgresql://bot@127.0.0.1:1/bot?schema=live" in str(caught.value)
+    assert "Is it running there, and are user, password and database right" in str(caught.value)
 
 
 def test_a_kind_s_own_schema_is_looked_in_before_public(postgres: Postgres) -> None:
@@ -217,3 +223,70 @@ def test_a_kind_s_own_schema_is_looked_in_before_public(postgres: Postgres) -> N
 def test_a_table_that_is_not_there_is_one_clear_error(postgres: Postgres) -> None:
     with pytest.raises(SourceError, match="does not exist"):
         PostgresDatabase(postgres.address).count("nothing")
+
+
+@pytest.mark.parametrize(
+    ("kind", "tables"),
+    [
+        ("candles-sqlite", "candles(symbol, timestamp, open, high, low, close, volume)"),
+        ("phantoms-postgres", "phantom_trades_live(symbol, side, entry, signal_time)"),
+        ("positions-sqlite", "position_history(id integer primary key, symbol, outcome)"),
+        ("trades-postgres", "trades(id, symbol, side, entry_time)"),
+        ("trades-db", "trades(id, symbol, side, entry_time)"),
+        ("decisions-postgres", "decisions(id text)"),
+        ("hummingbot", "TradeFill(id, order_id, exchange_trade_id, config_file_path)"),
+    ],
+)
+def test_tables_that_a_kind_does_not_read_are_told(kind: str, tables: str, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "bot.db")) as connection:
+        connection.execute(f"create table {tables}")
+        connection.execute("create table balances(at, amount)")
+    report = import_from(None, kind, str(tmp_path / "bot.db"), dry_run=True)
+    assert "not read: balances" in [note for table in report.tables for note in table.notes]
+
+
+def test_a_packed_sqlite_file_is_told_as_that(tmp_path: Path) -> None:
+    (tmp_path / "candles.db.gz").write_bytes(gzip.compress(b"SQLite format 3\0"))
+    with pytest.raises(SourceError, match="not a SQLite file. It is packed: unpack it first"):
+        SqliteFile(tmp_path / "candles.db.gz")
+
+
+def _stored(path: Path, table: str, *rows: dict[str, Any]) -> str:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"create table {table} ({', '.join(names)})")
+        marks = ", ".join("?" * len(names))
+        connection.executemany(f"insert into {table} values ({marks})", [[row.get(n) for n in names] for row in rows])
+    return str(path)
+
+
+def test_a_row_without_its_id_is_refused_as_it_would_be_another_at_each_import(tmp_path: Path) -> None:
+    decision = {"symbol": "BTCUSDT", "timeframe": "1h", "recommendation": "HOLD", "analyzed_at": "2024-01-01T00:00:00Z"}
+    source = _stored(tmp_path / "bot.db", "decisions", {**decision, "id": "a"}, {**decision, "id": None})
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "decisions-postgres", source)
+        assert (report.totals["landed"], dict(report.tables[0].reasons)) == (1, {"id: no id": 1})
+
+
+@pytest.mark.parametrize("minutes", [1e300, -5.0])
+def test_an_outcome_that_was_held_for_a_senseless_time_is_not_taken(minutes: float, tmp_path: Path) -> None:
+    decision = {"id": "a", "symbol": "BTCUSDT", "recommendation": "LONG", "analyzed_at": "2024-01-01T00:00:00Z",
+                "outcome_correct": 1, "hold_duration_minutes": minutes}  # fmt: skip
+    with lake.open(tmp_path / "lake") as lk:
+        imported(lk, "decisions-postgres", _stored(tmp_path / "bot.db", "decisions", decision))
+        assert lk.frame("SELECT outcome_correct, outcome_recorded_at FROM decisions").rows() == [(None, None)]
+
+
+@pytest.mark.parametrize("odd", [{"pnl": "none"}, {"commission": "much"}, {"trade_id": None}])
+def test_an_odd_value_of_an_execution_costs_no_more_than_what_rests_on_it(odd: dict[str, Any], tmp_path: Path) -> None:
+    fill = {"bot_id": "b", "symbol": "BTCUSDT", "quantity": 1.0, "price": 100.0, "is_test_mode": 0, "commission": 0.1}
+    fills = [
+        {**fill, "trade_id": n + 1, "side": ("BUY", "SELL")[n % 2], "is_entry": (1, 0)[n % 2],
+         "pnl": (None, 2.0)[n % 2], "execution_time": f"2024-01-01T0{n}:00:00Z"} for n in range(4)
+    ]  # fmt: skip
+    fills[1] |= odd
+    with lake.open(tmp_path / "lake") as lk:
+        report = imported(lk, "binance-schema", _stored(tmp_path / "bot.db", "bot_trades", *fills))
+        assert report.tables[0].refused == 1
+        assert lk.frame("SELECT count(*) FROM fills").item() == 3
+        assert 2.0 in lk.frame("SELECT pnl FROM trades")["pnl"].to_list()

@@ -337,5 +337,12 @@ def test_an_address_without_such_keys_or_a_server_is_told(lk: lake.Lake, redis: 
     with pytest.raises(lake.LakeError) as told:
         import_from(lk, "trades-redis", "redis://:secret@127.0.0.1:1/0")
     assert "secret" not in str(told.value)
+    assert "Is the server running there" in str(told.value)
     with pytest.raises(lake.LakeError, match="not an address of Redis"):
         import_from(lk, "trades-redis", "no/such/path", Options())
+
+
+def test_a_dump_is_told_as_what_a_server_reads(lk: lake.Lake, tmp_path: Path) -> None:
+    (tmp_path / "dump.rdb").write_bytes(b"REDIS0011")
+    with pytest.raises(lake.LakeError, match="A dump is read by a Redis server"):
+        import_from(lk, "phantoms-redis", str(tmp_path / "dump.rdb"))

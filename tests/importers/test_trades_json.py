@@ -137,6 +137,22 @@ def test_an_order_that_was_never_filled_is_no_closed_trade(came_to: dict[str, An
     assert found == [("cancelled", 0.0), ("closed", 2.5)]
 
 
+def test_a_row_with_neither_a_price_nor_a_result_is_no_trade(tmp_path: Path) -> None:
+    told = {
+        "pair": "ETH/BTC",
+        "open_rate": 0.1,
+        "close_rate": 0.2,
+        "open_date": OPENED,
+        "close_date": CLOSED,
+        "amount": 1.0,
+    }
+    report, found = _imported(tmp_path, told, columns=("status",))
+    assert (found, report.fits_nothing) == ([], True)
+    assert list(report.tables[0].reasons) == [
+        "entry_price, exit_price, pnl or pnl_percent: neither a price nor a result"
+    ]
+
+
 @pytest.mark.parametrize("out", [None, 0, ""])
 def test_a_trade_that_is_said_to_be_open_is_not_closed_by_a_result_so_far(out: Any, tmp_path: Path) -> None:
     told = {"symbol": "ETHUSDT", "side": "LONG", "entry_price": 100.0, "entry_time": OPENED, "pnl": -3.2}

@@ -138,3 +138,12 @@ def test_a_killed_ingest_loses_and_doubles_nothing_once_it_is_run_again(tmp_path
         held = _all(lk, "candles")
         assert held.height == held.select(KEYS["candles"]).n_unique() == 74_000
         assert held["symbol"].n_unique() == 12
+
+
+def test_a_folder_that_holds_the_lake_is_ingested_without_it(tmp_path: Path) -> None:
+    written(tmp_path, "BTCUSDT-1m-2024-01.csv", csv_text(kline_rows(10)))
+    with lake.open(tmp_path / "data" / "lake") as lk:
+        assert ingest(lk, tmp_path).totals["landed"] == 10
+        lk.drain()
+        report = ingest(lk, tmp_path)
+        assert [Path(file.path).name for file in report.files] == ["BTCUSDT-1m-2024-01.csv"]

@@ -22,6 +22,7 @@ from lake.importers.base import Notes, Refused, Row
 from lake.importers.mapping import plain
 from lake.importers.reading.jsons import JsonText, broken, documents, items, names, text_value, told_of_end
 from lake.importers.rules import found
+from lake.store.walking import files_below
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _SIGNS = frozenset({"total_trades", "total_signals", "total_win", "total_pnl", "total_profit_pct"})
@@ -54,7 +55,7 @@ def backtest_files(source: str) -> list[BacktestFile]:
     path = existing(source)
     if path.is_file():
         return [BacktestFile(path, path.name, path.parent.name if _DAY.fullmatch(path.parent.name) else "")]
-    every = [file for ending in ("json", "json.gz") for file in path.rglob(f"*.{ending}") if file.is_file()]
+    every = [file for file in files_below(path) if file.name.endswith((".json", ".json.gz"))]
     of_them = [f for f in every if not f.name.startswith(("_", ".")) and "backtest" in _told(path, f).lower()]
     if not of_them:
         raise SourceError("there are no backtests in it", where=source, todo="Name the folder or file that has them.")

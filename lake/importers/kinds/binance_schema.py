@@ -36,6 +36,7 @@ from lake.importers.rules import (
     within,
 )
 from lake.importers.there import columns_of
+from lake.importers.unread import naming_unread
 from lake.spec import registry
 
 _SCHEMA = "binance"
@@ -234,7 +235,11 @@ class BinanceSchema:
     def tables(self, source: str, _options: Options) -> Iterable[Table]:
         """Those that are there; of executions also the round trips that they make."""
         db = database(source, _SCHEMA)
-        for name in require(db, (*_PLAIN, _TRADES, _SIGNALS), kind=self.name):
+        there = require(db, (*_PLAIN, _TRADES, _SIGNALS), kind=self.name)
+        yield from naming_unread(db, there, self._tables(db, there))
+
+    def _tables(self, db: Database, there: tuple[str, ...]) -> Iterator[Table]:
+        for name in there:
             count = db.count(name)
             if name in _PLAIN:
                 mapped, order = _PLAIN[name]

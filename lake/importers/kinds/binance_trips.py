@@ -22,7 +22,7 @@ from lake.importers.base import Notes, Options, Row
 from lake.importers.reading.database import Database
 from lake.importers.reading.set_aside import SetAside
 from lake.importers.rules import moment
-from lake.importers.values import as_number
+from lake.importers.values import as_number, is_nothing, known_number
 from lake.importers.wording import counted
 from lake.spec.symbols import canonical, split
 
@@ -136,8 +136,8 @@ class _Group:
     def trip(self) -> dict[str, Any]:
         """A row of the round trip; its id is that of its first execution."""
         first, last = self.first, self.last
-        results = (row.get("pnl") for row in self.fills if not _is_entry(row))
-        told = array("d", (math.nan if result is None else float(result) for result in results))
+        results = (known_number(row.get("pnl")) for row in self.fills if not _is_entry(row))
+        told = array("d", (math.nan if result is None else result for result in results))
         pnl = None if any(map(math.isnan, told)) else math.fsum(told)
         price = _average(row for row in self.fills if _is_entry(row))
         return {
@@ -218,8 +218,10 @@ def _average(rows: Iterable[Row]) -> float:
 def _fees(group: _Group) -> float | None:
     """All commissions, where they were paid in the currency of the prices; one that names no currency was."""
     told = (row.get("commission") for row in group.fills)
-    paid = array("d", (float(commission) for commission in told if commission is not None))
-    return math.fsum(paid) if paid and not _is_paid_elsewhere(group) else None
+    known = (known_number(commission) for commission in told if not is_nothing(commission))
+    paid = array("d", (math.nan if commission is None else commission for commission in known))
+    is_known = bool(paid) and not any(map(math.isnan, paid))
+    return math.fsum(paid) if is_known and not _is_paid_elsewhere(group) else None
 
 
 def _is_paid_elsewhere(group: _Group) -> bool:

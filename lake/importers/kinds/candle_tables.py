@@ -20,6 +20,7 @@ from lake.importers.mapping import plain, refusal
 from lake.importers.reading.database import Database
 from lake.importers.reading.sqlite_pages import Page
 from lake.importers.rules import moment, number, symbol, text, whole
+from lake.importers.unread import naming_unread
 from lake.spec import timeframes
 from lake.spec.times import LATEST, SURE_MICROS, UNITS, to_micros
 
@@ -195,7 +196,8 @@ def candle_tables(db: Database, options: Options) -> list[CandleTable]:
             todo="They are called candles, candles_3m and so on; of others, make a map for the kind generic.",
         )  # fmt: skip
     sources[0] = replace(sources[0], aside=tuple(aside))
-    return [CandleTable(source.name, source.frames, source.count) for source in sources]
+    tables = (CandleTable(source.name, source.frames, source.count) for source in sources)
+    return list(naming_unread(db, tuple(filter(_NAME.fullmatch, db.tables())), tables))
 
 
 def _source(db: Database, name: str, options: Options) -> _Source:

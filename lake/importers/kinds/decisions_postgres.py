@@ -41,6 +41,7 @@ from lake.importers.rules import (
     within,
 )
 from lake.importers.spellings import snake_and_camel
+from lake.importers.unread import naming_unread
 from lake.importers.wording import counted
 
 _TABLES = ("prompt_versions", "decisions", "trades", "positions")
@@ -133,6 +134,7 @@ _ANALYZED, _HELD_FOR = (
 )
 
 
+_LONGEST = 5_256_000.0  # minutes that a position may be held: ten years
 _CLOSED_WITH_TRADE = within("trade", _CLOSED)
 
 
@@ -142,7 +144,7 @@ def _recorded(row: Row, options: Options) -> datetime | None:
     if said is not None or not _has_outcome(row):
         return said
     begun, minutes = _ANALYZED.read(row, options), _HELD_FOR.read(row, options)
-    if begun is None or minutes is None:
+    if begun is None or minutes is None or not 0 <= minutes <= _LONGEST:
         return _CLOSED_WITH_TRADE.read(row, options)  # type: ignore[no-any-return]
     return begun + timedelta(minutes=minutes)  # type: ignore[no-any-return]
 
@@ -218,9 +220,14 @@ class DecisionsPostgres:
 
     def tables(self, source: str, options: Options) -> Iterable[Table]:
         """Those that are there."""
-        db, prompts = database(source), Prompts()
+        db = database(source)
+        there = require(db, _TABLES, kind=self.name)
+        yield from naming_unread(db, there, self._tables(db, there, options))
+
+    def _tables(self, db: Database, there: tuple[str, ...], options: Options) -> Iterator[Table]:
+        prompts = Prompts()
         maps = _maps(prompts)
-        for name in require(db, _TABLES, kind=self.name):
+        for name in there:
             if name == "prompt_versions":
                 rows = partial(prompts.rows, db, options)
                 count, look = db.count(name), prompts.look

@@ -78,11 +78,14 @@ def _begun(row: Row, options: Options) -> Any:
     return told if ended is not None and told is not None and told <= ended else None
 
 
+_TELLING = (_ENTRY.read, _EXIT.read, number(*_PNL).read, number(*_PERCENT).read)
 _BEGUN = Rule((*_OPENED.names, *_WRITTEN.names), _begun)
 
 
 def _status(row: Row, options: Options) -> str:
     """A trade that was executed is over; one that goes on is named by its end later, and would be there twice."""
+    if all(read(row, options) is None for read in _TELLING):
+        raise InvalidRowError("neither a price nor a result", where="entry_price, exit_price, pnl or pnl_percent")
     word, named = (str(found(row, names)[1]).strip().upper() for names in (("status",), ("result", "outcome")))
     has_result = any(number_in(row, name) for name in _RESULTS)
     was_filled = found(row, ("isFilled", "is_filled"))[1] is not False

@@ -12,6 +12,7 @@ from lake.importers.base import Notes, Options, Row, Table
 from lake.importers.kinds import freqtrade_backtests, freqtrade_bot
 from lake.importers.kinds.freqtrade_files import is_beside, looks_like_result, meant
 from lake.importers.reading.database import database
+from lake.store.walking import files_below
 
 _DATABASES = (".sqlite", ".db", ".sqlite3")
 _RESULTS = (".json", ".gz", ".zip")
@@ -33,7 +34,7 @@ class Freqtrade:
         if not path.is_dir():
             yield from _of_file(path)
             return
-        files = [file for file in sorted(path.rglob("*")) if file.is_file() and file.suffix in (*_DATABASES, *_RESULTS)]
+        files = [file for file in files_below(path) if file.suffix in (*_DATABASES, *_RESULTS)]
         mine = [file for file in files if file.suffix in _DATABASES or looks_like_result(file)]
         if not mine:
             raise SourceError("neither a database nor a result of a backtest in the folder", where=str(path))

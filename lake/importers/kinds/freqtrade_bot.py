@@ -317,4 +317,4 @@ def _comparable(value: Any) -> Any:
     try:
         return as_moment("snapshot_time", value)
     except InvalidRowError:
-        return as_moment("snapshot_time", 0)
+        return as_moment("snapshot_time", 0, unit="s")

@@ -32,6 +32,7 @@ from lake.importers.rules import (
     text,
     within,
 )
+from lake.importers.unread import naming_unread
 from lake.importers.values import number_in
 from lake.importers.wording import counted
 
@@ -241,7 +242,11 @@ class Hummingbot:
     def tables(self, source: str, _options: Options) -> Iterable[Table]:
         """Those that are there; the small ones together are the bot's memory."""
         db = database(source)
-        store, there = _Store(db), require(db, _TABLES, kind=self.name)
+        there = require(db, _TABLES, kind=self.name)
+        yield from naming_unread(db, (*_TABLES, _JOINED, *_MEMORY), self._tables(db, there))
+
+    def _tables(self, db: Database, there: tuple[str, ...]) -> Iterator[Table]:
+        store = _Store(db)
         landed = LandedOrders(FILLS, _OWN, _TRADE)
         undone = Undone(ORDERS, ORDER, landed.executed, _EXECUTED)
         for name in there:

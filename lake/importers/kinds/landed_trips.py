@@ -102,7 +102,8 @@ class LandedTrips:
     def _names(self, row: Row, options: Options) -> list[str]:
         """The ids of all executions of a row's round trip, whose own id is that of the first."""
         with suppress(InvalidRowError):  # it is refused when it is mapped
-            return [self._name(row, member, options) for member in row.get(MEMBERS) or ()]
+            names = [self._name(row, member, options) for member in row.get(MEMBERS) or ()]
+            return [] if None in names else names  # one without an id is refused when it is mapped
         return []
 
     def _name(self, row: Row, member: Any, options: Options) -> str:

@@ -11,8 +11,12 @@ from typing import Any
 
 from lake.importers.base import Notes
 from lake.spec.symbols import QUOTES, canonical
+from lake.store.walking import files_below
 
 ENDINGS = (".pkl", ".pickle", ".joblib", ".sav")
+_HEADS = (b"\x80", b"x", b"ZF", b"\x1f\x8b", b"BZ", b"]\x00", b"\xfd7zXZ", b"\x04\x22\x4d\x18")
+_OLDEST = tuple(bytes([code]) for code in b"(]}cIFLSVN")  # of a pickle of protocol 0 or 1, which is text
+_HEAD = 6
 _ROLES = ("scaler", "calibrator", "encoder", "imputer")
 _PAIR = re.compile(rf"(?P<name>.+?)[_-](?P<base>[A-Z0-9]{{2,12}})[_-]?(?P<quote>{'|'.join(QUOTES)})")
 _STRANGE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -54,7 +58,14 @@ def pickles(source: Path) -> Iterator[Path]:
     if source.is_file():
         yield source
         return
-    yield from (p for p in sorted(source.rglob("*")) if p.is_file() and p.suffix.lower() in ENDINGS)
+    yield from (file for file in files_below(source) if file.suffix.lower() in ENDINGS)
+
+
+def is_pickle(path: Path) -> bool:
+    """Whether a file begins like a pickle, or like a packed one, as joblib writes them."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    return head.startswith(_HEADS) or (path.suffix.lower() in ENDINGS and head.startswith(_OLDEST))
 
 
 def beside(path: Path, notes: Notes) -> dict[str, Any]:

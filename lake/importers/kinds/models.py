@@ -20,7 +20,7 @@ from lake.clock import now_micros
 from lake.errors import SourceError
 from lake.importers.addresses import existing, is_server
 from lake.importers.base import Notes, Options, Refused, Row, RowMap, Rule, Table
-from lake.importers.kinds.model_files import Artifact, beside, features, pickles
+from lake.importers.kinds.model_files import Artifact, beside, features, is_pickle, pickles
 from lake.importers.reading.redis import RedisStore
 from lake.importers.rules import constant, first_of, moment, text
 from lake.importers.values import as_number
@@ -100,6 +100,9 @@ def _of_files(source: Path, kept: _Kept, notes: Notes) -> Iterator[Row | Refused
         size = path.stat().st_size
         if not 0 < size <= _LARGEST:
             yield Refused({"file": shown, "size": size}, "larger than 1 GiB" if size else "an empty file")
+            continue
+        if not is_pickle(path):
+            yield Refused({"file": shown, "size": size}, "not a pickle, by its first bytes")
             continue
         artifact = Artifact.of(path.name.partition(".")[0])
         at = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat()

@@ -8,6 +8,7 @@ from functools import partial
 from lake.importers.base import Options, Table
 from lake.importers.kinds.phantom_map import TABLE_PHANTOMS
 from lake.importers.reading.database import database, require
+from lake.importers.unread import naming_unread
 
 _TABLE = "phantom_trades_live"
 
@@ -23,4 +24,5 @@ class PhantomsPostgres:
         db = database(source)
         require(db, (_TABLE,), kind=self.name)
         order = [name for name in ("id",) if name in db.columns(_TABLE)]
-        return [Table(_TABLE, (TABLE_PHANTOMS,), partial(db.rows, _TABLE, order_by=order), db.count(_TABLE))]
+        tables = [Table(_TABLE, (TABLE_PHANTOMS,), partial(db.rows, _TABLE, order_by=order), db.count(_TABLE))]
+        return naming_unread(db, (_TABLE,), tables)

@@ -46,6 +46,7 @@ from lake.importers.rules import (
     text,
     within,
 )
+from lake.importers.unread import naming_unread
 from lake.importers.wording import counted
 
 _TRADE = trade_id(OPENED, "signal_id")
@@ -149,6 +150,9 @@ class PositionsSqlite:
         """Those of its tables that are there; positions first."""
         db = SqliteFile(source)
         there = require(db, [*_MAPS, _ALERTS], kind=self.name)
+        yield from naming_unread(db, there, self._tables(db, there, options))
+
+    def _tables(self, db: SqliteFile, there: tuple[str, ...], options: Options) -> Iterator[Table]:
         same = SameTrades(self.name, _TRADE, OPENED, first_of(within(_END, CLOSED), CLOSED))
         for name in (one for one in there if one in _MAPS):
             rows = partial(_history, db, options) if name == HISTORY else partial(_held, db, name, options)

@@ -35,6 +35,7 @@ from lake.importers.rules import (
     text,
     timeframe,
 )
+from lake.importers.unread import naming_unread
 from lake.importers.wording import counted
 from lake.spec import timeframes
 
@@ -188,7 +189,11 @@ class TradesDb:
     def tables(self, source: str, options: Options) -> Iterable[Table | CandleTable]:
         """Those that are there; the indicators beside the candles are metrics."""
         db = database(source)
-        for name in require(db, _TABLES, kind=self.name):
+        there = require(db, _TABLES, kind=self.name)
+        yield from naming_unread(db, there, self._tables(db, there, options))
+
+    def _tables(self, db: Database, there: tuple[str, ...], options: Options) -> Iterator[Table | CandleTable]:
+        for name in there:
             if name in {"predictions", "trades"}:
                 made = PREDICTIONS if name == "predictions" else TRADES
                 yield Table(name, (made,), partial(db.rows, name), db.count(name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -16,6 +16,7 @@ from lake.importers.kinds.executed_trades import TRADES, met_by
 from lake.importers.reading.database import Database, database, require
 from lake.importers.report import Difference
 from lake.importers.rules import found, moment
+from lake.importers.unread import naming_unread
 from lake.importers.values import known_number
 
 _TRADES, _CACHE = "trades", "trade_stats_cache"
@@ -44,13 +45,17 @@ class TradesPostgres:
         """The trades, and the statistics that are compared with them."""
         db = database(source)
         known = require(db, (_TRADES, _CACHE), kind=self.name)
-        if _TRADES in known:
-            order = [name for name in ("exit_time", "id") if name in db.columns(_TRADES)]
-            rows, met = partial(db.rows, _TRADES, order_by=order), met_by(self.name)
-            yield Table(_TRADES, (met.map(TRADES),), rows, db.count(_TRADES), look=met.look)
-        if _CACHE in known:
-            compare = partial(_differences, db if _TRADES in known else None)
-            yield Check(_CACHE, "trades", partial(_cached, db), compare, needs_lake=False)
+        yield from naming_unread(db, known, _tables(db, known))
+
+
+def _tables(db: Database, known: Collection[str]) -> Iterator[Table | Check]:
+    if _TRADES in known:
+        order = [name for name in ("exit_time", "id") if name in db.columns(_TRADES)]
+        rows, met = partial(db.rows, _TRADES, order_by=order), met_by(TradesPostgres.name)
+        yield Table(_TRADES, (met.map(TRADES),), rows, db.count(_TRADES), look=met.look)
+    if _CACHE in known:
+        compare = partial(_differences, db if _TRADES in known else None)
+        yield Check(_CACHE, "trades", partial(_cached, db), compare, needs_lake=False)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import BinaryIO
 from lake.errors import SourceError
 from lake.importers.addresses import existing
 from lake.importers.reading.packed import opened, opened_in
+from lake.store.walking import files_below
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def members(source: str) -> Iterator[Member]:
         SourceError: there is no such file or folder, or an archive that cannot be read.
     """
     path = existing(source)
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    files = files_below(path) if path.is_dir() else [path]
     for file in files:
         if file.suffix == ".zip":
             yield from _in_archive(file)

@@ -21,6 +21,7 @@ from lake.importers.reading.sqlite_pages import Page, quoted
 from lake.spec.addresses import parted
 
 _DRIVER = "adbc_driver_postgresql.dbapi"
+_TODO = "Is it running there, and are user, password and database right: postgresql://user:password@host:port/database?"
 _ROW_BYTES = 2 << 20  # of a batch that becomes rows
 _FRAME_BYTES = 64  # of a row of a frame, about
 _TABLES = """select c.relname::text from pg_class c where c.relkind in ('r', 'p', 'v', 'm', 'f')
@@ -182,8 +183,9 @@ class PostgresDatabase:
         try:
             yield
         except (self._driver.Error, pa.ArrowException) as error:
-            said = str(error).strip().replace("\n", " ")
-            raise SourceError(f"PostgreSQL cannot be read: {said}", where=self.where) from error
+            said = " ".join(str(error).split())
+            todo = _TODO if "ailed to connect" in said else ""
+            raise SourceError(f"PostgreSQL cannot be read: {said}", where=self.where, todo=todo) from error
 
 
 def _literal(text: str) -> str:

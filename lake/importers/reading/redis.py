@@ -23,6 +23,7 @@ _LISTED = 20_000  # entries of a list that are
 _ATTEMPTS = 5
 _KEPT = 2_000  # characters of a broken entry that are kept
 _TIMEOUT = 30.0
+_DUMP = "A dump is read by a Redis server that is started on it: give the address of that."
 _NOTHING = "no whole JSON value"
 
 
@@ -47,7 +48,8 @@ class RedisStore:
         try:
             self._server = self._driver.Redis.from_url(source, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT)
         except ValueError as error:
-            raise SourceError(f"not an address of Redis: {error}", where=self.where) from error
+            todo = _DUMP if Path(source).is_file() else "Give redis://host:port/number."
+            raise SourceError("not an address of Redis", where=self.where, todo=todo) from error
         with self._telling():
             self._server.ping()
 
@@ -149,7 +151,16 @@ class RedisStore:
         try:
             yield
         except self._driver.RedisError as error:
-            raise SourceError(f"Redis cannot be read: {error}", where=self.where) from error
+            raise SourceError(f"Redis cannot be read: {error}", where=self.where, todo=_todo(error)) from error
+
+
+def _todo(error: Exception) -> str:
+    """What to do next, where that may be known."""
+    words = str(error).lower()
+    if "connect" in words or "timed out" in words or "timeout" in words:
+        return "Is the server running there (redis://host:port/number)?"
+    is_unknown = any(word in words for word in ("auth", "password", "wrongpass", "noperm"))
+    return "Give user and password in the address: redis://user:password@host:port/number." if is_unknown else ""
 
 
 def records(store: RedisStore, key: str, notes: Notes) -> Iterator[Any]:

@@ -31,6 +31,7 @@ from lake.importers.reading.sqlite_mending import Hole, Root, loss, mend
 from lake.importers.reading.sqlite_pages import AT, Asked, Page, quoted
 
 _MAGIC = b"SQLite format 3\0"
+_PACKED = (b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")  # gzip, ZIP, bzip2, xz, zstd
 _WAL_VERSION = 2  # of the header's bytes 18 and 19
 _SMALL = 256 << 20  # bytes
 _TABLES = "select name from sqlite_master where type in ('table', 'view') and name not like 'sqlite_%' order by name"
@@ -61,7 +62,8 @@ class SqliteFile:
         head = head_of(path, LOG_HEADER)
         if not head.startswith(_MAGIC):
             what = "not a SQLite file" if head else "the file is empty"
-            raise SourceError(what, where=self.where, todo="Is it of another kind?")
+            todo = "It is packed: unpack it first." if head.startswith(_PACKED) else "Is it of another kind?"
+            raise SourceError(what, where=self.where, todo=todo)
         self._lost: Mapping[str, Sequence[Hole]] | None = None  # of each damaged table, when a readable copy was tried
         self._why = ""
         self._path = path
