@@ -248,7 +248,7 @@ class BinanceSchema:
                 rows = partial(binance_trips.with_configs, db, name, _configs(db))
                 yield Table(name, (SIGNALS,), rows, count, completed=_with_landed_configs)
             else:
-                landed = LandedTrips(FILLS.columns["fill_id"], f"{self.name}:{name}")
+                landed = LandedTrips(FILLS.columns["fill_id"], f"{self.name}:{name}", db)
                 rows = partial(binance_trips.fills, db, landed.purged)
                 yield Table(name, (FILLS,), rows, count, completed=landed.fills, opened=landed.opened)
                 rows = partial(binance_trips.trips, db, _configs(db), landed.purged)

@@ -35,7 +35,7 @@ _DIGITS = 10  # of an average price
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _AT = moment("execution_time", "created_at")
 Series = tuple[Any, ...]
-Purged = Callable[[Database], Mapping[Series, Callable[[], Iterator[Row]]]]
+Purged = Callable[[], Mapping[Series, Callable[[], Iterator[Row]]]]
 
 
 def configs(db: Database) -> Mapping[str, Row]:
@@ -171,7 +171,7 @@ def _groups(db: Database, purged: Purged, notes: Notes) -> Iterator[_Group]:
 
 def _executions(db: Database, purged: Purged, notes: Notes) -> Iterator[Row]:
     """Those of the bots in order, with those that the lake has and the bots have purged."""
-    order, gone = [name for name in _ORDER if name in db.columns("bot_trades")], purged(db)
+    order, gone = [name for name in _ORDER if name in db.columns("bot_trades")], purged()
     for series, rows in groupby(db.rows("bot_trades", notes, order), series_of):
         timed = _timed(rows, _LONG_AGO)
         if series in gone:

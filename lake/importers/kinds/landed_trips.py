@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+import numpy as np
 import orjson
 import polars as pl
 
@@ -19,17 +20,19 @@ from lake.importers.kinds.binance_trips import MEMBERS, TRIP, Series
 from lake.importers.mapping import found_before
 from lake.importers.reading.database import Database
 from lake.importers.there import columns_of
+from lake.query.fitting import batches
 from lake.spec import registry
 from lake.spec.decode import plain_rows
 
+Hashes = np.ndarray[tuple[int], np.dtype[np.uint64]]
 _COLUMNS = ["fill_id", "trade_id"]
+_ORDER = ["executed_at", "fill_id"]
 _TOLD = ["bot_id", "symbol", "is_test_mode"]  # of a series
 _OPEN = """
     SELECT fill_id, executed_at, found ->> 'trade_id' AS number, coalesce(found -> 'bot_id', 'null') AS bot_id,
         coalesce(found -> 'symbol', 'null') AS symbol, coalesce(found -> 'is_test_mode', 'null') AS is_test_mode
     FROM (SELECT fill_id, executed_at, trade_id, json_extract(extra, $path) AS found FROM fills)
     WHERE found IS NOT NULL AND (trade_id IS NULL OR trade_id NOT IN (SELECT trade_id FROM trades))
-    ORDER BY executed_at, fill_id
 """
 _NUMBERS = "SELECT CAST(trade_id AS text) AS number FROM bot_trades"
 _PIECE = 5_000  # executions that are read together
@@ -42,32 +45,46 @@ class LandedTrips:
     Args:
         fill_id: the id of an execution.
         label: of the table of executions, under which they are kept as they were found.
+        db: of the bots.
     """
 
-    def __init__(self, fill_id: Rule, label: str) -> None:
-        self._fill_id, self._label = fill_id, label
+    def __init__(self, fill_id: Rule, label: str, db: Database) -> None:
+        self._fill_id, self._label, self._db = fill_id, label, db
         self._lk: Any = None
-        self._open = pl.DataFrame()  # executions that landed, and are in no round trip of the lake
+        self._gone: dict[Series, pl.DataFrame] = {}
 
     def opened(self, lk: Any, _options: Options) -> None:
-        """Look up which executions are open, before any of this import land."""
+        """Look up which executions are open and purged, before any of this import land."""
         if lk is not None and self._lk is None:
-            self._lk, self._open = lk, lk.frame(_OPEN, {"path": f'$.imported."{self._label}"'})
+            self._lk = lk
+            parts = list(self._purged(lk))
+            gone = pl.concat(parts).sort(_ORDER) if parts else pl.DataFrame()
+            named = gone.partition_by(_TOLD, as_dict=True, include_key=False, maintain_order=True) if parts else {}
+            self._gone = {tuple(map(orjson.loads, series)): part for series, part in named.items()}
 
-    def purged(self, db: Database) -> Mapping[Series, Callable[[], Iterator[Row]]]:
-        """Series -> its open executions that a database no longer has, in order of time, as they were found."""
-        if self._open.is_empty():
-            return {}
-        there = pl.concat([pl.DataFrame({"number": []}, {"number": pl.String}), *self._numbers(db)])
-        gone = self._open.join(there, on="number", how="anti", maintain_order="left").drop("number")
-        parts = gone.partition_by(_TOLD, as_dict=True, include_key=False, maintain_order=True)
-        return {
-            tuple(orjson.loads(one) for one in series): partial(self._found, part) for series, part in parts.items()
-        }
+    def purged(self) -> Mapping[Series, Callable[[], Iterator[Row]]]:
+        """Series -> its open executions that the database no longer has, in order of time, as they were found."""
+        return {series: partial(self._found, part) for series, part in self._gone.items()}
 
-    @staticmethod
-    def _numbers(db: Database) -> Iterator[pl.DataFrame]:
-        return db.frames(_NUMBERS, {"number": pl.String()}, _NUMBERED)
+    def _purged(self, lk: Any) -> Iterator[pl.DataFrame]:
+        """Executions that landed, are in no round trip of the lake, and not in the database, in pieces.
+
+        Of those that the bots have, a hash each is held: there may be as many as there are.
+        """
+        there: Hashes | None = None
+        for batch in batches(lk.sql(_OPEN, {"path": f'$.imported."{self._label}"'}), _NUMBERED):
+            found = pl.DataFrame(batch)
+            there = self._there() if there is None else there
+            hashes = found["number"].hash().to_numpy()
+            places = np.minimum(there.searchsorted(hashes), max(there.size - 1, 0))
+            is_gone = there[places] != hashes if there.size else np.ones(found.height, np.bool_)
+            if is_gone.any():
+                yield found.filter(pl.Series(is_gone)).drop("number")
+
+    def _there(self) -> Hashes:
+        """What the numbers of the database's executions hash to, in order."""
+        frames = self._db.frames(_NUMBERS, {"number": pl.String()}, _NUMBERED)
+        return np.sort(np.concatenate([np.empty(0, np.uint64), *(f["number"].hash().to_numpy() for f in frames)]))
 
     def _found(self, part: pl.DataFrame) -> Iterator[Row]:
         ds = registry.get("fills")
