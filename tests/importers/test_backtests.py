@@ -245,6 +245,7 @@ def test_totals_of_a_file_that_was_copied_or_touched_are_kept_once(tmp_path: Pat
 
 
 LATER = "2025-12-23T14:04:29.866434"
+TOUCHED = 1_765_929_600  # 2025-12-17
 
 
 def totalled(folder: Path, at: str | None = LATER, **more: Any) -> Path:
@@ -418,6 +419,25 @@ def test_totals_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 
 
 OTHERS = {**TOTALS, "total_trades": 20, "total_pnl": 2.5}
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_a_run_that_names_no_time_is_as_old_as_the_oldest_of_its_files(tmp_path: Path, order: tuple[int, ...]) -> None:
+    untimed = {**UNDATED, "trades": [{**UNDATED["trades"][0], "exit_reason": "tp"}]}
+    places = ("backtest_results", "backtest_archive/2025-12-19", "backtest_archive/2025-12-20")
+    files = [touched(written(tmp_path / "bot" / place / "BTC_backtest.json", untimed)) for place in places]
+    with lake.open(tmp_path / "lake") as lk:
+        for number in order:
+            assert differences(imported(lk, "backtests", files[number])) == []
+        os.utime(files[0])
+        assert imported(lk, "backtests", tmp_path / "bot").totals["landed"] == 0
+        assert (
+            rows(lk, "backtests", "created_at")
+            == rows(lk, "trades", "created_at")
+            == [datetime(2025, 12, 17, tzinfo=UTC)]
+        )
+
+
 STORES: dict[str, Any] = {
     "backtest_results/XRPUSDT_3h_backtest.json": {**SYMBOL_RUN, "timestamp": "2025-12-28T08:00:00", "trades": [TRADE]},
     "backtest_results/BTCUSDT_1h_backtest.json": UNDATED,
@@ -455,5 +475,5 @@ def test_in_whatever_order_and_parts_a_store_is_imported_the_lake_has_each_run_o
 
 
 def touched(file: Path) -> Path:
-    os.utime(file, (1_766_000_000, 1_766_000_000))
+    os.utime(file, (TOUCHED, TOUCHED))
     return file

@@ -34,11 +34,7 @@ def store(chance: random.Random) -> dict[str, Any]:
         symbol, timeframe = pair.split("_")
         run = {"symbol": symbol, "timeframe": timeframe, "timestamp": at, "total_signals": number, "trades": [TRADE]}
         run |= numbers(chance)
-        if (
-            files.setdefault(f"backtest_results/{pair}_{at or number}.json", run) is run
-            and at
-            and chance.random() < 0.3
-        ):
+        if files.setdefault(f"backtest_results/{pair}_{at or number}.json", run) is run and chance.random() < 0.3:
             files[f"backtest_archive/2025-12-{day}/{number}.json"] = run
     for number in range(chance.randint(2, 4)):
         results = {pair: numbers(chance) | {"avg_rr": number} for pair in chance.sample(PAIRS, chance.choice((1, 2)))}

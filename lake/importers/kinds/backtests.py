@@ -126,7 +126,9 @@ class Backtests:
         files = backtest_files(source)
         newest = [file for file in files if not file.day]
         known = self._known(source, files, options)
-        made, trades = known.map(RUNS), replace(TRADES, columns={**TRADES.columns, "run_id": _of_run(known.met_id)})
+        made, made_at = known.map(RUNS), first_of(_OPENED, _of_run(known.made_at(_MADE)))
+        columns = {**TRADES.columns, "run_id": _of_run(known.met_id), "created_at": made_at}
+        trades = replace(TRADES, columns=columns, decided=frozenset({"created_at"}))
         for name, some in (("", newest), ("archived ", [file for file in files if file.day])):
             if some:
                 yield Table(f"{name}runs", (made,), partial(_run_rows, some), look=known.look)

@@ -7,7 +7,7 @@ that they made: its id stays, under which the run is found again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from lake.importers.kinds.told_runs import COMPARED, Settled, Told, apart, place
 from lake.importers.mapping import Mapper
 from lake.importers.report import Difference
 from lake.importers.wording import counted
+from lake.spec.times import from_micros
 from lake.store.removed import removed_before
 
 TOTALS, TOLD_BY = "totals", "content"
@@ -64,17 +65,29 @@ class TotalledRuns(MetTrades):
         self._source: dict[str, Told] = {}  # by the ids that they have by themselves
         self._kept_told: dict[str, Told | None] = {}  # by the digests of what they tell
         self._taken: frozenset[str] = frozenset()  # ids of rows of the lake whose place is taken
+        self._oldest: dict[str, int] = {}  # own ids of what names no time -> that of the oldest of its files
         self._lone: list[Row] = []
 
     def map(self, made: RowMap) -> RowMap:
         """A map of runs, or of totals, that take the place of totals."""
-        return replace(super().map(made), gives_way=self._gives_way)
+        met = super().map(made)
+        columns = {**met.columns, "created_at": self.made_at(made.columns["created_at"])}
+        return replace(met, columns=columns, gives_way=self._gives_way, decided=frozenset({"created_at"}))
+
+    def made_at(self, told: Rule) -> Rule:
+        """When a run, or totals, was made: what is told, or of several files of one that names no time the oldest."""
+
+        def read(row: Row, options: Options) -> Any:
+            oldest = self._oldest.get(self._own.read(row, options)) if self._oldest else None
+            return told.read(row, options) if oldest is None else from_micros(oldest)
+
+        return Rule((*self._own.names, *told.names), read)
 
     def add(self, row: Row) -> None:
         """Take in a run or totals of the source; the first of an id is kept, as where they land."""
         told = self._fitting(row)
         if told is not None:  # else it is refused where it should land
-            self._source.setdefault(told.own, told)
+            self._source |= _together([told, self._source.get(told.own, told)])
 
     def told(self, row: Row) -> Told:
         """What a run, or totals, tells.
@@ -98,6 +111,7 @@ class TotalledRuns(MetTrades):
         new = places(list(known.told.values()), known.now)
         there = {own: one.row for own, one in known.told.items() if one.row is not None and one.row != own}
         self._theirs, self._taken = {**there, **new}, frozenset(new.values())
+        self._oldest = {own: one.written for own, one in known.told.items() if one.at is None}
 
     def completed(self, lk: Any, rows: Sequence[Row], _options: Options) -> Iterator[Row | Known]:
         """Totals that are runs; as Known those that another import has made none meanwhile."""
@@ -148,12 +162,12 @@ class TotalledRuns(MetTrades):
     def _all(self, lk: Any) -> _All:
         """All that is known now: the lake's word counts where it has a row."""
         pairs, kept = {one.pair for one in self._source.values()}, dict[str, Row]()
-        told = dict[str, Told]()
+        known = [*self._source.values()]
         for row, totals in self._kept(lk):
             if totals.pair in pairs:
-                told[totals.own], kept[totals.own] = totals, row
-        there = {one.own: one for one in self._of_lake(lk) if one.pair in pairs}
-        told = {**self._source, **told, **there}
+                known.append(totals)
+                kept[totals.own] = row
+        told = _together([*known, *(one for one in self._of_lake(lk) if one.pair in pairs)])
         return _All(told, kept, settled(told.values()))
 
     def _of_lake(self, lk: Any) -> list[Told]:
@@ -176,6 +190,15 @@ class TotalledRuns(MetTrades):
             totals = self._kept_told[name]
             if totals is not None:
                 yield row, totals
+
+
+def _together(told: Iterable[Told]) -> dict[str, Told]:
+    """The last of each own id; what names no time is as old as the oldest."""
+    done: dict[str, Told] = {}
+    for one in told:
+        oldest = one.written if one.at is not None or one.own not in done else min(one.written, done[one.own].written)
+        done[one.own] = replace(one, written=oldest)
+    return done
 
 
 def _told(row: Mapping[str, Any]) -> Told:
