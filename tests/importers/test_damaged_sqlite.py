@@ -19,6 +19,7 @@ from lake.importers.base import Notes, Options
 from lake.importers.reading.sqlite import SqliteFile
 from lake.importers.report import ImportReport
 from lake.importers.run import import_from
+from tests.importers.freqtrade_bots import bot, order, trade
 
 _PAGE, _ROWS = 1024, 4_000
 _DAMAGE = random.Random(5).randbytes(_PAGE)
@@ -290,3 +291,30 @@ def test_damage_is_mended_with_what_the_log_says(logged: Path) -> None:
     put(logged, leaves(logged)[300], _DAMAGE)
     number, notes = changed(logged)
     assert (number, notes.failed) == (500, True)
+
+
+def test_a_bot_of_freqtrade_whose_tables_are_damaged_is_completed_by_the_mended_file(
+    lk: lake.Lake, tmp_path: Path
+) -> None:
+    def at(number: int, minute: int) -> str:
+        return f"2024-03-{number % 28 + 1:02} {number // 28:02}:{minute:02}:00.000001"
+
+    trades = [trade(n, open_date=at(n, 0), close_date=at(n, 30)) for n in range(1, 301)]
+    pairs = [(order(2 * n - 1, n, "buy", order_date=at(n, 0)), order(2 * n, n, "sell", order_date=at(n, 30)))
+             for n in range(1, 301)]  # fmt: skip
+    path = bot(tmp_path / "tradesv3.sqlite", 2021, trades=trades, orders=[one for pair in pairs for one in pair])
+    whole = path.read_bytes()
+    of_tables = [page for page in range(1, len(whole) // 4096) if whole[page * 4096] == 13]
+    for page in (of_tables[5], of_tables[-5]):
+        put(path, page * 4 + 1, bytes(4096))  # in pages of 1 KiB
+    report = import_from(lk, "freqtrade", str(path))
+    assert (report.balanced, report.failed) == (True, True)
+    assert 0 < report.totals["landed"] < 900
+    path.write_bytes(whole)
+    again = import_from(lk, "freqtrade", str(path))
+    assert (again.balanced, again.failed) == (True, False)
+    assert lk.frame("SELECT count(*), sum(pnl) FROM trades WHERE status = 'closed'").row(0) == (
+        300,
+        pytest.approx(300 * 9.79),
+    )
+    assert lk.frame("SELECT count(*), count(DISTINCT trade_id) FROM fills").row(0) == (600, 300)
