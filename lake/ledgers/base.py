@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from lake.errors import UnknownRowError, UsageError
@@ -13,8 +15,11 @@ from lake.ledgers.writer import Writer
 from lake.query.engine import Engine
 from lake.spec import registry
 from lake.spec.dataset import Dataset
+from lake.spec.numbers import is_nothing, is_null
 from lake.spec.rows import row_checker
 from lake.store.hot.entry import Row
+
+_PLAIN = frozenset({str, float, int, bool, type(None), dict, list, datetime})  # none of these types is a null of pandas
 
 
 class Ledger:
@@ -50,7 +55,9 @@ class Ledger:
 
 
 def given(row: Mapping[str, Any] | None, more: dict[str, Any]) -> dict[str, Any]:
-    """A row given as a dict, as keyword arguments, or both; the arguments win. An id that is empty is none.
+    """A row given as a dict, as keyword arguments, or both; the arguments win.
+
+    An id that is empty or NaN is none, and so are the nulls of pandas.
 
     Raises:
         UsageError: neither, or something that is no dict.
@@ -60,7 +67,9 @@ def given(row: Mapping[str, Any] | None, more: dict[str, Any]) -> dict[str, Any]
     whole = {**row, **more} if row else more
     if not whole:
         raise UsageError("a row without any value", todo="Give {column: value}, or keyword arguments.")
-    empty = [name for name, value in whole.items() if type(value) is str and not value]
+    if not _PLAIN.issuperset(map(type, whole.values())):
+        whole = {name: None if is_null(value) else value for name, value in whole.items()}
+    empty = [n for n, v in whole.items() if (type(v) is str and not v) or (type(v) is float and math.isnan(v))]
     if empty:
         ids = {name for name in empty if str(name).endswith("_id")}
         return {name: value for name, value in whole.items() if name not in ids}
@@ -68,8 +77,8 @@ def given(row: Mapping[str, Any] | None, more: dict[str, Any]) -> dict[str, Any]
 
 
 def told(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What a row that is given again tells of a known one: None tells nothing."""
-    return {name: value for name, value in row.items() if value is not None}
+    """What a row that is given again tells of a known one: None tells nothing, nor do the nulls of pandas and NaN."""
+    return {name: value for name, value in row.items() if value is not None and not is_nothing(value)}
 
 
 def stated(ds: Dataset, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -136,7 +136,7 @@ class Bots(Ledger):
         said = {**fields, "bot_id": bot, "state": state, "total_pnl": total_pnl}
         with self._writer.alone(), self._lock:
             checked = row_checker(_STATES)(said)
-            if "null" in checked.get("state", ""):  # what it writes for NaN too
+            if "null" in checked.get("state", "null"):  # what it writes for NaN too
                 _refuse_nan(state, "bot_states.state")
             before = self._latest(bot) or {}
             row = {name: value for name, value in said.items() if str(name).lower() not in _STATES.time_aliases}

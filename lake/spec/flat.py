@@ -47,13 +47,16 @@ class FlatChecks:
         return None
 
 
+_DOCUMENTS = frozenset({dict, list, str})
+
+
 class _Code:
     """The code of one function: what is tested, what is stored, and what both of them know by name."""
 
     def __init__(self, ds: Dataset, canonical: Canonical, names: tuple[str, ...]) -> None:
         self._ds, self._canonical = ds, canonical
         self._names = {name: f"v{number}" for number, name in enumerate(names)}
-        self._known: dict[str, Any] = {"now": now_micros, "fresh_id": uuid7}
+        self._known: dict[str, Any] = {"now": now_micros, "fresh_id": uuid7, "documents": _DOCUMENTS}
         self._tests: list[str] = []
         self._stored: dict[str, str] = {}
 
@@ -91,6 +94,7 @@ class _Code:
             self._known[f"{value}_among"] = canonical.choices[name]
             test = f"type({value}) is str and {value} in {value}_among"
         elif column is not None and column.type is Type.JSON:
+            test = f"type({value}) in documents"  # a NaN is none
             stored = f"json_text({value}, {f'{self._ds.name}.{name}'!r})"
         elif column is not None:
             return False

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from lake.errors import InvalidRowError
 from lake.spec.dataset import Column
 
@@ -119,6 +121,15 @@ def whole(value: Any) -> int | None:
 def is_null(value: Any) -> bool:
     """Whether it is a null of pandas, which neither compares nor converts."""
     return type(value).__name__ in ("NAType", "NaTType")
+
+
+def is_nothing(value: Any) -> bool:
+    """Whether it is how pandas says that a text, flag or map is not known: one of its nulls, or NaN.
+
+    >>> is_nothing(float("nan")), is_nothing("nan"), is_nothing(0.0)
+    (True, False, False)
+    """
+    return is_null(value) or (isinstance(value, float | np.floating) and math.isnan(value))
 
 
 def _out_of_range(column: Column, where: str, value: object) -> InvalidRowError:

@@ -8,7 +8,6 @@ function made for these names (:mod:`lake.spec.flat`).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
@@ -179,19 +178,21 @@ def converter(ds: Dataset, column: Column) -> Convert:
     if column.type is Type.BOOL:
         return lambda value: value if value is True or value is False else _bool(value, where)
     if column.type is Type.JSON:
-        return lambda value: json_text(value, where)
+        return lambda value: None if numbers.is_nothing(value) else json_text(value, where)
     if column.type is Type.DATE:
-        return lambda value: _date(value, where)
+        return lambda value: None if numbers.is_nothing(value) else _date(value, where)
     return _text(ds, column, where)
 
 
 def _moment(value: Any, where: str) -> int | None:
-    if numbers.is_null(value) or (isinstance(value, float) and math.isnan(value)):
+    if numbers.is_nothing(value):
         return None
     return to_micros(value, where=where)
 
 
-def _bool(value: Any, where: str) -> bool:
+def _bool(value: Any, where: str) -> bool | None:
+    if numbers.is_nothing(value):
+        return None
     if isinstance(value, str):
         text = value.strip().lower()
         if text in _YES or text in _NO:
@@ -203,7 +204,10 @@ def _bool(value: Any, where: str) -> bool:
 
 def _symbol(where: str, may_be_empty: bool) -> Convert:
     def convert(value: Any) -> str | None:
-        found = symbols.canonical(value if type(value) is str and value.isascii() else _string(value, where))
+        given = value if type(value) is str and value.isascii() else _string(value, where)
+        if given is None:
+            return None
+        found = symbols.canonical(given)
         return found if found or may_be_empty else _empty(where)
 
     return convert
@@ -211,8 +215,8 @@ def _symbol(where: str, may_be_empty: bool) -> Convert:
 
 def _words(where: str, may_be_empty: bool) -> Convert:
     def convert(value: Any) -> str | None:
-        found: str = value if type(value) is str and value.isascii() else _string(value, where)
-        return found if found or may_be_empty else _empty(where)
+        found: str | None = value if type(value) is str and value.isascii() else _string(value, where)
+        return found if found or found is None or may_be_empty else _empty(where)
 
     return convert
 
@@ -221,7 +225,7 @@ def _timeframe(column: Column, where: str) -> Convert:
     """Candles have timeframes that the lake holds; elsewhere one that it does not hold is kept as given."""
     held = timeframes.TABLE
 
-    def convert(value: Any) -> str:
+    def convert(value: Any) -> str | None:
         if type(value) is str and value in held:
             return value
         try:
@@ -251,9 +255,11 @@ def _text(ds: Dataset, column: Column, where: str) -> Convert:
     known = {c.lower(): c for c in column.choices}
     exact = frozenset(column.choices)
 
-    def convert(value: Any) -> str:
+    def convert(value: Any) -> str | None:
         if type(value) is str and value in exact:
             return value
+        if numbers.is_nothing(value):
+            return None
         found = known.get(str(plain(value)).strip().lower())
         if found is None:
             raise InvalidRowError(
@@ -264,11 +270,13 @@ def _text(ds: Dataset, column: Column, where: str) -> Convert:
     return convert
 
 
-def _string(value: Any, where: str) -> str:
+def _string(value: Any, where: str) -> str | None:
     value = plain(value)
     if isinstance(value, str):
         _valid(value, where)
         return value
+    if numbers.is_nothing(value):
+        return None
     if isinstance(value, (bool, list, dict, tuple, set, bytes)):
         raise InvalidRowError("text is wanted", where=where, value=value)
     return str(value)

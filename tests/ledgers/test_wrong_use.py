@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import lake
@@ -252,3 +253,20 @@ def test_ids_and_words_are_found_again_in_the_form_in_which_they_were_written(lk
 def test_a_result_takes_numbers_and_sides_in_any_form() -> None:
     found = lake.pnl(Decimal(100), np.float32(110), np.int64(2), Side.LONG, leverage=5, fees=Decimal(1))
     assert (found, type(found.pnl)) == (lake.pnl(100.0, 110.0, 2.0, "LONG", 5.0, 1.0), float)
+
+
+@pytest.mark.parametrize("nullable", [False, True])
+def test_rows_of_pandas_lack_what_they_do_not_know(lk: lake.Lake, nullable: bool) -> None:
+    nan = float("nan")
+    frame = pd.DataFrame([T, T]).assign(strategy=["s", nan], decision_id=["d", nan], features=[{"rsi": 50.5}, nan])
+    rows = (frame.convert_dtypes() if nullable else frame).to_dict("records")
+    names = ["strategy", "decision_id", "features"]
+    for write in (lk.trades.open, lk.trades.record, lambda row: lk.write("trades", [row])):
+        ids = [write({**row, "status": "open"}).id for row in rows]
+        found = lk.read("trades", {"trade_id": ids}).sort("strategy", nulls_last=True)
+        assert found.select(names).rows() == [("s", "d", '{"rsi":50.5}'), (None, None, None)]
+    again = lk.trades.open({**rows[0], "trade_id": "again"}).id
+    lk.trades.open({**rows[1], "trade_id": again})  # what is not known takes nothing away
+    assert lk.read("trades", {"trade_id": again}).select(names).rows() == [("s", "d", '{"rsi":50.5}')]
+    assert lk.trades.open({**rows[0], "trade_id": pd.NA if nullable else nan}).inserted == 1
+    assert not lk.read("trades", {"trade_id": ["nan", "<NA>"]}).height

@@ -126,6 +126,20 @@ def test_the_nulls_of_numpy_and_pandas_are_nulls(nothing: object) -> None:
         candle(open_time=nothing)
 
 
+@pytest.mark.parametrize("nothing", [math.nan, np.float32("nan"), pd.NA, pd.NaT, None])
+def test_what_pandas_does_not_know_is_no_text_no_map_and_no_flag(nothing: Any) -> None:
+    texts = {"strategy": nothing, "timeframe": nothing, "trade_id": nothing, "venue": nothing, "action": nothing}
+    for _ in range(3):  # rows of the same names go a shorter way from the third one on
+        assert signal(**texts, indicators=nothing) == signal()
+    check = row_checker(registry.get("phantoms"))
+    assert "was_executed" not in check(
+        {"phantom_id": "p", "symbol": "A", "status": "completed", "was_executed": nothing}
+    )
+    assert "strategy" not in folder(registry.get("signals"))(signal(strategy="s"), {"strategy": nothing})
+    with pytest.raises(InvalidRowError, match="symbol: a required value is missing"):
+        signal(symbol=nothing)
+
+
 @pytest.mark.parametrize("nothing", [pd.NA, pd.NaT, None])
 def test_an_exact_number_may_be_null(nothing: object) -> None:
     assert "volume" not in candle(volume=nothing)
