@@ -35,10 +35,6 @@ WAYS: dict[str, dict[str, Any]] = {
         "pnl_pct": 1.74, "entryDate": f"{OPENED}Z", "exitDate": f"{CLOSED}Z", "exit_type": "tp", "strategy": "s",
         "status": "CLOSED", "result": "WIN", "isFilled": True,
     },
-    "with the time at which it was written down": {
-        "symbol": "SOL", "direction": "SHORT", "entry": 143.5, "exit_price": 143.25, "size": 1.5, "pnl": 0.375,
-        "pnl_pct": 1.74, "timestamp": OPENED, "closed_at": CLOSED, "exit_reason": "tp", "strategy": "s",
-    },
 }  # fmt: skip
 
 
@@ -105,6 +101,22 @@ def _imported(tmp_path: Path, *trades: dict[str, Any], columns: tuple[str, ...])
     (tmp_path / "trade_history.json").write_text(json.dumps(trades))
     with lake.open(tmp_path / "lake") as lk:
         return imported(lk, "trades-json", tmp_path / "trade_history.json"), rows(lk, "trades", *columns)
+
+
+def test_a_trade_that_tells_when_it_was_written_down_and_ended_has_no_time_of_its_entry(tmp_path: Path) -> None:
+    told = {
+        "symbol": "SOL",
+        "direction": "SHORT",
+        "entry": 143.5,
+        "pnl": 0.375,
+        "timestamp": OPENED,
+        "closed_at": CLOSED,
+    }
+    columns = ("(created_at::VARCHAR)[:16]", "opened_at", "(closed_at::VARCHAR)[:16]")
+    assert _imported(tmp_path, told, columns=columns)[1] == [("2025-11-26 22:18", None, "2025-11-26 22:22")]
+    late = {**told, "timestamp": "2025-11-27T00:00:00"}
+    report, _ = _imported(tmp_path, late, columns=columns)
+    assert [reason.rpartition(": ")[2] for reason in report.tables[0].reasons] == ["no time"]
 
 
 def test_levels_fees_and_the_exchange_of_a_trade_are_taken_where_they_are_told(tmp_path: Path) -> None:

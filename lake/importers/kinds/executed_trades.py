@@ -70,7 +70,7 @@ _EXIT = first_of(number("exit_price", "exitPrice"), _if_any("exit", "close_price
 
 
 def _begun(row: Row, options: Options) -> Any:
-    """When it was entered; of a trade whose end alone has a name, when it was written down, if that was before."""
+    """When it was entered, or else written down, if that was before its end; when it was filled is not told then."""
     entered = _OPENED.read(row, options)
     if entered is not None:
         return entered
@@ -119,7 +119,7 @@ TRADES = RowMap(
         "pnl_percent": result(*_PERCENT),
         "exit_reason": _REASON,
         "created_at": _BEGUN,
-        "opened_at": _BEGUN,
+        "opened_at": _OPENED,
         "closed_at": _CLOSED,
     },
     sums={"pnl": _PNL, "quantity": _QUANTITY},
