@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from lake.errors import UnknownRowError, UsageError
@@ -69,11 +69,17 @@ def given(row: Mapping[str, Any] | None, more: dict[str, Any]) -> dict[str, Any]
         raise UsageError("a row without any value", todo="Give {column: value}, or keyword arguments.")
     if not _PLAIN.issuperset(map(type, whole.values())):
         whole = {name: None if is_null(value) else value for name, value in whole.items()}
-    empty = [n for n, v in whole.items() if (type(v) is str and not v) or (type(v) is float and math.isnan(v))]
-    if empty:
-        ids = {name for name in empty if str(name).endswith("_id")}
-        return {name: value for name, value in whole.items() if name not in ids}
+    for name in _ids(tuple(whole)):
+        value = whole[name]
+        if not value if type(value) is str else is_nothing(value):
+            whole = {other: value for other, value in whole.items() if other != name}
     return whole
+
+
+@lru_cache(maxsize=1024)
+def _ids(names: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Those of ids; a bot gives rows with the same names again and again."""
+    return tuple(name for name in names if str(name).endswith("_id"))
 
 
 def told(row: Mapping[str, Any]) -> dict[str, Any]:
