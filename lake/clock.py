@@ -15,6 +15,8 @@ MICROS_PER_DAY = 24 * MICROS_PER_HOUR
 _RANDOM_BITS = 62
 _VARIANT = 0b10 << 62
 _VERSION = 7 << 12
+_JITTER = 50_000  # nanoseconds that may pass between a look at one clock and one at the other
+_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # the former goes on while the host sleeps
 _random = Random()  # seeded by the system; asking that for each id takes three times as long
 _ticks = 0  # 1/4096 milliseconds, of the last id; never the same twice in a process
 _ticking = Lock()
@@ -37,6 +39,26 @@ def now_micros() -> int:
     True
     """
     return time.time_ns() // 1000
+
+
+class ClockWatch:
+    """Tells whether the clock was set back since it is watched, beside one that nobody sets."""
+
+    __slots__ = ("_ahead",)
+
+    def __init__(self) -> None:
+        self._ahead = _ahead()
+
+    def is_behind(self) -> bool:
+        """Whether it was set back, and not forward again as far."""
+        ahead = _ahead()
+        self._ahead = max(self._ahead, ahead)
+        return ahead + _JITTER < self._ahead
+
+
+def _ahead() -> int:
+    """By how many nanoseconds the clock is ahead of the one that nobody sets."""
+    return time.time_ns() - time.clock_gettime_ns(_STEADY)
 
 
 def uuid7() -> str:

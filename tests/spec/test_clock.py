@@ -5,8 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 import uuid
 
+import pytest
+
+from lake import clock
 from lake.clock import now_micros, uuid7
 
 
@@ -52,3 +56,13 @@ os.waitpid(child, 0)
 assert clock.uuid7() != os.read(reader, 36).decode()
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_clock_that_is_set_back_is_noticed_until_it_is_right_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, off = time.time_ns, [0]
+    monkeypatch.setattr(clock.time, "time_ns", lambda: now() + off[0])
+    watch = clock.ClockWatch()
+    seen = []
+    for off[0] in (0, 2 * 10**9, 10**9, 2 * 10**9, 3 * 10**9, -(10**9)):
+        seen.append(any(watch.is_behind() for _ in range(3)) and all(watch.is_behind() for _ in range(3)))
+    assert seen == [False, False, True, False, False, True]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import time
 from contextlib import closing
 from multiprocessing import get_context
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from lake import clock
 from lake.store.hot import numbers as numbers_module
 from lake.store.hot.numbers import Numbers
 from tests.helpers import finished, spawned
@@ -64,12 +66,16 @@ def test_numbers_of_new_rows_wait_for_nobody(tmp_path: Path, monkeypatch: pytest
         first.take(1000, 3)
         monkeypatch.setattr(Numbers, "_await_turn", pytest.fail)
         assert first.take_own(1003, 3) == 1003
-        assert second.take_own(10, 2) == 1006
+        assert second.take_own(1004, 2) == 1004
 
 
-def test_new_rows_are_numbered_above_those_from_before_the_clock_was_set_back(tmp_path: Path) -> None:
+def test_new_rows_are_numbered_above_those_from_before_the_clock_was_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with closing(Numbers(tmp_path, "a")) as first, closing(Numbers(tmp_path, "b")) as second:
         assert first.take_own(5000, 1) == 5000
+        now = time.time_ns
+        monkeypatch.setattr(clock.time, "time_ns", lambda: now() - 3_600 * 10**9)
         assert second.take_own(10, 2) == 5001
         assert second.take(10, 1) == 5003
         assert first.take_own(10, 1) == 5004
@@ -99,7 +105,7 @@ def test_writers_beyond_those_that_have_a_place_give_numbers_in_turns(
     monkeypatch.setattr(numbers_module, "_WRITERS", 1)
     with closing(Numbers(tmp_path, "a")) as first, closing(Numbers(tmp_path, "b")) as second:
         assert second.take_own(100, 2) == 100
-        assert first.take_own(50, 1) == 102
+        assert first.take_own(102, 1) == 102
         assert second.take_own(50, 1) == 103
 
 

@@ -6,7 +6,8 @@ right, and each log knows its own numbers.
 
 It has pairs of 8 bytes, a number and whose it is: the first is what all have given out in turns, each of the others
 what one writer gave to rows of which nobody else has a version. Two writers may give such numbers at once, and the
-same ones, so they take no turn, which takes longer than all else here.
+same ones, so they take no turn, and are not compared with the others' unless the clock was set back: either takes
+longer than all else here.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from struct import Struct
+
+from lake.clock import ClockWatch
 
 _BYTES = 8
 _PAIR = Struct("<q8s")
@@ -43,8 +46,8 @@ class Numbers:
         self._descriptor = self._file.fileno()
         self._name = sha256(writer.encode()).digest()[:_BYTES]
         self._own = 0  # where its pair is; 0 without one
-        self._others = b""  # what the file had last beside it, and the highest number known then
-        self._floor = self.highest()
+        self._watch = ClockWatch()
+        self._floor = self.highest()  # when the clock was last seen to be where it should not
         with suppress(OSError):  # a full disk, say
             self._find_own()
 
@@ -86,15 +89,13 @@ class Numbers:
         """:meth:`take` for rows of which nobody else has a version; another log may give the same numbers to its."""
         if not self._own:
             return self.take(last, count)
-        try:
-            found = os.pread(self._descriptor, _SIZE, 0)
-            others = found[: self._own] + found[self._own + _PAIR.size :]
-            if others != self._others:
-                self._others, self._floor = others, max(self._floor, self.highest())
-            before = max(self._floor, last)
+        if self._watch.is_behind():
+            self._floor = self.highest()
+        before = max(self._floor, last)
+        try:  # as in highest()
             os.pwrite(self._descriptor, _PAIR.pack(before + count, self._name), self._own)
-        except OSError:
-            return max(last, self._floor)
+        except OSError:  # a full disk keeps from the others what was given, not the record
+            return before
         return before
 
     def _taken(self, last: int, count: int) -> int:
