@@ -147,7 +147,7 @@ def test_of_processes_that_promote_at_once_one_version_is_live(tmp_path: Path, m
             except LifeCycleError:
                 break
             assert live(lk) == [seen[-1]]
-    assert len(seen) >= 10  # of 16 promotions; those of the live version are none
+    assert len(seen) >= 8  # of 16 promotions; of two in step one finds its version live, and is none
 
 
 def _promote_often(path: str, bot: str) -> None:
