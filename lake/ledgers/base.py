@@ -16,7 +16,7 @@ from lake.query.engine import Engine
 from lake.spec import registry
 from lake.spec.dataset import Dataset
 from lake.spec.numbers import is_nothing, is_null
-from lake.spec.rows import row_checker
+from lake.spec.rows import flat_checks, row_checker
 from lake.store.hot.entry import Row
 
 _PLAIN = frozenset({str, float, int, bool, type(None), dict, list, datetime})  # none of these types is a null of pandas
@@ -34,6 +34,27 @@ class Ledger:
         self._writer = writer
         self._engine = engine
         self._ds = registry.get(self.dataset)
+
+    def _as_given(
+        self,
+        row: Mapping[str, Any] | None,
+        fields: Mapping[str, Any],
+        apart: frozenset[str],
+        more: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any] | None:
+        """The checked row of keyword arguments that are stored as they are given; None of any others.
+
+        That is told by the check itself, and spares them what :func:`given` looks for: a tenth of recording a row.
+
+        Args:
+            row: what was given as a dict.
+            fields: the keyword arguments.
+            apart: names that the step looks at before the check.
+            more: what the step adds.
+        """
+        if row is not None or not fields or not apart.isdisjoint(fields):
+            return None
+        return flat_checks(self._ds).row({**fields, **more} if more else fields)
 
     def get(self, key: str) -> dict[str, Any] | None:
         """The row of that id as the lake holds it now, times aware and JSON as text; None when there is none."""

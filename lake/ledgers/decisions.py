@@ -25,6 +25,7 @@ from lake.store.hot.entry import Row
 
 _IDENTITY = ("symbol", "venue", "timeframe")
 _OUTCOME = frozenset(OUTCOME)
+_APART = _OUTCOME | {"decision_id", "trade_id", "traded"}
 
 
 class Decisions(Ledger):
@@ -49,6 +50,10 @@ class Decisions(Ledger):
             InvalidRowError: a value does not fit, such as a confidence in percent.
             LifeCycleError: the outcome is recorded, and this would change it or the recommendation.
         """
+        whole = self._as_given(decision, fields, _APART)
+        if whole is not None:
+            whole["traded"] = False
+            return self._writer.insert(self._ds, whole)
         row = given(decision, fields)
         _check_confidence(row.get("confidence"))
         if not _OUTCOME.isdisjoint(row) and any(row.get(name) is not None for name in OUTCOME):

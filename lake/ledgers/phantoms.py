@@ -33,6 +33,7 @@ from lake.spec.tables import as_polars
 from lake.store.hot.entry import Row
 
 _SIGNALS = registry.get("signals")
+_APART = frozenset({"phantom_id", "signal_id"})
 _EXTREMES = {"max_favorable", "max_adverse"}
 
 
@@ -69,13 +70,14 @@ class Phantoms(Ledger):
                 the wrong side of the entry.
             LifeCycleError: a phantom of this id is completed, or is of another bot, symbol, venue, side or entry_price.
         """
-        row = given(phantom, fields)
+        said = self._as_given(phantom, fields, _APART)
+        row = given(phantom, fields) if said is None else fields
         hours = None if timeout_hours is None else numbers.finite(timeout_hours) or 0.0
         if hours is not None and hours <= 0:
             raise UsageError("hours above 0 are wanted", where="timeout_hours", value=timeout_hours)
         signal_id = row.get("signal_id")
         taken = phantom_rows.of_signal(None if signal_id is None else self._writer.current(_SIGNALS, (str(signal_id),)))
-        whole = checked(self._ds, row, taken)
+        whole = checked(self._ds, row, taken) if said is None else said
         if whole["status"] == "active":
             demand(self._ds, whole, "an active phantom", ("side", "entry_price"))
             whole.update(kernel.begun(whole))

@@ -24,6 +24,7 @@ from lake.spec.texts import plain
 from lake.store.hot.entry import Row
 
 _OPEN = ("pending", "open")
+_APART = frozenset({"trade_id", "status", "opened_at"})
 _MODES = ("live", "paper", "backtest")
 _NAMES = {"symbol": "symbol", "strategy": "strategy", "bot": "bot_id"}  # by what: column of the name
 _OPENED = (*results.IDENTITY, "entry_price", "quantity", "leverage")
@@ -62,6 +63,11 @@ class Trades(Ledger):
             LifeCycleError: a trade of this id is closed, cancelled or in error, or it is another one: of another bot,
                 symbol, venue, side, mode or, once it is open, entry_price, quantity or leverage.
         """
+        begun = {"status": "open", "opened_at": fields["created_at"] if "created_at" in fields else now_micros()}
+        plain_one = self._as_given(trade, fields, _APART, begun)
+        if plain_one is not None:
+            self._demand_open(plain_one)
+            return self._writer.insert(self._ds, plain_one)
         row = given(trade, fields)
         row["status"] = str(plain(row["status"])).strip().lower() if row.get("status") else "open"
         if row["status"] not in _OPEN:

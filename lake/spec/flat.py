@@ -17,6 +17,7 @@ from lake.spec.dataset import Dataset, Type
 from lake.spec.schema import PERIOD
 
 Flat = Callable[[Mapping[str, Any]], dict[str, Any] | None]
+_PLAIN = frozenset({str, float, int, bool, dict, list})  # of fields without a column: none is a null of pandas
 MOST = 256  # sets of names of one dataset that are told apart; a caller of ever new ones goes the long way
 
 
@@ -82,6 +83,9 @@ class _Code:
             return False
         column, canonical = self._ds.by_name.get(name), self._canonical
         test, stored = f"{value} is not None", value
+        if column is None:
+            self._known["plain"] = _PLAIN
+            test = f"type({value}) in plain"
         if name in canonical.ranges:
             kind, low, high = canonical.ranges[name]
             kinds = ("float", "int") if kind is float else (kind.__name__,)

@@ -8,10 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 import lake
-from lake.errors import ClosedError, HotLogError, UnknownRowError
+from lake.errors import ClosedError, HotLogError, UnknownRowError, UsageError
+from lake.spec.times import from_micros
 from lake.store.hot.database import HotDatabase
 from lake.store.hot.group import GroupCommit
 from lake.store.hot.numbers import Numbers
@@ -121,3 +123,41 @@ def test_a_new_row_after_a_restart_is_one_of_its_own(tmp_path: Path) -> None:
             assert _count(lk, "trades") == count
             with pytest.raises(UnknownRowError):
                 lk.trades.close(f"{trade}x", 100.0)
+
+
+def test_what_is_recorded_is_the_same_however_often_its_names_came(lk: lake.Lake) -> None:
+    at = 1_735_689_600_000_000
+    levels = {"stop_loss": 90.0, "venue": "binance", "symbol": "BTCUSDT", "entry_price": 100.0, "mine": 7}
+    for _ in range(4):
+        decision = lk.decisions.record(**levels, recommendation="LONG", timeframe="1h", confidence=0.5, analyzed_at=at)
+        lk.trades.open(**levels, side="LONG", quantity=1.0, created_at=at)
+        lk.phantoms.record(**levels, side="LONG", signal_time=at)
+        lk.trades.open({**levels, "side": "LONG", "quantity": 1.0, "created_at": at})
+    assert lk.decisions.get(decision.id) is not None
+    for name, key in (("decisions", "decision_id"), ("trades", "trade_id"), ("phantoms", "phantom_id")):
+        found = lk.frame(f"SELECT * EXCLUDE ({key}) FROM {name}").unique()
+        assert found.height == 1, found
+    [trade] = lk.frame("SELECT DISTINCT status, opened_at, created_at, extra FROM trades").rows()
+    assert trade == ("open", from_micros(at), from_micros(at), '{"mine":7}')
+    assert lk.frame("SELECT DISTINCT traded, extra FROM decisions").rows() == [(False, '{"mine":7}')]
+
+
+def test_odd_values_are_taken_alike_however_often_their_names_came(lk: lake.Lake) -> None:
+    for odd in (pd.NA, float("nan"), None, "", pd.NaT):
+        for _ in range(3):
+            lk.trades.open(**ENTRY, quantity=1.0, decision_id=odd, mine=odd)
+            lk.decisions.record(symbol="BTCUSDT", timeframe="1h", recommendation="LONG", trade_id=odd, mine=odd)
+            lk.phantoms.record(**ENTRY, signal_id=odd, mine=odd)
+    for name in ("trades", "decisions", "phantoms"):
+        found = lk.frame(f"SELECT extra, count(*) FROM {name} GROUP BY ALL ORDER BY ALL").rows()
+        assert found == [('{"mine":""}', 3), ('{"mine":null}', 3), (None, 9)]
+    assert lk.frame("SELECT DISTINCT decision_id FROM trades").rows() == [(None,)]
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_row_without_any_value_is_refused_however_often(lk: lake.Lake, number: int) -> None:
+    for _ in range(number + 1):
+        with pytest.raises(UsageError, match="a row without any value"):
+            lk.decisions.record()
+        with pytest.raises(UsageError, match="a row without any value"):
+            lk.phantoms.record()
