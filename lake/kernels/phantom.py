@@ -20,8 +20,8 @@ it ends at the last of them, at its stop, or at its timeout. All of it counts wh
 - ``max_favorable`` and ``max_adverse`` are the best and worst price while it lived, from the entry on. Of a bar that
   ends at the stop only the open counts as favourable (and the target after which the stop moved within it), and nothing
   is worse than the exit; of one that ends at the last target nothing is better than the exit. A risk once reached by
-  the best price sets ``one_r_hit``, twice of it ``two_r_hit``; the risk is the distance between the entry and the stop
-  that was given with it.
+  the best price sets ``one_r_hit``, twice of it ``two_r_hit``; the risk is the distance between the entry and its
+  ``stop_loss``, as that is when the price comes.
 - What a range did is dated by the bar's close, what an open did by its open.
 """
 
