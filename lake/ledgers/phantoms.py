@@ -75,8 +75,7 @@ class Phantoms(Ledger):
         hours = None if timeout_hours is None else numbers.finite(timeout_hours) or 0.0
         if hours is not None and hours <= 0:
             raise UsageError("hours above 0 are wanted", where="timeout_hours", value=timeout_hours)
-        signal_id = row.get("signal_id")
-        taken = phantom_rows.of_signal(None if signal_id is None else self._writer.current(_SIGNALS, (str(signal_id),)))
+        taken = phantom_rows.of_signal(self._signal_of(row))
         whole = checked(self._ds, row, taken) if said is None else said
         if whole["status"] == "active":
             demand(self._ds, whole, "an active phantom", ("side", "entry_price"))
@@ -101,6 +100,10 @@ class Phantoms(Ledger):
             return self._told(known, more, book)
 
         return changed(key, *self._writer.change("phantoms", key, fold, is_new=True))
+
+    def _signal_of(self, row: Mapping[str, Any]) -> Row | None:
+        signal_id = row.get("signal_id")
+        return None if signal_id is None else self._writer.current(_SIGNALS, (str(signal_id),))
 
     def patch(self, key: Any, /, **changes: Any) -> Receipt:
         """Change some columns of one phantom; None takes a value away, unknown fields are kept in extra.
