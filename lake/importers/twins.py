@@ -198,13 +198,19 @@ class Twins:
         """
         free = {n: row for n, row in family.items() if self._is_free(n, one) and not self._is_claimed(n, one)}
         near = {name: self._distance(row, one) for name, row in free.items()}
-        ending = [name for name, row in free.items() if is_open(self._ds, row) and not one.goes_on]
+        ending = [name for name, row in free.items() if self._may_end(name, row, one)]
         same = [name for name in free if name in self._made and not contradictions(self._ds, free[name], one.row)]
         corrected = [name for name in free if name not in self._made]
         for names in (ending, same, corrected):
             if names:
                 return min(names, key=lambda name: (near[name], name))
         return self._twin(base, one) if base in family else base
+
+    def _may_end(self, name: str, row: Canonical, one: _Candidate) -> bool:
+        """Whether a row goes on that may have ended in a story; one told beside it in its stage's table is another."""
+        if one.goes_on or not is_open(self._ds, row):
+            return False
+        return not self._by_stage or name not in self._made or not contradictions(self._ds, row, one.row)
 
     def _distance(self, row: Canonical, one: _Candidate) -> tuple[int, bool, int]:
         told = contradictions(self._ds, row, one.row)

@@ -6,7 +6,7 @@ What the bot counted of them (``phantom:wr:STRATEGY``, ``phantom:blocked:YYYYMMD
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from functools import partial
@@ -21,10 +21,13 @@ from lake.importers.mapping import IMPORTED
 from lake.importers.reading.redis import RedisStore, named, records
 from lake.importers.report import Difference
 from lake.importers.rules import constant, first_of, option, text
+from lake.importers.twins import base_of
 
 _KIND = "phantoms-redis"
-_LANDED = "SELECT phantom_id, strategy, extra FROM phantoms WHERE list_contains(?, phantom_id)"
+_LANDED = "SELECT phantom_id, strategy, extra FROM phantoms WHERE list_contains(?, left(phantom_id, ?))"
 _STRATEGIES = {"phantom": None, "mr_phantom": "mr", "scalp_phantom": "scalp"}  # prefix of keys -> whose they are
+_NAMED = text("strategy_name", "strategy")
+_STRATEGY = {prefix: first_of(_NAMED, option("strategy"), constant(name)) for prefix, name in _STRATEGIES.items()}
 _DAY = re.compile(r"(\d{4})(\d{2})(\d{2})")
 _WON = {"1": 1, "0": 0, "win": 1, "loss": 0, "true": 1, "false": 0}
 
@@ -51,8 +54,7 @@ class PhantomsRedis:
 
 
 def _map(prefix: str, families: _Families) -> RowMap:
-    named_by_row = text("strategy_name", "strategy")
-    strategy = first_of(named_by_row, option("strategy"), constant(_STRATEGIES[prefix]))
+    strategy = _STRATEGY[prefix]
     name = families.id_in(prefix, REDIS_PHANTOMS.columns["phantom_id"], strategy)
     return replace(REDIS_PHANTOMS, columns={**REDIS_PHANTOMS.columns, "phantom_id": name, "strategy": strategy})
 
@@ -61,22 +63,25 @@ class _Families:
     """Which keys have had which phantom: one that other keys had before, with another strategy, is named after its own.
 
     Rows of one family with the same id are numbered when they land, so a number would not tell families apart. Whose
-    a phantom is that the lake has, is known by the keys that it is from: they may have forgotten it meanwhile.
+    a phantom is that the lake has, is known by the keys that it is from: they may have forgotten it meanwhile. One that
+    its keys have told before stays under the name that it got then, though the first may have got a strategy since.
     """
 
     def __init__(self) -> None:
         self._whose: dict[str, dict[str, Any]] = {}  # id -> prefix -> strategy
+        self._landed: set[tuple[str, str, Any]] = set()  # names, prefixes and strategies as the lake has them
 
     def look(self, lk: Any, rows: Sequence[Row], options: Options) -> None:
         """Ask the lake whose the phantoms of some rows are."""
         names = {name for row in rows if (name := _name(row, options)) is not None} - self._whose.keys()
         if lk is None or not names:
             return
-        for name, strategy, extra in lk.frame(_LANDED, [sorted(names)]).iter_rows():
-            imported = orjson.loads(extra or "{}").get(IMPORTED, {})
-            of = [prefix for prefix in _STRATEGIES if any(label.startswith(f"{_KIND}:{prefix}:") for label in imported)]
-            if of:
-                self._whose[name] = dict.fromkeys(of, strategy)
+        for landed, strategy, extra in lk.frame(_LANDED, [sorted(names), len(next(iter(names)))]).iter_rows():
+            told = _told(orjson.loads(extra or "{}").get(IMPORTED, {}), options)
+            self._landed.update((base_of(landed), prefix, found) for prefix, found in told)
+            of = {prefix for prefix, _ in told}
+            if landed in names and of:
+                self._whose[landed] = dict.fromkeys((prefix for prefix in _STRATEGIES if prefix in of), strategy)
 
     def id_in(self, prefix: str, facts: Rule, strategy: Rule) -> Rule:
         """The id of phantoms under a prefix of keys."""
@@ -85,10 +90,23 @@ class _Families:
             name, mine = facts.read(row, options), strategy.read(row, options)
             had = self._whose.setdefault(name, {})
             had.setdefault(prefix, mine)
-            first = next(iter(had))
-            return name if prefix == first or had[first] == mine else f"{name}-{_STRATEGIES[prefix] or prefix}"
+            first, own = next(iter(had)), f"{name}-{_STRATEGIES[prefix] or prefix}"
+            for landed in (name, own):
+                if (landed, prefix, mine) in self._landed:
+                    return landed
+            return name if prefix == first or had[first] == mine else own
 
         return Rule((*facts.names, *strategy.names), read)
+
+
+def _told(imported: Mapping[str, Any], options: Options) -> list[tuple[str, Any]]:
+    """Under which prefixes of keys a phantom of the lake was found, and with which strategy."""
+    return [
+        (prefix, _STRATEGY[prefix].read(found, options))
+        for label, found in imported.items()
+        for prefix in _STRATEGIES
+        if label.startswith(f"{_KIND}:{prefix}:")
+    ]
 
 
 def _name(row: Row, options: Options) -> str | None:
