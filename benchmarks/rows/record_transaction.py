@@ -37,11 +37,11 @@ def run(bench: Bench) -> Result:
     return Result(
         "record_transaction",
         f"a decision, its trade and its phantom in one transaction ({sum(map(len, payloads))} bytes), p50",
-        "<= 1.5x one bare SQLite FULL commit, under ids that the lake makes",
+        "<= 1.5x one bare SQLite FULL commit",
         f"{mine * MS:.3f} ms, {named * MS:.3f} ms ({named / peer:.2f}x) under ids of the caller's",
         f"SQLite WAL FULL, one transaction of three inserts {peer * MS:.3f} ms",
         mine / peer,
-        mine / peer <= 1.5,
+        max(mine, named) / peer <= 1.5,
         {"lake_ms": mine * MS, "named_ms": named * MS, "sqlite_ms": peer * MS, "records": len(made) - _BLOCK},
     )
 
