@@ -11,6 +11,7 @@ from lake.errors import UnknownRowError, UsageError
 from lake.ledgers.changes import patch_row
 from lake.ledgers.current import Key, key_given
 from lake.ledgers.receipt import Receipt
+from lake.ledgers.transaction import Fold
 from lake.ledgers.writer import Writer
 from lake.query.engine import Engine
 from lake.spec import registry
@@ -55,6 +56,12 @@ class Ledger:
         if row is not None or not fields or not apart.isdisjoint(fields):
             return None
         return flat_checks(self._ds).row({**fields, **more} if more else fields)
+
+    def _inserted(self, row: dict[str, Any], fields: Mapping[str, Any], fold: Fold) -> Receipt | None:
+        """Write the checked row of keyword arguments under a fresh id, or theirs as :meth:`Writer.insert_first`."""
+        if self._ds.key[0] in fields:
+            return self._writer.insert_first(self._ds, row, fold)
+        return self._writer.insert(self._ds, row)
 
     def get(self, key: str) -> dict[str, Any] | None:
         """The row of that id as the lake holds it now, times aware and JSON as text; None when there is none."""

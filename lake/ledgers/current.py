@@ -105,8 +105,9 @@ class CurrentRows:
     threads fold changes into the same version.
     """
 
-    def __init__(self, stored: Iterable[Stored]) -> None:
+    def __init__(self, stored: Iterable[Stored], writer: str) -> None:
         self.order = Lock()
+        self._writer = writer
         self._rows: dict[str, dict[Key, Version]] = {}
         self._lock = Lock()
         self._watches: dict[str, WeakSet[Watch]] = {}
@@ -148,8 +149,11 @@ class CurrentRows:
 
     def versions(self, ds: Dataset) -> Mapping[Key, Version]:
         """The latest version of each key of a dataset, now and later."""
-        with self._lock:
-            return self._rows.setdefault(ds.name, {})
+        found = self._rows.get(ds.name)
+        if found is None:
+            with self._lock:
+                found = self._rows.setdefault(ds.name, {})
+        return found
 
     def version(self, ds: Dataset, key: Key) -> Version | None:
         """:meth:`get` with what is known of that version."""
@@ -168,9 +172,15 @@ class CurrentRows:
             for row in rows:
                 key = key_of(ds, row)
                 before = known.get(key)
-                if before is None or before.sequence < sequence:
+                if before is None or self._is_before(before, sequence, writer):
                     known[key] = Version(sequence, row, writer)
                     self._changed(ds.name, [key])
+
+    def _is_before(self, version: Version, sequence: int, writer: str) -> bool:
+        """Whether a version counts less than one of that number; of two alike, as for all who read both logs."""
+        if version.sequence != sequence:
+            return version.sequence < sequence
+        return (version.writer or self._writer) < (writer or self._writer)
 
     def promise(self, entries: Iterable[Entry]) -> list[Promise]:
         """Note versions that are on their way to the disk, so that the next change is made on top of them."""
@@ -187,7 +197,19 @@ class CurrentRows:
                     self._changed(name, map(key_in, rows))
         return made
 
-    def note_new(self, entries: Iterable[Entry], sequence: int) -> None:
+    def note_first(self, entries: Sequence[Entry], sequence: int) -> bool:
+        """:meth:`note_new`, unless there is a version of one; then False."""
+        with self.order:
+            for name, rows in entries:
+                known = self._rows.get(name)
+                if known:
+                    key_in = _KEYS.get(name) or _keys(registry.get(name))
+                    for row in rows:
+                        if key_in(row) in known:
+                            return False
+            return self.note_new(entries, sequence)
+
+    def note_new(self, entries: Iterable[Entry], sequence: int) -> bool:
         """Note rows that nobody has another version of, numbered from ``sequence`` on, one number for each entry."""
         with self._lock:
             for name, rows in entries:
@@ -200,14 +222,20 @@ class CurrentRows:
                 if name in self._watches:
                     self._changed(name, map(key_in, rows))
                 sequence += 1
+        return True
 
     def take_back(self, entries: Iterable[Entry]) -> None:
-        """The disk refused what :meth:`note_new` noted."""
-        with self._lock:
-            for name, rows in entries:
-                known = self._rows.get(name, {})
-                keys = [key for key in map(_KEYS[name], rows) if known.pop(key, None) is not None]
-                self._changed(name, keys)
+        """The disk refused what :meth:`note_new` or :meth:`note_first` noted, if it did."""
+        promises = []
+        for name, rows in entries:
+            for row in rows:
+                key = _KEYS[name](row)
+                version = self._rows.get(name, {}).get(key)
+                while version is not None and version.row is not row:
+                    version = version.before
+                if version is not None:
+                    promises.append((0, name, key, version))
+        self.withdraw(promises)
 
     def promise_first(self, rows: Iterable[tuple[str, Key, Row, object]]) -> list[Promise | None]:
         """:meth:`promise` for (dataset, key, row, ...), one entry for each dataset; None for one that has a version."""

@@ -15,7 +15,7 @@ from lake.ledgers.open_rows import open_rows
 from lake.ledgers.outcomes import OUTCOME, outcome_of, said_of, with_former
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.resolving import Traded, agrees, followed, may_follow, resolve_traded
-from lake.ledgers.transaction import Whole
+from lake.ledgers.transaction import Fold, Whole
 from lake.query.read import read
 from lake.spec import symbols
 from lake.spec.decode import as_read
@@ -25,7 +25,7 @@ from lake.store.hot.entry import Row
 
 _IDENTITY = ("symbol", "venue", "timeframe")
 _OUTCOME = frozenset(OUTCOME)
-_APART = _OUTCOME | {"decision_id", "trade_id", "traded"}
+_APART = _OUTCOME | {"trade_id", "traded"}
 
 
 class Decisions(Ledger):
@@ -53,7 +53,8 @@ class Decisions(Ledger):
         whole = self._as_given(decision, fields, _APART)
         if whole is not None:
             whole["traded"] = False
-            return self._writer.insert(self._ds, whole)
+            if (done := self._inserted(whole, fields, self._fold(fields))) is not None:
+                return done
         row = given(decision, fields)
         _check_confidence(row.get("confidence"))
         if not _OUTCOME.isdisjoint(row) and any(row.get(name) is not None for name in OUTCOME):
@@ -62,15 +63,17 @@ class Decisions(Ledger):
                 row["outcome_recorded_at"] = now_micros()
         if row.get("decision_id") is None:
             return self._writer.insert(self._ds, checked(self._ds, _with_traded(row)))
-        decision_id = str(row["decision_id"])
+        key = (str(row["decision_id"]),)
+        return changed(key, *self._writer.change("decisions", key, self._fold(row), is_new=True))
 
+    def _fold(self, row: Mapping[str, Any]) -> Fold:
         def fold(known: Row | None) -> Mapping[str, Any] | Whole:
             if known is None:
                 return Whole(checked(self._ds, _with_traded(row)))
             refuse_nan(self._ds, row)
             return self._again(known, stated(self._ds, row))
 
-        return changed((decision_id,), *self._writer.change("decisions", (decision_id,), fold, is_new=True))
+        return fold
 
     def resolve(
         self, decision_id: str, *, at: Any = None, correct: bool = False, **outcome: bool | float | None

@@ -16,7 +16,7 @@ from lake.ledgers.latest import Latest
 from lake.ledgers.together import Together
 from lake.store.hot.entry import Entry
 from lake.store.hot.group import Batch, Check, Then, UnfoundedError
-from lake.store.hot.log import HotLog
+from lake.store.hot.log import HotLog, Note
 from lake.store.settler import Settler
 
 Plan = Callable[[], Sequence[Entry]]
@@ -56,16 +56,22 @@ class Hot:
 
     def land_new(self, entries: Sequence[Entry]) -> None:
         """:meth:`land` rows of which nobody else can have a version: nothing has to come between."""
-        current = self.current
+        if not self._appended(entries, self.current.note_new):
+            self.land(lambda: entries)
+
+    def land_first(self, entries: Sequence[Entry]) -> bool:
+        """:meth:`land_new` of rows of which no other process has a version; False where another thread has one."""
+        return self._appended(entries, self.current.note_first)
+
+    def _appended(self, entries: Sequence[Entry], note: Note) -> bool:
         try:
-            is_done = self.log.append_new(entries, current.note_new)
+            is_done = self.log.append_new(entries, note)
         except LakeError:
-            current.take_back(entries)
+            self.current.take_back(entries)
             raise
         if is_done:
             self.settler.wrote(len(entries))
-        else:
-            self.land(lambda: entries)
+        return is_done
 
     async def land_async(self, plan: Plan) -> None:
         """:meth:`land` for asyncio: waits for the disk without blocking the loop.
@@ -125,5 +131,5 @@ async def _seen_through(landing: asyncio.Future[list[int]]) -> None:
 def rows_of(log: HotLog) -> CurrentRows:
     """What is known of a log's rows, shared by all who write to it in this process."""
     if log not in _known:
-        _known[log] = CurrentRows(log.recall())
+        _known[log] = CurrentRows(log.recall(), log.writer)
     return _known[log]

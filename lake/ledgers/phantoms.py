@@ -33,7 +33,7 @@ from lake.spec.tables import as_polars
 from lake.store.hot.entry import Row
 
 _SIGNALS = registry.get("signals")
-_APART = frozenset({"phantom_id", "signal_id"})
+_APART = frozenset({"signal_id"})
 _EXTREMES = {"max_favorable", "max_adverse"}
 
 
@@ -84,14 +84,22 @@ class Phantoms(Ledger):
                 whole["timeout_at"] = self._moment(whole["signal_time"] + int(hours * MICROS_PER_HOUR))
         else:
             whole.update(phantom_rows.result_of(whole))
+        fold = self._fold(row, whole, taken)
+        if said is not None and (done := self._inserted(whole, fields, fold)) is not None:
+            return done
         if row.get("phantom_id") is None:
             return self._writer.insert(self._ds, whole)
         key = (whole["phantom_id"],)
-        book = self._seen(key, row) if self._writer.known(self._ds, key) is not None else None
+        if self._writer.known(self._ds, key) is not None:
+            fold = self._fold(row, whole, taken, self._seen(key, row))
+        return changed(key, *self._writer.change("phantoms", key, fold, is_new=True))
 
+    def _fold(
+        self, row: Mapping[str, Any], whole: Row, taken: Mapping[str, Any], book: PhantomBook | None = None
+    ) -> Fold:
         def fold(known: Row | None) -> Mapping[str, Any] | Whole | None:
             if known is None:
-                return Whole(whole)
+                return Whole({**whole})
             refuse_nan(self._ds, row)
             if known["status"] != "active":
                 raise _ended(known, "recorded")
@@ -99,7 +107,7 @@ class Phantoms(Ledger):
             more = {**{name: value for name, value in taken.items() if name not in known}, **told(row)}
             return self._told(known, more, book)
 
-        return changed(key, *self._writer.change("phantoms", key, fold, is_new=True))
+        return fold
 
     def _signal_of(self, row: Mapping[str, Any]) -> Row | None:
         signal_id = row.get("signal_id")

@@ -62,6 +62,16 @@ def result(row: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
     return {**(found._asdict() if found else {}), **said}
 
 
+def unknown(trade_id: str, row: Row) -> LifeCycleError:
+    """The error of a trade that ends, whose result does not follow from what is known of it."""
+    missing = next(name for name in ("side", "entry_price", "quantity") if row.get(name) is None)
+    return LifeCycleError(
+        f"its result cannot be known without {missing}",
+        where=f"trades, {trade_id}",
+        todo=f"Give {missing}=... or pnl=..., or cancel a trade that was never filled.",
+    )
+
+
 def _said(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in RESULT if row.get(name) is not None}
 

@@ -14,7 +14,7 @@ from lake.ledgers.base import Ledger, changed, given, told
 from lake.ledgers.demands import checked, demand, refuse_another, refuse_nan
 from lake.ledgers.open_rows import open_rows
 from lake.ledgers.receipt import Receipt
-from lake.ledgers.transaction import Whole
+from lake.ledgers.transaction import Fold, Whole
 from lake.ledgers.whole_trades import record_many, record_one, record_table
 from lake.spec.decode import as_read
 from lake.spec.frames import dicts
@@ -24,7 +24,7 @@ from lake.spec.texts import plain
 from lake.store.hot.entry import Row
 
 _OPEN = ("pending", "open")
-_APART = frozenset({"trade_id", "status", "opened_at"})
+_APART = frozenset({"status", "opened_at"})
 _MODES = ("live", "paper", "backtest")
 _NAMES = {"symbol": "symbol", "strategy": "strategy", "bot": "bot_id"}  # by what: column of the name
 _OPENED = (*results.IDENTITY, "entry_price", "quantity", "leverage")
@@ -67,7 +67,8 @@ class Trades(Ledger):
         plain_one = self._as_given(trade, fields, _APART, begun)
         if plain_one is not None:
             self._demand_open(plain_one)
-            return self._writer.insert(self._ds, plain_one)
+            if (done := self._inserted(plain_one, fields, self._open_fold({**fields, **begun}))) is not None:
+                return done
         row = given(trade, fields)
         row["status"] = str(plain(row["status"])).strip().lower() if row.get("status") else "open"
         if row["status"] not in _OPEN:
@@ -78,13 +79,14 @@ class Trades(Ledger):
             whole = checked(self._ds, row)
             self._demand_open(whole)
             return self._writer.insert(self._ds, whole)
-        return self._open_named(str(row["trade_id"]), row)
+        key = (str(row["trade_id"]),)
+        return changed(key, *self._writer.change("trades", key, self._open_fold(row), is_new=True))
 
     def _demand_open(self, row: Row) -> None:
         if row["status"] == "open":
             demand(self._ds, row, "an open trade", ("side", "entry_price", "quantity"))
 
-    def _open_named(self, trade_id: str, row: Mapping[str, Any]) -> Receipt:
+    def _open_fold(self, row: Mapping[str, Any]) -> Fold:
         def fold(known: Row | None) -> Mapping[str, Any] | Whole | None:
             if known is None:
                 whole = checked(self._ds, row)
@@ -92,7 +94,7 @@ class Trades(Ledger):
                 return Whole(whole)
             refuse_nan(self._ds, row)
             if known["status"] not in _OPEN:
-                raise _ended(trade_id, known, "opened")
+                raise _ended(known["trade_id"], known, "opened")
             is_open = known["status"] == "open"
             late = is_open and row["status"] == "pending"  # a retried order does not take the fill back
             names = results.IDENTITY if late or not is_open else _OPENED
@@ -103,7 +105,7 @@ class Trades(Ledger):
                 self._demand_open(folder(self._ds)(known, more))
             return more
 
-        return changed((trade_id,), *self._writer.change("trades", (trade_id,), fold, is_new=True))
+        return fold
 
     def patch(self, key: str, /, **changes: Any) -> Receipt:
         """Change some columns of one trade; None takes a value away, unknown fields are kept in extra.
@@ -169,18 +171,10 @@ class Trades(Ledger):
             results.refuse_part(self._ds, known, said)
             found = {**said, **results.result(folder(self._ds)(known, said), said)}
             if found.get("pnl") is None:
-                raise self._unknown_result(trade_id, {**known, **said})
+                raise results.unknown(trade_id, {**known, **said})
             return {"status": "closed", "closed_at": results.ended_now(known), **found}
 
         return changed((trade_id,), *self._writer.change("trades", (trade_id,), fold))
-
-    def _unknown_result(self, trade_id: str, row: Row) -> LifeCycleError:
-        missing = next(name for name in ("side", "entry_price", "quantity") if row.get(name) is None)
-        return LifeCycleError(
-            f"its result cannot be known without {missing}",
-            where=f"trades, {trade_id}",
-            todo=f"Give {missing}=... or pnl=..., or cancel a trade that was never filled.",
-        )
 
     def correct(self, trade_id: str, /, **changes: Any) -> Receipt:
         """Correct a trade, closed or not; the pnl and pnl_percent of a closed one are computed anew.

@@ -103,8 +103,8 @@ class Transaction:
     """The operations so far, and the rows as they see them; it takes no more when it has ended."""
 
     __slots__ = (
-        "__weakref__", "_basis", "_current", "_inserted", "_operations", "_own", "_parts", "changes", "checks", "ended",
-        "entries", "whole",
+        "__weakref__", "_basis", "_current", "_first", "_inserted", "_operations", "_own", "_parts", "changes",
+        "checks", "ended", "entries", "whole",
     )  # fmt: skip
 
     def __init__(self, current: Callable[[], CurrentRows], basis: Basis) -> None:
@@ -117,12 +117,22 @@ class Transaction:
         self._basis = basis
         self._operations: list[Entry | Change] = []
         self._inserted = 0  # of them, new rows with fresh ids
+        self._first = 0  # and new rows as far as is known
         self._own: dict[str, dict[Key, Row]] = {}  # the rows of it, by dataset
         self._parts: dict[str, _Part] = {}
 
     def are_new(self) -> bool:
         """Whether nobody else can have a version of any of its rows, so that nothing is to be looked at."""
         return self._inserted == len(self._operations) and not self.checks
+
+    def are_still_new(self) -> bool:
+        """Whether all of its rows were new, and no cold table of theirs has changed since, as far as folders tell."""
+        if self.checks or self._inserted + self._first < len(self._operations):
+            return False
+        for part in self._parts.values():  # noqa: SIM110 - a generator takes longer
+            if not part.table.is_unchanged(part.first_read_at):
+                return False
+        return True
 
     def check(self) -> None:
         """Make its checks."""
@@ -146,8 +156,11 @@ class Transaction:
     def _part(self, ds: Dataset) -> _Part:
         found = self._parts.get(ds.name)
         if found is None:
-            own = self._own.setdefault(ds.name, {})
-            found = self._parts[ds.name] = _Part(self._basis.table(ds), self._current().versions(ds), own)
+            name = ds.name
+            own = self._own.get(name)
+            if own is None:
+                own = self._own[name] = {}
+            found = self._parts[name] = _Part(self._basis.table(ds), self._current().versions(ds), own)
         return found
 
     def write(self, entries: Sequence[Entry]) -> None:
@@ -169,6 +182,22 @@ class Transaction:
             self._own[ds.name] = {key: row}
         else:
             own[key] = row
+
+    def insert_first(self, ds: Dataset, key: Key, row: Row, fold: Fold) -> bool:
+        """Keep a row for the end of which no version is known; False where one is, and nothing was done.
+
+        ``fold`` makes it anew, where there is one at the end.
+        """
+        part = self._parts.get(ds.name) or self._part(ds)
+        if key in part.own or key in part.current or self._stored(ds, part, key) is not None:
+            return False
+        made = Change(ds, key, fold, None, None, part, False)
+        self._operations.append(made)
+        self.changes.append(made)
+        self.entries.append(Entry(ds.name, [row]))
+        self._first += 1
+        part.own[key] = row
+        return True
 
     def change(
         self, ds: Dataset, key: Key, fold: Fold, look: Callable[[Dataset], object] | None = None
@@ -233,7 +262,7 @@ class Transaction:
         return self.entries
 
     def _again(self, operations: Sequence[Entry | Change]) -> None:
-        self.entries, self.changes, self._operations, self._inserted = [], [], [], 0
+        self.entries, self.changes, self._operations, self._inserted, self._first = [], [], [], 0, 0
         for own in self._own.values():
             own.clear()
         for operation in operations:

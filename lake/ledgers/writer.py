@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
@@ -13,10 +12,11 @@ import polars as pl
 
 from lake.errors import InvalidRowError
 from lake.ledgers.basis import Basis
-from lake.ledgers.blocks import Block, Landing, Transactions
+from lake.ledgers.blocks import Block, Transactions
 from lake.ledgers.bulk import straight_to_cold
 from lake.ledgers.classify import Classifier, Known, Prepared
 from lake.ledgers.current import Key, key_given
+from lake.ledgers.ending import Ending
 from lake.ledgers.first_times import with_first_times
 from lake.ledgers.given import GivenRows
 from lake.ledgers.hot import Hot, rows_of
@@ -53,6 +53,7 @@ class Writer:
         self._lock = Lock()
         self.basis = Basis(store, self._classifier)
         self._transactions = Transactions(store, lambda: self.hot().current, self.basis)
+        self._ending = Ending(store, self.hot, self.look)
         self._given = GivenRows(self.bot, self._classifier, self._rows)
         forks.watch(self)
 
@@ -91,6 +92,22 @@ class Writer:
             transaction.insert(ds, key, row)
         else:
             self.hot().land_new([Entry(ds.name, [row])])
+        return Receipt.of_one("inserted", key)
+
+    def insert_first(self, ds: Dataset, row: dict[str, Any], fold: Fold) -> Receipt | None:
+        """Write a checked row in a transaction under an id of the caller's; None where a version of it is known.
+
+        Then, and outside of transactions, nothing was done: it is for :meth:`change` with ``fold``, which is called
+        too when there is a version at the end.
+        """
+        transaction = self._transactions.open()
+        if transaction is None:
+            return None
+        if self.bot and "bot_id" in ds.by_name and not row.get("bot_id"):
+            row["bot_id"] = self.bot
+        key = (row[ds.key[0]],)
+        if not transaction.insert_first(ds, key, row, self._given.signing(ds, fold)):
+            return None
         return Receipt.of_one("inserted", key)
 
     async def write_rows_async(
@@ -205,47 +222,15 @@ class Writer:
 
     def transaction(self) -> Block:
         """Writes inside land together or, when the block raises, not at all."""
-        return Block(self._transactions, self._land_together)
-
-    def _land_together(self, made: Transaction) -> None:
-        hot = self.hot()
-        if made.are_new():
-            self.store.must_be_open()
-            is_done = False
-            try:  # a block of its own would take a hundredth of the transaction
-                hot.land_new(made.entries)
-                is_done = True
-            finally:
-                made.whole = is_done
-            return
-        with Landing(made), hot.log.turn.held() if made.changes or made.checks else nullcontext():
-            self._look_at(made)
-            hot.land(made.settled_entries)
+        return Block(self._transactions, self._ending.land)
 
     @asynccontextmanager
     async def transaction_async(self) -> AsyncIterator[None]:
         """:meth:`transaction` for asyncio."""
         with Block(self._transactions) as made:
             yield
-        if made is None or not made.entries:
-            return
-        hot = self.hot()
-        with Landing(made):
-            async with hot.log.turn.held_async() if made.changes or made.checks else nullcontext():
-                if made.checks or made.gone() or not hot.latest.is_quiet(made.datasets()):
-                    await asyncio.get_running_loop().run_in_executor(hot.aside, self._look_at, made)
-                else:
-                    self._look_at(made)
-                await hot.land_async(made.settled_entries)
-
-    def _look_at(self, made: Transaction) -> None:
-        """Take in what others wrote of the datasets in which it changes rows."""
-        if made.changes:
-            self.look(*made.datasets())
-            made.renew()
-        else:
-            self.store.must_be_open()
-        made.check()
+        if made is not None and made.entries:
+            await self._ending.land_async(made)
 
     def outside(self) -> AbstractContextManager[None]:
         """What is written in the block lands by itself, whatever transaction its caller is in."""

@@ -71,8 +71,10 @@ class ColdTable:
 
     def is_unchanged(self, version: int) -> bool:
         """Whether that is the newest version still, as far as one look at a folder tells."""
-        stamp = self.location.stamp(self.log.directory)
-        return stamp is not None and stamp == self._stamp and self.known_state().version == version
+        known, stamp = self._state, self._stamp
+        if known is None or stamp is None or known.version != version:
+            return False
+        return self.location.stamp(self.log.directory) == stamp
 
     def known_state(self) -> TableState:
         """The newest version seen so far, without asking again."""

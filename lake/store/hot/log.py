@@ -23,6 +23,7 @@ from lake.store.hot.spool import Spool
 from lake.store.hot.turn import Turn
 
 _RETRY_SECONDS = 1.0
+Note = Callable[[Sequence[Entry], int], bool]
 
 
 class HotLog:
@@ -56,15 +57,15 @@ class HotLog:
         """
         return self._group.run(entries)
 
-    def append_new(self, entries: Sequence[Entry], note: Callable[[Sequence[Entry], int], object]) -> bool:
-        """Make entries durable at once whose rows nobody else can have a version of; False when others write now.
+    def append_new(self, entries: Sequence[Entry], note: Note) -> bool:
+        """Make entries durable at once of whose rows nobody else has a version; False when nothing was written.
 
         A lone writer takes no place in a queue, and no turn at the numbers of the host: a sixth of a commit.
 
         Args:
             entries: of new rows.
             note: is given them and the number of the first, before they are durable; what it notes holds unless this
-                raises a LakeError.
+                raises a LakeError. Where it says no, and where others write now, nothing is written.
 
         Raises:
             HotLogError: neither SQLite nor the spool took them.
@@ -74,17 +75,26 @@ class HotLog:
             return False
         began = time.perf_counter()
         try:
+            first = self._first_of(len(entries))
+            if not note(entries, first):
+                return False
+            rows = [(number, name, orjson.dumps(rows)) for number, (name, rows) in enumerate(entries, first)]
             with self._writing:
                 if self._closed:
                     raise self._is_closed()
-                first = self._numbers.take_own(max(self._last, now_micros() - 1), len(entries)) + 1
-                rows = [(number, name, orjson.dumps(rows)) for number, (name, rows) in enumerate(entries, first)]
-                self._last = rows[-1][0]
-                note(entries, first)
                 self._append(rows)
         finally:
             self._group.end_alone(began)
         return True
+
+    def _first_of(self, count: int) -> int:
+        """The first of so many numbers of its own."""
+        with self._writing:
+            if self._closed:
+                raise self._is_closed()
+            last = self._numbers.take_own(max(self._last, now_micros() - 1), count)
+            self._last = last + count
+        return last + 1
 
     def submit(self, entries: Sequence[Entry], then: Then | None = None, is_unfounded: Check | None = None) -> Batch:
         """Give entries their place in the log's order, without waiting; :meth:`wait` must follow.
