@@ -62,6 +62,12 @@ class WatchedLocation:
     def stamp(self, folder: str) -> int | None:
         return self.inner.stamp(folder)
 
+    def glance(self, folder: str) -> int | None:
+        return self.inner.glance(folder)
+
+    def close(self) -> None:
+        self.inner.close()
+
     def size(self, path: str) -> int:
         return self._do("size", [path], lambda: self.inner.size(path))
 

@@ -197,17 +197,14 @@ class CurrentRows:
                     self._changed(name, map(key_in, rows))
         return made
 
-    def note_first(self, entries: Sequence[Entry], sequence: int) -> bool:
-        """:meth:`note_new`, unless there is a version of one; then False."""
-        with self.order:
-            for name, rows in entries:
-                known = self._rows.get(name)
-                if known:
-                    key_in = _KEYS.get(name) or _keys(registry.get(name))
-                    for row in rows:
-                        if key_in(row) in known:
-                            return False
-            return self.note_new(entries, sequence)
+    def note_first(self, entries: Sequence[Entry], sequence: int, is_known: Callable[[], bool]) -> bool:
+        """:meth:`note_new`, unless there is a version of one, or another thread makes one now; then False."""
+        if not self.order.acquire(blocking=False):  # who waits here keeps the log from others
+            return False
+        try:
+            return not is_known() and self.note_new(entries, sequence)
+        finally:
+            self.order.release()
 
     def note_new(self, entries: Iterable[Entry], sequence: int) -> bool:
         """Note rows that nobody has another version of, numbered from ``sequence`` on, one number for each entry."""

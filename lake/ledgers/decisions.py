@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -15,7 +16,7 @@ from lake.ledgers.open_rows import open_rows
 from lake.ledgers.outcomes import OUTCOME, outcome_of, said_of, with_former
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.resolving import Traded, agrees, followed, may_follow, resolve_traded
-from lake.ledgers.transaction import Fold, Whole
+from lake.ledgers.transaction import Whole
 from lake.query.read import read
 from lake.spec import symbols
 from lake.spec.decode import as_read
@@ -53,7 +54,7 @@ class Decisions(Ledger):
         whole = self._as_given(decision, fields, _APART)
         if whole is not None:
             whole["traded"] = False
-            if (done := self._inserted(whole, fields, self._fold(fields))) is not None:
+            if (done := self._inserted(whole, fields, partial(self._recorded, fields))) is not None:
                 return done
         row = given(decision, fields)
         _check_confidence(row.get("confidence"))
@@ -64,16 +65,13 @@ class Decisions(Ledger):
         if row.get("decision_id") is None:
             return self._writer.insert(self._ds, checked(self._ds, _with_traded(row)))
         key = (str(row["decision_id"]),)
-        return changed(key, *self._writer.change("decisions", key, self._fold(row), is_new=True))
+        return changed(key, *self._writer.change("decisions", key, partial(self._recorded, row), is_new=True))
 
-    def _fold(self, row: Mapping[str, Any]) -> Fold:
-        def fold(known: Row | None) -> Mapping[str, Any] | Whole:
-            if known is None:
-                return Whole(checked(self._ds, _with_traded(row)))
-            refuse_nan(self._ds, row)
-            return self._again(known, stated(self._ds, row))
-
-        return fold
+    def _recorded(self, row: Mapping[str, Any], known: Row | None) -> Mapping[str, Any] | Whole:
+        if known is None:
+            return Whole(checked(self._ds, _with_traded(row)))
+        refuse_nan(self._ds, row)
+        return self._again(known, stated(self._ds, row))
 
     def resolve(
         self, decision_id: str, *, at: Any = None, correct: bool = False, **outcome: bool | float | None

@@ -51,7 +51,7 @@ class Ending:
         if not (self._store.logs.is_alone(hot.log.writer) and made.are_still_new()):
             return False
         self._store.must_be_open()
-        return hot.land_first(made.entries)
+        return hot.land_first(made.entries, made.is_known)
 
     async def land_async(self, made: Transaction) -> None:
         """:meth:`land` for asyncio: waits for the disk without blocking the loop."""

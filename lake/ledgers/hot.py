@@ -59,9 +59,12 @@ class Hot:
         if not self._appended(entries, self.current.note_new):
             self.land(lambda: entries)
 
-    def land_first(self, entries: Sequence[Entry]) -> bool:
-        """:meth:`land_new` of rows of which no other process has a version; False where another thread has one."""
-        return self._appended(entries, self.current.note_first)
+    def land_first(self, entries: Sequence[Entry], is_known: Callable[[], bool]) -> bool:
+        """:meth:`land_new` of rows of which no other process has a version; False where another thread has one.
+
+        ``is_known`` tells that, in a moment in which nobody makes one.
+        """
+        return self._appended(entries, partial(self.current.note_first, is_known=is_known))
 
     def _appended(self, entries: Sequence[Entry], note: Note) -> bool:
         try:

@@ -84,30 +84,33 @@ class Phantoms(Ledger):
                 whole["timeout_at"] = self._moment(whole["signal_time"] + int(hours * MICROS_PER_HOUR))
         else:
             whole.update(phantom_rows.result_of(whole))
-        fold = self._fold(row, whole, taken)
+        fold = partial(self._recorded, row, whole, taken)
         if said is not None and (done := self._inserted(whole, fields, fold)) is not None:
             return done
         if row.get("phantom_id") is None:
             return self._writer.insert(self._ds, whole)
         key = (whole["phantom_id"],)
         if self._writer.known(self._ds, key) is not None:
-            fold = self._fold(row, whole, taken, self._seen(key, row))
+            fold = partial(fold, book=self._seen(key, row))
         return changed(key, *self._writer.change("phantoms", key, fold, is_new=True))
 
-    def _fold(
-        self, row: Mapping[str, Any], whole: Row, taken: Mapping[str, Any], book: PhantomBook | None = None
-    ) -> Fold:
-        def fold(known: Row | None) -> Mapping[str, Any] | Whole | None:
-            if known is None:
-                return Whole({**whole})
-            refuse_nan(self._ds, row)
-            if known["status"] != "active":
-                raise _ended(known, "recorded")
-            refuse_another(self._ds, known, row, ("symbol", "venue", "side", "entry_price"), self._writer.bot)
-            more = {**{name: value for name, value in taken.items() if name not in known}, **told(row)}
-            return self._told(known, more, book)
-
-        return fold
+    def _recorded(
+        self,
+        row: Mapping[str, Any],
+        whole: Row,
+        taken: Mapping[str, Any],
+        known: Row | None,
+        *,
+        book: PhantomBook | None = None,
+    ) -> Mapping[str, Any] | Whole | None:
+        if known is None:
+            return Whole({**whole})
+        refuse_nan(self._ds, row)
+        if known["status"] != "active":
+            raise _ended(known, "recorded")
+        refuse_another(self._ds, known, row, ("symbol", "venue", "side", "entry_price"), self._writer.bot)
+        more = {**{name: value for name, value in taken.items() if name not in known}, **told(row)}
+        return self._told(known, more, book)
 
     def _signal_of(self, row: Mapping[str, Any]) -> Row | None:
         signal_id = row.get("signal_id")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -14,7 +15,7 @@ from lake.ledgers.base import Ledger, changed, given, told
 from lake.ledgers.demands import checked, demand, refuse_another, refuse_nan
 from lake.ledgers.open_rows import open_rows
 from lake.ledgers.receipt import Receipt
-from lake.ledgers.transaction import Fold, Whole
+from lake.ledgers.transaction import Whole
 from lake.ledgers.whole_trades import record_many, record_one, record_table
 from lake.spec.decode import as_read
 from lake.spec.frames import dicts
@@ -67,7 +68,7 @@ class Trades(Ledger):
         plain_one = self._as_given(trade, fields, _APART, begun)
         if plain_one is not None:
             self._demand_open(plain_one)
-            if (done := self._inserted(plain_one, fields, self._open_fold({**fields, **begun}))) is not None:
+            if (done := self._inserted(plain_one, fields, partial(self._opened, fields, begun))) is not None:
                 return done
         row = given(trade, fields)
         row["status"] = str(plain(row["status"])).strip().lower() if row.get("status") else "open"
@@ -80,32 +81,32 @@ class Trades(Ledger):
             self._demand_open(whole)
             return self._writer.insert(self._ds, whole)
         key = (str(row["trade_id"]),)
-        return changed(key, *self._writer.change("trades", key, self._open_fold(row), is_new=True))
+        return changed(key, *self._writer.change("trades", key, partial(self._opened, row, {}), is_new=True))
 
     def _demand_open(self, row: Row) -> None:
         if row["status"] == "open":
             demand(self._ds, row, "an open trade", ("side", "entry_price", "quantity"))
 
-    def _open_fold(self, row: Mapping[str, Any]) -> Fold:
-        def fold(known: Row | None) -> Mapping[str, Any] | Whole | None:
-            if known is None:
-                whole = checked(self._ds, row)
-                self._demand_open(whole)
-                return Whole(whole)
-            refuse_nan(self._ds, row)
-            if known["status"] not in _OPEN:
-                raise _ended(known["trade_id"], known, "opened")
-            is_open = known["status"] == "open"
-            late = is_open and row["status"] == "pending"  # a retried order does not take the fill back
-            names = results.IDENTITY if late or not is_open else _OPENED
-            refuse_another(self._ds, known, row, names, self._writer.bot)
-            first = known.keys() if late else {"created_at", "opened_at"} & known.keys()
-            more = {name: value for name, value in told(row).items() if name not in first}
-            if known["status"] != row["status"]:
-                self._demand_open(folder(self._ds)(known, more))
-            return more
-
-        return fold
+    def _opened(
+        self, fields: Mapping[str, Any], begun: Mapping[str, Any], known: Row | None
+    ) -> Mapping[str, Any] | Whole | None:
+        row = {**fields, **begun}
+        if known is None:
+            whole = checked(self._ds, row)
+            self._demand_open(whole)
+            return Whole(whole)
+        refuse_nan(self._ds, row)
+        if known["status"] not in _OPEN:
+            raise _ended(known["trade_id"], known, "opened")
+        is_open = known["status"] == "open"
+        late = is_open and row["status"] == "pending"  # a retried order does not take the fill back
+        names = results.IDENTITY if late or not is_open else _OPENED
+        refuse_another(self._ds, known, row, names, self._writer.bot)
+        first = known.keys() if late else {"created_at", "opened_at"} & known.keys()
+        more = {name: value for name, value in told(row).items() if name not in first}
+        if known["status"] != row["status"]:
+            self._demand_open(folder(self._ds)(known, more))
+        return more
 
     def patch(self, key: str, /, **changes: Any) -> Receipt:
         """Change some columns of one trade; None takes a value away, unknown fields are kept in extra.

@@ -134,6 +134,13 @@ class Transaction:
                 return False
         return True
 
+    def is_known(self) -> bool:
+        """Whether there is a current version of one of the rows that it changes."""
+        for change in self.changes:  # noqa: SIM110 - as above
+            if change.key in change.part.current:
+                return True
+        return False
+
     def check(self) -> None:
         """Make its checks."""
         for check in self.checks:

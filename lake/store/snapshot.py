@@ -28,6 +28,7 @@ from lake.store.hot.mirror import SEQUENCE, HotMirror, HotRows, HotView
 from lake.store.inputs import newest_versions
 from lake.store.leases import Lease
 from lake.store.location import trusted
+from lake.store.location.glances import Glance
 
 _ATTEMPTS = 1000
 
@@ -56,7 +57,7 @@ class HotLogs:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._path = str(folder)
+        self._glance = Glance(str(folder), is_own=True)
         self._mirrors: dict[str, HotMirror] = {}
         self._writers: tuple[int | None, list[str]] = (None, [])
         self._merged: dict[str, tuple[list[tuple[HotRows, int]], pl.DataFrame]] = {}
@@ -64,9 +65,8 @@ class HotLogs:
 
     def writers(self) -> list[str]:
         """Writer ids of this host that have a hot log."""
-        try:
-            stamp = os.stat(self._path).st_mtime_ns  # noqa: PTH116 - each write asks, and a Path takes longer
-        except FileNotFoundError:
+        stamp = self._glance.stamp()
+        if not stamp:
             return []
         known, found = self._writers
         if stamp != known:
@@ -128,6 +128,7 @@ class HotLogs:
         for mirror in self._mirrors.values():
             mirror.close()
         self._mirrors.clear()
+        self._glance.close()
 
 
 def _same(known: Sequence[tuple[HotRows, int]], found: Sequence[tuple[HotRows, int]]) -> bool:

@@ -73,9 +73,8 @@ class Store:
         if known is not None:
             return known
         with self._lock:
-            if name not in self._tables:
-                self._tables[name] = ColdTable(self.location, registry.get(name), self.settings, self.reader)
-            return self._tables[name]
+            made = ColdTable(self.location, registry.get(name), self.settings, self.reader)
+            return self._tables.setdefault(name, made)
 
     def writer(self) -> HotLog:
         """This process's hot log, claimed at the first call.
@@ -301,6 +300,7 @@ class Store:
         with self._lock:
             self._closed = True
             self.logs.close()
+            self.location.close()
             if self._hot is not None:
                 release(self._hot)
                 self._hot = None

@@ -178,9 +178,13 @@ def _close(path: str) -> None:
 
 
 def test_a_row_that_another_process_has_settled_since_the_transaction_began_is_not_new(lk: lake.Lake) -> None:
-    with pytest.raises(LifeCycleError, match="the trade is closed and cannot be opened"), lk.transaction():
-        lk.trades.open(**ENTRY, trade_id="n1", quantity=1.0)
-        finished(spawned(_close, lk.store.location.uri))
+    def record() -> None:
+        with lk.transaction():
+            lk.trades.open(**ENTRY, trade_id="n1", quantity=1.0)
+            finished(spawned(_close, lk.store.location.uri))
+
+    with pytest.raises(LifeCycleError, match="the trade is closed and cannot be opened"):
+        record()
     assert lk.frame("SELECT status, pnl FROM trades WHERE trade_id = 'n1'").rows() == [("closed", 10.0)]
 
 

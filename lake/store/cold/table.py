@@ -74,7 +74,7 @@ class ColdTable:
         known, stamp = self._state, self._stamp
         if known is None or stamp is None or known.version != version:
             return False
-        return self.location.stamp(self.log.directory) == stamp
+        return self.location.glance(self.log.directory) == stamp
 
     def known_state(self) -> TableState:
         """The newest version seen so far, without asking again."""

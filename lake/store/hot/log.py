@@ -41,8 +41,9 @@ class HotLog:
         self._numbers = Numbers(claim.folder, claim.writer)
         self._group = GroupCommit(self._commit)
         self._writing = Lock()
+        self._flooring = Lock()
         self._database: HotDatabase | None = None
-        self._last = -1
+        self._last = self._floor = -1
         self._retry_at = 0.0
         self._closed = False
         self.failure: str = ""
@@ -75,26 +76,18 @@ class HotLog:
             return False
         began = time.perf_counter()
         try:
-            first = self._first_of(len(entries))
-            if not note(entries, first):
-                return False
-            rows = [(number, name, orjson.dumps(rows)) for number, (name, rows) in enumerate(entries, first)]
             with self._writing:
                 if self._closed:
                     raise self._is_closed()
+                first = self._numbers.take_own(max(self._last, self._floor, now_micros() - 1), len(entries)) + 1
+                rows = [(number, name, orjson.dumps(rows)) for number, (name, rows) in enumerate(entries, first)]
+                self._last = rows[-1][0]
+                if not note(entries, first):
+                    return False
                 self._append(rows)
         finally:
             self._group.end_alone(began)
         return True
-
-    def _first_of(self, count: int) -> int:
-        """The first of so many numbers of its own."""
-        with self._writing:
-            if self._closed:
-                raise self._is_closed()
-            last = self._numbers.take_own(max(self._last, now_micros() - 1), count)
-            self._last = last + count
-        return last + 1
 
     def submit(self, entries: Sequence[Entry], then: Then | None = None, is_unfounded: Check | None = None) -> Batch:
         """Give entries their place in the log's order, without waiting; :meth:`wait` must follow.
@@ -116,8 +109,8 @@ class HotLog:
 
     def raise_floor(self, sequence: int) -> None:
         """Give out only numbers above ``sequence`` from now on."""
-        with self._writing:
-            self._last = max(self._last, sequence)
+        with self._flooring:
+            self._floor = max(self._floor, sequence)
 
     def strengthen(self) -> None:
         """Sync every write from now on, for a user of this log who asked for it."""
@@ -206,11 +199,11 @@ class HotLog:
 
     def newest(self) -> int:
         """The microsecond of now, or the highest number that was given out, where that is later."""
-        return max(self._last, now_micros(), self._numbers.highest())
+        return max(self._last, self._floor, now_micros(), self._numbers.highest())
 
     def _number(self, group: Sequence[Batch]) -> list[tuple[int, str, bytes]]:
         entries = sum(len(batch.encoded) for batch in group) if len(group) > 1 else len(group[0].encoded)
-        last = self._numbers.take(max(self._last, now_micros() - 1), entries)
+        last = self._numbers.take(max(self._last, self._floor, now_micros() - 1), entries)
         rows = []
         for batch in group:
             for dataset, payload in batch.encoded:

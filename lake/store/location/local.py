@@ -17,6 +17,7 @@ from typing import IO, Any, Final
 
 from lake.errors import StorageError, UnsafeStoreError, UsageError
 from lake.store.location.base import Entry, checked
+from lake.store.location.glances import Glance
 from lake.store.location.local_errors import SUPPORTS_NO_LINKS, storage_errors
 from lake.store.location.syncing import Syncer
 
@@ -39,6 +40,7 @@ class LocalLocation:
         self.uri: str = os.path.normpath(root)
         self.delta_options: dict[str, str] = {}
         self._syncer = Syncer(self.uri)
+        self._glances: dict[str, Glance] = {}
 
     @property
     def filesystem(self) -> Any:
@@ -84,6 +86,20 @@ class LocalLocation:
         except OSError:
             with storage_errors(self.uri, folder):
                 raise
+
+    def glance(self, folder: str) -> int | None:
+        """See :class:`Location`."""
+        found = self._glances.get(folder)
+        if found is None:
+            found = self._glances[folder] = Glance(self.url(folder), is_own=True)
+        try:
+            return found.stamp()
+        except OSError:
+            return self.stamp(folder)
+
+    def close(self) -> None:
+        """See :class:`Location`."""
+        self._glances.clear()
 
     def size(self, path: str) -> int:
         """See :class:`Location`."""

@@ -124,6 +124,13 @@ class S3Location:
         del folder
         return None
 
+    def glance(self, folder: str) -> int | None:
+        """See :class:`Location`."""
+        return self.stamp(folder)
+
+    def close(self) -> None:
+        """See :class:`Location`: nothing is."""
+
     def size(self, path: str) -> int:
         """See :class:`Location`."""
         with self._errors(path):
