@@ -226,7 +226,7 @@ class CurrentRows:
         promises = []
         for name, rows in entries:
             for row in rows:
-                key = _KEYS[name](row)
+                key = key_of(registry.get(name), row)
                 version = self._rows.get(name, {}).get(key)
                 while version is not None and version.row is not row:
                     version = version.before
