@@ -35,6 +35,7 @@ from lake.store.cold.table_state import TableState
 _OTHERWISE = "another row of this table has its key, and tells it otherwise"
 _MOST_WAITING = 20_000  # rows that were changed, and wait in hot, which holds them in memory
 _AT_ONCE = 500  # rows that are changed in one turn, for which bots wait
+Again = Callable[[], Iterator[Sequence[Row]]]
 _TWINS = "the facts of another row of this table, told otherwise: each gets an id of its own"
 
 
@@ -47,7 +48,7 @@ class RecordLanding:
         refusals: keeps what does not fit.
         plan: takes what would be written, when nothing is.
         again: the rows of the table from its beginning, in batches.
-        by_stage: whether these tell a row in one stage of its life alone.
+        moved: those of the tables to and from which its rows move.
     """
 
     def __init__(
@@ -56,8 +57,8 @@ class RecordLanding:
         mapper: Mapper,
         refusals: Refusals,
         plan: Plan | None = None,
-        again: Callable[[], Iterator[Sequence[Row]]] | None = None,
-        by_stage: bool = False,
+        again: Again | None = None,
+        moved: Again | None = None,
     ) -> None:
         self._lk, self._mapper, self._refusals, self._plan = lk, mapper, refusals, plan
         self._counts: Counter[str] = Counter()
@@ -66,8 +67,8 @@ class RecordLanding:
         self._seen = Keys()  # of this table's rows so far
         self._waiting = 0  # rows in hot, at most
         self._names: set[str] = set()  # under which its rows have values
-        whole = None if again is None else partial(self._whole, again)
-        self._twins = Twins(mapper.dataset, mapper.label, whole, by_stage) if mapper.map.numbered else None
+        readers = [None if read is None else partial(self._once_more, read) for read in (again, moved)]
+        self._twins = Twins(mapper.dataset, mapper.label, *readers) if mapper.map.numbered else None
         self._lk_families = None if lk is None or self._twins is None else Families(lk, mapper.dataset)
         self._totals = {column: Total(self._seen) for column in mapper.map.sums}
         self._watches = watches(mapper.dataset.name)
@@ -187,16 +188,14 @@ class RecordLanding:
         there = {} if self._lk_families is None else self._lk_families.of(bases)
         return there | ({} if self._plan is None else self._plan.family(ds, bases))
 
-    def _whole(
-        self, again: Callable[[], Iterator[Sequence[Row]]]
-    ) -> Iterator[tuple[list[Canonical], Iterable[Canonical]]]:
-        """All rows of the table that fit, in batches, each with the lake's rows of their ids."""
+    def _once_more(self, again: Again) -> Iterator[list[Canonical]]:
+        """Rows that fit, in batches; the others are refused when their turn comes."""
         for rows in again():
             made = []
             for row in rows:
-                with suppress(InvalidRowError):  # it is refused when its turn comes
+                with suppress(InvalidRowError):
                     made += [self._mapper(row)] if self._mapper.takes(row) else []
-            yield made, self._families(made).values()
+            yield made
 
     def _account(self, fate: Fate) -> None:
         """Count what becomes of a row, and tell what of it is not taken over."""

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
 from typing import Any, TypeVar
 
 from lake.importers.addresses import shown
@@ -147,13 +147,12 @@ class _Run:
         nans = Nans(frozenset().union(*(made.words for made in table.maps)))
         label = f"{self.kind}:{table.label or table.name}"
         mappers = [Mapper(clocks.mapped(m), self.options, label) for m in table.maps]
-        again = partial(self._again, table)
+        again = partial(self._again, table, table.rows)
+        moved = None if table.moved is None else partial(self._again, table, table.moved)
         back = TakingBack(self.lk, table.undone, self.options, write=self.write)
         if table.opened is not None:
             table.opened(self.lk, self.options)
-        landings = [
-            RecordLanding(self.lk, m, self.refusals, self.plan, again, table.moved is not None) for m in mappers
-        ]
+        landings = [RecordLanding(self.lk, m, self.refusals, self.plan, again, moved) for m in mappers]
         for rows in _batches(table.rows(notes)):
             told = _proper(rows)
             with self.turn.held():
@@ -186,10 +185,9 @@ class _Run:
         for landing in landings:
             landing.take(rows)
 
-    def _again(self, table: Table) -> Iterator[list[Row]]:
-        """A table's rows once more, in batches, and those that move: what is to be told of them is told otherwise."""
-        moved = () if table.moved is None else table.moved(Notes())
-        for rows in _batches(chain(table.rows(Notes()), moved)):
+    def _again(self, table: Table, read: Callable[[Notes], Iterator[Row | Refused | Known]]) -> Iterator[list[Row]]:
+        """Rows of a table, or that move to and from it, once more, in batches: what is to be told is told otherwise."""
+        for rows in _batches(read(Notes())):
             proper = self._completed(table, _proper(rows))
             if table.look is not None:
                 table.look(self.lk, proper, self.options)

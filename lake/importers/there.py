@@ -9,7 +9,8 @@ from typing import Any
 import polars as pl
 
 from lake.importers.mapping import Canonical
-from lake.importers.twins import SUFFIX, base_of
+from lake.importers.stories import SUFFIX
+from lake.importers.twins import base_of
 from lake.spec.dataset import Dataset
 from lake.spec.decode import keys_to_frame, plain_rows
 from lake.store.by_key import rows_of
