@@ -14,6 +14,17 @@ import orjson
 
 from lake.importers.base import Options, Row, RowMap, Rule
 from lake.importers.mapping import IMPORTED
+from lake.importers.twins import base_of
+
+
+def shared_id(name: str, known_as: Iterable[str]) -> str:
+    """The id that all trades of one id of a store get in the lake, by that of one of them, which may be a twin.
+
+    Args:
+        name: of a row of the lake.
+        known_as: the names of rows that have the store's id beside them; a lake may have twins of a twin.
+    """
+    return name if any(base_of(one) == name != one for one in known_as) else base_of(name)
 
 
 class MetTrades:

@@ -15,13 +15,14 @@ from typing import Any
 
 from lake.errors import InvalidRowError
 from lake.importers.base import Options, Row, RowMap
-from lake.importers.kinds.met_trades import MetTrades
+from lake.importers.kinds.met_trades import MetTrades, shared_id
 from lake.importers.merging import is_same
 
 _SECOND = timedelta(seconds=1)
 _FACTS, _NUMBERS = ("symbol", "side"), ("entry_price", "exit_price", "quantity")
 _OTHERS = (
-    f"SELECT trade_id, {', '.join((*_FACTS, *_NUMBERS))}, opened_at, closed_at FROM trades "
+    f"SELECT trade_id, {', '.join((*_FACTS, *_NUMBERS))}, opened_at, closed_at, "
+    "CASE WHEN contains(extra::VARCHAR, ?) THEN extra ->> ? END AS own FROM trades "
     "WHERE created_at BETWEEN ? AND ? AND bot_id = ? AND closed_at IS NOT NULL "
     "AND epoch(date_trunc('second', opened_at))::BIGINT IN (SELECT unnest(?::BIGINT[])) "
     "AND (NOT contains(extra::VARCHAR, ?) OR contains(extra::VARCHAR, ?)) ORDER BY trade_id"
@@ -75,13 +76,17 @@ class RoundedTrades(MetTrades):
         span = [min(times) - _SECOND, max(times) + _SECOND]
         seconds = sorted({second for at in times for second in _seconds(at)})
         not_mine = [f'"{self._kind}:', f'"{self._known_as}"']  # but for those that were met before
-        found = lk.frame(_OTHERS, [*span, options.bot_id, seconds, *not_mine])
+        known = [not_mine[1], f"$.{self._known_as}"]
+        found = lk.frame(_OTHERS, [*known, *span, options.bot_id, seconds, *not_mine])
+        known_as = dict(found.select("trade_id", "own").iter_rows())
         others = defaultdict(list)
         for other in map(_trade, found.iter_rows(named=True)):
             others[int(other.times[0].timestamp())].append(other)
         told = dict(self._told((row for row, at in begun if not others.keys().isdisjoint(_seconds(at))), options))
         near = {
-            name: [other for second in _seconds(trade.times[0]) for other in others[second] if trade.may_be(other)]
+            name: [
+                o for at in _seconds(trade.times[0]) for o in others[at] if known_as[o.name] == name or trade.may_be(o)
+            ]
             for name, trade in told.items()
         }
         names = sorted(name for name, alike in near.items() if alike and name not in self._theirs)
@@ -119,8 +124,12 @@ class RoundedTrades(MetTrades):
                 if other.name not in taken and self._is_free(tellers, other.name, name)
             ]
             if free:
-                self._theirs[name] = min(free)[-1]
-                taken.add(self._theirs[name])
+                one, known_as = (
+                    min(free)[-1],
+                    {other.name for other in others if self._known(tellers, other.name) == name},
+                )
+                self._theirs[name] = shared_id(one, known_as)
+                taken.update({one, self._theirs[name]})
 
     def _known(self, tellers: dict[str, tuple[Any, str | None]], name: str) -> str | None:
         return tellers[name][1] if name in tellers else None

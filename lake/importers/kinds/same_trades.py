@@ -15,7 +15,7 @@ from typing import Any
 
 from lake.errors import InvalidRowError
 from lake.importers.base import Options, Row, Rule
-from lake.importers.kinds.met_trades import MetTrades
+from lake.importers.kinds.met_trades import MetTrades, shared_id
 from lake.importers.kinds.signal_bot import CLOSED, ENTRY, SIDE, SYMBOL, TIMEFRAME
 from lake.importers.merging import is_same
 from lake.importers.twins import is_twin
@@ -106,4 +106,5 @@ class SameTrades(MetTrades):
             if other.name not in taken and (known_as == trade.name or (known_as is None and other.may_be(trade)))
         ]
         if near:
-            self._theirs[trade.name] = min(near)[-1]
+            met = {other.name for other, known_as in free if known_as == trade.name}
+            self._theirs[trade.name] = shared_id(min(near)[-1], met)
