@@ -12,6 +12,7 @@ from lake.importers.mapping import HELD, Canonical, Mapper, found_before
 from lake.importers.merging import Merged, changed_names, ends, is_same, merged
 from lake.importers.there import Key
 from lake.spec.dataset import Type
+from lake.store.drain import is_open
 
 _SERIAL = frozenset({"id", "_id", "rowid", "created_at", "updated_at", "inserted_at"})  # they tell of the store
 
@@ -60,6 +61,8 @@ class Deciding:
 
     def __init__(self, mapper: Mapper, seen: Keys) -> None:
         self._mapper, self._seen = mapper, seen
+        self._stale = Keys()  # of rows that had ended when the table first told of them, and told that they go on
+        self._ended = Keys()  # those of them of which it told since that they have
 
     def decided(self, made: Sequence[Made], there: Mapping[Key, Canonical]) -> tuple[list[Fate], dict[Key, Canonical]]:
         """The fates of rows, and what the lake's rows of their keys then are.
@@ -68,17 +71,39 @@ class Deciding:
             made: the rows.
             there: the lake's rows of their keys.
         """
-        current, had, fates = dict(there), set[Key](), []
+        current, fates, ds = dict(there), list[Fate](), self._mapper.dataset
+        had: dict[Key, bool] = {}  # of this batch, and whether it only told that they go on
         for one in made:
             known = current.get(one.key)
-            is_had = known is not None and (one.key in had or one.key in self._seen)
-            is_again = known is not None and is_had and not ends(self._mapper.dataset, known, one.row)
+            is_again = known is not None and self._is_had(one, had) and not ends(ds, known, one.row)
             both = Merged(one.row) if known is None else self.merged(known, one.row)
             if not is_again:
                 current[one.key] = both.row
-                had.add(one.key)
+                had[one.key] = had.get(one.key, True) and self._is_stale(known, one.row)
             fates.append(Fate(one, known, both, is_again))
         return fates, current
+
+    def see(self, fate: Fate) -> None:
+        """From here on the row is one of an earlier batch."""
+        key = fate.one.key
+        if self._is_stale(fate.known, fate.one.row):
+            if key not in self._seen:
+                self._stale.add(key)
+        elif key in self._stale:
+            self._ended.add(key)
+
+    def _is_stale(self, known: Canonical | None, row: Canonical) -> bool:
+        """Whether a row had ended in the lake, and its table tells that it goes on: it may tell its end elsewhere."""
+        return known is not None and ends(self._mapper.dataset, row, known)
+
+    def _is_had(self, one: Made, had: Mapping[Key, bool]) -> bool:
+        """Whether the table told of a row before; that it goes on only counts where it is told again."""
+        only_stale = had.get(one.key, True)
+        if one.key in self._seen:
+            only_stale = only_stale and one.key in self._stale and one.key not in self._ended
+        elif one.key not in had:
+            return False
+        return not only_stale or is_open(self._mapper.dataset, one.row)
 
     def merged(self, known: Canonical, row: Canonical) -> Merged:
         """What a row that is there and one of the table become."""

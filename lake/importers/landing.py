@@ -205,6 +205,7 @@ class RecordLanding:
         one, known = fate.one, fate.known or {}
         self._counts[fate.name] += 1
         self._tell_sums(one, known, fate.both.row)
+        self._deciding.see(fate)
         self._see(one)
         for column in fate.both.kept:
             self._differing.add(one.key, column, known.get(column), one.row[column])

@@ -30,6 +30,7 @@ _NAMED = text("strategy_name", "strategy")
 _STRATEGY = {prefix: first_of(_NAMED, option("strategy"), constant(name)) for prefix, name in _STRATEGIES.items()}
 _DAY = re.compile(r"(\d{4})(\d{2})(\d{2})")
 _WON = {"1": 1, "0": 0, "win": 1, "loss": 0, "true": 1, "false": 0}
+_Read = Callable[[Notes], Iterator[Row | Refused]]
 
 
 class PhantomsRedis:
@@ -119,10 +120,17 @@ def _name(row: Row, options: Options) -> str | None:
 
 
 def _tables(store: RedisStore, prefix: str, rows: RowMap) -> Iterator[Table]:
-    for key in store.keys(f"{prefix}:active", f"{prefix}:active:*"):
-        yield Table(key, (rows,), partial(_active, store, key), label=f"{prefix}:active")
-    for key in store.keys(f"{prefix}:completed", f"{prefix}:completed:*"):
-        yield Table(key, (rows,), partial(_completed, store, key), label=f"{prefix}:completed")
+    """One for each stage: of several keys of it, of which none corrects what another tells."""
+    for stage, read in (("active", _active), ("completed", _completed)):
+        name = f"{prefix}:{stage}"
+        keys = store.keys(name, f"{name}:*")
+        if keys:
+            told = partial(_of_keys, [partial(read, store, key) for key in keys])
+            yield Table(keys[0] if len(keys) == 1 else f"{name}, {len(keys)} keys", (rows,), told, label=name)
+
+
+def _of_keys(read: Sequence[_Read], notes: Notes) -> Iterator[Row | Refused]:
+    return (row for rows in read for row in rows(notes))
 
 
 def _rows(tables: Sequence[Table]) -> Callable[[Notes], Iterator[Row | Refused | Known]]:
