@@ -19,6 +19,7 @@ from lake.importers.mapping import Canonical
 from lake.importers.merging import contradictions
 from lake.importers.stories import SUFFIX, Held, Stories, Story, StoryKey
 from lake.spec.dataset import Dataset
+from lake.store.drain import is_open
 
 _TWIN = re.compile(rf".+-[0-9a-f]{{{SUFFIX - 1}}}", re.DOTALL)
 _New = dict[str, dict[StoryKey, Story]]
@@ -101,13 +102,17 @@ class Twins:
         if base in self._taken or not family.keys() <= {base}:
             return False
         stories = list(told.values())
-        if family and (len(stories) > 1 or contradictions(self._ds, family[base], stories[0].row)):
+        if family and (len(stories) > 1 or not self._is_next(family[base], stories[0])):
             return False
         if len({story.goes_on for story in stories}) > 1:  # one may have ended in another
             return False
         names = {key: story.twin() if n else base for n, (key, story) in enumerate(told.items())}
         self._take(base, names, family)
         return True
+
+    def _is_next(self, there: Canonical, one: Story) -> bool:
+        """Whether a story may be what comes next of a row; that it goes on may be told of another, once it has ended."""
+        return not contradictions(self._ds, there, one.row) and (is_open(self._ds, there) or not one.goes_on)
 
     def _decide(self, doubtful: _New, families: Mapping[str, Mapping[str, Canonical]]) -> None:
         """Give stories the rows that remember them, or those that all that is told of their ids shows to be theirs."""

@@ -76,6 +76,33 @@ def test_a_phantom_has_not_ended_in_another_beside_it_under_one_key(lk: lake.Lak
     assert rows(lk, "phantoms", "strategy", "status") == [("trend", "active"), ("x", "completed")]
 
 
+def test_two_phantoms_of_one_key_are_two_though_another_key_tells_one_of_them_otherwise(
+    lk: lake.Lake, redis: Redis
+) -> None:
+    """Of one that has ended and one that goes on, with another score, each is found where it landed."""
+    later = {"signal_time": "2025-04-01T02:15:00"}
+    put(
+        redis,
+        mr_phantom_completed=[ended("mr", ml_score=60.0), ended("mr", **later, realized_rr=0)],
+        scalp_phantom_completed=[
+            ended("mr", **later, realized_rr=2.5),
+            {**ended("mr", ml_score=70.0), "exit_time": "2025-04-01T03:55:30.5"},
+            told("mr", ml_score=80.0),
+        ],
+    )
+    imported(lk, "phantoms-redis", redis.address)
+    assert rows(lk, "phantoms", "status", "ml_score") == [("active", 80.0), ("completed", 60.0), ("completed", None)]
+
+
+def test_of_two_keys_of_a_stage_none_corrects_what_the_other_tells(lk: lake.Lake, redis: Redis) -> None:
+    put(redis, phantom_completed=[ended(ml_score=60.0, phantom_id="a")])
+    more = [ended(ml_score=80.0), ended(ml_score=60.0, phantom_id="b")]
+    redis.server.set("phantom:completed:SOLUSDT", json.dumps(more))
+    report = imported(lk, "phantoms-redis", redis.address)
+    assert [(table.table, table.found) for table in report.tables] == [("phantom:completed, 2 keys", 3)]
+    assert rows(lk, "phantoms", "ml_score") == [60.0, 80.0]
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_whatever_phantoms_of_one_moment_keys_hold_a_second_import_lands_none(
     lk: lake.Lake, redis: Redis, seed: int

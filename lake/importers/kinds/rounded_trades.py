@@ -7,7 +7,7 @@ a second apart and one of them is a whole second. The later import then uses the
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -84,9 +84,7 @@ class RoundedTrades(MetTrades):
             others[int(other.times[0].timestamp())].append(other)
         told = dict(self._told((row for row, at in begun if not others.keys().isdisjoint(_seconds(at))), options))
         near = {
-            name: [
-                o for at in _seconds(trade.times[0]) for o in others[at] if known_as[o.name] == name or trade.may_be(o)
-            ]
+            name: [one for one in _beside(trade, others) if known_as[one.name] == name or trade.may_be(one)]
             for name, trade in told.items()
         }
         names = sorted(name for name, alike in near.items() if alike and name not in self._theirs)
@@ -124,10 +122,8 @@ class RoundedTrades(MetTrades):
                 if other.name not in taken and self._is_free(tellers, other.name, name)
             ]
             if free:
-                one, known_as = (
-                    min(free)[-1],
-                    {other.name for other in others if self._known(tellers, other.name) == name},
-                )
+                one = min(free)[-1]
+                known_as = {other.name for other in others if self._known(tellers, other.name) == name}
                 self._theirs[name] = shared_id(one, known_as)
                 taken.update({one, self._theirs[name]})
 
@@ -144,6 +140,11 @@ def _seconds(at: datetime) -> tuple[int, int, int]:
     """The seconds in which a trade may begin elsewhere."""
     second = int(at.timestamp())
     return second - 1, second, second + 1
+
+
+def _beside(trade: _Trade, others: Mapping[int, Iterable[_Trade]]) -> Iterator[_Trade]:
+    """Those that began when it may have begun."""
+    return (other for second in _seconds(trade.times[0]) for other in others.get(second, ()))
 
 
 def _trade(row: Row) -> _Trade:
