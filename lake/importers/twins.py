@@ -111,7 +111,7 @@ class Twins:
         return True
 
     def _is_next(self, there: Canonical, one: Story) -> bool:
-        """Whether a story may be what comes next of a row; that it goes on may be told of another, once it has ended."""
+        """Whether a story may be what comes next of a row; once that has ended, what goes on may be another."""
         return not contradictions(self._ds, there, one.row) and (is_open(self._ds, there) or not one.goes_on)
 
     def _decide(self, doubtful: _New, families: Mapping[str, Mapping[str, Canonical]]) -> None:
