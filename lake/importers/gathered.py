@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from lake.importers.keys import Keys
 from lake.importers.mapping import Canonical
-from lake.importers.stories import Stories, Story, StoryKey
+from lake.importers.stories import Stories, Story, StoryKey, Told
 
 Reader = Callable[[], Iterator[Sequence[Canonical]]]
 _MOST = 50_000  # stories that are held
@@ -74,8 +74,10 @@ class Gathered:
                 met.add(key[0])
                 count += 1
             if count <= _MOST:
-                self._hold(held, is_own, row)
-        self._held = {base: one for base, one in held.items() if base in several} if count <= _MOST else {}
+                self._hold(held, is_own, row, told)
+            else:
+                held.clear()
+        self._held = {base: one for base, one in held.items() if base in several}
         return several
 
     def _pass(self, wanted: Iterable[str]) -> dict[str, All]:
@@ -85,7 +87,7 @@ class Gathered:
         for is_own, row in self._rows():
             base = self._stories.base(row)
             if base in held or (count < _MOST and base in (self._several or ()) and base not in self._given):
-                count += self._hold(held, is_own, row)
+                count += self._hold(held, is_own, row, self._stories.told(row))
         return held
 
     def _rows(self) -> Iterator[tuple[bool, Canonical]]:
@@ -93,9 +95,8 @@ class Gathered:
             for batch in read():
                 yield from ((is_own, row) for row in batch)
 
-    def _hold(self, held: dict[str, All], is_own: bool, row: Canonical) -> bool:
+    def _hold(self, held: dict[str, All], is_own: bool, row: Canonical, told: Told) -> bool:
         """Hold the story of a row; whether it is a new one."""
-        told = self._stories.told(row)
         key = self._stories.key(row, told)
         of = held.setdefault(key[0], All())
         stories = of.own if is_own else of.others

@@ -11,6 +11,7 @@ which stories are told, and decided anew with the rows that came of it, it is th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from lake.importers.merging import contradictions, steady
@@ -56,16 +57,29 @@ def remembered(stories: Mapping[StoryKey, Story], held: Mapping[str, Held]) -> d
 def settled(family: Family) -> dict[StoryKey, str]:
     """The ids of the rows of all stories."""
     known = remembered(family.stories, family.held) | family.decided
-    names, homeless = _known(_lives(family), known)
+    names, lives = _known(_lives(family), known)
+    homeless = dict.fromkeys(lives)
     for find in (_surest, _nearest):
         free = family.held.keys() - set(names.values()) - family.taken
-        for _, name, life in sorted(find(family, homeless, free)):
+        for _, name, life in sorted(find(family, list(homeless), free)):
             if life in homeless and name in free:
                 names[life] = name
-                homeless.remove(life)
+                del homeless[life]
                 free -= {name}
-    names |= _own(family, homeless, {*names.values(), *family.held, *family.taken})
+    used = {*names.values(), *family.held, *family.taken}
+    names |= zip(homeless, own_ids([family.stories[life[0]] for life in homeless], used), strict=True)
     return {key: name for life, name in names.items() for key in life}
+
+
+def own_ids(stories: Iterable[Story], used: AbstractSet[str]) -> Iterator[str]:
+    """Ids for rows of their own: the one of their facts, or with a digest behind it, if that is used."""
+    given = set(used)
+    for story in stories:
+        name, again = story.base, 0
+        while name in given:
+            name, again = story.twin(again), again + 1
+        given.add(name)
+        yield name
 
 
 def _lives(family: Family) -> Iterator[Life]:
@@ -94,18 +108,20 @@ def _known(lives: Iterable[Life], known: Mapping[StoryKey, str]) -> tuple[dict[L
     of another life, since it changed nothing there.
     """
     names: dict[Life, str] = {}
-    homeless = []
+    homeless, used = [], set[str]()
     for life in sorted(lives, key=lambda life: life[0] not in known):
         last, *begun = life
         if last in known:
             names |= {(key,): known.get(key, known[last]) for key in life}
+            used.add(known[last])
         elif not begun or begun[0] not in known:
             homeless.append(life)
-        elif known[begun[0]] in names.values():
+        elif known[begun[0]] in used:
             names[tuple(begun)] = known[begun[0]]
             homeless.append((last,))
         else:
             names[life] = known[begun[0]]
+            used.add(known[begun[0]])
     return names, homeless
 
 
@@ -136,11 +152,12 @@ def _nearest(
     claimed = _claimed(family)
     for life in lives:
         one = family.stories[life[0]]
+        twin = one.twin()
         for name in names:
             there = family.held[name]
             if name not in claimed and not _is_stale(family, there, one):
                 is_end = is_open(family.ds, there.row) and not one.goes_on
-                yield (not is_end, *_distance(family, there, one), name, one.twin()), name, life
+                yield (not is_end, *_distance(family, there, one), name, twin), name, life
 
 
 def _claimed(family: Family) -> set[str]:
@@ -155,16 +172,6 @@ def _claimed(family: Family) -> set[str]:
         ]
         done.update(told or ([min(alike)[-1]] if alike else []))
     return done
-
-
-def _own(family: Family, lives: Iterable[Life], names: set[str]) -> Iterator[tuple[Life, str]]:
-    """Rows of their own."""
-    for life in lives:
-        name, again = family.base, 0
-        while name in names:
-            name, again = family.stories[life[0]].twin(again), again + 1
-        names.add(name)
-        yield life, name
 
 
 def _is_stale(family: Family, there: Held, one: Story) -> bool:

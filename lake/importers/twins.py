@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from lake.importers.gathered import All, Gathered, Reader
 from lake.importers.keys import Keys
-from lake.importers.lives import Family, remembered, settled
+from lake.importers.lives import Family, own_ids, remembered, settled
 from lake.importers.mapping import Canonical
 from lake.importers.merging import contradictions
 from lake.importers.stories import SUFFIX, Held, Stories, Story, StoryKey
@@ -98,17 +98,23 @@ class Twins:
         return families
 
     def _is_plain(self, base: str, told: Mapping[StoryKey, Story], family: Mapping[str, Canonical]) -> bool:
-        """Give stories their rows where nothing is in doubt: the lake has none of them, or what may be the only one."""
-        if base in self._taken or not family.keys() <= {base}:
-            return False
+        """Give stories their rows where nothing is in doubt.
+
+        A story that is told alone is the lake's only row of its id, if it may be what comes next of it. Where no row is
+        left that it could be, it has one of its own, unless it may be how another of its table ended, or began.
+        """
         stories = list(told.values())
-        if family and (len(stories) > 1 or not self._is_next(family[base], stories[0])):
-            return False
-        if len({story.goes_on for story in stories}) > 1:  # one may have ended in another
-            return False
-        names = {key: story.twin() if n else base for n, (key, story) in enumerate(told.items())}
-        self._take(base, names, family)
-        return True
+        free = [name for name in family if name not in self._taken]
+        if free:
+            is_only = free == [base] and len(family) == len(stories) == 1
+            names = [base] if is_only and self._is_next(family[base], stories[0]) else []
+        else:
+            stages = {*(is_open(self._ds, row) for row in family.values()), *(story.goes_on for story in stories)}
+            used = {*family, base} if base in self._taken else {*family}
+            names = list(own_ids(stories, used)) if len(stages) == 1 else []
+        if names:
+            self._take(base, dict(zip(told, names, strict=True)), family)
+        return bool(names)
 
     def _is_next(self, there: Canonical, one: Story) -> bool:
         """Whether a story may be what comes next of a row; once that has ended, what goes on may be another."""
