@@ -26,7 +26,8 @@ ROUNDS = 25
 
 
 @pytest.fixture
-def lk(tmp_path: Path) -> Iterator[lake.Lake]:
+def lk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[lake.Lake]:
+    monkeypatch.setenv("LAKE_DRAIN_SECONDS", "3600")  # after a drain its tables are looked at for some seconds
     with lake.open(tmp_path, bot_id="b") as opened:
         _settle(opened)
         yield opened

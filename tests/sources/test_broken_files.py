@@ -8,6 +8,7 @@ import json
 import sqlite3
 import zipfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -242,12 +243,12 @@ def test_of_a_large_file_that_is_cut_off_nothing_lands(
 
 
 def _octobot(candles: list[str]) -> bytes:
-    connection = sqlite3.connect(":memory:")
-    connection.execute("create table ohlcv (timestamp, exchange_name, symbol, time_frame, candle)")
-    rows = [(0, "binance", "BTC/USDT", "1m", candle) for candle in candles]
-    connection.executemany("insert into ohlcv values (?, ?, ?, ?, ?)", rows)
-    connection.commit()
-    return connection.serialize()
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("create table ohlcv (timestamp, exchange_name, symbol, time_frame, candle)")
+        rows = [(0, "binance", "BTC/USDT", "1m", candle) for candle in candles]
+        connection.executemany("insert into ohlcv values (?, ?, ?, ?, ?)", rows)
+        connection.commit()
+        return connection.serialize()
 
 
 def _large() -> dict[str, tuple[str, bytes, bytes]]:

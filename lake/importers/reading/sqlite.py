@@ -284,8 +284,12 @@ class SqliteFile:
     def _connected(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.uri, uri=True, check_same_thread=False)
         connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
-        connection.execute("pragma query_only = on")
-        connection.execute("pragma writable_schema = on")  # or a file that is cut short could not be opened at all
+        try:
+            connection.execute("pragma query_only = on")
+            connection.execute("pragma writable_schema = on")  # or a file that is cut short could not be opened at all
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
 
     def _all(self, query: str) -> list[Any]:
