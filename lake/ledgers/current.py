@@ -202,27 +202,31 @@ class CurrentRows:
         if not self.order.acquire(blocking=False):  # who waits here keeps the log from others
             return False
         try:
-            return not is_known() and self.note_new(entries, sequence)
+            with self._lock:  # nor may a look put there what another process wrote just now
+                return not is_known() and self._noted(entries, sequence)
         finally:
             self.order.release()
 
     def note_new(self, entries: Iterable[Entry], sequence: int) -> bool:
         """Note rows that nobody has another version of, numbered from ``sequence`` on, one number for each entry."""
         with self._lock:
-            for name, rows in entries:
-                key_in = _KEYS.get(name) or _keys(registry.get(name))
-                known = self._rows.get(name)
-                if known is None:
-                    known = self._rows[name] = {}
-                for row in rows:
-                    known[key_in(row)] = Version(sequence, row)
-                if name in self._watches:
-                    self._changed(name, map(key_in, rows))
-                sequence += 1
+            return self._noted(entries, sequence)
+
+    def _noted(self, entries: Iterable[Entry], sequence: int) -> bool:
+        for name, rows in entries:
+            key_in = _KEYS.get(name) or _keys(registry.get(name))
+            known = self._rows.get(name)
+            if known is None:
+                known = self._rows[name] = {}
+            for row in rows:
+                known[key_in(row)] = Version(sequence, row)
+            if name in self._watches:
+                self._changed(name, map(key_in, rows))
+            sequence += 1
         return True
 
     def take_back(self, entries: Iterable[Entry]) -> None:
-        """The disk refused what :meth:`note_new` or :meth:`note_first` noted, if it did."""
+        """The disk refused what :meth:`note_new` or :meth:`note_first` noted."""
         promises = []
         for name, rows in entries:
             for row in rows:

@@ -67,11 +67,7 @@ class Hot:
         return self._appended(entries, partial(self.current.note_first, is_known=is_known))
 
     def _appended(self, entries: Sequence[Entry], note: Note) -> bool:
-        try:
-            is_done = self.log.append_new(entries, note)
-        except LakeError:
-            self.current.take_back(entries)
-            raise
+        is_done = self.log.append_new(entries, note, self.current.take_back)
         if is_done:
             self.settler.wrote(len(entries))
         return is_done

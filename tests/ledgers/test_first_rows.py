@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -18,6 +18,7 @@ from lake.errors import HotLogError, LifeCycleError, UnknownRowError
 from lake.ledgers.ending import Ending
 from lake.spec import registry
 from lake.store.hot.database import HotDatabase
+from lake.store.hot.group import GroupCommit
 from lake.store.hot.spool import Spool
 from tests.helpers import finished, spawned
 
@@ -102,10 +103,15 @@ def test_a_change_of_a_row_that_is_then_refused_by_the_disk_is_refused_too(
     def fail(*_: Any) -> None:
         raise OSError(28, os.strerror(28))
 
-    current = lk.writer.hot().current
+    def hand_on(group: GroupCommit, began: float) -> None:
+        lead_next(group, began)
+        wait([patched], 60)  # who leads next is quicker than who was refused
+
+    current, lead_next = lk.writer.hot().current, GroupCommit.end_alone
     monkeypatch.setattr("lake.store.hot.log._RETRY_SECONDS", 0.0)
     monkeypatch.setattr(HotDatabase, "append", late)
     monkeypatch.setattr(Spool, "append", fail)
+    monkeypatch.setattr(GroupCommit, "end_alone", hand_on)
     with ThreadPoolExecutor(2) as pool:
         recorded = pool.submit(_record, lk, "n1")
         assert begun.wait(60)

@@ -11,7 +11,7 @@ from threading import Lock
 import orjson
 
 from lake.clock import now_micros
-from lake.errors import ClosedError, HotLogError
+from lake.errors import ClosedError, HotLogError, LakeError
 from lake.spec import registry
 from lake.store.hot.claim import Claim
 from lake.store.hot.database import HOT_ERRORS, HotDatabase, as_lake_error, is_corrupt
@@ -24,6 +24,7 @@ from lake.store.hot.turn import Turn
 
 _RETRY_SECONDS = 1.0
 Note = Callable[[Sequence[Entry], int], bool]
+TakeBack = Callable[[Sequence[Entry]], object]
 
 
 class HotLog:
@@ -58,15 +59,16 @@ class HotLog:
         """
         return self._group.run(entries)
 
-    def append_new(self, entries: Sequence[Entry], note: Note) -> bool:
+    def append_new(self, entries: Sequence[Entry], note: Note, take_back: TakeBack) -> bool:
         """Make entries durable at once of whose rows nobody else has a version; False when nothing was written.
 
         A lone writer takes no place in a queue, and no turn at the numbers of the host: a sixth of a commit.
 
         Args:
             entries: of new rows.
-            note: is given them and the number of the first, before they are durable; what it notes holds unless this
-                raises a LakeError. Where it says no, and where others write now, nothing is written.
+            note: is given them and the number of the first, before they are durable. Where it says no, and where
+                others write now, nothing is written.
+            take_back: is given them when they are refused, before those write who made something of what was noted.
 
         Raises:
             HotLogError: neither SQLite nor the spool took them.
@@ -84,7 +86,11 @@ class HotLog:
                 self._last = rows[-1][0]
                 if not note(entries, first):
                     return False
-                self._append(rows)
+                try:
+                    self._append(rows)
+                except LakeError:
+                    take_back(entries)
+                    raise
         finally:
             self._group.end_alone(began)
         return True
