@@ -56,7 +56,11 @@ class Block:
         if self._outer is not None:
             self._savepoint = self._outer.savepoint()
         else:
-            self._made, self._token = self._transactions.begin()
+            try:
+                self._made, self._token = self._transactions.begin()
+            except BaseException:  # Ctrl-C: what comes next is in no transaction
+                self._transactions.forget()
+                raise
         return self._made
 
     def __exit__(
@@ -67,10 +71,21 @@ class Block:
             if kind is not None and self._outer is not None:
                 self._outer.back_to(self._savepoint)
             return
-        made.whole, made.ended = kind is None, True
-        self._transactions.end(self._token)
+        try:
+            made.whole, made.ended = kind is None, True
+            self._transactions.end(self._token)
+        except BaseException:  # as above
+            self._transactions.forget()
+            raise
         if made.whole and self._land is not None and made.entries:
             self._land(made)
+
+    def __del__(self) -> None:
+        """Ctrl-C may keep it from being left: then nobody is in it once it is gone."""
+        made = getattr(self, "_made", None)
+        if made is not None and not made.ended:
+            made.ended = True
+            self._transactions.forget(made)
 
 
 class Landing:
@@ -128,6 +143,11 @@ class Transactions:
         """A new one, which the caller is in from now on, and what :meth:`end` is to be given."""
         made = Transaction(self._current, self._basis)
         return made, self._open.set(made)
+
+    def forget(self, broken: Transaction | None = None) -> None:
+        """The caller is in none from now on, or not in that one, whatever became of it."""
+        if broken is None or self._open.get() is broken:
+            self._open.set(None)
 
     @contextmanager
     def outside(self) -> Iterator[None]:

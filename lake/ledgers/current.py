@@ -199,13 +199,10 @@ class CurrentRows:
 
     def note_first(self, entries: Sequence[Entry], sequence: int, is_known: Callable[[], bool]) -> bool:
         """:meth:`note_new`, unless there is a version of one, or another thread makes one now; then False."""
-        if not self.order.acquire(blocking=False):  # who waits here keeps the log from others
+        if self.order.locked():  # who waits here keeps the log from others
             return False
-        try:
-            with self._lock:  # nor may a look put there what another process wrote just now
-                return not is_known() and self._noted(entries, sequence)
-        finally:
-            self.order.release()
+        with self.order, self._lock:  # nor may a look put there what another process wrote just now
+            return not is_known() and self._noted(entries, sequence)
 
     def note_new(self, entries: Iterable[Entry], sequence: int) -> bool:
         """Note rows that nobody has another version of, numbered from ``sequence`` on, one number for each entry."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -47,12 +48,14 @@ class Hot:
         Raises:
             HotLogError: it could not be made durable; nothing was accepted.
         """
-        while (batch := self._placed(plan, self.log.submit)) is not None:
-            try:
-                self.log.wait(batch)
-            except UnfoundedError:
-                continue
-            return
+        try:
+            while (batch := self._placed(plan, self.log.submit)) is not None:
+                with suppress(UnfoundedError):
+                    self.log.wait(batch)
+                    return
+        except BaseException:
+            self.log.desert()
+            raise
 
     def land_new(self, entries: Sequence[Entry]) -> None:
         """:meth:`land` rows of which nobody else can have a version: nothing has to come between."""
@@ -67,7 +70,11 @@ class Hot:
         return self._appended(entries, partial(self.current.note_first, is_known=is_known))
 
     def _appended(self, entries: Sequence[Entry], note: Note) -> bool:
-        is_done = self.log.append_new(entries, note, self.current.take_back)
+        try:
+            is_done = self.log.append_new(entries, note, self.current.take_back)
+        except BaseException:
+            self.log.desert()
+            raise
         if is_done:
             self.settler.wrote(len(entries))
         return is_done

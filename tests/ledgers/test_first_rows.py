@@ -15,6 +15,8 @@ import pytest
 
 import lake
 from lake.errors import HotLogError, LifeCycleError, UnknownRowError
+from lake.ledgers.blocks import Block, Transactions
+from lake.ledgers.current import CurrentRows
 from lake.ledgers.ending import Ending
 from lake.spec import registry
 from lake.store.hot.database import HotDatabase
@@ -126,6 +128,44 @@ def test_a_change_of_a_row_that_is_then_refused_by_the_disk_is_refused_too(
             patched.result(60)
     assert _count(lk, "trades", "n1") == 0
     assert ("n1",) not in versions
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "step"),
+    [
+        (GroupCommit, "lead_alone"),
+        (GroupCommit, "end_alone"),
+        (GroupCommit, "submit"),
+        (GroupCommit, "wait"),
+        (CurrentRows, "note_first"),
+        (HotDatabase, "append"),
+        (Transactions, "begin"),
+        (Transactions, "end"),
+        (Block, "__exit__"),
+    ],
+)
+def test_rows_whose_transaction_ctrl_c_interrupts_anywhere_land_when_they_are_recorded_again(
+    lk: lake.Lake, monkeypatch: pytest.MonkeyPatch, kind: type, step: str, is_done: bool
+) -> None:
+    take = getattr(kind, step)
+
+    def interrupted(*given: Any, **named: Any) -> None:
+        if is_done:
+            take(*given, **named)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        if step in {"submit", "wait"}:
+            broken.setattr(Ending, "_landed_first", lambda *_: False)
+        broken.setattr(kind, step, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            _record(lk, "n1")
+    _record(lk, "n1")
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(_record, lk, "n2").result(60)
+    for name in ("n1", "n2"):
+        assert [_count(lk, dataset, name) for dataset in ("decisions", "trades", "phantoms")] == [1, 1, 1]
 
 
 def test_what_threads_tell_of_one_new_row_at_once_is_all_kept(lk: lake.Lake) -> None:

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from threading import Lock
+from threading import Lock, get_ident
 from time import perf_counter
 
 from lake.store.hot.entry import Entry, encoded
@@ -33,7 +33,7 @@ class Batch:
     ``is_unfounded`` is asked when all batches before it are through; its entries are left out if so.
     """
 
-    __slots__ = ("abandoned", "encoded", "error", "gate", "is_unfounded", "led", "sequences", "then")
+    __slots__ = ("abandoned", "encoded", "error", "gate", "is_unfounded", "led", "sequences", "then", "thread")
 
     def __init__(self, entries: Sequence[Entry], then: Then | None = None, is_unfounded: Check | None = None) -> None:
         self.is_unfounded = is_unfounded
@@ -42,6 +42,7 @@ class Batch:
         self.sequences: list[int] = []
         self.error: BaseException | None = None
         self.gate: Lock | None = None
+        self.thread = get_ident()
         self.led = False
         self.abandoned = False
 
@@ -100,6 +101,7 @@ class GroupCommit:
         self._mutex = Lock()
         self._waiting: list[Batch] = []
         self._leading = False
+        self._leader = 0  # the thread that does, or will; 0 for the helper
         self._expected = 1
         self._patience = 0.0
         self._complete: Lock | None = None
@@ -114,11 +116,12 @@ class GroupCommit:
         batch = Batch(entries, then, is_unfounded)
         with self._mutex:
             self._add(batch)
-            batch.led = not self._leading
             if self._leading:
                 batch.gate = Lock()
                 batch.gate.acquire()
-            self._leading = True
+            else:
+                self._leader = batch.thread
+                batch.led = self._leading = True
         return batch
 
     def lead_alone(self) -> bool:
@@ -126,6 +129,7 @@ class GroupCommit:
         with self._mutex:
             if self._leading or self._expected > 1:
                 return False
+            self._leader = get_ident()
             self._leading = True
         return True
 
@@ -133,9 +137,19 @@ class GroupCommit:
         """Let those lead who came since the commit began, by ``perf_counter``."""
         with self._mutex:
             if not self._waiting:
-                self._leading = False
+                self._leading, self._leader = False, 0
                 return
         self._hand_on((), perf_counter() - began)
+
+    def desert(self) -> None:
+        """The calling thread was broken off, by Ctrl-C: if it leads, wherever that reached it, the helper does."""
+        with self._mutex:
+            if self._leader != get_ident():
+                return
+            self._leader = 0
+            self._leading = bool(self._waiting)
+        if self._leading:
+            self._executor().submit(self._lead)
 
     def _add(self, batch: Batch) -> None:
         self._waiting.append(batch)
@@ -165,6 +179,8 @@ class GroupCommit:
     def _abandon(self, batch: Batch) -> None:
         with self._mutex:
             leads, batch.abandoned = batch.led, True
+            if leads:
+                self._leader = 0
         if leads:
             self._executor().submit(self._lead)
 
@@ -196,6 +212,7 @@ class GroupCommit:
         try:
             self._gather()
         except BaseException:  # Ctrl-C: the others must still have a leader
+            self._leader = 0
             self._executor().submit(self._commit_waiting)
             raise
         self._commit_waiting()
@@ -239,8 +256,9 @@ class GroupCommit:
             successor = self._waiting[0] if self._waiting else None
             self._leading = successor is not None
             by_helper = isinstance(successor, AsyncBatch) or (successor is not None and successor.abandoned)
+            self._leader = 0
             if successor is not None and not by_helper:
-                successor.led = True
+                self._leader, successor.led = successor.thread, True
         if len(group) > 1 or (group and not group[0].led):  # else nobody waits but who leads
             _wake(group)
         if by_helper:

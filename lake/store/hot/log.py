@@ -79,17 +79,17 @@ class HotLog:
         began = time.perf_counter()
         try:
             with self._writing:
-                if self._closed:
-                    raise self._is_closed()
+                self._must_be_open()
                 first = self._numbers.take_own(max(self._last, self._floor, now_micros() - 1), len(entries)) + 1
                 rows = [(number, name, orjson.dumps(rows)) for number, (name, rows) in enumerate(entries, first)]
                 self._last = rows[-1][0]
-                if not note(entries, first):
-                    return False
                 try:
+                    if not note(entries, first):
+                        return False
                     self._append(rows)
-                except LakeError:
-                    take_back(entries)
+                except BaseException as error:
+                    if isinstance(error, LakeError) or not self._may_hold(first):
+                        take_back(entries)
                     raise
         finally:
             self._group.end_alone(began)
@@ -112,6 +112,10 @@ class HotLog:
     ) -> AsyncBatch:
         """:meth:`submit` from an asyncio task; the batch's future is to be awaited."""
         return self._group.submit_async(entries, then, is_unfounded)
+
+    def desert(self) -> None:
+        """The calling thread was broken off while it wrote: nobody waits for it."""
+        self._group.desert()
 
     def raise_floor(self, sequence: int) -> None:
         """Give out only numbers above ``sequence`` from now on."""
@@ -183,15 +187,29 @@ class HotLog:
     def _commit(self, group: Sequence[Batch]) -> None:
         with self._writing:
             try:
-                if self._closed:
-                    raise self._is_closed()
+                self._must_be_open()
                 self._append(self._number(group))
             except (ClosedError, HotLogError) as error:
                 for batch in group:
                     batch.error = error
+            except BaseException:  # Ctrl-C
+                if not self._may_hold(self._last):
+                    for batch in group:
+                        batch.sequences.clear()
+                raise
 
-    def _is_closed(self) -> ClosedError:
-        return ClosedError("the lake was closed", where=str(self.path), todo="Open it again to write.")
+    def _may_hold(self, number: int) -> bool:
+        """Whether an entry may be durable whose commit was broken off: only the file can tell."""
+        if self._database is None:
+            return True
+        try:
+            return self._database.last() >= number
+        except sqlite3.Error:
+            return True
+
+    def _must_be_open(self) -> None:
+        if self._closed:
+            raise ClosedError("the lake was closed", where=str(self.path), todo="Open it again to write.")
 
     def _append(self, rows: Sequence[tuple[int, str, bytes]]) -> None:
         """Make numbered entries durable, and count the commit."""
