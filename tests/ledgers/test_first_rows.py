@@ -22,6 +22,7 @@ from lake.spec import registry
 from lake.store.hot.database import HotDatabase
 from lake.store.hot.group import GroupCommit
 from lake.store.hot.spool import Spool
+from lake.store.hot.turn import Held, Turn
 from tests.helpers import finished, spawned
 
 ENTRY = {"venue": "binance", "symbol": "BTCUSDT", "side": "LONG", "entry_price": 100.0}
@@ -130,6 +131,11 @@ def test_a_change_of_a_row_that_is_then_refused_by_the_disk_is_refused_too(
     assert ("n1",) not in versions
 
 
+def _patch(path: str) -> None:
+    with lake.open(path, bot_id="other") as lk:
+        lk.trades.patch("before0", notes="seen")
+
+
 @pytest.mark.parametrize("is_done", [False, True])
 @pytest.mark.parametrize(
     ("kind", "step"),
@@ -143,17 +149,23 @@ def test_a_change_of_a_row_that_is_then_refused_by_the_disk_is_refused_too(
         (Transactions, "begin"),
         (Transactions, "end"),
         (Block, "__exit__"),
+        (Turn, "_begin"),
+        (Turn, "_enter"),
+        (Turn, "leave"),
+        (Held, "__exit__"),
     ],
 )
 def test_rows_whose_transaction_ctrl_c_interrupts_anywhere_land_when_they_are_recorded_again(
     lk: lake.Lake, monkeypatch: pytest.MonkeyPatch, kind: type, step: str, is_done: bool
 ) -> None:
-    take = getattr(kind, step)
+    take, interrupts = getattr(kind, step), iter([KeyboardInterrupt])
 
-    def interrupted(*given: Any, **named: Any) -> None:
-        if is_done:
-            take(*given, **named)
-        raise KeyboardInterrupt
+    def interrupted(*given: Any, **named: Any) -> Any:
+        interrupt = next(interrupts, None)
+        done = take(*given, **named) if is_done or interrupt is None else None
+        if interrupt is not None:
+            raise interrupt
+        return done
 
     with monkeypatch.context() as broken:
         if step in {"submit", "wait"}:
@@ -161,6 +173,7 @@ def test_rows_whose_transaction_ctrl_c_interrupts_anywhere_land_when_they_are_re
         broken.setattr(kind, step, interrupted)
         with pytest.raises(KeyboardInterrupt):
             _record(lk, "n1")
+    finished(spawned(_patch, lk.store.location.uri))  # has its turn
     _record(lk, "n1")
     with ThreadPoolExecutor(1) as pool:
         pool.submit(_record, lk, "n2").result(60)

@@ -39,30 +39,49 @@ class _Waiter:
 
 
 class _Own(local):
-    """Whether the thread that asks has the turn."""
+    """Whether the thread that asks has the turn, and how often it has entered without leaving."""
 
     has = False
+    entered = 0
 
 
 class Held:
     """The turn, had inside a ``with`` block by one thread; it gives whether that has it alone."""
 
-    __slots__ = ("_enter", "_outer", "_turn")
+    __slots__ = ("_enter", "_is_inside", "_outer", "_turn")
 
     def __init__(self, turn: Turn, enter: Callable[[], None]) -> None:
         self._turn, self._enter = turn, enter
+        self._is_inside = False
 
     def __enter__(self) -> bool:
-        self._enter()
         own = self._turn.own
-        self._outer, own.has = own.has, True
+        before = own.entered
+        try:
+            self._enter()
+            self._outer, own.has = own.has, True
+            self._is_inside = True
+        except BaseException:  # Ctrl-C
+            self._turn.back_to(before)
+            raise
         return self._turn.is_alone
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._turn.own.has = self._outer
-        self._turn.leave()
+        own = self._turn.own
+        before = own.entered - 1
+        own.has, self._is_inside = self._outer, False
+        try:
+            self._turn.leave()
+        except BaseException:  # as above
+            self._turn.back_to(before)
+            raise
+
+    def __del__(self) -> None:
+        """Ctrl-C may keep the block from being left."""
+        if getattr(self, "_is_inside", False):
+            self.__exit__(None, None, None)
 
 
 class Turn:
@@ -146,6 +165,7 @@ class Turn:
             if self._inside:
                 joins = self._may_join()
                 self._inside += joins
+                self.own.entered += joins
                 return joins
             if self._asking or self._wanting_alone:
                 return False
@@ -166,6 +186,7 @@ class Turn:
             self._waited_while(lambda: self._is_taken() and not self._may_join(), _PATIENCE_SECONDS)
             if self._inside:
                 self._inside += 1
+                self.own.entered += 1
                 return
             self._asking = True
         self._ask()
@@ -252,13 +273,24 @@ class Turn:
 
     def _begin(self) -> None:
         self._inside, self._since = 1, time.monotonic()
+        self.own.entered += 1
         if self._waiters:
             self._state.notify_all()
+
+    def back_to(self, entered: int) -> None:
+        """The calling thread was broken off while it entered or left: it has entered so often, and not again."""
+        while self.own.entered > entered:
+            self.leave()
+        with self._mutex:
+            if not (self._inside or self._asking):
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+                self._state.notify_all()
 
     def leave(self) -> None:
         """One who has entered has the turn no more."""
         with self._mutex:
             self._inside -= 1
+            self.own.entered -= 1
             if not self._inside:
                 self.is_alone = False
                 fcntl.flock(self._file, fcntl.LOCK_UN)
