@@ -67,8 +67,9 @@ class RecordLanding:
         self._seen = Keys()  # of this table's rows so far
         self._waiting = 0  # rows in hot, at most
         self._names: set[str] = set()  # under which its rows have values
-        readers = [None if read is None else partial(self._once_more, read) for read in (again, moved)]
-        self._twins = Twins(mapper.dataset, mapper.label, *readers) if mapper.map.numbered else None
+        own, others = (None if read is None else partial(self._once_more, read) for read in (again, moved))
+        twins = partial(Twins, mapper.dataset, mapper.label, own, others, mapper.remade)
+        self._twins = twins() if mapper.map.numbered else None
         self._lk_families = None if lk is None or self._twins is None else Families(lk, mapper.dataset)
         self._totals = {column: Total(self._seen) for column in mapper.map.sums}
         self._watches = watches(mapper.dataset.name)

@@ -10,10 +10,12 @@ which stories are told, and decided anew with the rows that came of it, it is th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import Any
 
+from lake.importers.mapping import Canonical
 from lake.importers.merging import contradictions, steady
 from lake.importers.stories import Held, Story, StoryKey
 from lake.spec.dataset import Dataset
@@ -34,6 +36,7 @@ class Family:
         held: the lake's rows of that id, and their twins.
         decided: the rows of stories of the table that have one by now.
         taken: ids of rows that stories of the table have by now.
+        remade: what the table told of a row, by how it was found; None where that cannot be read now.
     """
 
     ds: Dataset
@@ -43,6 +46,7 @@ class Family:
     held: Mapping[str, Held]
     decided: dict[StoryKey, str]
     taken: frozenset[str] = frozenset()
+    remade: Callable[[Any], Canonical | None] = lambda _: None
 
 
 def remembered(stories: Mapping[StoryKey, Story], held: Mapping[str, Held]) -> dict[StoryKey, str]:
@@ -130,17 +134,27 @@ def _surest(
 ) -> Iterator[tuple[tuple[object, ...], str, Life]]:
     """The rows that lives contradict in nothing, and how surely they are them: the surest have the least.
 
-    That a story goes on changes nothing of what had ended in one that this table told before: no row would remember it.
-    So it is found there first.
+    That a story goes on changes nothing of a row that has ended and of which this table told before: the row will not
+    remember it. So such a row comes first, and what the table told of it counts, which no other table changes.
     """
+    told = {name: _told(family, family.held[name]) for name in names} if lives else {}
     for life in lives:
         one = family.stories[life[0]]
         twin = one.twin()
         for name in names:
-            there = family.held[name]
-            if name == twin or not contradictions(family.ds, there.row, one.row):
-                rank = (name != twin, not _is_stale(family, there, one), -_alike(one.row, there.row))
-                yield (*rank, name, twin), name, life
+            there, is_stale = family.held[name].row, _is_stale(family, family.held[name], one)
+            if is_stale:
+                there = told[name]
+            opposed = set(contradictions(family.ds, there, one.row))
+            if name == twin or not (opposed & steady(family.ds) if is_stale else opposed):
+                yield (not is_stale, name != twin, -_alike(one.row, there), name, twin), name, life
+
+
+def _told(family: Family, there: Held) -> Canonical:
+    """What the table told of a row that has ended, or else the row."""
+    if there.mine is None or is_open(family.ds, there.row):
+        return there.row
+    return family.remade(there.found) or there.row
 
 
 def _nearest(

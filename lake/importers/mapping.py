@@ -99,6 +99,13 @@ class Mapper:
             beside[HELD] = hashlib.sha256(told.encode()).hexdigest()[:_CHARACTERS]
         return _json({**kept, IMPORTED: {self.label: beside}})
 
+    def remade(self, found: Any) -> Canonical | None:
+        """What a row tells that is kept as it was found, as far as it is kept; None of one that cannot be read now."""
+        try:
+            return self(found) if isinstance(found, Mapping) else None
+        except (InvalidRowError, LookupError, AttributeError, TypeError):  # as in ``_differs``
+            return None
+
     def changed(self, before: Any, now: Any) -> AbstractSet[str]:
         """The columns that a table tells otherwise now; those too of which what was found is not kept beside.
 

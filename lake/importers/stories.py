@@ -51,11 +51,13 @@ class Held:
         row: it.
         mine: what the table in question told; None when it told nothing.
         all: what any told.
+        found: what the table told, as it was found.
     """
 
     row: Canonical
     mine: int | None
     all: frozenset[int]
+    found: Any = None
 
 
 class Stories:
@@ -89,19 +91,23 @@ class Stories:
 
     def add_found(self, story: Story, row: Canonical) -> None:
         """Note a row that tells a story, as it was found."""
-        story.found.update(_imported(row).values())
+        story.found.update(map(_hashed, _imported(row).values()))
 
     def held(self, row: Canonical) -> Held:
         """A row of the lake with what was told of it."""
         imported = _imported(row)
-        return Held(row, imported.get(self._label), frozenset(imported.values()))
+        told = {label: _hashed(found) for label, found in imported.items()}
+        return Held(row, told.get(self._label), frozenset(told.values()), imported.get(self._label))
 
 
-def _imported(row: Canonical) -> Mapping[str, int]:
+def _imported(row: Canonical) -> Mapping[str, Any]:
     extra = orjson.loads(row["extra"]) if row.get("extra") else {}
     imported = extra.get(IMPORTED) if isinstance(extra, dict) else None
-    found = imported.items() if isinstance(imported, dict) else ()
-    return {label: hash(orjson.dumps(one, option=orjson.OPT_SORT_KEYS)) for label, one in found}
+    return imported if isinstance(imported, dict) else {}
+
+
+def _hashed(found: Any) -> int:
+    return hash(orjson.dumps(found, option=orjson.OPT_SORT_KEYS))
 
 
 def _spelled(value: Any, type_: Type) -> object:

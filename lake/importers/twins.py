@@ -10,7 +10,8 @@ that the whole table tells of the id is decided at once, in whichever batches it
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from lake.importers.gathered import All, Gathered, Reader
 from lake.importers.keys import Keys
@@ -48,6 +49,7 @@ class Twins:
         own: the rows of the table from its beginning, in batches, which are read where it is in doubt whose a row of
             the lake is. Left out, a batch is all that there is.
         others: those of the tables to and from which its rows move.
+        remade: what a row tells that is kept as it was found; None where that cannot be read now.
 
     >>> from lake.spec import registry
     >>> twins = Twins(registry.get("trades"), "trades-json:trades")
@@ -56,8 +58,16 @@ class Twins:
     (['t', 't-1fc6abbcf3e', 't', 't-1fc6abbcf3e'], 1)
     """
 
-    def __init__(self, ds: Dataset, label: str, own: Reader | None = None, others: Reader | None = None) -> None:
+    def __init__(
+        self,
+        ds: Dataset,
+        label: str,
+        own: Reader | None = None,
+        others: Reader | None = None,
+        remade: Callable[[Any], Canonical | None] = lambda _: None,
+    ) -> None:
         (self._column,) = ds.key
+        self._remade = remade
         self._ds, self._stories = ds, Stories(ds, label)
         self._whole = Gathered(self._stories, own or _none, others or _none)
         self._firsts = Keys()  # stories that have the id of their facts
@@ -136,7 +146,7 @@ class Twins:
             stories = doubtful[base] | of.own
             decided = {key: name for key in stories if (name := self._name(key)) is not None}
             taken = frozenset(name for name in (base, *held) if name in self._taken)
-            family = Family(self._ds, base, stories, list(of.others.values()), held, decided, taken)
+            family = Family(self._ds, base, stories, list(of.others.values()), held, decided, taken, self._remade)
             self._take(base, settled(family), held)
 
     def _name(self, key: StoryKey) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -28,8 +28,12 @@ def row(label: str = MINE, name: str = "t", **told: Any) -> Row:
     return {"trade_id": name, **found, "extra": json.dumps({"imported": {label: {**found, "id": len(found)}}})}
 
 
-def family(told: Sequence[Row], lake: dict[str, Row], others: Sequence[Row] = ()) -> Family:
-    stories = Stories(TRADES, MINE)
+def remade(found: Any) -> Row:
+    return {column: value for column, value in found.items() if column in TRADES.by_name}
+
+
+def family(told: Sequence[Row], lake: Mapping[str, Row], others: Sequence[Row] = (), label: str = MINE) -> Family:
+    stories = Stories(TRADES, label)
 
     def read(rows: Sequence[Row]) -> dict[StoryKey, Story]:
         made = {stories.key(one, stories.told(one)): stories.story(one, stories.told(one)) for one in rows}
@@ -38,17 +42,21 @@ def family(told: Sequence[Row], lake: dict[str, Row], others: Sequence[Row] = ()
         return made
 
     held: dict[str, Held] = {name: stories.held(one) for name, one in lake.items()}
-    return Family(TRADES, "t", read(told), list(read(others).values()), held, {})
+    return Family(TRADES, "t", read(told), list(read(others).values()), held, {}, frozenset(), remade)
 
 
-def landed(told: Sequence[Row], lake: dict[str, Row], others: Sequence[Row] = ()) -> dict[str, Row]:
-    """The lake's rows after a table has landed: what goes on first, or else it would be read again."""
-    names = settled(family(told, lake, others))
-    stories = Stories(TRADES, MINE)
-    lake = dict(lake)
-    for one in sorted(told, key=lambda one: str(one["status"]), reverse=True):
-        name = names[stories.key(one, stories.told(one))]
-        lake[name] = merged(TRADES, lake[name], one, MINE).row if name in lake else {**one, "trade_id": name}
+def landed(
+    told: Sequence[Row], lake: Mapping[str, Row], others: Sequence[Row] = (), label: str = MINE
+) -> dict[str, Row]:
+    """The lake's rows after a table has landed, of which each tells of a row once: that it goes on, and its end."""
+    names = settled(family(told, lake, others, label))
+    stories = Stories(TRADES, label)
+    lake, had = dict(lake), set[tuple[str, bool]]()
+    for one in told:
+        name, goes_on = names[stories.key(one, stories.told(one))], one["status"] == "open"
+        if not had & {(name, goes_on), (name, False)}:
+            lake[name] = merged(TRADES, lake[name], one, label).row if name in lake else {**one, "trade_id": name}
+            had.add((name, goes_on))
     return lake
 
 
@@ -64,6 +72,27 @@ def test_stories_that_have_landed_are_found_where_they_are(seed: int) -> None:
     told = [some(random) for _ in range(random.randint(1, 6))]
     after = landed(told, lake)
     assert landed(told, after) == after
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_stories_of_several_tables_that_go_on_are_found_where_they_are(seed: int) -> None:
+    """Which tell of each other's rows, and have forgotten some of what they told."""
+    random = Random(seed)
+    tables = {label: [some(random, label) for _ in range(4)] for label in (MINE, OTHER, "trades-db:trades")}
+    is_one_bot = random.random() < 0.5
+
+    def all_landed(lake: Mapping[str, Row]) -> Mapping[str, Row]:
+        for label, told in tables.items():
+            others = [row for other, rows in tables.items() if other != label and is_one_bot for row in rows]
+            lake = landed(told, lake, others, label)
+        return lake
+
+    lake: Mapping[str, Row] = {}
+    for _ in range(4):
+        lake = all_landed(lake)
+        assert all_landed(lake) == lake
+        for label, told in tables.items():
+            tables[label] = [*random.sample(told, len(told) // 2), *(some(random, label) for _ in range(2))]
 
 
 @pytest.mark.parametrize("seed", range(100))
