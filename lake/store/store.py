@@ -143,9 +143,7 @@ class Store:
         return kept
 
     def walk_back(self, name: str, visit: Callable[[str, Stored], bool], *, is_brief: bool = False) -> Snapshot:
-        """Show hot entries of a dataset to ``visit``, newest first; then its cold table, which has what has left hot.
-
-        The snapshot that is given has only the table.
+        """Show hot entries of a dataset to ``visit``, newest first; then give its cold table, with what has left hot.
 
         Args:
             name: of the dataset.
@@ -155,8 +153,9 @@ class Store:
         """
         if not is_brief:
             self.cover([name])
+        table = self.table(name)
         self.logs.walk_back(name, visit)
-        found = Snapshot({name: self.table(name).state()}, {})
+        found = Snapshot({name: table.state()}, {})
         return found if is_brief else self.held(found)
 
     def at(self, versions: Mapping[str, int], names: Sequence[str]) -> Snapshot:

@@ -560,6 +560,7 @@ def test_a_closed_lake_tells_no_latest_state(tmp_path: Path) -> None:
     lk.close()
     with pytest.raises(lake.errors.ClosedError, match="the lake was closed"):
         lk.bots.latest_state()
+    assert not lk.store.logs._mirrors, "a file of a closed lake was opened again"
 
 
 def test_a_restart_reads_the_footer_of_no_file_but_the_newest(tmp_path: Path) -> None:
