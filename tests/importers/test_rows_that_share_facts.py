@@ -143,7 +143,7 @@ def test_phantoms_of_one_moment_of_bots_that_go_on(lk: lake.Lake, redis: Redis, 
     bot = Going(random, "phantoms", random.sample(_KEYS, random.randint(1, 6)))
 
     def put() -> str:
-        redis.server.flushdb()
+        redis.server.delete(*_KEYS)  # and not the mark that the database is this test's
         for key, told in bot.tables.items():
             redis.server.set(key, json.dumps({"SOLUSDT": told} if key.endswith("active") else told))
         return redis.address
