@@ -42,6 +42,7 @@ _PLACE = re.compile(
     r"\n+LINE (\d+): (?:\.\.\.)?(.*?)(?:\.\.\.)?\n *\^+$"
 )  # DuckDB shows part of a line, and marks a place in it
 _INHERITED: list[Database | None] = []  # to end one in a forked child ends the child
+_FOUND = "__found"  # the rows of a view, worked out
 _NO_ROWS = pl.DataFrame(schema={"nothing": pl.Int8})
 _CONVERSION_ERRORS = (pl.exceptions.PolarsError, pa.ArrowException, OverflowError)
 
@@ -128,6 +129,9 @@ class Engine:
                 tables.outline(cursor, {*shown, *selects})
             if not self._allow_external and _MAY_WRITE.search(sql):
                 _refuse_writing(cursor, reading, values)
+            if inlined and tables.are_small(snapshot):  # bound once: a relation is when it is made, and when it is read
+                cursor.execute(f"CREATE TEMP TABLE {_FOUND} AS {asked}", values)
+                asked, values = f"FROM {_FOUND}", None
             return cursor.sql(asked, params=values), cursor, snapshot
         except duckdb.Error as error:
             raise _query_error(error, sql) from error

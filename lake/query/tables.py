@@ -14,6 +14,8 @@ from lake.spec import registry
 from lake.store.location import Location
 from lake.store.snapshot import Snapshot
 
+_SMALL = 100_000  # rows
+
 
 def texts(snapshot: Snapshot, needed: Sequence[View]) -> dict[str, str]:
     """Name of each view -> a SELECT that gives the same rows of this snapshot, at less cost where that is known."""
@@ -69,6 +71,13 @@ def outline(cursor: duckdb.DuckDBPyConnection, shown: Collection[str]) -> None:
     for view in ordered:
         if view.name not in shown:
             cursor.execute(f"CREATE TEMP VIEW {view.name} AS {view.sql}")
+
+
+def are_small(snapshot: Snapshot) -> bool:
+    """Whether the datasets have so few rows that to understand a view takes longer than to work it out."""
+    counts = [file.rows for state in snapshot.states.values() for file in state.files.values()]
+    known = [_SMALL if count is None else count for count in counts]
+    return sum(known) + sum(hot.height for hot in snapshot.hot.values()) < _SMALL
 
 
 def _empty(snapshot: Snapshot) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 
 from lake.errors import SpecError
@@ -25,7 +25,7 @@ class View:
         """The first sentence of its documentation."""
         return re.split(r"(?<=[.?])\s", self.doc, maxsplit=1)[0].replace("\n", " ")
 
-    @property
+    @cached_property
     def needs(self) -> tuple[str, ...]:
         """Datasets and views that its SQL names."""
         return tuple(name for name in mentioned(self.sql) if name != self.name)

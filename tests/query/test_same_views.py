@@ -13,6 +13,7 @@ import lake
 from lake.query.engine import fetched
 from lake.spec import registry
 from tests.exporters import made
+from tests.helpers import trade
 
 NOW = datetime(2024, 12, 28, 1, tzinfo=UTC)
 NAMES = registry.names()
@@ -63,3 +64,12 @@ def test_a_dataset_that_holds_nothing_is_a_table_beside_the_view_that_skips_it(t
         assert lk.frame(asked).item() == lk.frame(hidden).item() == len(NAMES)
         listed = lk.frame("SELECT table_name FROM information_schema.tables, (SELECT count(*) FROM lake_stats)")
     assert set(listed["table_name"]) == {*NAMES, *lake.views()}
+
+
+def test_a_view_of_few_rows_is_told_in_its_order(tmp_path: Path) -> None:
+    with lake.open(tmp_path, bot_id="b") as lk:
+        for number, pnl in enumerate((3.0, -7.0, 12.0, 0.0, 5.0)):
+            lk.write("trades", trade(number, symbol=f"S{number}USDT", status="closed", pnl=pnl, closed_at=NOW))
+        found = lk.read("trade_statistics_by_symbol", {"period": "all"})
+        assert found["total_pnl"].to_list() == [12.0, 5.0, 3.0, 0.0, -7.0]
+        assert found.equals(lk.frame("SELECT * FROM trade_statistics_by_symbol WHERE period = 'all'"))
