@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
 
@@ -126,8 +127,9 @@ class Oracle:
             made["time_to_tp1_sec"] = self.to_tp1
         risk = None if self.first_stop is None else abs(self.entry - self.first_stop)
         if risk:
-            ahead = best - self.entry if self.long else self.entry - best
-            made.update(one_r_hit=ahead >= risk, two_r_hit=ahead >= 2 * risk)
+            top, entry, stop = (Fraction(str(float(price))) for price in (best, self.entry, self.first_stop))
+            ahead, way = top - entry if self.long else entry - top, abs(entry - stop)
+            made.update(one_r_hit=ahead >= way, two_r_hit=ahead >= 2 * way)
         if self.end is None:
             return made
         reason, price, at = self.end

@@ -34,6 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lake.clock import MICROS_PER_SECOND
+from lake.kernels.rounding import slack
 
 Row = Mapping[str, Any]
 Numbers = NDArray[np.float64]
@@ -263,9 +264,8 @@ class _Life:
         made = {**self.made, "max_favorable": self.sign * self.favorable, "max_adverse": self.sign * self.adverse}
         risk = abs(self.row["entry_price"] - self.row["stop_loss"]) if self.row.get("stop_loss") is not None else 0.0
         if risk:
-            ahead = self.favorable - self.entry
-            made["one_r_hit"] = bool(self.row.get("one_r_hit")) or ahead >= risk
-            made["two_r_hit"] = bool(self.row.get("two_r_hit")) or ahead >= 2 * risk
+            ahead = self.favorable - self.entry + slack(self.favorable, self.entry, self.row["stop_loss"])
+            made |= {hit: bool(self.row.get(hit)) or ahead >= n * risk for n, (_, hit) in enumerate(_HITS[-2:], 1)}
         if self.exit is not None:
             made = {**begun(self.row), **made, **self._ended(*self.exit, risk)}
         return {name: value for name, value in made.items() if self.row.get(name) != value}

@@ -25,6 +25,7 @@ from lake.kernels import barrier
 from lake.kernels.barrier_bars import lives_of
 from lake.kernels.barrier_loops import EVEN, GAP, STOPPED, TARGET, TIMEOUT
 from lake.kernels.barrier_types import Events, Lives
+from lake.kernels.rounding import slack
 from lake.learn.label_candles import Market, finer_markets, market_of
 from lake.learn.label_rows import TARGETS, arrays, events_frame, refuse
 
@@ -146,6 +147,7 @@ def outcomes(frame: pl.DataFrame, events: Events, lives: Lives, costs: Costs) ->
     result = sign * filled - sign * events.entry - costs.fees * (events.entry + filled)
     risk = np.abs(events.entry - events.stop)
     ahead, behind = lives.best - sign * events.entry, lives.worst - sign * events.entry
+    off = slack(lives.best, events.entry, events.stop)
     is_even = (lives.code == EVEN) & (gross == events.entry)
     kind = np.select([lives.code == TIMEOUT, is_even], [3, 1], 1 - np.sign(np.nan_to_num(result)))
     has = ~np.isnan(events.targets)
@@ -159,7 +161,7 @@ def outcomes(frame: pl.DataFrame, events: Events, lives: Lives, costs: Costs) ->
             "exit_price": filled, "exit_time": lives.at, "pnl_percent": 100.0 * result / events.entry,
             "realized_rr": result / risk, **{f"{name}_hit": rank[n] <= lives.hit for n, name in enumerate(TARGETS)},
             "be_moved": events.break_even & (lives.hit > 0) & (rank[2] > 1),
-            "one_r_hit": ahead >= risk, "two_r_hit": ahead >= 2 * risk,
+            "one_r_hit": ahead >= risk - off, "two_r_hit": ahead >= 2 * risk - off,
             "time_to_tp1_sec": (lives.tp1 - events.start) / 1e6, "time_to_exit_sec": (lives.at - events.start) / 1e6,
             "max_favorable": sign * lives.best, "max_adverse": sign * lives.worst, "ambiguous": lives.ambiguous,
             "mfe_r": ahead / risk, "mae_r": behind / risk, "bars": lives.bars,

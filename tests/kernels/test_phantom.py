@@ -50,6 +50,15 @@ def lived(row: dict[str, Any], *bars: Bar) -> dict[str, Any]:
     return row
 
 
+@pytest.mark.parametrize(("side", "levels"), [("LONG", (3.06, 3.01, 3.11, 3.16)), ("SHORT", (3.3, 3.41, 3.19, 3.08))])
+def test_a_target_at_2_r_is_2_r_though_floats_come_only_near_its_price(side: str, levels: tuple[float, ...]) -> None:
+    entry, stop, first, second = levels
+    for target, two in ((first, False), (second, True)):
+        row = phantom(side, entry_price=entry, stop_loss=stop, tp1=target, tp2=None, tp3=None)
+        end = lived(row, price_bar(T0 + MINUTE, target))
+        assert (end["outcome"], end["one_r_hit"], end["two_r_hit"]) == ("win", True, two)
+
+
 def test_the_targets_are_reached_one_after_the_other_and_the_stop_moves_to_the_entry() -> None:
     first = lived(phantom(), bar(-1, 100, 101, 99, 101), bar(0, 100, 101, 99, 101), bar(1, 101, 102.5, 100.5, 102))
     assert (first["tp1_hit"], first["be_moved"], first["status"]) == (True, True, "active")

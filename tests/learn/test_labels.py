@@ -68,6 +68,16 @@ def test_targets_are_reached_one_after_the_other_and_the_last_one_ends_it() -> N
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(("side", "levels"), [("LONG", (3.06, 3.01, 3.11, 3.16)), ("SHORT", (3.3, 3.41, 3.19, 3.08))])
+def test_a_target_at_2_r_is_2_r_though_floats_come_only_near_its_price(side: str, levels: tuple[float, ...]) -> None:
+    entry, stop, first, second = levels
+    named = {"side": side, "entry_price": entry, "stop_loss": stop, "tp2": None, "tp3": None}
+    for target, two in ((first, False), (second, True)):
+        bars = [(entry, entry, entry, entry), (entry, max(entry, target), min(entry, target), target)]
+        got = label(bars, **named, tp1=target)
+        assert (got["outcome"], got["one_r_hit"], got["two_r_hit"]) == ("win", True, two)
+
+
 def test_the_moved_stop_is_breakeven_unless_an_open_lies_beyond_it() -> None:
     got = label([(101, 102.5, 100.5, 102), (102, 103, 99.5, 100)])
     assert (got["outcome"], got["exit_reason"], got["exit_price"], got["be_moved"]) == (
