@@ -9,6 +9,7 @@ from weakref import ref
 
 from lake.clock import MICROS_PER_DAY, MICROS_PER_HOUR
 from lake.errors import UsageError
+from lake.kernels.rounding import slack
 from lake.ledgers.current import Key, Watch, key_of
 from lake.ledgers.transaction import Transaction
 from lake.ledgers.writer import Writer
@@ -69,7 +70,8 @@ class Sameness:
 
     def is_near(self, price: float, other: float) -> bool:
         """Whether the prices differ by less than the minimum."""
-        return abs(price - other) * 100.0 < self.min_price_difference * other
+        apart = abs(price - other) + slack(price, other, 0.0)
+        return apart * 100.0 < self.min_price_difference * other
 
     def is_kept(self, at: int, other: int) -> bool:
         """Whether the other one is of the same day and remembered."""

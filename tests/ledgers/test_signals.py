@@ -97,6 +97,15 @@ def test_a_signal_repeats_one_of_its_day_at_nearly_its_price(
     assert not lk.signals.is_duplicate("ETHUSDT", "1h", "LONG", 100.0, at=NOON)
 
 
+@pytest.mark.parametrize(
+    ("first", "second"), [(55270.54, 55546.8927), (19535.0, 19437.325), (53977.5, 54247.3875), (1.1, 1.1055)]
+)
+def test_a_price_that_differs_by_the_very_minimum_is_another_signal(lk: lake.Lake, first: float, second: float) -> None:
+    lk.signals.record({**SIGNAL, "entry_price": first})
+    assert not repeats(lk, second)
+    assert repeats(lk, first + (second - first) * 0.9999)
+
+
 @pytest.mark.parametrize("how", ["trade of the signal", "signal of the trade", "position"])
 def test_a_signal_is_remembered_while_its_trade_or_position_is_open_however_old(tmp_path: Path, how: str) -> None:
     old = NOON - timedelta(days=90)
