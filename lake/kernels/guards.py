@@ -26,6 +26,15 @@ def drawdown(equity: float, peak: float | None = None) -> Drawdown:
     return Drawdown(high, 100.0 * (high - equity) / high if high > 0 else 0.0)
 
 
+def halts(percent: float, guard: float) -> bool:
+    """Whether a drawdown has reached a guard, both in %; by rounding alone it falls short of none.
+
+    >>> halts(drawdown(0.9, 1.0).percent, 10.0), halts(9.99, 10.0)
+    (True, False)
+    """
+    return percent >= guard - 1e-9
+
+
 def reached(entry: float, target: float, price: float, side: str) -> list[int]:
     """Checkpoints, in % of the way from entry to target, that a price has reached; none for a target behind the entry.
 

@@ -17,7 +17,7 @@ import polars as pl
 
 from lake.clock import MICROS_PER_MINUTE, now_micros
 from lake.errors import InvalidRowError, LifeCycleError, UsageError
-from lake.kernels.guards import drawdown
+from lake.kernels.guards import drawdown, halts
 from lake.ledgers import daily_figures
 from lake.ledgers.base import Ledger, changed, given
 from lake.ledgers.newest_state import NewestStates
@@ -160,7 +160,7 @@ class Bots(Ledger):
             peak, percent = drawdown(equity, before.get("peak_equity", config.get("capital")))
             found.update(peak_equity=peak, current_drawdown_pct=percent)
             guard = config.get("drawdown_guard_pct")
-            if guard and percent >= guard and not before.get("trading_halted"):
+            if guard and halts(percent, guard) and not before.get("trading_halted"):
                 found.update(trading_halted=True, halt_reason=f"drawdown {percent:.2f} % reached the guard {guard:g} %")
         return {"trading_halted": False, **found}
 

@@ -109,6 +109,19 @@ def test_a_drawdown_halts_the_bot_until_it_is_resumed(lk: lake.Lake) -> None:
     assert not state["trading_halted"]
 
 
+@pytest.mark.parametrize(
+    ("peak", "equity", "guard"), [(1.0, 0.9, 10), (47252.9, 40164.965, 15), (683316.2, 478321.34, 30)]
+)
+def test_a_drawdown_of_the_very_guard_halts_though_floats_come_only_near(
+    lk: lake.Lake, peak: float, equity: float, guard: float
+) -> None:
+    lk.bots.configure(drawdown_guard_pct=guard, capital=peak)
+    lk.bots.save_state(equity=equity * 1.0001)
+    assert not latest(lk)["trading_halted"]
+    lk.bots.save_state(equity=equity)
+    assert latest(lk)["trading_halted"]
+
+
 def latest(lk: lake.Lake) -> dict[str, Any]:
     state = lk.bots.latest_state()
     assert state is not None
