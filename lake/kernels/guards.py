@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from lake.kernels.pnl import direction
@@ -46,14 +47,12 @@ def reached(entry: float, target: float, price: float, side: str) -> list[int]:
     return [level for level in LEVELS if way > 0 and gone * 100.0 >= level * way]
 
 
-def trailed(side: str, stop: float | None, price: float, distance_pct: float) -> float:
-    """Where a trailing stop stands after a price: so many percent behind it, and never moved back.
+def trailed(side: str, stops: Sequence[float], price: float, distance_pct: float) -> float:
+    """Where a trailing stop stands after a price: so many percent behind it, and never behind a stop that there is.
 
-    >>> trailed("LONG", 95.0, 110.0, 10.0), trailed("LONG", 95.0, 100.0, 10.0), trailed("SHORT", None, 100.0, 10.0)
-    (99.0, 95.0, 110.0)
+    >>> trailed("LONG", [95.0], 110.0, 10.0), trailed("LONG", [95.0, 97.0], 100.0, 10.0), trailed("SHORT", [], 10.0, 10.0)
+    (99.0, 97.0, 11.0)
     """
     sign = direction(side)
     wanted = price * (100.0 - sign * distance_pct) / 100.0
-    if stop is None:
-        return wanted
-    return max(stop, wanted) if sign > 0 else min(stop, wanted)
+    return max([wanted, *stops]) if sign > 0 else min([wanted, *stops])

@@ -308,8 +308,8 @@ class Positions(Ledger):
                 raise self._unknown(position_id)
             _refuse_closed(known, "trailed")
             side = known.get("side", "")
-            stop = known.get("trailing_stop", known.get("stop_loss"))
-            moved = guards.trailed(side, stop, price, distance_pct)
+            stops = [stop for name in ("trailing_stop", "stop_loss") if (stop := known.get(name)) is not None]
+            moved = guards.trailed(side, stops, price, distance_pct)
             return None if moved == known.get("trailing_stop") else {"trailing_stop": moved}
 
         return changed((position_id,), *self._writer.change("positions", (position_id,), fold))

@@ -297,6 +297,12 @@ def test_a_trailing_stop_is_never_looser_than_the_stop_loss(lk: lake.Lake) -> No
     lk.positions.open(LONG, stop_loss=95.0, position_id="p")
     lk.positions.trail("p", 100.0, 10.0)
     assert [row["trailing_stop"] for row in lk.positions.active()] == [95.0]
+    lk.positions.patch("p", stop_loss=97.0)  # as advised at a checkpoint
+    lk.positions.trail("p", 100.0, 10.0)
+    assert [row["trailing_stop"] for row in lk.positions.active()] == [97.0]
+    lk.positions.patch("p", stop_loss=90.0)
+    lk.positions.trail("p", 100.0, 10.0)
+    assert [row["trailing_stop"] for row in lk.positions.active()] == [97.0], "it never moves back"
 
 
 def test_a_closed_position_stays_closed(lk: lake.Lake) -> None:
