@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from lake.kernels.pnl import direction
+from lake.kernels.rounding import slack
 
 LEVELS = (25, 50, 75, 85)
 
@@ -44,14 +45,15 @@ def reached(entry: float, target: float, price: float, side: str) -> list[int]:
     """
     sign = direction(side)
     way, gone = sign * (target - entry), sign * (price - entry)
-    return [level for level in LEVELS if way > 0 and gone * 100.0 >= level * way]
+    there = gone + slack(entry, target, price)
+    return [level for level in LEVELS if way > 0 and there * 100.0 >= level * way]
 
 
 def trailed(side: str, stops: Sequence[float], price: float, distance_pct: float) -> float:
     """Where a trailing stop stands after a price: so many percent behind it, and never behind a stop that there is.
 
-    >>> trailed("LONG", [95.0], 110.0, 10.0), trailed("LONG", [95.0, 97.0], 100.0, 10.0), trailed("SHORT", [], 10.0, 10.0)
-    (99.0, 97.0, 11.0)
+    >>> trailed("LONG", [95.0], 110.0, 10.0), trailed("LONG", [95.0, 97.0], 100.0, 10.0), trailed("SHORT", [], 9, 10)
+    (99.0, 97.0, 9.9)
     """
     sign = direction(side)
     wanted = price * (100.0 - sign * distance_pct) / 100.0

@@ -192,6 +192,24 @@ def test_each_checkpoint_is_told_once_on_the_way_to_the_target(lk: lake.Lake, si
     assert lk.positions.get("p") == row, "an older price changes nothing"
 
 
+@pytest.mark.parametrize(
+    ("side", "entry", "target", "prices"),
+    [
+        ("LONG", 2.93059, 5.48299, (3.56869, 4.20679, 4.84489, 5.10013)),
+        ("SHORT", 1455.09, 624.69, (1247.49, 1039.89, 832.29, 749.25)),
+        ("LONG", 981.25, 1154.15, (1024.475, 1067.7, 1110.925, 1128.215)),
+    ],
+)
+def test_the_very_price_of_a_checkpoint_reaches_it_though_floats_come_only_near(
+    lk: lake.Lake, side: str, entry: float, target: float, prices: tuple[float, ...]
+) -> None:
+    lk.positions.open(LONG, side=side, entry_price=entry, tp1=target, opened_at=NOON)
+    told = [[e.level for e in lk.positions.update("BTCUSDT", price, later(n))] for n, price in enumerate(prices, 1)]
+    assert told == [[25], [50], [75], [85]]
+    short_of = [price - 1e-5 if side == "LONG" else price + 1e-5 for price in prices]
+    assert [len(guards.reached(entry, target, price, side)) for price in short_of] == [0, 1, 2, 3]
+
+
 def result_of(lk: lake.Lake, position_id: str) -> tuple[Any, ...]:
     row = lk.positions.get(position_id)
     assert row is not None
