@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -52,6 +53,22 @@ def test_a_past_day_comes_out_the_same_after_later_trades_and_settling(lk: lake.
     lk.drain()
     lk.compact()
     assert lake.daily_report(lk, "2026-03-02") == before
+
+
+def test_a_past_day_comes_out_the_same_to_the_last_digit_whatever_order_its_trades_lie_in(tmp_path: Path) -> None:
+    trades = [closed(n % 12, pnl, fees=fees) for n, (pnl, fees) in enumerate([(0.1, 0.1), (0.2, 0.7), (0.3, 0.2)] * 9)]
+    trades += [closed(n % 12, -pnl / 7, fees=0.3) for n, pnl in enumerate([0.7, 0.11, 0.13] * 9)]
+    seen = set()
+    for number in range(5):
+        with lake.open(tmp_path / str(number), bot_id="b") as lk:
+            random.Random(number).shuffle(trades)
+            lk.trades.record([{**trade, "trade_id": f"t{n}"} for n, trade in enumerate(trades[:20])])
+            lk.drain()
+            lk.trades.record([{**trade, "trade_id": f"u{n}"} for n, trade in enumerate(trades[20:])])
+            found = lake.daily_report(lk, DAY.date()).modes["live"]
+            seen.add(tuple(found[name] for name in ("total_pnl", "gross_profit", "gross_loss", "fees")))
+            assert found["total_pnl"] == found["gross_profit"] + found["gross_loss"]
+    assert len(seen) == 1
 
 
 @pytest.mark.parametrize("end", ["cancel", "error"])

@@ -11,7 +11,7 @@
 -- wins, losses, breakevens: of the trades closed; unresolved: closed without a known result, in no figure.
 -- win_rate, win_rate_low, win_rate_high: % of wins, losses and breakevens, with the 95 % Wilson interval; NULL without.
 -- total_pnl, gross_profit, gross_loss (not above 0), fees: of those with a known result, in quote currency; pnl is net
---   of fees.
+--   of fees. Summed in order of size, so that not even the last digit hangs on the files that the trades lie in.
 -- best_trade_id, best_trade_symbol, best_trade_pnl; worst_...: highest and lowest pnl of the day.
 WITH signal_days AS (
     SELECT
@@ -43,10 +43,9 @@ WITH signal_days AS (
         count(*) FILTER (known AND pnl > 0) AS wins,
         count(*) FILTER (known AND pnl < 0) AS losses,
         count(*) FILTER (known AND pnl = 0) AS breakevens,
-        sum(pnl) FILTER (known) AS total_pnl,
-        sum(pnl) FILTER (known AND pnl > 0) AS gross_profit,
-        sum(pnl) FILTER (known AND pnl < 0) AS gross_loss,
-        sum(fees) FILTER (known) AS fees,
+        sum(pnl ORDER BY pnl) FILTER (known AND pnl > 0) AS gross_profit,
+        sum(pnl ORDER BY pnl) FILTER (known AND pnl < 0) AS gross_loss,
+        sum(fees ORDER BY fees) FILTER (known) AS fees,
         arg_max({'id': trade_id, 'symbol': symbol, 'pnl': pnl}, (pnl, trade_id)) FILTER (known) AS best,
         arg_min({'id': trade_id, 'symbol': symbol, 'pnl': pnl}, (pnl, trade_id)) FILTER (known) AS worst
     FROM held
@@ -80,7 +79,7 @@ SELECT
     100.0 * closed_days.wins / nullif(closed - unresolved, 0) AS win_rate,
     100.0 * wilson_low(closed_days.wins, closed - unresolved) AS win_rate_low,
     100.0 * wilson_high(closed_days.wins, closed - unresolved) AS win_rate_high,
-    coalesce(total_pnl, 0) AS total_pnl,
+    coalesce(closed_days.gross_profit, 0) + coalesce(closed_days.gross_loss, 0) AS total_pnl,
     coalesce(gross_profit, 0) AS gross_profit,
     coalesce(gross_loss, 0) AS gross_loss,
     coalesce(fees, 0) AS fees,
