@@ -123,7 +123,11 @@ class Fills(Ledger):
 
 
 def _mean(fills: Sequence[Row]) -> tuple[float, float | None]:
-    """The quantity of executions and their mean price."""
+    """The quantity of executions and their mean price; of one price it is that one, whatever rounding says."""
     known = [(row["quantity"], row["price"]) for row in fills if None not in (row.get("quantity"), row.get("price"))]
     quantity = math.fsum(part for part, _ in known)
-    return quantity, math.fsum(part * price for part, price in known) / quantity if quantity else None
+    if not quantity:
+        return quantity, None
+    prices = [price for _, price in known]
+    mean = math.fsum(part * price for part, price in known) / quantity
+    return quantity, min(max(mean, min(prices)), max(prices))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,22 @@ def test_a_trade_has_the_average_prices_and_fees_of_its_fills(
         assert (found.exit_quantity, found.exit_price) == (4.0, 110.0)
         assert found.fees == {"BNB": pytest.approx(0.1), "USDT": pytest.approx(1.2)}
         assert lk.fills.of_trade("t").height == 3
+
+
+def test_a_trade_that_is_bought_and_sold_in_parts_at_one_price_is_breakeven(tmp_path: Path) -> None:
+    draw = random.Random(1)
+    with lake.open(tmp_path, bot_id="a") as lk:
+        for number in range(30):
+            price, parts = draw.randrange(100, 99_999) / 100, [draw.randrange(1, 99) / 1000 for _ in range(3)]
+            named = {"trade_id": f"t{number}", "symbol": "BTCUSDT"}
+            lk.trades.open(**named, side="LONG", quantity=sum(parts), entry_price=price)
+            lk.fills.record(
+                [{**named, "side": s, "quantity": q, "price": price} for q in parts for s in ("BUY", "SELL")]
+            )
+            found = lk.fills.summary(f"t{number}")
+            assert (found.entry_price, found.exit_price) == (price, price)
+            lk.trades.close(f"t{number}", exit_price=found.exit_price)
+        assert lk.trades.statistics().select("wins", "losses", "breakevens").row(0) == (0, 0, 30)
 
 
 @pytest.mark.parametrize("side", ["LONG", "SHORT"])
