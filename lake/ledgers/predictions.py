@@ -11,6 +11,7 @@ import polars as pl
 
 from lake.clock import MICROS_PER_MINUTE, now_micros
 from lake.errors import InvalidRowError, LifeCycleError, UsageError
+from lake.kernels.rounding import slack
 from lake.ledgers import at_times
 from lake.ledgers.base import Ledger, changed, given, stated
 from lake.ledgers.candles import Candles
@@ -261,7 +262,7 @@ def _is_right(direction: str | None, change: float, flat_band: float) -> bool | 
         return change > 0
     if direction in {"DOWN", "SHORT"}:
         return change < 0
-    return abs(change) <= flat_band if direction == "FLAT" else None
+    return abs(change) <= flat_band + slack(1.0, change, flat_band) if direction == "FLAT" else None
 
 
 def _resolved(seen: Row, outcome: Row, known: Row | None) -> Mapping[str, Any] | None:

@@ -116,6 +116,9 @@ def test_recording_a_prediction_again_changes_nothing_that_was_resolved(lk: lake
         ("FLAT", 100.5, 0.0, False),
         ("FLAT", 100.5, 0.01, True),
         ("FLAT", 98.0, 0.01, False),
+        ("FLAT", 100.1, 0.001, True),  # just the band, which the quotient of two floats only comes near
+        ("FLAT", 99.8, 0.002, True),
+        ("FLAT", 100.101, 0.001, False),
         (None, 101.0, 0.0, None),
     ],
 )
