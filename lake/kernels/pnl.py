@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from lake.errors import UsageError
+from lake.kernels.rounding import slack
 from lake.spec.numbers import finite
 from lake.spec.texts import plain
 
@@ -42,7 +43,7 @@ def pnl(entry: float, exit: float, quantity: float, side: str, leverage: float =
 
     The money is ``(exit - entry) * quantity`` for LONG and its negative for SHORT, less ``fees``; leverage does not
     change it, since the quantity is what was really held. The percentage is of the margin
-    ``entry * quantity / leverage``, so leverage multiplies it.
+    ``entry * quantity / leverage``, so leverage multiplies it. A gain of just the fees is 0, whatever rounding says.
 
     Args:
         entry, exit: prices, above 0 and not below 0, in the quote currency.
@@ -62,6 +63,7 @@ def pnl(entry: float, exit: float, quantity: float, side: str, leverage: float =
     given = _checked(entry=entry, exit=exit, quantity=quantity, leverage=leverage, fees=fees)
     entry, ended, quantity, leverage, fees = given
     amount = direction(side) * (ended - entry) * quantity - fees
+    amount = 0.0 if abs(amount) < slack(entry * quantity, ended * quantity, fees) else amount
     bound = margin(entry, quantity, leverage)
     return Pnl(amount, 100.0 * amount / bound if bound else 0.0)
 
@@ -78,7 +80,9 @@ def columns() -> tuple[pl.Expr, pl.Expr]:
     """
     entry, exit_, quantity = pl.col("entry_price"), pl.col("exit_price"), pl.col("quantity")
     sign = pl.col("side").replace_strict({"LONG": 1.0, "SHORT": -1.0}, default=None, return_dtype=pl.Float64)
-    amount = sign * (exit_ - entry) * quantity - pl.col("fees").fill_null(0.0)
+    fees = pl.col("fees").fill_null(0.0)
+    result = sign * (exit_ - entry) * quantity - fees
+    amount = pl.when(result.abs() < slack(entry * quantity, exit_ * quantity, fees)).then(0.0).otherwise(result)
     bound = entry * quantity / pl.col("leverage").fill_null(1.0)
     percent = pl.when(bound != 0.0).then(100.0 * amount / bound).otherwise(amount * 0.0)
     return amount.alias("pnl"), percent.alias("pnl_percent")

@@ -10,14 +10,15 @@ import sys
 from typing import TypeVar
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
-Price = TypeVar("Price", float, NDArray[np.float64])
+Price = TypeVar("Price", float, NDArray[np.float64], pl.Expr)
 _OFF = 4 * sys.float_info.epsilon
 
 
 def slack(first: Price, second: Price, third: Price) -> Price:
-    """More than rounding makes of differences of three prices, taken at most twice; far less than any tick.
+    """More than rounding makes of differences of three prices or amounts, taken at most twice; far less than any tick.
 
     >>> 3.3 - 3.08 >= 2 * (3.41 - 3.3), 3.3 - 3.08 >= 2 * (3.41 - 3.3) - slack(3.3, 3.08, 3.41)
     (False, True)

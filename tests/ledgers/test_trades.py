@@ -50,6 +50,27 @@ def test_a_closed_trade_knows_its_money_and_its_percent_of_the_margin(
     assert lake.pnl(100.0, exit_price, 2.0, side, leverage, fees) == pytest.approx((pnl, percent))
 
 
+@pytest.mark.parametrize("table", [False, True], ids=["one by one", "in a table"])
+def test_a_trade_that_gained_just_its_fees_is_a_breakeven_whatever_rounding_says(lk: lake.Lake, table: bool) -> None:
+    draws, rows = random.Random(3), []
+    for number in range(300):
+        entry, gain, quantity = (Decimal(draws.randint(1, 500_000)) / 1000 for _ in range(3))
+        sides = {"LONG": entry + gain, "SHORT": entry} if number % 2 else {"LONG": entry + gain}
+        for side, ended in sides.items():
+            begun = entry + gain if side == "SHORT" else entry
+            prices = {"entry_price": float(begun), "exit_price": float(ended), "quantity": float(quantity)}
+            rows.append({**prices, "side": side, "fees": float(gain * quantity), "trade_id": f"{side}{number}"})
+    given = [{**row, "symbol": "BTCUSDT", "status": "closed", "closed_at": NOON, "opened_at": NOON} for row in rows]
+    if table:
+        lk.trades.record(pl.DataFrame(given))
+    else:
+        for row in given:
+            lk.trades.record(row)
+    found = lk.frame("SELECT pnl, pnl_percent FROM trades").unique()
+    assert found.rows() == [(0.0, 0.0)]
+    assert lk.read("trade_statistics", {"period": "all"})["breakevens"].to_list() == [len(rows)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
