@@ -6,7 +6,6 @@ import math
 import re
 from operator import itemgetter
 from threading import Lock
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +16,7 @@ from lake.kernels.runs import shared
 from lake.spec import registry
 from lake.spec.schema import arrow_schema
 from lake.store.cold.files import Bounds, DataFile
+from lake.store.cold.newest import row_at
 from lake.store.cold.reader import rows_of
 from lake.store.cold.table_state import TableState
 from lake.store.hot.entry import Row, Stored
@@ -111,6 +111,10 @@ def _newest_cold(store: Store, state: TableState, bot: str, best: Row | None) ->
 
 def _newest_of_file(store: Store, file: DataFile, bot: str, best: Row | None) -> Row | None:
     with store.reader.opened(f"bot_states/{file.path}") as (opened, footer):
+        told = footer.newest(bot)
+        if told is not None:
+            is_newer = best is None or told[_TIMES] > best[_TIMES]
+            return {name: told[name] for name in _STORED.names if name in told} if is_newer else best
         bounds = footer.bounds(_TIMES)
         groups = [(_latest(bounds[group]), group) for group in footer.groups(_of(bot))]
         for latest, group in sorted(groups, reverse=True):
@@ -143,10 +147,4 @@ def _newest_in(table: pa.Table, bot: str, *, alone: bool) -> Row | None:
     own = np.arange(len(times)) if alone else np.flatnonzero([name == bot for name in bots])
     if not len(own):
         return None
-    row = table.slice(int(own[times[own].argmax()]), 1)
-    return {name: _value(row.column(name)) for name in row.column_names if not row.column(name).null_count}
-
-
-def _value(column: pa.ChunkedArray) -> Any:
-    """The one value of a column, times in microseconds."""
-    return int(shared(column)[0]) if pa.types.is_timestamp(column.type) else column[0].as_py()
+    return row_at(table, int(own[times[own].argmax()]))

@@ -26,6 +26,7 @@ from lake.spec.times import from_micros
 from lake.store import marks
 from lake.store.cold.encodings import writer_options
 from lake.store.cold.files import DataFile
+from lake.store.cold.newest import Newest
 from lake.store.location import Location
 
 ROW_GROUP_ROWS = 16_384
@@ -72,10 +73,13 @@ def write_file(location: Location, ds: Dataset, target: FileTarget, tables: Iter
     tables = iter(tables)
     first = list(row_groups(next(tables)))
     schema, options = first[0].schema, writer_options(ds, first, target.level)
+    newest = Newest(ds)
     with location.open_output(full) as out:
         with pq.ParquetWriter(out, schema, **options) as writer:
             for group in chain(first, chain.from_iterable(map(row_groups, tables))):
                 writer.write_table(group, row_group_size=ds.row_group_rows)
+                newest.see(group)
+            writer.add_key_value_metadata(newest.told())
         footer = writer.writer.metadata
     return DataFile(
         path, location.size(full), target.partition, now_micros() // 1000, json.dumps(_stats(footer, schema))

@@ -15,7 +15,9 @@ import pyarrow.parquet as pq
 
 from lake.errors import CorruptLakeError
 from lake.store.cold.files import Bounds, DataFile
+from lake.store.cold.newest import newest_told
 from lake.store.cold.parquet import is_micros
+from lake.store.hot.entry import Row
 from lake.store.location import Location
 
 _FOOTERS_KEPT = 4096
@@ -86,6 +88,10 @@ class Footer:
         if (name, group) not in self._empty:
             self._empty[name, group] = self._nulls(name, group) == self.metadata.row_group(group).num_rows
         return self._empty[name, group]
+
+    def newest(self, value: str) -> Row | None:
+        """The newest row of one value of the dataset's ``newest_of``, if the file tells it beside its rows."""
+        return newest_told(self.metadata.metadata, value)
 
     def may_hold(self, name: str, group: int, bounds: Bounds) -> bool:
         """False when no row of the group can have a value of the column between the bounds."""

@@ -1,0 +1,160 @@
+"""A restarted bot's newest snapshot: data files tell it beside their rows, or it is found among these."""
+
+from __future__ import annotations
+
+import math
+import random
+import string
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from deltalake import DeltaTable
+
+import lake
+from lake.spec import registry
+from lake.spec.times import to_micros
+from lake.store.cold.newest import Newest, newest_told
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def files(path: Path) -> list[Path]:
+    return sorted((path / "bot_states").rglob("*.parquet"))
+
+
+def without_notes(path: Path) -> None:
+    """Write the data files again as an engine does that knows nothing of what they tell beside their rows."""
+    for file in files(path):
+        table = pq.read_table(file, partitioning=None)
+        pq.write_table(table, file, row_group_size=1_024)
+        assert newest_told(pq.read_metadata(file).metadata, "a") is None
+
+
+def without_rows(path: Path) -> None:
+    """Overwrite all rows in the data files, so that only their footers can be read."""
+    for file in files(path):
+        raw = bytearray(file.read_bytes())
+        footer = int.from_bytes(raw[-8:-4], "little") + 8
+        raw[4:-footer] = bytes(len(raw) - footer - 4)
+        file.write_bytes(raw)
+
+
+def with_damaged_notes(path: Path) -> None:
+    for file in files(path):
+        raw, count = file.read_bytes(), 0
+        for bot in (b"a", b"b", b"c"):
+            packed = pq.read_metadata(file).metadata[b"tradelake.newest:" + bot]
+            raw, count = raw.replace(packed, packed[:-1] + bytes([packed[-1] ^ 1])), count + raw.count(packed)
+        assert count == 3
+        file.write_bytes(raw)
+
+
+@pytest.fixture
+def settled(tmp_path: Path) -> Iterator[Path]:
+    """A lake with the snapshots of three bots, in one file of several row groups."""
+    with lake.open(tmp_path) as lk:
+        for bot, last in (("a", 2_999), ("b", 1_500), ("c", 3)):
+            moments = [NOON + n * timedelta(minutes=1) for n in range(last + 1)]
+            rows = [
+                {
+                    "bot_id": bot,
+                    "snapshot_time": at,
+                    "state": {"n": n},
+                    "trading_halted": n == last,
+                    "peak_equity": n / 7,
+                }
+                for n, at in enumerate(moments)
+            ]
+            lk.write("bot_states", rows)
+        lk.drain()
+        lk.compact("bot_states")
+        lk.vacuum(grace_hours=0)
+    assert len(files(tmp_path)) == 1
+    return tmp_path
+
+
+@pytest.mark.parametrize("done", [None, without_notes, without_rows, with_damaged_notes])
+def test_the_newest_of_each_bot_is_found_as_it_was_written(settled: Path, done: Any) -> None:
+    if done is not None:
+        done(settled)
+    with lake.open(settled) as lk:
+        for bot, last in (("a", 2_999), ("b", 1_500), ("c", 3)):
+            state = lk.bots.latest_state(bot)
+            assert state is not None
+            assert (state["bot_id"], state["state"], state["trading_halted"]) == (bot, {"n": last}, True)
+            assert (state["snapshot_time"], state["total_pnl"]) == (NOON + last * timedelta(minutes=1), None)
+            assert state["peak_equity"] == last / 7
+
+
+def test_what_a_file_tells_is_its_newest_row_in_each_of_many_orders(tmp_path: Path) -> None:
+    random_ = random.Random(7)
+    with lake.open(tmp_path, bot_id="a") as lk:
+        for number in range(200):
+            bot = random_.choice("abcdé")
+            at = NOON + timedelta(minutes=random_.randint(0, 500))
+            state = {"n": number, "text": "".join(random_.choices(string.printable, k=random_.choice((0, 5, 400))))}
+            lk.bots.save_state(bot, state=state, snapshot_time=at, total_pnl=random_.uniform(-1e9, 1e9))
+            if random_.random() < 0.1:
+                lk.drain()
+            if random_.random() < 0.02:
+                lk.compact()
+        lk.drain()
+        frame = lk.read("bot_states")
+        plain = DeltaTable(lk.uri("bot_states"))
+        assert duckdb.from_arrow(plain.to_pyarrow_table()).count("*").fetchone() == (frame.height,)
+        assert pl.scan_delta(lk.uri("bot_states")).collect().height == frame.height
+    told = 0
+    for file in files(tmp_path):
+        duckdb.read_parquet(str(file)).fetchall()
+        rows = pq.read_table(file, partitioning=None).to_pylist()
+        for bot in "abcdé":
+            newest = max((r for r in rows if r["bot_id"] == bot), key=lambda r: r["snapshot_time"], default=None)
+            found = newest_told(pq.read_metadata(file).metadata, bot)
+            told += found is not None
+            expected = None if newest is None else {n: v for n, v in newest.items() if v is not None}
+            if expected is not None:
+                expected["snapshot_time"] = to_micros(expected["snapshot_time"])
+            assert found == expected
+    assert told > 50
+    with lake.open(tmp_path) as lk:
+        for bot in "abcdé":
+            state = lk.bots.latest_state(bot)
+            assert state is not None
+            newest_time = frame.filter(bot_id=bot)["snapshot_time"].max()
+            assert state["snapshot_time"] == newest_time
+
+
+def test_states_too_large_to_be_told_are_found_among_the_rows(tmp_path: Path) -> None:
+    noise = random.Random(1).randbytes(400_000).hex()
+    with lake.open(tmp_path) as lk:
+        lk.bots.save_state("large", state=noise)
+        lk.bots.save_state("small", state=1)
+        lk.drain()
+    [file] = files(tmp_path)
+    metadata = pq.read_metadata(file).metadata
+    assert [newest_told(metadata, bot) is None for bot in ("large", "small")] == [True, False]
+    with lake.open(tmp_path) as lk:
+        for bot, state in (("large", noise), ("small", 1)):
+            found = lk.bots.latest_state(bot)
+            assert found is not None
+            assert found["state"] == state
+
+
+def test_an_infinite_number_of_other_engines_is_not_told_as_none_at_all() -> None:
+    newest = Newest(registry.get("bot_states"))
+    newest.see(pa.table({"bot_id": ["a", "b"], "snapshot_time": [1, 2], "total_pnl": [math.inf, 2.0]}))
+    told = newest.told()
+    assert newest_told(told, "a") is None
+    assert newest_told(told, "b") == {"bot_id": "b", "snapshot_time": 2, "total_pnl": 2.0}
+
+
+def test_other_datasets_tell_nothing_beside_their_rows() -> None:
+    for name in registry.names():
+        assert (Newest(registry.get(name))._of == "bot_id") is (name == "bot_states")
