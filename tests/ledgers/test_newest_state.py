@@ -107,8 +107,7 @@ def test_what_a_file_tells_is_its_newest_row_in_each_of_many_orders(tmp_path: Pa
                 lk.compact()
         lk.drain()
         frame = lk.read("bot_states")
-        plain = DeltaTable(lk.uri("bot_states"))
-        assert duckdb.from_arrow(plain.to_pyarrow_table()).count("*").fetchone() == (frame.height,)
+        assert DeltaTable(lk.uri("bot_states")).to_pyarrow_table().num_rows == frame.height
         assert pl.scan_delta(lk.uri("bot_states")).collect().height == frame.height
     told = 0
     for file in files(tmp_path):
