@@ -153,7 +153,7 @@ def _tell_failure(event: JobExecutionEvent) -> None:
 
 @contextmanager
 def stopping() -> Iterator[Event]:
-    """An event that SIGTERM or Ctrl-C sets."""
+    """An event that SIGTERM or Ctrl-C sets, for a process that then ends: who asks again does not break off its end."""
     stop = Event()
 
     def ask(_: int, __: FrameType | None) -> None:
@@ -164,7 +164,7 @@ def stopping() -> Iterator[Event]:
         yield stop
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if stop.is_set() else handler)
 
 
 def listed(jobs: list[Scheduled]) -> list[dict[str, Any]]:

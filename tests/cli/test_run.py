@@ -63,6 +63,22 @@ def test_jobs_run_and_the_end_drains_what_a_bot_wrote_meanwhile(tmp_path: Path) 
         assert settled_rows(lk, "trades") == 2
 
 
+def test_whoever_asks_it_to_stop_again_and_again_gets_the_same_clean_end(tmp_path: Path) -> None:
+    uri = str(tmp_path / "lake")
+    with lake.open(uri, bot_id="bot") as lk:
+        with running(uri) as process:
+            lines_of(process, "drain")
+            lk.write("trades", trade(1))
+            until = time.monotonic() + 60
+            while process.poll() is None and time.monotonic() < until:
+                process.send_signal(signal.SIGTERM)
+                time.sleep(0.0005)
+            out, err = process.communicate(timeout=60)
+            assert (process.returncode, err) == (0, "")
+        assert json.loads(out.splitlines()[-1])["stopped"] is True
+        assert settled_rows(lk, "trades") == 1
+
+
 def test_the_end_drains_before_it_waits_for_a_job_at_work_and_once_more_what_that_wrote(tmp_path: Path) -> None:
     began, may_end, stop = Event(), Event(), Event()
 
