@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from threading import Event
+from queue import SimpleQueue
 from types import FrameType
 from typing import Any
 
@@ -113,8 +113,28 @@ def _no_time(what: str, when: str) -> lake.UsageError:
     return lake.UsageError(f"no time for a job: {what}", value=when, todo=todo)
 
 
-def run(lk: lake.Lake, jobs: list[Scheduled], stop: Event) -> None:
-    """Run the jobs at their times until ``stop`` is set; then drain, wait for those at work, and drain what they wrote.
+class Stop:
+    """A wish to stop, that a signal handler may utter at any moment.
+
+    An Event may not be set by one: it waits for ever where the thread that it came upon was just waking up.
+    """
+
+    def __init__(self) -> None:
+        self.is_asked = False
+        self._asked: SimpleQueue[None] = SimpleQueue()
+
+    def ask(self) -> None:
+        """Let who waits go on; once more does nothing more."""
+        self.is_asked = True
+        self._asked.put(None)
+
+    def wait(self) -> None:
+        """Wait until it is asked for."""
+        self._asked.get()
+
+
+def run(lk: lake.Lake, jobs: list[Scheduled], stop: Stop) -> None:
+    """Run the jobs at their times until ``stop``; then drain, wait for those at work, and drain what they wrote.
 
     A job never runs twice at once: while it is at work, its times pass. One that was missed runs once, not as often as
     it was missed.
@@ -152,19 +172,19 @@ def _tell_failure(event: JobExecutionEvent) -> None:
 
 
 @contextmanager
-def stopping() -> Iterator[Event]:
-    """An event that SIGTERM or Ctrl-C sets, for a process that then ends: who asks again does not break off its end."""
-    stop = Event()
+def stopping() -> Iterator[Stop]:
+    """SIGTERM and Ctrl-C ask for this stop; the process then ends, and who asks again does not break that off."""
+    stop = Stop()
 
     def ask(_: int, __: FrameType | None) -> None:
-        stop.set()
+        stop.ask()
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield stop
     finally:
         for number, handler in before.items():
-            signal.signal(number, signal.SIG_IGN if stop.is_set() else handler)
+            signal.signal(number, signal.SIG_IGN if stop.is_asked else handler)
 
 
 def listed(jobs: list[Scheduled]) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 import lake
 from jobs import resolve_decisions
-from jobs.schedule import DEFAULTS, Scheduled, chosen, run, trigger
+from jobs.schedule import DEFAULTS, Scheduled, Stop, chosen, run, trigger
 from lake.cli import main
 from lake.errors import UsageError
 from tests.helpers import settled_rows, trade, write_candles
@@ -72,7 +72,7 @@ def test_whoever_asks_it_to_stop_again_and_again_gets_the_same_clean_end(tmp_pat
             until = time.monotonic() + 60
             while process.poll() is None and time.monotonic() < until:
                 process.send_signal(signal.SIGTERM)
-                time.sleep(0.0005)
+                time.sleep(0.0002)
             out, err = process.communicate(timeout=60)
             assert (process.returncode, err) == (0, "")
         assert json.loads(out.splitlines()[-1])["stopped"] is True
@@ -80,7 +80,7 @@ def test_whoever_asks_it_to_stop_again_and_again_gets_the_same_clean_end(tmp_pat
 
 
 def test_the_end_drains_before_it_waits_for_a_job_at_work_and_once_more_what_that_wrote(tmp_path: Path) -> None:
-    began, may_end, stop = Event(), Event(), Event()
+    began, may_end, stop = Event(), Event(), Stop()
 
     def work(lk: lake.Lake) -> dict[str, Any]:
         began.set()
@@ -93,7 +93,7 @@ def test_the_end_drains_before_it_waits_for_a_job_at_work_and_once_more_what_tha
         thread = Thread(target=run, args=(lk, [Scheduled("long", work, "1h")], stop))
         thread.start()
         assert began.wait(60)
-        stop.set()
+        stop.ask()
         until = time.monotonic() + 60
         while settled_rows(lk, "trades") < 1 and time.monotonic() < until:
             time.sleep(0.01)
@@ -167,12 +167,12 @@ def test_a_job_resolves_decisions_from_their_trades_and_corrects_them_when_these
 def test_a_job_that_is_still_at_work_lets_its_times_pass_without_a_word(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    stop, begun = Event(), []
+    stop, begun = Stop(), []
 
     def slow(_: lake.Lake) -> dict[str, Any]:
         begun.append(1)
         time.sleep(2.5)
-        stop.set()
+        stop.ask()
         return {}
 
     with lake.open(tmp_path) as lk:
