@@ -157,3 +157,23 @@ def test_an_infinite_number_of_other_engines_is_not_told_as_none_at_all() -> Non
 def test_other_datasets_tell_nothing_beside_their_rows() -> None:
     for name in registry.names():
         assert (Newest(registry.get(name))._of == "bot_id") is (name == "bot_states")
+
+
+def test_a_file_that_another_engine_put_in_another_order_tells_the_newest_once_a_row_is_corrected(
+    tmp_path: Path,
+) -> None:
+    moments = [NOON + n * timedelta(minutes=1) for n in range(3_000)]
+    with lake.open(tmp_path) as lk:
+        lk.write(
+            "bot_states", [{"bot_id": "a", "snapshot_time": at, "state": {"n": n}} for n, at in enumerate(moments)]
+        )
+        lk.drain()
+        DeltaTable(lk.uri("bot_states")).optimize.z_order(["state"])
+        lk.write("bot_states", [{"bot_id": "a", "snapshot_time": moments[5], "state": {"n": -5}}])
+        lk.drain()
+        told = [newest_told(pq.read_metadata(file).metadata, "a") for file in files(tmp_path)]
+        assert any(row is not None and row["state"] == '{"n":2999}' for row in told)
+    with lake.open(tmp_path) as lk:
+        state = lk.bots.latest_state("a")
+    assert state is not None
+    assert state["state"] == {"n": 2_999}

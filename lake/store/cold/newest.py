@@ -13,13 +13,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
+import polars as pl
 import pyarrow as pa
 
 from lake.spec.dataset import Dataset
+from lake.store.cold.frames import frame_of
 from lake.store.hot.entry import Row
 
 _NAME = b"tradelake.newest:%b"  # its value is text too, as other engines expect of metadata
 _MOST_BYTES = 256 << 10  # of a file; whoever does not fit in is looked for among the rows
+_PLACE = "__place"
 
 
 class Newest:
@@ -32,13 +35,22 @@ class Newest:
 
     def __init__(self, ds: Dataset) -> None:
         self._of = ds.newest_of if ds.key == (ds.newest_of, ds.event_time) else None
+        self._time = ds.event_time
         self._found: dict[str, Row] = {}
 
     def see(self, table: pa.Table) -> None:
-        """The next rows of the file, in the order of the dataset's key."""
-        if self._of is not None:
-            last = {value: at for at, value in enumerate(table.column(self._of).to_pylist())}
-            self._found |= {value: row_at(table, at) for value, at in last.items()}
+        """Some rows of the file; in any order, as they stay in a file of another engine when one is taken out."""
+        if self._of is None:
+            return
+        for value, time, at in self._newest_in(table, self._of):
+            if value not in self._found or time > self._found[value][self._time]:
+                self._found[value] = row_at(table, at)
+
+    def _newest_in(self, table: pa.Table, of: str) -> list[tuple[str, int, int]]:
+        """Each value, the time of its newest row, and the place of that."""
+        rows = frame_of(table.select([of, self._time])).with_row_index(_PLACE).drop_nulls()
+        time = pl.col(self._time).to_physical()
+        return rows.group_by(of).agg(time.max(), pl.col(_PLACE).get(time.arg_max())).rows()
 
     def told(self) -> dict[bytes, bytes]:
         """What the file's metadata are to say."""
