@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import string
+import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -177,3 +178,43 @@ def test_a_file_that_another_engine_put_in_another_order_tells_the_newest_once_a
         state = lk.bots.latest_state("a")
     assert state is not None
     assert state["state"] == {"n": 2_999}
+
+
+def rows_of(*rows: tuple[str, int, str]) -> pa.Table:
+    bots, times, states = zip(*rows, strict=True)
+    return pa.table({"bot_id": bots, "snapshot_time": times, "state": states})
+
+
+def test_no_older_row_is_told_where_the_newest_is_too_large() -> None:
+    noise = random.Random(1).randbytes(400_000).hex()
+    newest = Newest(registry.get("bot_states"))
+    newest.see(rows_of(("a", 1, "1"), ("b", 5, "5")))
+    newest.see(rows_of(("a", 2, noise), ("b", 4, "4")))
+    newest.see(rows_of(("a", 1, "1")))
+    assert newest_told(newest.told(), "a") is None
+    assert newest_told(newest.told(), "b") == {"bot_id": "b", "snapshot_time": 5, "state": "5"}
+
+
+@pytest.mark.parametrize("padding", [0, 20_000])
+def test_what_is_told_beside_the_rows_of_many_bots_is_bounded_with_their_names(padding: int) -> None:
+    noise = random.Random(1).randbytes(50).hex()
+    bots = [f"{number:05d}{'x' * padding}" for number in range(300)]
+    newest = Newest(registry.get("bot_states"))
+    newest.see(rows_of(*[(bot, at, f"{at}{noise}") for bot in bots for at in (1, 2)]))
+    told = newest.told()
+    assert 0 < sum(len(name) + len(packed) for name, packed in told.items()) <= 256 << 10
+    found = [newest_told(told, bot) for bot in bots]
+    assert len(told) == sum(row is not None for row in found) >= (1 if padding else 300)
+    expected = [{"bot_id": bot, "snapshot_time": 2, "state": f"2{noise}"} for bot in bots]
+    assert all(row in (None, wanted) for row, wanted in zip(found, expected, strict=True))
+
+
+def test_of_thousands_of_bots_with_large_states_few_rows_are_packed() -> None:
+    packed = []
+    newest = Newest(registry.get("bot_states"))
+    with pytest.MonkeyPatch.context() as patch:
+        compress = zlib.compress
+        patch.setattr("lake.store.cold.newest.zlib.compress", lambda text, level: packed.append(text) or compress(text))
+        newest.see(rows_of(*[(f"bot{number}", 1, f"{number}" * 5_000) for number in range(4_000)]))
+    assert 0 < sum(map(len, packed)) <= 4 << 20
+    assert all(newest_told(newest.told(), f"bot{n}")["state"] == f"{n}" * 5_000 for n in (0, 1, 10))  # type: ignore[index]
