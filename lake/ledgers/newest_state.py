@@ -112,7 +112,7 @@ def _newest_cold(store: Store, state: TableState, bot: str, best: Row | None) ->
 def _newest_of_file(store: Store, file: DataFile, bot: str, best: Row | None) -> Row | None:
     with store.reader.opened(f"bot_states/{file.path}") as (opened, footer):
         told = footer.newest(bot)
-        if told is not None:
+        if told is not None and told["bot_id"] == bot:  # the metadata have no checksum for the name
             is_newer = best is None or told[_TIMES] > best[_TIMES]
             return {name: told[name] for name in _STORED.names if name in told} if is_newer else best
         bounds = footer.bounds(_TIMES)

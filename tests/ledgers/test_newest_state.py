@@ -57,6 +57,16 @@ def with_damaged_notes(path: Path) -> None:
         file.write_bytes(raw)
 
 
+def with_exchanged_names(path: Path) -> None:
+    for file in files(path):
+        raw, name = file.read_bytes(), b"tradelake.newest:"
+        damaged = (
+            raw.replace(name + b"a", name + b"?").replace(name + b"b", name + b"a").replace(name + b"?", name + b"b")
+        )
+        assert damaged != raw
+        file.write_bytes(damaged)
+
+
 @pytest.fixture
 def settled(tmp_path: Path) -> Iterator[Path]:
     """A lake with the snapshots of three bots, in one file of several row groups."""
@@ -81,7 +91,7 @@ def settled(tmp_path: Path) -> Iterator[Path]:
     return tmp_path
 
 
-@pytest.mark.parametrize("done", [None, without_notes, without_rows, with_damaged_notes])
+@pytest.mark.parametrize("done", [None, without_notes, without_rows, with_damaged_notes, with_exchanged_names])
 def test_the_newest_of_each_bot_is_found_as_it_was_written(settled: Path, done: Any) -> None:
     if done is not None:
         done(settled)
