@@ -228,3 +228,28 @@ def test_of_thousands_of_bots_with_large_states_few_rows_are_packed() -> None:
         newest.see(rows_of(*[(f"bot{number}", 1, f"{number}" * 5_000) for number in range(4_000)]))
     assert 0 < sum(map(len, packed)) <= 4 << 20
     assert all(newest_told(newest.told(), f"bot{n}")["state"] == f"{n}" * 5_000 for n in (0, 1, 10))  # type: ignore[index]
+
+
+def test_a_snapshot_that_waits_is_the_newest_once_a_newer_one_was_removed(tmp_path: Path) -> None:
+    def saved(lk: lake.Lake, bot: str, minutes: int) -> None:
+        lk.bots.save_state(bot, state=minutes, snapshot_time=NOON + minutes * timedelta(minutes=1))
+
+    def newest(lk: lake.Lake) -> list[Any]:
+        return [(state := lk.bots.latest_state(bot)) and state["state"] for bot in "ab"]
+
+    with lake.open(tmp_path, bot_id="other") as other, lake.open(tmp_path, bot_id="own") as lk:
+        saved(other, "b", 5)
+        for bot in "ab":
+            saved(lk, bot, 1)
+            saved(lk, bot, 10)
+        assert newest(lk) == [10, 10]
+        lk.drain()
+        assert newest(lk) == [10, 10]
+        saved(other, "b", 7)
+        DeltaTable(lk.uri("bot_states")).delete("state = '10'")
+        assert newest(lk) == [1, 7]
+        saved(lk, "a", 5)
+        assert newest(lk) == [5, 7]
+        lk.drain()
+        assert newest(lk) == newest(other) == [5, 7]
+        assert lk.read("bot_states")["state"].sort().to_list() == ["1", "1", "5", "5", "7"]
