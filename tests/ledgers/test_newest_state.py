@@ -253,3 +253,12 @@ def test_a_snapshot_that_waits_is_the_newest_once_a_newer_one_was_removed(tmp_pa
         lk.drain()
         assert newest(lk) == newest(other) == [5, 7]
         assert lk.read("bot_states")["state"].sort().to_list() == ["1", "1", "5", "5", "7"]
+
+
+def test_a_bot_named_with_half_a_character_has_no_snapshot(tmp_path: Path) -> None:
+    with lake.open(tmp_path) as lk:
+        for bot in ("a", "\U0001f600"):
+            lk.bots.save_state(bot, state=1)
+        lk.drain()
+    with lake.open(tmp_path) as lk:
+        assert lk.bots.latest_state("b\ud800") is None

@@ -128,4 +128,4 @@ def _plain(column: pa.ChunkedArray) -> list[Any]:
 
 
 def _name(value: str) -> bytes:
-    return _NAME % value.encode()
+    return _NAME % value.encode(errors="surrogatepass")  # half a character may be asked for; no row has one
