@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from operator import itemgetter
 from threading import Lock
 
@@ -50,23 +51,28 @@ class NewestStates:
             return self._found(bot, is_brief=False)
 
     def _found(self, bot: str, *, is_brief: bool) -> Row | None:
-        with self._lock:
-            search = self._searches.setdefault(bot, _Search(bot))
-            search.begin()
-            seen = self._store.walk_back("bot_states", search.visit, is_brief=is_brief)
-            self._store.must_be_open()
-            state = seen.states["bot_states"]
-            search.end()
-            settled = search.row is None or search.sequence <= state.settled(search.writer)
-            best = None if settled else search.row
-        return _newest_cold(self._store, state, bot, best)
+        while True:
+            with self._lock:
+                search = self._searches.setdefault(bot, _Search(bot))
+                search.begin()
+                seen = self._store.walk_back("bot_states", search.visit, is_brief=is_brief)
+                self._store.must_be_open()
+                state = seen.states["bot_states"]
+                search.end()
+                row, is_settled = search.row, search.sequence <= state.settled(search.writer)
+            found = _newest_cold(self._store, state, bot, None if is_settled else row)
+            if row is None or (found is not None and found[_TIMES] >= row[_TIMES]):
+                return found
+            with self._lock:  # it settled, and was removed: what waits, and was older, may be newer than what is left
+                self._searches[bot] = _Search(bot, state.transactions)
 
 
 class _Search:
-    """The newest row of a bot among hot entries."""
+    """The newest row of a bot among hot entries, without those that are known to have settled, by writer."""
 
-    def __init__(self, bot: str) -> None:
+    def __init__(self, bot: str, settled: Mapping[str, int] | None = None) -> None:
         self._bot = bot
+        self._settled = settled or {}
         self._seen: dict[str, int] = {}  # writer -> the newest entry that was looked at
         self._fresh: dict[str, int] = {}
         self.writer = ""
@@ -83,7 +89,7 @@ class _Search:
 
     def visit(self, writer: str, entry: Stored) -> bool:
         """Look at an entry; whether an older one may hold a newer snapshot."""
-        if entry.sequence <= self._seen.get(writer, -1):
+        if entry.sequence <= max(self._settled.get(writer, -1), self._seen.get(writer, -1)):
             return False
         self._fresh.setdefault(writer, entry.sequence)
         if self.row is not None and entry.sequence + _AHEAD < self.row["snapshot_time"] <= self.sequence + _AHEAD:
@@ -112,7 +118,7 @@ def _newest_cold(store: Store, state: TableState, bot: str, best: Row | None) ->
 def _newest_of_file(store: Store, file: DataFile, bot: str, best: Row | None) -> Row | None:
     with store.reader.opened(f"bot_states/{file.path}") as (opened, footer):
         told = footer.newest(bot)
-        if told is not None:
+        if told is not None and told["bot_id"] == bot:  # the metadata have no checksum for the name
             is_newer = best is None or told[_TIMES] > best[_TIMES]
             return {name: told[name] for name in _STORED.names if name in told} if is_newer else best
         bounds = footer.bounds(_TIMES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import string
+import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -56,6 +57,16 @@ def with_damaged_notes(path: Path) -> None:
         file.write_bytes(raw)
 
 
+def with_exchanged_names(path: Path) -> None:
+    for file in files(path):
+        raw, name = file.read_bytes(), b"tradelake.newest:"
+        damaged = (
+            raw.replace(name + b"a", name + b"?").replace(name + b"b", name + b"a").replace(name + b"?", name + b"b")
+        )
+        assert damaged != raw
+        file.write_bytes(damaged)
+
+
 @pytest.fixture
 def settled(tmp_path: Path) -> Iterator[Path]:
     """A lake with the snapshots of three bots, in one file of several row groups."""
@@ -80,7 +91,7 @@ def settled(tmp_path: Path) -> Iterator[Path]:
     return tmp_path
 
 
-@pytest.mark.parametrize("done", [None, without_notes, without_rows, with_damaged_notes])
+@pytest.mark.parametrize("done", [None, without_notes, without_rows, with_damaged_notes, with_exchanged_names])
 def test_the_newest_of_each_bot_is_found_as_it_was_written(settled: Path, done: Any) -> None:
     if done is not None:
         done(settled)
@@ -157,3 +168,97 @@ def test_an_infinite_number_of_other_engines_is_not_told_as_none_at_all() -> Non
 def test_other_datasets_tell_nothing_beside_their_rows() -> None:
     for name in registry.names():
         assert (Newest(registry.get(name))._of == "bot_id") is (name == "bot_states")
+
+
+def test_a_file_that_another_engine_put_in_another_order_tells_the_newest_once_a_row_is_corrected(
+    tmp_path: Path,
+) -> None:
+    moments = [NOON + n * timedelta(minutes=1) for n in range(3_000)]
+    with lake.open(tmp_path) as lk:
+        lk.write(
+            "bot_states", [{"bot_id": "a", "snapshot_time": at, "state": {"n": n}} for n, at in enumerate(moments)]
+        )
+        lk.drain()
+        DeltaTable(lk.uri("bot_states")).optimize.z_order(["state"])
+        lk.write("bot_states", [{"bot_id": "a", "snapshot_time": moments[5], "state": {"n": -5}}])
+        lk.drain()
+        told = [newest_told(pq.read_metadata(file).metadata, "a") for file in files(tmp_path)]
+        assert any(row is not None and row["state"] == '{"n":2999}' for row in told)
+    with lake.open(tmp_path) as lk:
+        state = lk.bots.latest_state("a")
+    assert state is not None
+    assert state["state"] == {"n": 2_999}
+
+
+def rows_of(*rows: tuple[str, int, str]) -> pa.Table:
+    bots, times, states = zip(*rows, strict=True)
+    return pa.table({"bot_id": bots, "snapshot_time": times, "state": states})
+
+
+def test_no_older_row_is_told_where_the_newest_is_too_large() -> None:
+    noise = random.Random(1).randbytes(400_000).hex()
+    newest = Newest(registry.get("bot_states"))
+    newest.see(rows_of(("a", 1, "1"), ("b", 5, "5")))
+    newest.see(rows_of(("a", 2, noise), ("b", 4, "4")))
+    newest.see(rows_of(("a", 1, "1")))
+    assert newest_told(newest.told(), "a") is None
+    assert newest_told(newest.told(), "b") == {"bot_id": "b", "snapshot_time": 5, "state": "5"}
+
+
+@pytest.mark.parametrize("padding", [0, 20_000])
+def test_what_is_told_beside_the_rows_of_many_bots_is_bounded_with_their_names(padding: int) -> None:
+    noise = random.Random(1).randbytes(50).hex()
+    bots = [f"{number:05d}{'x' * padding}" for number in range(300)]
+    newest = Newest(registry.get("bot_states"))
+    newest.see(rows_of(*[(bot, at, f"{at}{noise}") for bot in bots for at in (1, 2)]))
+    told = newest.told()
+    assert 0 < sum(len(name) + len(packed) for name, packed in told.items()) <= 256 << 10
+    found = [newest_told(told, bot) for bot in bots]
+    assert len(told) == sum(row is not None for row in found) >= (1 if padding else 300)
+    expected = [{"bot_id": bot, "snapshot_time": 2, "state": f"2{noise}"} for bot in bots]
+    assert all(row in (None, wanted) for row, wanted in zip(found, expected, strict=True))
+
+
+def test_of_thousands_of_bots_with_large_states_few_rows_are_packed() -> None:
+    packed = []
+    newest = Newest(registry.get("bot_states"))
+    with pytest.MonkeyPatch.context() as patch:
+        compress = zlib.compress
+        patch.setattr("lake.store.cold.newest.zlib.compress", lambda text, level: packed.append(text) or compress(text))
+        newest.see(rows_of(*[(f"bot{number}", 1, f"{number}" * 5_000) for number in range(4_000)]))
+    assert 0 < sum(map(len, packed)) <= 4 << 20
+    assert all(newest_told(newest.told(), f"bot{n}")["state"] == f"{n}" * 5_000 for n in (0, 1, 10))  # type: ignore[index]
+
+
+def test_a_snapshot_that_waits_is_the_newest_once_a_newer_one_was_removed(tmp_path: Path) -> None:
+    def saved(lk: lake.Lake, bot: str, minutes: int) -> None:
+        lk.bots.save_state(bot, state=minutes, snapshot_time=NOON + minutes * timedelta(minutes=1))
+
+    def newest(lk: lake.Lake) -> list[Any]:
+        return [(state := lk.bots.latest_state(bot)) and state["state"] for bot in "ab"]
+
+    with lake.open(tmp_path, bot_id="other") as other, lake.open(tmp_path, bot_id="own") as lk:
+        saved(other, "b", 5)
+        for bot in "ab":
+            saved(lk, bot, 1)
+            saved(lk, bot, 10)
+        assert newest(lk) == [10, 10]
+        lk.drain()
+        assert newest(lk) == [10, 10]
+        saved(other, "b", 7)
+        DeltaTable(lk.uri("bot_states")).delete("state = '10'")
+        assert newest(lk) == [1, 7]
+        saved(lk, "a", 5)
+        assert newest(lk) == [5, 7]
+        lk.drain()
+        assert newest(lk) == newest(other) == [5, 7]
+        assert lk.read("bot_states")["state"].sort().to_list() == ["1", "1", "5", "5", "7"]
+
+
+def test_a_bot_named_with_half_a_character_has_no_snapshot(tmp_path: Path) -> None:
+    with lake.open(tmp_path) as lk:
+        for bot in ("a", "\U0001f600"):
+            lk.bots.save_state(bot, state=1)
+        lk.drain()
+    with lake.open(tmp_path) as lk:
+        assert lk.bots.latest_state("b\ud800") is None
