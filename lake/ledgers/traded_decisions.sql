@@ -32,7 +32,12 @@ WITH asked AS (
         r.for_decision,
         count(*) FILTER (r.status = 'closed') AS trades_closed,
         CASE WHEN count(r.pnl) FILTER (r.status = 'closed') = trades_closed THEN sum(r.pnl) FILTER (r.status = 'closed') END AS pnl,
-        CASE WHEN trades_closed = 1 THEN max(r.pnl_percent) FILTER (r.status = 'closed') END AS pnl_percent,
+        CASE
+            WHEN trades_closed = 1 THEN max(r.pnl_percent) FILTER (r.status = 'closed')
+            WHEN count(r.pnl * r.entry_price * r.quantity) FILTER (r.status = 'closed') = trades_closed
+            THEN 100 * sum(r.pnl) FILTER (r.status = 'closed')
+                / nullif(sum(r.entry_price * r.quantity / coalesce(r.leverage, 1)) FILTER (r.status = 'closed'), 0)
+        END AS pnl_percent,
         arg_min(r.side, r.trade_id) FILTER (r.status = 'closed') AS side,
         max(r.max_favorable) FILTER (r.status = 'closed') AS highest_best,
         min(r.max_favorable) FILTER (r.status = 'closed') AS lowest_best,
@@ -52,7 +57,7 @@ WITH asked AS (
         OR (d.outcome_recorded_at IS NOT NULL AND d.outcome_source = 'candles')
         OR (d.outcome_recorded_at IS NOT NULL AND d.outcome_source = 'trade' AND (
             e.pnl IS DISTINCT FROM d.actual_pnl
-            OR (e.trades_closed = 1 AND e.pnl_percent IS DISTINCT FROM d.actual_pnl_percent)
+            OR e.pnl_percent IS DISTINCT FROM d.actual_pnl_percent
             OR if(e.side = 'SHORT', e.lowest_best, e.highest_best) IS DISTINCT FROM d.max_favorable
             OR if(e.side = 'SHORT', e.highest_worst, e.lowest_worst) IS DISTINCT FROM d.max_adverse
             OR greatest(0, (epoch_us(e.closed_at) - epoch_us(e.opened_at)) / 6e7)

@@ -401,6 +401,23 @@ def test_every_figure_of_a_corrected_trade_is_noticed(lk: lake.Lake) -> None:
     assert row(lk, "max_favorable")["max_favorable"] is None
 
 
+@pytest.mark.parametrize("drained", [False, True])
+def test_percent_of_several_trades_follow_a_correction_of_one_that_leaves_their_money(
+    lk: lake.Lake, drained: bool
+) -> None:
+    lk.decisions.record(SAID, decision_id="d")
+    for name in ("t0", "t1"):
+        lk.trades.open(LONG, trade_id=name, decision_id="d")
+        lk.trades.close(name, 110.0)
+    assert (lk.decisions.resolve_traded().resolved, outcome(lk)) == (1, (True, 40.0, 10.0))
+    lk.trades.correct("t0", leverage=4.0)
+    if drained:
+        lk.drain()
+    assert lk.decisions.resolve_traded().as_dict() == {"resolved": 0, "corrected": 1}
+    assert outcome(lk) == (True, 40.0, 16.0)
+    assert lk.decisions.resolve_traded().as_dict() == {"resolved": 0, "corrected": 0}
+
+
 def test_with_a_bot_id_only_its_own_decisions_are_resolved(tmp_path: Path) -> None:
     with lake.open(tmp_path, bot_id="a") as one, lake.open(tmp_path, bot_id="b") as two:
         for lk, name in ((one, "a"), (two, "b")):
