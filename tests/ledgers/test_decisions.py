@@ -376,6 +376,38 @@ def test_an_outcome_is_withdrawn_when_its_trade_is_not_over_after_all(lk: lake.L
         assert (lk.decisions.resolve_traded().resolved, outcome(lk)) == (1, (True, 4.0, 2.0))
 
 
+@pytest.mark.parametrize("end", ["open", "cancelled"])
+def test_an_outcome_of_several_trades_is_withdrawn_when_none_of_them_is_over_after_all(lk: lake.Lake, end: str) -> None:
+    lk.decisions.record(SAID, decision_id="d")
+    trades = [lk.trades.open(LONG, decision_id="d").id for _ in range(2)]
+    for trade_id in trades:
+        lk.trades.close(trade_id, 99.0)
+    assert (lk.decisions.resolve_traded().resolved, outcome(lk)) == (1, (False, -4.0, -1.0))
+    for trade_id in trades:
+        lk.trades.correct(trade_id, status="open")
+        if end == "cancelled":
+            lk.trades.cancel(trade_id)
+    assert lk.decisions.resolve_traded().as_dict() == {"resolved": 0, "corrected": 1}
+    assert lk.decisions.resolve_traded().as_dict() == {"resolved": 0, "corrected": 0}
+    assert (outcome(lk), row(lk)["outcome_recorded_at"]) == ((None, None, None), None)
+    assert [former["actual_pnl"] for former in json.loads(row(lk)["outcome_history"])] == [-4.0]
+
+
+def test_an_outcome_whose_trades_were_removed_stays_when_another_trade_of_its_decision_is_not_over(
+    lk: lake.Lake,
+) -> None:
+    lk.decisions.record(SAID, decision_id="d")
+    lk.trades.cancel(lk.trades.open(LONG, trade_id="never", decision_id="d", status="pending").id)
+    for _ in range(2):
+        lk.trades.close(lk.trades.open(LONG, decision_id="d").id, 99.0)
+    assert (lk.decisions.resolve_traded().resolved, outcome(lk)) == (1, (False, -4.0, -1.0))
+    lk.retain({"trades": 0})
+    lk.trades.cancel(lk.trades.open(LONG, decision_id="d", status="pending").id)
+    lk.trades.open(LONG, decision_id="d")
+    assert lk.decisions.resolve_traded().as_dict() == {"resolved": 0, "corrected": 0}
+    assert outcome(lk) == (False, -4.0, -1.0)
+
+
 def test_every_figure_of_a_corrected_trade_is_noticed(lk: lake.Lake) -> None:
     changes: dict[str, Any] = {
         "exit_price": 95.0,
