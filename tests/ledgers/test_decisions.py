@@ -408,6 +408,29 @@ def test_an_outcome_whose_trades_were_removed_stays_when_another_trade_of_its_de
     assert outcome(lk) == (False, -4.0, -1.0)
 
 
+@pytest.mark.parametrize("attached", [False, True])
+def test_an_outcome_of_several_trades_stays_when_retention_has_removed_one_of_them(
+    lk: lake.Lake, attached: bool
+) -> None:
+    now = datetime.now(UTC)
+    begun = now - timedelta(days=50)
+    lk.decisions.record(SAID, decision_id="d", analyzed_at=begun)
+    lk.decisions.record(SAID, decision_id="one", analyzed_at=begun)
+    for trade_id, decision_id, days in (("t0", "d", 40), ("t1", "d", 10), ("t2", "one", 10)):
+        lk.trades.open(LONG, trade_id=trade_id, decision_id=decision_id, created_at=begun)
+        lk.trades.close(trade_id, 110.0 if days == 40 else 80.0, closed_at=now - timedelta(days=days))
+    if attached:
+        lk.decisions.attach("d", "t0")
+    assert (lk.decisions.resolve_traded().resolved, outcome(lk)) == (2, (False, -20.0, -5.0))
+    assert lk.retain({"trades": 30})["trades"].rows_removed == 1
+    assert lk.decisions.resolve_traded().as_dict() == {"resolved": 0, "corrected": 0}
+    assert lk.decisions.resolve("d").unchanged == 1
+    assert outcome(lk) == (False, -20.0, -5.0)
+    lk.trades.correct("t2", exit_price=120.0)  # of one trade that is there all is known
+    assert lk.decisions.resolve_traded().as_dict() == {"resolved": 0, "corrected": 1}
+    assert outcome(lk, "one") == (True, 40.0, 20.0)
+
+
 def test_every_figure_of_a_corrected_trade_is_noticed(lk: lake.Lake) -> None:
     changes: dict[str, Any] = {
         "exit_price": 95.0,
