@@ -30,7 +30,7 @@ from lake.store.hot.log import HotLog
 from lake.store.hot.mirror import SEQUENCE, HotView
 from lake.store.store import Store
 
-_REMOTE_SECONDS = 5.0  # a remote table is not asked more often whether others wrote to it
+_REMOTE_SECONDS = 5.0  # a remote table is not asked more often whether other hosts wrote to it
 
 
 @dataclass
@@ -61,7 +61,10 @@ class Latest:
             if self._store.logs.is_alone(self._log.writer) and self.is_quiet(datasets):
                 return False
             states = {ds.name: self._state(ds, self._seen_of(ds)) for ds in datasets}
-            for view in self._store.logs.views(states, without=self._log.writer):
+            views = self._store.logs.views(states, without=self._log.writer)
+            for ds in datasets:
+                states[ds.name] = self._caught_up(ds, states[ds.name], views)
+            for view in views:
                 for ds in datasets:
                     self._take(ds, view, self._seen_of(ds))
             changed = False
@@ -118,6 +121,13 @@ class Latest:
             return table.known_state()
         seen.at = now
         return table.state()
+
+    def _caught_up(self, ds: Dataset, state: TableState, views: Iterable[HotView]) -> TableState:
+        """The state, or a newer one where a log of this host has let go of rows that are not in it."""
+        if all(view.settled.get(ds.name, -1) <= state.settled(view.writer) for view in views):
+            return state
+        self._seen_of(ds).at = time.monotonic()
+        return self._store.table(ds.name).state()
 
     def _take(self, ds: Dataset, view: HotView, seen: _Seen) -> None:
         rows = view.datasets.get(ds.name)
