@@ -24,6 +24,7 @@ from lake.store.cold.find import reading
 from lake.store.cold.frames import bounds_of, frame_of
 from lake.store.cold.table import ColdTable
 from lake.store.cold.table_state import TableState
+from lake.store.commits import commits
 from lake.store.drain import is_open, key_text
 from lake.store.hot.entry import Entry, Row
 from lake.store.hot.log import HotLog
@@ -41,6 +42,7 @@ class _Seen:
     files: frozenset[str] = frozenset()
     version: int = -1
     at: float = 0.0
+    commits: int = 0
     sequences: dict[str, int] = field(default_factory=dict)
     loaded: bool = False
 
@@ -116,10 +118,10 @@ class Latest:
         table = self._store.table(ds.name)
         if self._store.location.is_local:
             return table.state()
-        now = time.monotonic()
-        if seen.version >= 0 and now - seen.at < _REMOTE_SECONDS:
+        now, told = time.monotonic(), commits(self._store.hot_folder, ds.name)
+        if seen.version >= 0 and now - seen.at < _REMOTE_SECONDS and seen.commits == told:
             return table.known_state()
-        seen.at = now
+        seen.at, seen.commits = now, told
         return table.state()
 
     def _caught_up(self, ds: Dataset, state: TableState, views: Iterable[HotView]) -> TableState:

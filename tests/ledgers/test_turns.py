@@ -186,6 +186,23 @@ def test_what_a_job_has_changed_and_settled_on_s3_is_known_at_once(moto: S3Servi
         assert known == {f"{who}{n}": n for n in range(3) for who in ("mine", "its")} | {"last": 1}
 
 
+def test_what_another_writer_has_written_in_bulk_on_s3_is_known_at_once(moto: S3Service) -> None:
+    uri = f"s3://{moto.new_bucket()}/lake"
+    with (
+        lake.open(uri, bot_id="b1", storage_options=moto.options) as one,
+        lake.open(uri, bot_id="b2", storage_options=moto.options) as two,
+    ):
+        for number in (1, 2):
+            one.write("trades", trade(1, status="open", pnl=0.0))
+            one.drain()
+            two.patch("trades", "t1", {"first": number})
+            two.drain()
+            one.write("trades", [trade(n, status="open", pnl=2.0) for n in range(BULK_ROWS)])
+            two.patch("trades", "t1", {"second": number})
+            known = two.frame("SELECT pnl, extra FROM trades WHERE trade_id = 't1'").row(0)
+            assert known == (2.0, f'{{"second":{number}}}')
+
+
 def test_a_version_counts_as_later_than_the_one_it_was_made_of_by_any_clock(
     tmp_path: Path,
 ) -> None:
