@@ -23,6 +23,7 @@ from lake.spec.decode import as_read
 from lake.spec.numbers import finite
 from lake.spec.times import to_micros
 from lake.store.hot.entry import Row
+from lake.store.removed import removed_before
 
 _IDENTITY = ("symbol", "venue", "timeframe")
 _OUTCOME = frozenset(OUTCOME)
@@ -103,6 +104,7 @@ class Decisions(Ledger):
         moment = now_micros() if at is None else to_micros(at, where="at")
         newest = self._newest("decisions", decision_id)
         trades = self._trades(decision_id, newest)
+        retired = None if said else removed_before(self._writer.store.location, "trades")
 
         def fold(known: Row | None) -> Mapping[str, Any] | None:
             if known is None:
@@ -111,7 +113,7 @@ class Decisions(Ledger):
             if not (said or found):
                 raise _nothing_to_take(decision_id)
             if not said and may_follow(known):
-                return followed(trades, moment, known)
+                return followed(trades, moment, retired, known)
             if known.get("outcome_recorded_at") is not None:
                 if agrees(known, said or found):
                     return None
@@ -127,9 +129,9 @@ class Decisions(Ledger):
 
         LONGs and SHORTs without an outcome get it once all their trades have ended. An outcome that was taken from
         the trades, or from candles by ``lk.label`` before, is corrected where the trades say something else now, and
-        withdrawn where the trade is not over after all. Outcomes that were given stay as they are. A second call
-        changes nothing, and looks only at what was written since the first. Decisions that were not traded are for
-        ``lk.label("decisions")``.
+        withdrawn where the trade is not over after all. Outcomes that were given stay as they are, and those of
+        several trades of which retention may have removed some. A second call changes nothing, and looks only at what
+        was written since the first. Decisions that were not traded are for ``lk.label("decisions")``.
         """
         return resolve_traded(self._writer, self._engine)
 

@@ -24,13 +24,14 @@ from lake.store.cold.find import reading
 from lake.store.cold.frames import bounds_of, frame_of
 from lake.store.cold.table import ColdTable
 from lake.store.cold.table_state import TableState
+from lake.store.commits import commits
 from lake.store.drain import is_open, key_text
 from lake.store.hot.entry import Entry, Row
 from lake.store.hot.log import HotLog
 from lake.store.hot.mirror import SEQUENCE, HotView
 from lake.store.store import Store
 
-_REMOTE_SECONDS = 5.0  # a remote table is not asked more often whether others wrote to it
+_REMOTE_SECONDS = 5.0  # a remote table is not asked more often whether other hosts wrote to it
 
 
 @dataclass
@@ -41,6 +42,7 @@ class _Seen:
     files: frozenset[str] = frozenset()
     version: int = -1
     at: float = 0.0
+    commits: int = 0
     sequences: dict[str, int] = field(default_factory=dict)
     loaded: bool = False
 
@@ -61,7 +63,10 @@ class Latest:
             if self._store.logs.is_alone(self._log.writer) and self.is_quiet(datasets):
                 return False
             states = {ds.name: self._state(ds, self._seen_of(ds)) for ds in datasets}
-            for view in self._store.logs.views(states, without=self._log.writer):
+            views = self._store.logs.views(states, without=self._log.writer)
+            for ds in datasets:
+                states[ds.name] = self._caught_up(ds, states[ds.name], views)
+            for view in views:
                 for ds in datasets:
                     self._take(ds, view, self._seen_of(ds))
             changed = False
@@ -113,11 +118,18 @@ class Latest:
         table = self._store.table(ds.name)
         if self._store.location.is_local:
             return table.state()
-        now = time.monotonic()
-        if seen.version >= 0 and now - seen.at < _REMOTE_SECONDS:
+        now, told = time.monotonic(), commits(self._store.hot_folder, ds.name)
+        if seen.version >= 0 and now - seen.at < _REMOTE_SECONDS and seen.commits == told:
             return table.known_state()
-        seen.at = now
+        seen.at, seen.commits = now, told
         return table.state()
+
+    def _caught_up(self, ds: Dataset, state: TableState, views: Iterable[HotView]) -> TableState:
+        """The state, or a newer one where a log of this host has let go of rows that are not in it."""
+        if all(view.settled.get(ds.name, -1) <= state.settled(view.writer) for view in views):
+            return state
+        self._seen_of(ds).at = time.monotonic()
+        return self._store.table(ds.name).state()
 
     def _take(self, ds: Dataset, view: HotView, seen: _Seen) -> None:
         rows = view.datasets.get(ds.name)

@@ -23,6 +23,7 @@ from lake.spec.decode import frame_to_rows
 from lake.spec.patch import folder
 from lake.store.hot.claim import file_name
 from lake.store.hot.entry import Row
+from lake.store.removed import removed_before
 
 _FOLLOWED = ("trade", "candles")  # outcomes that nobody gave; what the trade says takes their place
 _TAKEN = (*OUTCOME, "ambiguous", "outcome_source", "outcome_recorded_at")
@@ -59,10 +60,10 @@ def resolve_traded(writer: Writer, engine: Engine) -> Traded:
     ids = None if unseen.is_whole else _touched(unseen, engine)
     trades = {} if ids is not None and not ids else _trades(engine, writer.bot, ids)
     done = {True: 0, False: 0}
-    names = list(trades)
+    names, retired = list(trades), removed_before(writer.store.location, "trades")
     for first in range(0, len(names), _BATCH):
         folds: dict[Key, Fold] = {
-            (name,): partial(followed, trades[name], now_micros()) for name in names[first : first + _BATCH]
+            (name,): partial(followed, trades[name], now_micros(), retired) for name in names[first : first + _BATCH]
         }
         for before, after in change_many(writer, "decisions", folds):
             if after is not None:
@@ -72,12 +73,13 @@ def resolve_traded(writer: Writer, engine: Engine) -> Traded:
     return Traded(done[True], done[False])
 
 
-def followed(trades: Sequence[Row], moment: int, known: Row | None) -> Mapping[str, Any] | None:
+def followed(trades: Sequence[Row], moment: int, retired: int | None, known: Row | None) -> Mapping[str, Any] | None:
     """What its trades say of a decision, unless it says so already, or its outcome was given.
 
-    An outcome that was taken from trades of which none is closed any more is withdrawn.
+    An outcome that was taken from trades of which none is closed any more is withdrawn. One that was taken from
+    trades of which retention, which reached up to ``retired``, may have removed some stays: the others do not tell it.
     """
-    if known is None or not may_follow(known):
+    if known is None or not may_follow(known) or _may_lack_trades(known, trades, retired):
         return None
     if known.get("outcome_source") == "trade" and not any(row["status"] == "closed" for row in trades):
         return {**dict.fromkeys(_TAKEN), "outcome_history": with_former(known)}  # they are not over after all
@@ -93,6 +95,13 @@ def followed(trades: Sequence[Row], moment: int, known: Row | None) -> Mapping[s
 def may_follow(known: Row) -> bool:
     """Whether the outcome of a decision is still to come, or was taken from its trades or candles."""
     return known.get("outcome_recorded_at") is None or known.get("outcome_source") in _FOLLOWED
+
+
+def _may_lack_trades(known: Row, trades: Sequence[Row], retired: int | None) -> bool:
+    """Whether its outcome may be of trades that are no longer there: of several, or of one that is not among these."""
+    if retired is None or known.get("outcome_source") != "trade" or known["analyzed_at"] >= retired:
+        return False
+    return known.get("trade_id") not in {row["trade_id"] for row in trades}
 
 
 def agrees(known: Row, values: Mapping[str, Any]) -> bool:

@@ -1,7 +1,7 @@
 -- The trades that decide the outcome of decisions whose trades have all ended, one row each, behind for_decision: of
 -- LONGs and SHORTs without an outcome, and of those whose outcome was taken from trades that now say something else, or
 -- from candles before the trades ended. An outcome that was given is left alone. The trades of those, too, whose outcome
--- was taken from trades of which none is closed any more.
+-- was taken from trades of which none is closed any more; not of those whose trades were removed since.
 -- A decision's trades are those that name it, else the one that it names. Backtests are none.
 -- Parameters: $bot, whose decisions are looked at, every bot's where it is empty; $ids, the decisions that are looked at,
 -- all where it is NULL.
@@ -32,7 +32,12 @@ WITH asked AS (
         r.for_decision,
         count(*) FILTER (r.status = 'closed') AS trades_closed,
         CASE WHEN count(r.pnl) FILTER (r.status = 'closed') = trades_closed THEN sum(r.pnl) FILTER (r.status = 'closed') END AS pnl,
-        CASE WHEN trades_closed = 1 THEN max(r.pnl_percent) FILTER (r.status = 'closed') END AS pnl_percent,
+        CASE
+            WHEN trades_closed = 1 THEN max(r.pnl_percent) FILTER (r.status = 'closed')
+            WHEN count(r.pnl * r.entry_price * r.quantity) FILTER (r.status = 'closed') = trades_closed
+            THEN 100 * sum(r.pnl) FILTER (r.status = 'closed')
+                / nullif(sum(r.entry_price * r.quantity / coalesce(r.leverage, 1)) FILTER (r.status = 'closed'), 0)
+        END AS pnl_percent,
         arg_min(r.side, r.trade_id) FILTER (r.status = 'closed') AS side,
         max(r.max_favorable) FILTER (r.status = 'closed') AS highest_best,
         min(r.max_favorable) FILTER (r.status = 'closed') AS lowest_best,
@@ -52,7 +57,7 @@ WITH asked AS (
         OR (d.outcome_recorded_at IS NOT NULL AND d.outcome_source = 'candles')
         OR (d.outcome_recorded_at IS NOT NULL AND d.outcome_source = 'trade' AND (
             e.pnl IS DISTINCT FROM d.actual_pnl
-            OR (e.trades_closed = 1 AND e.pnl_percent IS DISTINCT FROM d.actual_pnl_percent)
+            OR e.pnl_percent IS DISTINCT FROM d.actual_pnl_percent
             OR if(e.side = 'SHORT', e.lowest_best, e.highest_best) IS DISTINCT FROM d.max_favorable
             OR if(e.side = 'SHORT', e.highest_worst, e.lowest_worst) IS DISTINCT FROM d.max_adverse
             OR greatest(0, (epoch_us(e.closed_at) - epoch_us(e.opened_at)) / 6e7)
@@ -67,7 +72,11 @@ WITH asked AS (
     INNER JOIN asked AS d ON d.decision_id = r.for_decision
     WHERE ($bot = '' OR d.bot_id = $bot) AND d.outcome_recorded_at IS NOT NULL AND d.outcome_source = 'trade'
     GROUP BY r.for_decision
-    HAVING count(*) FILTER (r.status = 'closed') = 0 AND bool_or(r.trade_id = d.trade_id)
+    HAVING count(*) FILTER (r.status = 'closed') = 0 AND bool_or(
+        r.trade_id = d.trade_id
+        OR (d.trade_id IS NULL AND r.created_at <= d.outcome_recorded_at -- it had ended by then, and goes on or ended anew
+            AND (r.status IN ('pending', 'open') OR r.closed_at > d.outcome_recorded_at))
+    )
 )
 SELECT r.*
 FROM named AS r

@@ -58,7 +58,7 @@ def retain(
     named = {link: _named(store, snapshot, link) for link in links}
     newest = {name: _newest(store, snapshot, name) for name in ranked}
     keeps = {n: _kept(registry.get(n), limit, named, newest.get(n, {})) for n, limit in before.items()}
-    wholes = {n: _wholes(store, snapshot, link, keeps) for n, link in parts.items()}
+    wholes = {n: _wholes(store, snapshot, link, keeps, counts_hot=dry_run) for n, link in parts.items()}
     for whole in wholes.values():
         keeps.update(whole.of_owner(keeps))
     done = {}
@@ -96,10 +96,12 @@ class _Wholes:
         return not self.go.is_empty() and file.may_hold({self.link.own: (self.go.min(), self.go.max())})
 
 
-def _wholes(store: Store, snapshot: Snapshot, link: Link, keeps: Mapping[str, pl.Expr]) -> _Wholes:
+def _wholes(store: Store, snapshot: Snapshot, link: Link, keeps: Mapping[str, pl.Expr], *, counts_hot: bool) -> _Wholes:
     ds, hot = registry.get(link.dataset), snapshot.hot[link.dataset]
-    settled = _rows(store, snapshot, link.dataset).join(hot, on=list(ds.key), how="anti")
-    go = settled.filter(~keeps[ds.name]) if ds.name in keeps else settled.clear()
+    rows = _rows(store, snapshot, link.dataset).join(hot, on=list(ds.key), how="anti")
+    if counts_hot:
+        rows = pl.concat([rows, hot.select(rows.columns)])
+    go = rows.filter(~keeps[ds.name]) if ds.name in keeps else rows.clear()
     return _Wholes(store, link, go[link.column])
 
 

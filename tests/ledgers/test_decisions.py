@@ -376,6 +376,61 @@ def test_an_outcome_is_withdrawn_when_its_trade_is_not_over_after_all(lk: lake.L
         assert (lk.decisions.resolve_traded().resolved, outcome(lk)) == (1, (True, 4.0, 2.0))
 
 
+@pytest.mark.parametrize("end", ["open", "cancelled"])
+def test_an_outcome_of_several_trades_is_withdrawn_when_none_of_them_is_over_after_all(lk: lake.Lake, end: str) -> None:
+    lk.decisions.record(SAID, decision_id="d")
+    trades = [lk.trades.open(LONG, decision_id="d").id for _ in range(2)]
+    for trade_id in trades:
+        lk.trades.close(trade_id, 99.0)
+    assert (lk.decisions.resolve_traded().resolved, outcome(lk)) == (1, (False, -4.0, -1.0))
+    for trade_id in trades:
+        lk.trades.correct(trade_id, status="open")
+        if end == "cancelled":
+            lk.trades.cancel(trade_id)
+    assert lk.decisions.resolve_traded().as_dict() == {"resolved": 0, "corrected": 1}
+    assert lk.decisions.resolve_traded().as_dict() == {"resolved": 0, "corrected": 0}
+    assert (outcome(lk), row(lk)["outcome_recorded_at"]) == ((None, None, None), None)
+    assert [former["actual_pnl"] for former in json.loads(row(lk)["outcome_history"])] == [-4.0]
+
+
+def test_an_outcome_whose_trades_were_removed_stays_when_another_trade_of_its_decision_is_not_over(
+    lk: lake.Lake,
+) -> None:
+    lk.decisions.record(SAID, decision_id="d")
+    lk.trades.cancel(lk.trades.open(LONG, trade_id="never", decision_id="d", status="pending").id)
+    for _ in range(2):
+        lk.trades.close(lk.trades.open(LONG, decision_id="d").id, 99.0)
+    assert (lk.decisions.resolve_traded().resolved, outcome(lk)) == (1, (False, -4.0, -1.0))
+    lk.retain({"trades": 0})
+    lk.trades.cancel(lk.trades.open(LONG, decision_id="d", status="pending").id)
+    lk.trades.open(LONG, decision_id="d")
+    assert lk.decisions.resolve_traded().as_dict() == {"resolved": 0, "corrected": 0}
+    assert outcome(lk) == (False, -4.0, -1.0)
+
+
+@pytest.mark.parametrize("attached", [False, True])
+def test_an_outcome_of_several_trades_stays_when_retention_has_removed_one_of_them(
+    lk: lake.Lake, attached: bool
+) -> None:
+    now = datetime.now(UTC)
+    begun = now - timedelta(days=50)
+    lk.decisions.record(SAID, decision_id="d", analyzed_at=begun)
+    lk.decisions.record(SAID, decision_id="one", analyzed_at=begun)
+    for trade_id, decision_id, days in (("t0", "d", 40), ("t1", "d", 10), ("t2", "one", 10)):
+        lk.trades.open(LONG, trade_id=trade_id, decision_id=decision_id, created_at=begun)
+        lk.trades.close(trade_id, 110.0 if days == 40 else 80.0, closed_at=now - timedelta(days=days))
+    if attached:
+        lk.decisions.attach("d", "t0")
+    assert (lk.decisions.resolve_traded().resolved, outcome(lk)) == (2, (False, -20.0, -5.0))
+    assert lk.retain({"trades": 30})["trades"].rows_removed == 1
+    assert lk.decisions.resolve_traded().as_dict() == {"resolved": 0, "corrected": 0}
+    assert lk.decisions.resolve("d").unchanged == 1
+    assert outcome(lk) == (False, -20.0, -5.0)
+    lk.trades.correct("t2", exit_price=120.0)  # of one trade that is there all is known
+    assert lk.decisions.resolve_traded().as_dict() == {"resolved": 0, "corrected": 1}
+    assert outcome(lk, "one") == (True, 40.0, 20.0)
+
+
 def test_every_figure_of_a_corrected_trade_is_noticed(lk: lake.Lake) -> None:
     changes: dict[str, Any] = {
         "exit_price": 95.0,
@@ -399,6 +454,23 @@ def test_every_figure_of_a_corrected_trade_is_noticed(lk: lake.Lake) -> None:
     lk.trades.correct("max_favorable", max_favorable=None)
     assert lk.decisions.resolve_traded().corrected == 1
     assert row(lk, "max_favorable")["max_favorable"] is None
+
+
+@pytest.mark.parametrize("drained", [False, True])
+def test_percent_of_several_trades_follow_a_correction_of_one_that_leaves_their_money(
+    lk: lake.Lake, drained: bool
+) -> None:
+    lk.decisions.record(SAID, decision_id="d")
+    for name in ("t0", "t1"):
+        lk.trades.open(LONG, trade_id=name, decision_id="d")
+        lk.trades.close(name, 110.0)
+    assert (lk.decisions.resolve_traded().resolved, outcome(lk)) == (1, (True, 40.0, 10.0))
+    lk.trades.correct("t0", leverage=4.0)
+    if drained:
+        lk.drain()
+    assert lk.decisions.resolve_traded().as_dict() == {"resolved": 0, "corrected": 1}
+    assert outcome(lk) == (True, 40.0, 16.0)
+    assert lk.decisions.resolve_traded().as_dict() == {"resolved": 0, "corrected": 0}
 
 
 def test_with_a_bot_id_only_its_own_decisions_are_resolved(tmp_path: Path) -> None:

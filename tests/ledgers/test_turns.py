@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Condition, Event, Thread
 from typing import Any
 
+import orjson
 import polars as pl
 import pytest
 
@@ -23,6 +24,7 @@ from lake.errors import LifeCycleError
 from lake.ledgers.writer import BULK_ROWS
 from lake.store.hot.turn import Turn
 from tests.helpers import finished, spawned, trade
+from tests.s3_servers import S3Service
 
 ROUNDS = 30
 
@@ -150,6 +152,55 @@ def test_two_lakes_of_one_process_take_turns_too(tmp_path: Path) -> None:
         for thread in work:
             thread.join()
         assert one.frame("SELECT pnl FROM trades").item() == 2 * ROUNDS
+
+
+def test_what_another_writer_has_changed_and_settled_on_s3_is_known_at_once(moto: S3Service) -> None:
+    uri = f"s3://{moto.new_bucket()}/lake"
+    with (
+        lake.open(uri, bot_id="b1", storage_options=moto.options) as one,
+        lake.open(uri, bot_id="b2", storage_options=moto.options) as two,
+    ):
+        one.write("trades", trade(1, status="open"))
+        one.drain()
+        two.patch("trades", "t1", {"first": 1})
+        one.patch("trades", "t1", {"second": 2})
+        one.write("trades", trade(2, status="open"))
+        one.drain()
+        assert two.patch("trades", "t1", {"third": 3}).updated == 1
+        assert two.trades.patch("t2", strategy="x").updated == 1
+        assert two.frame("SELECT extra FROM trades WHERE trade_id = 't1'").item() == '{"first":1,"second":2,"third":3}'
+
+
+def test_what_a_job_has_changed_and_settled_on_s3_is_known_at_once(moto: S3Service) -> None:
+    uri = f"s3://{moto.new_bucket()}/lake"
+    with lake.open(uri, bot_id="b1", storage_options=moto.options) as lk:
+        lk.write("trades", trade(1, status="open"))
+        lk.drain()
+        for number in range(3):
+            lk.patch("trades", "t1", {f"mine{number}": number})
+            with lake.open(uri, storage_options=moto.options) as job:
+                job.patch("trades", "t1", {f"its{number}": number})
+                job.drain(every_writer=True)
+        lk.patch("trades", "t1", {"last": 1})
+        known = orjson.loads(lk.frame("SELECT extra FROM trades").item())
+        assert known == {f"{who}{n}": n for n in range(3) for who in ("mine", "its")} | {"last": 1}
+
+
+def test_what_another_writer_has_written_in_bulk_on_s3_is_known_at_once(moto: S3Service) -> None:
+    uri = f"s3://{moto.new_bucket()}/lake"
+    with (
+        lake.open(uri, bot_id="b1", storage_options=moto.options) as one,
+        lake.open(uri, bot_id="b2", storage_options=moto.options) as two,
+    ):
+        for number in (1, 2):
+            one.write("trades", trade(1, status="open", pnl=0.0))
+            one.drain()
+            two.patch("trades", "t1", {"first": number})
+            two.drain()
+            one.write("trades", [trade(n, status="open", pnl=2.0) for n in range(BULK_ROWS)])
+            two.patch("trades", "t1", {"second": number})
+            known = two.frame("SELECT pnl, extra FROM trades WHERE trade_id = 't1'").row(0)
+            assert known == (2.0, f'{{"second":{number}}}')
 
 
 def test_a_version_counts_as_later_than_the_one_it_was_made_of_by_any_clock(

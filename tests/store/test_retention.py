@@ -181,6 +181,18 @@ def test_the_trades_of_a_backtest_stay_and_go_with_it_however_old_the_market_was
     assert lk.retain({"backtests": 30}).keys() == {"backtests"}
 
 
+def test_a_dry_run_counts_a_backtest_that_waits_in_hot_and_its_trades(lk: lake.Lake) -> None:
+    simulated = {**BASE, "exit_price": 101.0, "opened_at": OLD, "closed_at": OLD + timedelta(hours=1)}
+    lk.backtests.record({"run_id": "settled", "symbol": "BTCUSDT", "created_at": OLD}, [simulated])
+    lk.drain()
+    lk.backtests.record({"run_id": "waits", "symbol": "BTCUSDT", "created_at": OLD}, [simulated] * 2)
+    lk.backtests.record({"run_id": "settled", "symbol": "BTCUSDT", "created_at": OLD, "name": "named later"})
+    for dry_run in (True, False):
+        done = lk.retain({"backtests": 30}, dry_run=dry_run)
+        assert {name: part.rows_removed for name, part in done.items()} == {"trades": 3, "backtests": 2}
+    assert (ids(lk, "backtests"), ids(lk, "trades")) == ([], [])
+
+
 def test_old_rows_go_from_a_file_that_is_read_in_pieces(lk: lake.Lake, tmp_path: Path) -> None:
     """In its first half a third of the trades closed just now; all in its second half are old."""
     count, year = 200_000, NOW.year - 2

@@ -44,11 +44,15 @@ class HotRows:
 
 @dataclass(frozen=True)
 class HotView:
-    """One hot log at one moment: the highest number given out by then, and the rows by dataset."""
+    """One hot log at one moment: the highest number given out by then, and the rows by dataset.
+
+    ``settled`` says up to which number it has let go of a dataset's rows, since they are in the cold table.
+    """
 
     writer: str
     last: int
     datasets: Mapping[str, HotRows] = field(default_factory=dict)
+    settled: Mapping[str, int] = field(default_factory=dict)
 
 
 class HotMirror:
@@ -107,9 +111,9 @@ class HotMirror:
         if version == self._version:
             return []
         with database.transaction_for_reading():
-            fresh, last = database.since(self._seen), database.last()
+            fresh, last, settled = database.since(self._seen), database.last(), database.settled()
         self._version = version
-        self._view = HotView(self.writer, max(last, self._view.last), self._view.datasets)
+        self._view = HotView(self.writer, max(last, self._view.last), self._view.datasets, settled)
         return fresh
 
     def _open(self) -> bool:
@@ -145,7 +149,7 @@ class HotMirror:
             datasets[name] = HotRows(frame if known is None else _joined(known.frame, frame))
         if fresh:
             self._seen = max(self._seen, *(s.sequence for s in fresh))
-        self._view = HotView(self.writer, max(self._view.last, self._seen), datasets)
+        self._view = HotView(self.writer, max(self._view.last, self._seen), datasets, self._view.settled)
 
 
 def _unreadable(error: sqlite3.Error, path: Path) -> LakeError:
