@@ -14,7 +14,6 @@ from lake.spec.dataset import Dataset
 from lake.spec.decode import frame_to_rows
 from lake.store.cold.edit import Landed, OvertakenError
 from lake.store.cold.table_state import TableState
-from lake.store.commits import note_commit
 from lake.store.drain import Drained
 from lake.store.hot.entry import Row
 from lake.store.store import Store
@@ -72,7 +71,6 @@ def straight_to_cold(
             if not is_alone or _waiting(store, ds, rows).height:
                 raise OvertakenError
             yield
-            _tell(store, ds)
 
     if not store.has_turn():
         if seen is None and store.waiting_writers([ds.name]):
@@ -87,9 +85,7 @@ def straight_to_cold(
         known = _waiting(store, ds, rows) if is_alone else rows
         hot = writer.write_checked_rows(ds, frame_to_rows(ds, known)) if known.height else Receipt()
         others = rows.join(known, on=list(ds.key), how="anti", maintain_order="left") if known.height else rows
-        landed = table.upsert(others, ordered=ordered)
-        _tell(store, ds)
-        return replace(hot, keys=()) + _receipt(landed)
+        return replace(hot, keys=()) + _receipt(table.upsert(others, ordered=ordered))
 
 
 def resting_on_a_look(writer: Writes, ds: Dataset, write: Callable[[TableState | None], T]) -> T:
@@ -111,12 +107,6 @@ def resting_on_a_look(writer: Writes, ds: Dataset, write: Callable[[TableState |
 
 def _receipt(landed: Landed | None) -> Receipt:
     return Receipt() if landed is None else Receipt(landed.inserted, landed.updated, landed.unchanged)
-
-
-def _tell(store: Store, ds: Dataset) -> None:
-    """Tell other processes of this host that there are rows which no hot log shows them."""
-    if not store.location.is_local:
-        note_commit(store.hot_folder, ds.name)
 
 
 def _waiting(store: Store, ds: Dataset, rows: pl.DataFrame) -> pl.DataFrame:

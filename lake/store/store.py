@@ -17,6 +17,7 @@ from lake.store.cold.reader import FileReader
 from lake.store.cold.scan import Scanner
 from lake.store.cold.table import ColdTable
 from lake.store.cold.table_state import TableState
+from lake.store.commits import telling
 from lake.store.drain import Drained, HotSource, Step, drain, ignore, note_drain, sole_drainer
 from lake.store.hot.claim import host_name, host_of, try_claim
 from lake.store.hot.database import HotDatabase, as_lake_error
@@ -74,7 +75,7 @@ class Store:
             return known
         with self._lock:
             made = ColdTable(self.location, registry.get(name), self.settings, self.reader)
-            return self._tables.setdefault(name, made)
+            return self._tables.setdefault(name, telling(made, self.hot_folder))
 
     def writer(self) -> HotLog:
         """This process's hot log, claimed at the first call.

@@ -20,8 +20,11 @@ import pytest
 
 import lake
 from lake.aio import AsyncLake
-from lake.errors import LifeCycleError
+from lake.errors import LifeCycleError, UnknownRowError
+from lake.ledgers.inserting import insert_unless_there
 from lake.ledgers.writer import BULK_ROWS
+from lake.spec import registry
+from lake.spec.frames import check_frame
 from lake.store.hot.turn import Turn
 from tests.helpers import finished, spawned, trade
 from tests.s3_servers import S3Service
@@ -201,6 +204,23 @@ def test_what_another_writer_has_written_in_bulk_on_s3_is_known_at_once(moto: S3
             two.patch("trades", "t1", {"second": number})
             known = two.frame("SELECT pnl, extra FROM trades WHERE trade_id = 't1'").row(0)
             assert known == (2.0, f'{{"second":{number}}}')
+
+
+def test_what_another_process_has_imported_on_s3_is_known_at_once(moto: S3Service) -> None:
+    uri = f"s3://{moto.new_bucket()}/lake"
+    with (
+        lake.open(uri, bot_id="b1", storage_options=moto.options) as one,
+        lake.open(uri, bot_id="b2", storage_options=moto.options) as two,
+    ):
+        one.write("trades", trade(1, status="open"))
+        one.drain()
+        with pytest.raises(UnknownRowError, match="t3"):
+            two.patch("trades", "t3", {"first": 1})
+        ds = registry.get("trades")
+        rows = check_frame(ds, pl.DataFrame([trade(3, status="open", pnl=2.0)])).good
+        assert insert_unless_there(one.store, ds, rows, one.store.table("trades").state()).is_empty()
+        assert two.patch("trades", "t3", {"second": 2}).updated == 1
+        assert two.frame("SELECT pnl, extra FROM trades WHERE trade_id = 't3'").rows() == [(2.0, '{"second":2}')]
 
 
 def test_a_version_counts_as_later_than_the_one_it_was_made_of_by_any_clock(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -44,7 +44,8 @@ def checkpoint(source: Any) -> pa.Table:
 class DeltaLog:
     """Reads and extends the log in ``folder`` of ``location``.
 
-    ``checkpoint_is_doubtful`` tells that one, or the pointer to it, could not be read.
+    ``checkpoint_is_doubtful`` tells that one, or the pointer to it, could not be read. ``landed`` is called after each
+    commit.
     """
 
     def __init__(self, location: Location, folder: str) -> None:
@@ -52,6 +53,7 @@ class DeltaLog:
         self.folder = folder
         self.directory = f"{folder}/_delta_log"
         self.checkpoint_is_doubtful = False
+        self.landed: Callable[[], None] | None = None
 
     def entry(self, version: int) -> str:
         """Path of the log entry of that version."""
@@ -113,6 +115,8 @@ class DeltaLog:
         landed = self.location.create(self.entry(version), raw)
         if not landed and self.location.read_or_none(self.entry(version)) != raw:
             return None
+        if self.landed is not None:
+            self.landed()
         return state.after(version, all_actions, self.folder)
 
     def create(self, schema: pa.Schema, partitioned_by: Sequence[str], configuration: Mapping[str, str]) -> TableState:
