@@ -7,7 +7,7 @@ import gc
 import multiprocessing
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -30,6 +30,17 @@ from tests.helpers import finished, spawned, trade
 from tests.s3_servers import S3Service
 
 ROUNDS = 30
+
+
+@pytest.fixture
+def two_on_s3(moto: S3Service) -> Iterator[tuple[lake.Lake, lake.Lake]]:
+    """One lake on S3, opened by two writers of this host."""
+    uri = f"s3://{moto.new_bucket()}/lake"
+    with (
+        lake.open(uri, bot_id="b1", storage_options=moto.options) as one,
+        lake.open(uri, bot_id="b2", storage_options=moto.options) as two,
+    ):
+        yield one, two
 
 
 def add_one(row: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -157,21 +168,19 @@ def test_two_lakes_of_one_process_take_turns_too(tmp_path: Path) -> None:
         assert one.frame("SELECT pnl FROM trades").item() == 2 * ROUNDS
 
 
-def test_what_another_writer_has_changed_and_settled_on_s3_is_known_at_once(moto: S3Service) -> None:
-    uri = f"s3://{moto.new_bucket()}/lake"
-    with (
-        lake.open(uri, bot_id="b1", storage_options=moto.options) as one,
-        lake.open(uri, bot_id="b2", storage_options=moto.options) as two,
-    ):
-        one.write("trades", trade(1, status="open"))
-        one.drain()
-        two.patch("trades", "t1", {"first": 1})
-        one.patch("trades", "t1", {"second": 2})
-        one.write("trades", trade(2, status="open"))
-        one.drain()
-        assert two.patch("trades", "t1", {"third": 3}).updated == 1
-        assert two.trades.patch("t2", strategy="x").updated == 1
-        assert two.frame("SELECT extra FROM trades WHERE trade_id = 't1'").item() == '{"first":1,"second":2,"third":3}'
+def test_what_another_writer_has_changed_and_settled_on_s3_is_known_at_once(
+    two_on_s3: tuple[lake.Lake, lake.Lake],
+) -> None:
+    one, two = two_on_s3
+    one.write("trades", trade(1, status="open"))
+    one.drain()
+    two.patch("trades", "t1", {"first": 1})
+    one.patch("trades", "t1", {"second": 2})
+    one.write("trades", trade(2, status="open"))
+    one.drain()
+    assert two.patch("trades", "t1", {"third": 3}).updated == 1
+    assert two.trades.patch("t2", strategy="x").updated == 1
+    assert two.frame("SELECT extra FROM trades WHERE trade_id = 't1'").item() == '{"first":1,"second":2,"third":3}'
 
 
 def test_what_a_job_has_changed_and_settled_on_s3_is_known_at_once(moto: S3Service) -> None:
@@ -189,38 +198,30 @@ def test_what_a_job_has_changed_and_settled_on_s3_is_known_at_once(moto: S3Servi
         assert known == {f"{who}{n}": n for n in range(3) for who in ("mine", "its")} | {"last": 1}
 
 
-def test_what_another_writer_has_written_in_bulk_on_s3_is_known_at_once(moto: S3Service) -> None:
-    uri = f"s3://{moto.new_bucket()}/lake"
-    with (
-        lake.open(uri, bot_id="b1", storage_options=moto.options) as one,
-        lake.open(uri, bot_id="b2", storage_options=moto.options) as two,
-    ):
-        for number in (1, 2):
-            one.write("trades", trade(1, status="open", pnl=0.0))
-            one.drain()
-            two.patch("trades", "t1", {"first": number})
-            two.drain()
-            one.write("trades", [trade(n, status="open", pnl=2.0) for n in range(BULK_ROWS)])
-            two.patch("trades", "t1", {"second": number})
-            known = two.frame("SELECT pnl, extra FROM trades WHERE trade_id = 't1'").row(0)
-            assert known == (2.0, f'{{"second":{number}}}')
-
-
-def test_what_another_process_has_imported_on_s3_is_known_at_once(moto: S3Service) -> None:
-    uri = f"s3://{moto.new_bucket()}/lake"
-    with (
-        lake.open(uri, bot_id="b1", storage_options=moto.options) as one,
-        lake.open(uri, bot_id="b2", storage_options=moto.options) as two,
-    ):
-        one.write("trades", trade(1, status="open"))
+def test_what_another_writer_has_written_in_bulk_on_s3_is_known_at_once(two_on_s3: tuple[lake.Lake, lake.Lake]) -> None:
+    one, two = two_on_s3
+    for number in (1, 2):
+        one.write("trades", trade(1, status="open", pnl=0.0))
         one.drain()
-        with pytest.raises(UnknownRowError, match="t3"):
-            two.patch("trades", "t3", {"first": 1})
-        ds = registry.get("trades")
-        rows = check_frame(ds, pl.DataFrame([trade(3, status="open", pnl=2.0)])).good
-        assert insert_unless_there(one.store, ds, rows, one.store.table("trades").state()).is_empty()
-        assert two.patch("trades", "t3", {"second": 2}).updated == 1
-        assert two.frame("SELECT pnl, extra FROM trades WHERE trade_id = 't3'").rows() == [(2.0, '{"second":2}')]
+        two.patch("trades", "t1", {"first": number})
+        two.drain()
+        one.write("trades", [trade(n, status="open", pnl=2.0) for n in range(BULK_ROWS)])
+        two.patch("trades", "t1", {"second": number})
+        known = two.frame("SELECT pnl, extra FROM trades WHERE trade_id = 't1'").row(0)
+        assert known == (2.0, f'{{"second":{number}}}')
+
+
+def test_what_another_process_has_imported_on_s3_is_known_at_once(two_on_s3: tuple[lake.Lake, lake.Lake]) -> None:
+    one, two = two_on_s3
+    one.write("trades", trade(1, status="open"))
+    one.drain()
+    with pytest.raises(UnknownRowError, match="t3"):
+        two.patch("trades", "t3", {"first": 1})
+    ds = registry.get("trades")
+    rows = check_frame(ds, pl.DataFrame([trade(3, status="open", pnl=2.0)])).good
+    assert insert_unless_there(one.store, ds, rows, one.store.table("trades").state()).is_empty()
+    assert two.patch("trades", "t3", {"second": 2}).updated == 1
+    assert two.frame("SELECT pnl, extra FROM trades WHERE trade_id = 't3'").rows() == [(2.0, '{"second":2}')]
 
 
 def test_a_version_counts_as_later_than_the_one_it_was_made_of_by_any_clock(
