@@ -35,6 +35,9 @@ class Ledger:
         self._writer = writer
         self._engine = engine
         self._ds = registry.get(self.dataset)
+        self._id = self._ds.key[0]
+        self._flat = flat_checks(self._ds).row
+        self._new = writer.new_rows(self._ds)
 
     def _as_given(
         self,
@@ -55,13 +58,11 @@ class Ledger:
         """
         if row is not None or not fields or not apart.isdisjoint(fields):
             return None
-        return flat_checks(self._ds).row({**fields, **more} if more else fields)
+        return self._flat({**fields, **more} if more else fields)
 
     def _inserted(self, row: dict[str, Any], fields: Mapping[str, Any], fold: Fold) -> Receipt | None:
-        """Write the checked row of keyword arguments under a fresh id, or theirs as :meth:`Writer.insert_first`."""
-        if self._ds.key[0] in fields:
-            return self._writer.insert_first(self._ds, row, fold)
-        return self._writer.insert(self._ds, row)
+        """Write the checked row of keyword arguments under a fresh id, or theirs as :meth:`NewRows.insert_first`."""
+        return self._new.insert_first(row, fold) if self._id in fields else self._new.insert(row)
 
     def get(self, key: str) -> dict[str, Any] | None:
         """The row of that id as the lake holds it now, times aware and JSON as text; None when there is none."""

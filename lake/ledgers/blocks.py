@@ -128,10 +128,8 @@ class Transactions:
             ClosedError: it has ended, and a task or thread that it started writes after it; or the lake was closed.
         """
         transaction = self._open.get()
-        if transaction is None:
-            return None
-        self._store.must_be_open()
-        if transaction.ended:
+        if transaction is not None and (transaction.ended or not self._store.is_open):
+            self._store.must_be_open()
             raise ClosedError(
                 "the transaction has ended",
                 where=self._store.location.uri,

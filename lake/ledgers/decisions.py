@@ -64,7 +64,7 @@ class Decisions(Ledger):
             if row.get("outcome_recorded_at") is None:
                 row["outcome_recorded_at"] = now_micros()
         if row.get("decision_id") is None:
-            return self._writer.insert(self._ds, checked(self._ds, _with_traded(row)))
+            return self._new.insert(checked(self._ds, _with_traded(row)))
         key = (str(row["decision_id"]),)
         return changed(key, *self._writer.change("decisions", key, partial(self._recorded, row), is_new=True))
 

@@ -72,7 +72,7 @@ class Fills(Ledger):
 
     def _record(self, row: Mapping[str, Any]) -> Receipt:
         if row.get("fill_id") is None:
-            return self._writer.insert(self._ds, checked(self._ds, row))
+            return self._new.insert(checked(self._ds, row))
         fill_id = str(row["fill_id"])
 
         def fold(known: Row | None) -> Mapping[str, Any] | Whole:

@@ -88,7 +88,7 @@ class Phantoms(Ledger):
         if said is not None and (done := self._inserted(whole, fields, fold)) is not None:
             return done
         if row.get("phantom_id") is None:
-            return self._writer.insert(self._ds, whole)
+            return self._new.insert(whole)
         key = (whole["phantom_id"],)
         if self._writer.known(self._ds, key) is not None:
             fold = partial(fold, book=self._seen(key, row))

@@ -79,7 +79,7 @@ class Positions(Ledger):
         if row.get("quantity") is not None:
             demand(self._ds, row_checker(self._ds)(row), "an open position", ("quantity",))
         if row.get("position_id") is None:
-            return self._writer.insert(self._ds, row_checker(self._ds)(worth.valued(None, row)))
+            return self._new.insert(row_checker(self._ds)(worth.valued(None, row)))
         position_id = str(row["position_id"])
 
         def fold(known: Row | None) -> Mapping[str, Any]:
@@ -167,7 +167,7 @@ class Positions(Ledger):
             else:
                 first = {"position_id": uuid7(), "bot_id": self._writer.bot, "opened_at": seen["synced_at"]}
                 whole = row_checker(self._ds)(worth.valued(None, {**first, **wanted}))
-                made = self._writer.insert(self._ds, whole)
+                made = self._new.insert(whole)
                 opened.append(made.id)
             receipt += made
         vanished = list(chain.from_iterable(held.values()))

@@ -87,7 +87,7 @@ class Predictions(Ledger):
         row = given(prediction, fields)
         refuse_nan(self._ds, row)
         if row.get("prediction_id") is None:
-            return self._writer.insert(self._ds, self._completed(row))
+            return self._new.insert(self._completed(row))
         more = stated(self._ds, row)
         prediction_id = more["prediction_id"]
 

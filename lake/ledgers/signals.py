@@ -101,7 +101,7 @@ class Signals(Ledger):
     def _record(self, row: Row, whole: dict[str, Any]) -> Receipt:
         """Write a signal as it was given, checked where it is new."""
         if row.get("signal_id") is None:
-            return self._writer.insert(self._ds, whole)
+            return self._new.insert(whole)
         key = (whole["signal_id"],)
 
         def fold(known: Row | None) -> Mapping[str, Any]:

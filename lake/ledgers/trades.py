@@ -79,7 +79,7 @@ class Trades(Ledger):
         if row.get("trade_id") is None:
             whole = checked(self._ds, row)
             self._demand_open(whole)
-            return self._writer.insert(self._ds, whole)
+            return self._new.insert(whole)
         key = (str(row["trade_id"]),)
         return changed(key, *self._writer.change("trades", key, partial(self._opened, row, {}), is_new=True))
 

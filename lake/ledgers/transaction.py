@@ -75,17 +75,15 @@ class _Part:
     Attributes:
         table: its cold table.
         current: its current rows.
-        own: its own rows.
         stored: cold rows that were looked up, of ``read_at`` or a later version of the cold table.
         first_read_at: the version of the cold table in which rows were looked up first; -2 before that.
     """
 
-    __slots__ = ("current", "first_read_at", "own", "read_at", "stored", "table")
+    __slots__ = ("current", "first_read_at", "read_at", "stored", "table")
 
-    def __init__(self, table: ColdTable, current: Mapping[Key, Version], own: dict[Key, Row]) -> None:
+    def __init__(self, table: ColdTable, current: Mapping[Key, Version]) -> None:
         self.table = table
         self.current = current
-        self.own = own
         self.stored: dict[Key, Row | None] = {}
         self.first_read_at = self.read_at = _UNREAD
 
@@ -118,7 +116,7 @@ class Transaction:
         self._operations: list[Entry | Change] = []
         self._inserted = 0  # of them, new rows with fresh ids
         self._first = 0  # and new rows as far as is known
-        self._own: dict[str, dict[Key, Row]] = {}  # the rows of it, by dataset
+        self._own: dict[tuple[str, Key], Row] = {}  # the rows of it, by dataset and key
         self._parts: dict[str, _Part] = {}
 
     def are_new(self) -> bool:
@@ -148,11 +146,10 @@ class Transaction:
 
     def get(self, ds: Dataset, key: Key) -> Row | None:
         """The latest row of that key as the transaction sees it, None when it is not known."""
-        part = self._part(ds)
-        found = part.own.get(key)
+        found = self._own.get((ds.name, key))
         if found is not None:
             return found
-        outside = part.current.get(key)
+        outside = self._part(ds).current.get(key)
         return None if outside is None else outside.row
 
     def newest(self, ds: Dataset, key: Key) -> Row | None:
@@ -163,11 +160,7 @@ class Transaction:
     def _part(self, ds: Dataset) -> _Part:
         found = self._parts.get(ds.name)
         if found is None:
-            name = ds.name
-            own = self._own.get(name)
-            if own is None:
-                own = self._own[name] = {}
-            found = self._parts[name] = _Part(self._basis.table(ds), self._current().versions(ds), own)
+            found = self._parts[ds.name] = _Part(self._basis.table(ds), self._current().versions(ds))
         return found
 
     def write(self, entries: Sequence[Entry]) -> None:
@@ -176,19 +169,15 @@ class Transaction:
             ds = registry.get(entry.dataset)
             self._operations.append(entry)
             self.entries.append(entry)
-            self._own.setdefault(ds.name, {}).update((key_of(ds, row), row) for row in entry.rows)
+            self._own.update(((ds.name, key_of(ds, row)), row) for row in entry.rows)
 
-    def insert(self, ds: Dataset, key: Key, row: Row) -> None:
+    def insert(self, name: str, key: Key, row: Row) -> None:
         """Keep a row of which there can be no other version for the end of the transaction."""
-        entry = Entry(ds.name, [row])
+        entry = Entry(name, [row])
         self._operations.append(entry)
         self.entries.append(entry)
         self._inserted += 1
-        own = self._own.get(ds.name)
-        if own is None:
-            self._own[ds.name] = {key: row}
-        else:
-            own[key] = row
+        self._own[name, key] = row
 
     def insert_first(self, ds: Dataset, key: Key, row: Row, fold: Fold) -> bool:
         """Keep a row for the end of which no version is known; False where one is, and nothing was done.
@@ -196,14 +185,14 @@ class Transaction:
         ``fold`` makes it anew, where there is one at the end.
         """
         part = self._parts.get(ds.name) or self._part(ds)
-        if key in part.own or key in part.current or self._stored(ds, part, key) is not None:
+        if (ds.name, key) in self._own or key in part.current or self._stored(ds, part, key) is not None:
             return False
         made = Change(ds, key, fold, None, None, part, False)
         self._operations.append(made)
         self.changes.append(made)
         self.entries.append(Entry(ds.name, [row]))
         self._first += 1
-        part.own[key] = row
+        self._own[ds.name, key] = row
         return True
 
     def change(
@@ -214,7 +203,7 @@ class Transaction:
         Where there is a version, ``look`` is asked first to take in what others did to the dataset; None: it was.
         """
         part = self._parts.get(ds.name) or self._part(ds)
-        own, outside = part.own.get(key), part.current.get(key)
+        own, outside = self._own.get((ds.name, key)), part.current.get(key)
         stored = self._stored(ds, part, key) if own is None and outside is None else None
         before = own if own is not None else outside.row if outside is not None else stored
         if look is not None and before is not None:
@@ -226,7 +215,7 @@ class Transaction:
             self._operations.append(made)
             self.changes.append(made)
             self.entries.append(Entry(ds.name, [row]))
-            part.own[key] = row
+            self._own[ds.name, key] = row
         return before, row
 
     def _stored(self, ds: Dataset, part: _Part, key: Key) -> Row | None:
@@ -270,8 +259,7 @@ class Transaction:
 
     def _again(self, operations: Sequence[Entry | Change]) -> None:
         self.entries, self.changes, self._operations, self._inserted, self._first = [], [], [], 0, 0
-        for own in self._own.values():
-            own.clear()
+        self._own.clear()
         for operation in operations:
             if isinstance(operation, Change):
                 self.change(operation.ds, operation.key, operation.fold)

@@ -21,6 +21,7 @@ from lake.ledgers.first_times import with_first_times
 from lake.ledgers.given import GivenRows
 from lake.ledgers.hot import Hot, rows_of
 from lake.ledgers.latest import Latest
+from lake.ledgers.new_rows import NewRows
 from lake.ledgers.receipt import Receipt, Rejection, rejections_of
 from lake.ledgers.together import Together
 from lake.ledgers.transaction import Fold, Transaction, folded
@@ -82,33 +83,9 @@ class Writer:
         self._land(ds, prepared)
         return prepared.receipt.with_rejections(refused)
 
-    def insert(self, ds: Dataset, row: dict[str, Any]) -> Receipt:
-        """Write a checked row whose id was made just now: nobody else can have written a version of it."""
-        if self.bot and "bot_id" in ds.by_name and not row.get("bot_id"):
-            row["bot_id"] = self.bot
-        key = (row[ds.key[0]],)
-        transaction = self._transactions.open()
-        if transaction is not None:
-            transaction.insert(ds, key, row)
-        else:
-            self.hot().land_new([Entry(ds.name, [row])])
-        return Receipt.of_one("inserted", key)
-
-    def insert_first(self, ds: Dataset, row: dict[str, Any], fold: Fold) -> Receipt | None:
-        """Write a checked row in a transaction under an id of the caller's; None where a version of it is known.
-
-        Then, and outside of transactions, nothing was done: it is for :meth:`change` with ``fold``, which is called
-        too when there is a version at the end.
-        """
-        transaction = self._transactions.open()
-        if transaction is None:
-            return None
-        if self.bot and "bot_id" in ds.by_name and not row.get("bot_id"):
-            row["bot_id"] = self.bot
-        key = (row[ds.key[0]],)
-        if not transaction.insert_first(ds, key, row, self._given.signing(ds, fold)):
-            return None
-        return Receipt.of_one("inserted", key)
+    def new_rows(self, ds: Dataset) -> NewRows:
+        """What takes new rows of a dataset that are checked already."""
+        return NewRows(ds, self.bot, self._transactions, self.hot, self._given)
 
     async def write_rows_async(
         self, ds: Dataset, rows: Sequence[Mapping[str, Any]], *, strict: bool = False

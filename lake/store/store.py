@@ -56,7 +56,7 @@ class Store:
         self._tables: dict[str, ColdTable] = {}
         self._known: dict[str, TableState] = {}
         self._hot: HotLog | None = None
-        self._closed = self._forked = False
+        self.is_open, self._forked = True, False
         self._lock = RLock()
         forks.watch(self)
         if bot_id:
@@ -103,15 +103,16 @@ class Store:
 
     def forsake(self) -> None:
         """This process is a child of the one that opened the lake, which is none of its own."""
-        self._forked, self._hot, self._lock = True, None, RLock()
+        self.is_open, self._forked, self._hot, self._lock = False, True, None, RLock()
 
     def must_be_open(self) -> None:
         """Refuse what is asked of a lake that was closed, or that is a forked child's parent's."""
+        if self.is_open:
+            return
         if self._forked:
             todo = "Open it in the child, and start children by spawn: multiprocessing.get_context('spawn')."
             raise ClosedError("the lake was opened before this process was forked", where=self.location.uri, todo=todo)
-        if self._closed:
-            raise ClosedError("the lake was closed", where=self.location.uri, todo="Open it again.")
+        raise ClosedError("the lake was closed", where=self.location.uri, todo="Open it again.")
 
     def _settled_before(self, writer: str) -> int:
         """A hot file that was lost and begun anew must not repeat numbers that cold tables know."""
@@ -298,7 +299,7 @@ class Store:
         if self._forked:
             return
         with self._lock:
-            self._closed = True
+            self.is_open = False
             self.logs.close()
             self.location.close()
             if self._hot is not None:
