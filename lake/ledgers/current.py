@@ -87,6 +87,7 @@ class Version:
         self.before = before
 
 
+Rows = Mapping[tuple[str, Key], Row]  # by dataset and key, in the order of their entries, one each
 Promise = tuple[int, str, Key, Version]  # a version that waits for the disk: in which entry, of which dataset and key
 
 
@@ -197,42 +198,38 @@ class CurrentRows:
                     self._changed(name, map(key_in, rows))
         return made
 
-    def note_first(self, entries: Sequence[Entry], sequence: int, is_known: Callable[[], bool]) -> bool:
+    def note_first(self, rows: Rows, sequence: int, is_known: Callable[[], bool]) -> bool:
         """:meth:`note_new`, unless there is a version of one, or another thread makes one now; then False."""
         if self.order.locked():  # who waits here keeps the log from others
             return False
         with self.order, self._lock:  # nor may a look put there what another process wrote just now
-            return not is_known() and self._noted(entries, sequence)
+            return not is_known() and self._noted(rows, sequence)
 
-    def note_new(self, entries: Iterable[Entry], sequence: int) -> bool:
-        """Note rows that nobody has another version of, numbered from ``sequence`` on, one number for each entry."""
+    def note_new(self, rows: Rows, sequence: int) -> bool:
+        """Note rows that nobody has another version of, numbered from ``sequence`` on."""
         with self._lock:
-            return self._noted(entries, sequence)
+            return self._noted(rows, sequence)
 
-    def _noted(self, entries: Iterable[Entry], sequence: int) -> bool:
-        for name, rows in entries:
-            key_in = _KEYS.get(name) or _keys(registry.get(name))
+    def _noted(self, rows: Rows, sequence: int) -> bool:
+        for (name, key), row in rows.items():
             known = self._rows.get(name)
             if known is None:
                 known = self._rows[name] = {}
-            for row in rows:
-                known[key_in(row)] = Version(sequence, row)
+            known[key] = Version(sequence, row)
             if name in self._watches:
-                self._changed(name, map(key_in, rows))
+                self._changed(name, (key,))
             sequence += 1
         return True
 
-    def take_back(self, entries: Iterable[Entry]) -> None:
+    def take_back(self, rows: Rows) -> None:
         """The disk refused what :meth:`note_new` or :meth:`note_first` noted."""
         promises = []
-        for name, rows in entries:
-            for row in rows:
-                key = key_of(registry.get(name), row)
-                version = self._rows.get(name, {}).get(key)
-                while version is not None and version.row is not row:
-                    version = version.before
-                if version is not None:
-                    promises.append((0, name, key, version))
+        for (name, key), row in rows.items():
+            version = self._rows.get(name, {}).get(key)
+            while version is not None and version.row is not row:
+                version = version.before
+            if version is not None:
+                promises.append((0, name, key, version))
         self.withdraw(promises)
 
     def promise_first(self, rows: Iterable[tuple[str, Key, Row, object]]) -> list[Promise | None]:

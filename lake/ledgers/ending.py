@@ -36,7 +36,7 @@ class Ending:
             self._store.must_be_open()
             is_done = False
             try:  # a block of its own would take a hundredth of the transaction
-                hot.land_new(made.entries)
+                hot.land_new(made.entries, made.own)
                 is_done = True
             finally:
                 made.whole = is_done
@@ -51,7 +51,7 @@ class Ending:
         if not (self._store.logs.is_alone(hot.log.writer) and made.are_still_new()):
             return False
         self._store.must_be_open()
-        return hot.land_first(made.entries, made.is_known)
+        return hot.land_first(made.entries, made.own, made.is_known)
 
     async def land_async(self, made: Transaction) -> None:
         """:meth:`land` for asyncio: waits for the disk without blocking the loop."""

@@ -12,12 +12,12 @@ from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from lake.errors import LakeError
-from lake.ledgers.current import CurrentRows, Version
+from lake.ledgers.current import CurrentRows, Rows, Version
 from lake.ledgers.latest import Latest
 from lake.ledgers.together import Together
 from lake.store.hot.entry import Entry
 from lake.store.hot.group import Batch, Check, Then, UnfoundedError
-from lake.store.hot.log import HotLog, Note
+from lake.store.hot.log import HotLog
 from lake.store.settler import Settler
 
 Plan = Callable[[], Sequence[Entry]]
@@ -57,21 +57,21 @@ class Hot:
             self.log.desert()
             raise
 
-    def land_new(self, entries: Sequence[Entry]) -> None:
+    def land_new(self, entries: Sequence[Entry], rows: Rows) -> None:
         """:meth:`land` rows of which nobody else can have a version: nothing has to come between."""
-        if not self._appended(entries, self.current.note_new):
+        if not self._appended(entries, rows, self.current.note_new):
             self.land(lambda: entries)
 
-    def land_first(self, entries: Sequence[Entry], is_known: Callable[[], bool]) -> bool:
+    def land_first(self, entries: Sequence[Entry], rows: Rows, is_known: Callable[[], bool]) -> bool:
         """:meth:`land_new` of rows of which no other process has a version; False where another thread has one.
 
         ``is_known`` tells that, in a moment in which nobody makes one.
         """
-        return self._appended(entries, partial(self.current.note_first, is_known=is_known))
+        return self._appended(entries, rows, partial(self.current.note_first, is_known=is_known))
 
-    def _appended(self, entries: Sequence[Entry], note: Note) -> bool:
+    def _appended(self, entries: Sequence[Entry], rows: Rows, note: Callable[[Rows, int], bool]) -> bool:
         try:
-            is_done = self.log.append_new(entries, note, self.current.take_back)
+            is_done = self.log.append_new(entries, rows, note, self.current.take_back)
         except BaseException:
             self.log.desert()
             raise

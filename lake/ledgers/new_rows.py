@@ -1,5 +1,7 @@
-"""New rows of one dataset, checked already: the short way of what a bot records, which must hardly take longer than the
-disk. Rows that may replace others, and rows of many, go by :class:`lake.ledgers.writer.Writer`.
+"""New rows of one dataset, checked already: the short way of what a bot records.
+
+It must hardly take longer than the disk does. Rows that may replace others, and many together, go by
+:class:`lake.ledgers.writer.Writer`.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ class NewRows:
         if transaction is not None:
             transaction.insert(self._name, key, row)
         else:
-            self._hot().land_new([Entry(self._name, [row])])
+            self._hot().land_new([Entry(self._name, [row])], {(self._name, key): row})
         return Receipt.of_one("inserted", key)
 
     def insert_first(self, row: dict[str, object], fold: Fold) -> Receipt | None:

@@ -101,8 +101,8 @@ class Transaction:
     """The operations so far, and the rows as they see them; it takes no more when it has ended."""
 
     __slots__ = (
-        "__weakref__", "_basis", "_current", "_first", "_inserted", "_operations", "_own", "_parts", "changes",
-        "checks", "ended", "entries", "whole",
+        "__weakref__", "_basis", "_current", "_first", "_inserted", "_operations", "_parts", "changes",
+        "checks", "ended", "entries", "own", "whole",
     )  # fmt: skip
 
     def __init__(self, current: Callable[[], CurrentRows], basis: Basis) -> None:
@@ -116,7 +116,7 @@ class Transaction:
         self._operations: list[Entry | Change] = []
         self._inserted = 0  # of them, new rows with fresh ids
         self._first = 0  # and new rows as far as is known
-        self._own: dict[tuple[str, Key], Row] = {}  # the rows of it, by dataset and key
+        self.own: dict[tuple[str, Key], Row] = {}  # the rows of it, by dataset and key
         self._parts: dict[str, _Part] = {}
 
     def are_new(self) -> bool:
@@ -146,7 +146,7 @@ class Transaction:
 
     def get(self, ds: Dataset, key: Key) -> Row | None:
         """The latest row of that key as the transaction sees it, None when it is not known."""
-        found = self._own.get((ds.name, key))
+        found = self.own.get((ds.name, key))
         if found is not None:
             return found
         outside = self._part(ds).current.get(key)
@@ -169,7 +169,7 @@ class Transaction:
             ds = registry.get(entry.dataset)
             self._operations.append(entry)
             self.entries.append(entry)
-            self._own.update(((ds.name, key_of(ds, row)), row) for row in entry.rows)
+            self.own.update(((ds.name, key_of(ds, row)), row) for row in entry.rows)
 
     def insert(self, name: str, key: Key, row: Row) -> None:
         """Keep a row of which there can be no other version for the end of the transaction."""
@@ -177,7 +177,7 @@ class Transaction:
         self._operations.append(entry)
         self.entries.append(entry)
         self._inserted += 1
-        self._own[name, key] = row
+        self.own[name, key] = row
 
     def insert_first(self, ds: Dataset, key: Key, row: Row, fold: Fold) -> bool:
         """Keep a row for the end of which no version is known; False where one is, and nothing was done.
@@ -185,14 +185,14 @@ class Transaction:
         ``fold`` makes it anew, where there is one at the end.
         """
         part = self._parts.get(ds.name) or self._part(ds)
-        if (ds.name, key) in self._own or key in part.current or self._stored(ds, part, key) is not None:
+        if (ds.name, key) in self.own or key in part.current or self._stored(ds, part, key) is not None:
             return False
         made = Change(ds, key, fold, None, None, part, False)
         self._operations.append(made)
         self.changes.append(made)
         self.entries.append(Entry(ds.name, [row]))
         self._first += 1
-        self._own[ds.name, key] = row
+        self.own[ds.name, key] = row
         return True
 
     def change(
@@ -203,7 +203,7 @@ class Transaction:
         Where there is a version, ``look`` is asked first to take in what others did to the dataset; None: it was.
         """
         part = self._parts.get(ds.name) or self._part(ds)
-        own, outside = self._own.get((ds.name, key)), part.current.get(key)
+        own, outside = self.own.get((ds.name, key)), part.current.get(key)
         stored = self._stored(ds, part, key) if own is None and outside is None else None
         before = own if own is not None else outside.row if outside is not None else stored
         if look is not None and before is not None:
@@ -215,7 +215,7 @@ class Transaction:
             self._operations.append(made)
             self.changes.append(made)
             self.entries.append(Entry(ds.name, [row]))
-            self._own[ds.name, key] = row
+            self.own[ds.name, key] = row
         return before, row
 
     def _stored(self, ds: Dataset, part: _Part, key: Key) -> Row | None:
@@ -259,7 +259,7 @@ class Transaction:
 
     def _again(self, operations: Sequence[Entry | Change]) -> None:
         self.entries, self.changes, self._operations, self._inserted, self._first = [], [], [], 0, 0
-        self._own.clear()
+        self.own.clear()
         for operation in operations:
             if isinstance(operation, Change):
                 self.change(operation.ds, operation.key, operation.fold)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
+from typing import TypeVar
 
 import orjson
 
@@ -23,8 +24,7 @@ from lake.store.hot.spool import Spool
 from lake.store.hot.turn import Turn
 
 _RETRY_SECONDS = 1.0
-Note = Callable[[Sequence[Entry], int], bool]
-TakeBack = Callable[[Sequence[Entry]], object]
+R = TypeVar("R")
 
 
 class HotLog:
@@ -59,14 +59,17 @@ class HotLog:
         """
         return self._group.run(entries)
 
-    def append_new(self, entries: Sequence[Entry], note: Note, take_back: TakeBack) -> bool:
+    def append_new(
+        self, entries: Sequence[Entry], rows: R, note: Callable[[R, int], bool], take_back: Callable[[R], object]
+    ) -> bool:
         """Make entries durable at once of whose rows nobody else has a version; False when nothing was written.
 
         A lone writer takes no place in a queue, and no turn at the numbers of the host: a sixth of a commit.
 
         Args:
             entries: of new rows.
-            note: is given them and the number of the first, before they are durable. Where it says no, and where
+            rows: the same, as the next two know them.
+            note: is given these and the number of the first, before they are durable. Where it says no, and where
                 others write now, nothing is written.
             take_back: is given them when they are refused, before those write who made something of what was noted.
 
@@ -81,15 +84,15 @@ class HotLog:
             with self._writing:
                 self._must_be_open()
                 first = self._numbers.take_own(max(self._last, self._floor, now_micros() - 1), len(entries)) + 1
-                rows = [(number, name, orjson.dumps(rows)) for number, (name, rows) in enumerate(entries, first)]
-                self._last = rows[-1][0]
+                numbered = [(number, name, orjson.dumps(rows)) for number, (name, rows) in enumerate(entries, first)]
+                self._last = numbered[-1][0]
                 try:
-                    if not note(entries, first):
+                    if not note(rows, first):
                         return False
-                    self._append(rows)
+                    self._append(numbered)
                 except BaseException as error:
                     if isinstance(error, LakeError) or not self._may_hold(first):
-                        take_back(entries)
+                        take_back(rows)
                     raise
         finally:
             self._group.end_alone(began)
@@ -239,7 +242,7 @@ class HotLog:
 
     def _store(self, rows: Sequence[tuple[int, str, bytes]]) -> bool:
         """Make numbered entries durable; whether it had to be in the spool."""
-        database = self._database if self._usable() else None
+        database = self._database or (self._database if self._usable() else None)
         if database is not None:
             try:
                 database.append(rows)
