@@ -14,6 +14,7 @@ MICROS_PER_DAY = 24 * MICROS_PER_HOUR
 
 _RANDOM_BITS = 62
 _VARIANT = 0b10 << 62
+_VERSION = 7 << 12
 _JITTER = 50_000  # nanoseconds that may pass between a look at one clock and one at the other
 _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # the former goes on while the host sleeps
 _random = Random()  # seeded by the system; asking that for each id takes three times as long
@@ -71,5 +72,6 @@ def uuid7() -> str:
     now = (time.time_ns() << 12) // 1_000_000
     with _ticking:
         _ticks = ticks = now if now > _ticks else _ticks + 1
-    high, low = f"{ticks:015x}", f"{_VARIANT | _random.getrandbits(_RANDOM_BITS):x}"
-    return f"{high[:8]}-{high[8:12]}-7{high[12:]}-{low[:4]}-{low[4:]}"
+    upper = (ticks >> 12) << 16 | _VERSION | ticks & 0xFFF
+    text = (upper << 64 | _VARIANT | _random.getrandbits(_RANDOM_BITS)).to_bytes(16, "big").hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
