@@ -76,16 +76,12 @@ def looked_until(row: Row) -> int:
 
 def begun(row: Row) -> dict[str, Any]:
     """What a phantom says of itself at its beginning, where the row does not say it: nothing happened yet."""
-    start: dict[str, Any] = {"be_moved": False, "ambiguous": False}
-    for name, hit in _HITS:
-        if row.get(name) is not None:
-            start[hit] = False
-    entry = row.get("entry_price")
-    if entry is not None:
-        start["max_favorable"] = start["max_adverse"] = entry
-    if start.keys().isdisjoint(row):
-        return start
-    return {name: value for name, value in start.items() if row.get(name) is None}
+    start: dict[str, Any] = {hit: False for name, hit in _HITS if row.get(name) is not None}
+    start["be_moved"] = start["ambiguous"] = False
+    if row.get("entry_price") is not None:
+        start["max_favorable"] = start["max_adverse"] = row["entry_price"]
+    told = start.keys() & row.keys()
+    return {name: value for name, value in start.items() if row.get(name) is None} if told else start
 
 
 def next_target(row: Row) -> tuple[str, float, bool] | None:

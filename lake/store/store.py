@@ -107,12 +107,11 @@ class Store:
 
     def must_be_open(self) -> None:
         """Refuse what is asked of a lake that was closed, or that is a forked child's parent's."""
-        if self.is_open:
-            return
         if self._forked:
             todo = "Open it in the child, and start children by spawn: multiprocessing.get_context('spawn')."
             raise ClosedError("the lake was opened before this process was forked", where=self.location.uri, todo=todo)
-        raise ClosedError("the lake was closed", where=self.location.uri, todo="Open it again.")
+        if not self.is_open:
+            raise ClosedError("the lake was closed", where=self.location.uri, todo="Open it again.")
 
     def _settled_before(self, writer: str) -> int:
         """A hot file that was lost and begun anew must not repeat numbers that cold tables know."""

@@ -25,6 +25,7 @@ from lake.store.hot.turn import Turn
 
 _RETRY_SECONDS = 1.0
 R = TypeVar("R")
+Note = Callable[[R, int], bool]
 
 
 class HotLog:
@@ -59,9 +60,7 @@ class HotLog:
         """
         return self._group.run(entries)
 
-    def append_new(
-        self, entries: Sequence[Entry], rows: R, note: Callable[[R, int], bool], take_back: Callable[[R], object]
-    ) -> bool:
+    def append_new(self, entries: Sequence[Entry], rows: R, note: Note[R], take_back: Callable[[R], object]) -> bool:
         """Make entries durable at once of whose rows nobody else has a version; False when nothing was written.
 
         A lone writer takes no place in a queue, and no turn at the numbers of the host: a sixth of a commit.
