@@ -192,7 +192,7 @@ def test_a_read_that_is_overtaken_by_the_closing_of_its_lake_says_so(
 
     def overtaken(table: ColdTable) -> Any:
         found = look(table)
-        if table.location is reader.location and not reader.store._closed:
+        if table.location is reader.location and reader.store.is_open:
             reader.close()
             assert len(replace_files(lk.location.uri)) == 1
         return found

@@ -241,7 +241,7 @@ class HotLog:
 
     def _store(self, rows: Sequence[tuple[int, str, bytes]]) -> bool:
         """Make numbered entries durable; whether it had to be in the spool."""
-        database = self._database or (self._database if self._usable() else None)
+        database = self._database if self._usable() else None
         if database is not None:
             try:
                 database.append(rows)
