@@ -105,6 +105,31 @@ def test_the_newest_of_each_bot_is_found_as_it_was_written(settled: Path, done: 
             assert state["peak_equity"] == last / 7
 
 
+@pytest.mark.parametrize("done", [None, without_notes])
+@pytest.mark.parametrize("saved", [(1, 1), (1, 2), (2, 1)])
+def test_an_older_file_in_the_place_of_the_newest_is_named_and_tells_no_state(
+    tmp_path: Path, saved: tuple[int, int], done: Any
+) -> None:
+    at = 0
+    found: list[Path] = []
+    with lake.open(tmp_path) as lk:
+        for count in saved:
+            for _ in range(count):
+                at += 1
+                lk.bots.save_state("a", state=at, snapshot_time=NOON + at * timedelta(minutes=1))
+            lk.drain()
+            found += [file for file in files(tmp_path) if file not in found]
+    older, newest = found
+    newest.write_bytes(older.read_bytes())
+    if done is not None:
+        done(tmp_path)
+    with (
+        lake.open(tmp_path) as lk,
+        pytest.raises(CorruptLakeError, match=f"{newest.name}.*not the one that the log describes"),
+    ):
+        lk.bots.latest_state("a")
+
+
 def test_of_a_damaged_file_the_newest_state_is_told_as_it_was_or_the_file_is_named(tmp_path: Path) -> None:
     refused = 0
     with lake.open(tmp_path) as lk:
