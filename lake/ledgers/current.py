@@ -183,20 +183,22 @@ class CurrentRows:
             return version.sequence < sequence
         return (version.writer or self._writer) < (writer or self._writer)
 
-    def promise(self, entries: Iterable[Entry]) -> list[Promise]:
-        """Note versions that are on their way to the disk, so that the next change is made on top of them."""
-        made: list[Promise] = []
+    def promise(self, entries: Iterable[Entry], made: list[Promise]) -> None:
+        """Note versions that are on their way to the disk, so that the next change is made on top of them.
+
+        Each is in ``made`` before it is noted: who is broken off, by Ctrl-C, can :meth:`withdraw` them.
+        """
         with self._lock:
             for number, (name, rows) in enumerate(entries):
                 key_in = _KEYS.get(name) or _keys(registry.get(name))
                 known = self._rows.setdefault(name, {})
                 for row in rows:
                     key = key_in(row)
-                    version = known[key] = Version(_PROMISED, row, "", known.get(key))
+                    version = Version(_PROMISED, row, "", known.get(key))
                     made.append((number, name, key, version))
+                    known[key] = version
                 if name in self._watches:
                     self._changed(name, map(key_in, rows))
-        return made
 
     def note_first(self, rows: Rows, sequence: int, is_known: Callable[[], bool]) -> bool:
         """:meth:`note_new`, unless there is a version of one, or another thread makes one now; then False."""

@@ -12,7 +12,7 @@ from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from lake.errors import LakeError
-from lake.ledgers.current import CurrentRows, Rows, Version
+from lake.ledgers.current import CurrentRows, Promise, Rows, Version
 from lake.ledgers.latest import Latest
 from lake.ledgers.together import Together
 from lake.store.hot.entry import Entry
@@ -97,10 +97,11 @@ class Hot:
             return self._submitted(entries, submit) if entries else None
 
     def _submitted(self, entries: Sequence[Entry], submit: Submit[B]) -> B:
-        promises = self.current.promise(entries)
-        before = [version.before for _, _, _, version in promises if version.before is not None]
+        promises: list[Promise] = []
         batch: B | None = None
         try:
+            self.current.promise(entries, promises)
+            before = [version.before for _, _, _, version in promises if version.before is not None]
             if before:
                 self._number_above(before)
             then = partial(self.current.committed, promises, self.settler.wrote)

@@ -18,7 +18,7 @@ from lake.spec import registry
 from lake.spec.schema import arrow_schema
 from lake.store.cold.files import Bounds, DataFile
 from lake.store.cold.newest import row_at
-from lake.store.cold.reader import rows_of
+from lake.store.cold.reader import rows_of, unreadable
 from lake.store.cold.table_state import TableState
 from lake.store.hot.entry import Row, Stored
 from lake.store.store import Store
@@ -117,11 +117,16 @@ def _newest_cold(store: Store, state: TableState, bot: str, best: Row | None) ->
 
 def _newest_of_file(store: Store, file: DataFile, bot: str, best: Row | None) -> Row | None:
     with store.reader.opened(f"bot_states/{file.path}") as (opened, footer):
+        if file.rows not in {None, footer.metadata.num_rows}:
+            raise _another(file)
         told = footer.newest(bot)
         if told is not None and told["bot_id"] == bot:  # the metadata have no checksum for the name
+            _refuse_beyond(file, told[_TIMES], told[_TIMES])
             is_newer = best is None or told[_TIMES] > best[_TIMES]
             return {name: told[name] for name in _STORED.names if name in told} if is_newer else best
         bounds = footer.bounds(_TIMES)
+        for found_bounds in filter(None, bounds):
+            _refuse_beyond(file, *found_bounds)
         groups = [(_latest(bounds[group]), group) for group in footer.groups(_of(bot))]
         for latest, group in sorted(groups, reverse=True):
             if best is not None and latest <= best[_TIMES]:
@@ -131,6 +136,17 @@ def _newest_of_file(store: Store, file: DataFile, bot: str, best: Row | None) ->
             if found is not None and (best is None or found[_TIMES] > best[_TIMES]):
                 best = found
     return best
+
+
+def _refuse_beyond(file: DataFile, first: int, last: int) -> None:
+    """Raise CorruptLakeError where times that were read in a file are not among those that the log says it has."""
+    said = file.bounds(_TIMES)
+    if said is not None and type(said[0]) is int and not (said[0] <= first and last <= said[1]):
+        raise _another(file)
+
+
+def _another(file: DataFile) -> CorruptLakeError:
+    return unreadable(f"bot_states/{file.path}", "it is not the one that the log describes")
 
 
 def _of(bot: str) -> dict[str, Bounds]:

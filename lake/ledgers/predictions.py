@@ -104,7 +104,7 @@ class Predictions(Ledger):
         """The next version of a known prediction that is recorded again."""
         made = folder(self._ds)(known, more)
         if "due_at" not in more and more.keys() & {"horizon_minutes", "predicted_at"} and "horizon_minutes" in made:
-            del made["due_at"]
+            made.pop("due_at", None)  # a row that was written whole may lack it
         made["due_at"] = _checked_due(made)
         fixed = (*_PREMISES, *_OUTCOME)
         if known.get("resolved_at") is not None and any(made.get(name) != known.get(name) for name in fixed):

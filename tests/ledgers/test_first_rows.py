@@ -16,7 +16,7 @@ import pytest
 import lake
 from lake.errors import HotLogError, LifeCycleError, UnknownRowError
 from lake.ledgers.blocks import Block, Transactions
-from lake.ledgers.current import CurrentRows
+from lake.ledgers.current import CurrentRows, Version
 from lake.ledgers.ending import Ending
 from lake.spec import registry
 from lake.store.hot.database import HotDatabase
@@ -180,6 +180,30 @@ def test_rows_whose_transaction_ctrl_c_interrupts_anywhere_land_when_they_are_re
         pool.submit(_record, lk, "n2").result(60)
     for name in ("n1", "n2"):
         assert [_count(lk, dataset, name) for dataset in ("decisions", "trades", "phantoms")] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("noted", [0, 1, 2])
+def test_a_row_that_ctrl_c_keeps_from_its_place_in_the_log_is_not_known(
+    lk: lake.Lake, monkeypatch: pytest.MonkeyPatch, noted: int
+) -> None:
+    def interrupted(*given: Any) -> Version:
+        if len(made) == noted:
+            raise KeyboardInterrupt
+        made.append(Version(*given))
+        return made[-1]
+
+    made: list[Version] = []
+    with monkeypatch.context() as broken:
+        broken.setattr(Ending, "_landed_first", lambda *_: False)
+        broken.setattr("lake.ledgers.current.Version", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            _record(lk, "n1")
+    for dataset in ("decisions", "trades", "phantoms"):
+        assert lk.writer.current(registry.get(dataset), ("n1",)) is None
+    with pytest.raises(UnknownRowError):
+        lk.decisions.patch("n1", note="seen")
+    _record(lk, "n1")
+    assert [_count(lk, dataset, "n1") for dataset in ("decisions", "trades", "phantoms")] == [1, 1, 1]
 
 
 def test_what_threads_tell_of_one_new_row_at_once_is_all_kept(lk: lake.Lake) -> None:

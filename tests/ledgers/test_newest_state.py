@@ -19,6 +19,7 @@ import pytest
 from deltalake import DeltaTable
 
 import lake
+from lake.errors import CorruptLakeError
 from lake.spec import registry
 from lake.spec.times import to_micros
 from lake.store.cold.newest import Newest, newest_told
@@ -102,6 +103,58 @@ def test_the_newest_of_each_bot_is_found_as_it_was_written(settled: Path, done: 
             assert (state["bot_id"], state["state"], state["trading_halted"]) == (bot, {"n": last}, True)
             assert (state["snapshot_time"], state["total_pnl"]) == (NOON + last * timedelta(minutes=1), None)
             assert state["peak_equity"] == last / 7
+
+
+@pytest.mark.parametrize("done", [None, without_notes])
+@pytest.mark.parametrize("saved", [(1, 1), (1, 2), (2, 1)])
+def test_an_older_file_in_the_place_of_the_newest_is_named_and_tells_no_state(
+    tmp_path: Path, saved: tuple[int, int], done: Any
+) -> None:
+    at = 0
+    found: list[Path] = []
+    with lake.open(tmp_path) as lk:
+        for count in saved:
+            for _ in range(count):
+                at += 1
+                lk.bots.save_state("a", state=at, snapshot_time=NOON + at * timedelta(minutes=1))
+            lk.drain()
+            found += [file for file in files(tmp_path) if file not in found]
+    older, newest = found
+    newest.write_bytes(older.read_bytes())
+    if done is not None:
+        done(tmp_path)
+    with (
+        lake.open(tmp_path) as lk,
+        pytest.raises(CorruptLakeError, match=f"{newest.name}.*not the one that the log describes"),
+    ):
+        lk.bots.latest_state("a")
+
+
+def test_of_a_damaged_file_the_newest_state_is_told_as_it_was_or_the_file_is_named(tmp_path: Path) -> None:
+    refused = 0
+    with lake.open(tmp_path) as lk:
+        lk.bots.save_state("a", state=7)
+        lk.drain()
+    [file] = files(tmp_path)
+    raw = file.read_bytes()
+    for at in range(0, len(raw), len(raw) // 150):
+        file.write_bytes(raw[:at] + bytes([raw[at] ^ 4]) + raw[at + 1 :])
+        with lake.open(tmp_path) as lk:
+            try:
+                state = lk.bots.latest_state("a")
+            except CorruptLakeError:
+                refused += 1
+                continue
+        assert state is not None
+        assert (state["bot_id"], state["state"]) == ("a", 7)
+    assert refused
+
+
+def test_rows_that_cannot_be_decoded_are_named_with_their_file(settled: Path) -> None:
+    without_notes(settled)
+    without_rows(settled)
+    with lake.open(settled) as lk, pytest.raises(CorruptLakeError, match=files(settled)[0].name):
+        lk.bots.latest_state("a")
 
 
 def test_what_a_file_tells_is_its_newest_row_in_each_of_many_orders(tmp_path: Path) -> None:

@@ -83,6 +83,13 @@ def test_a_prediction_that_cannot_be_is_refused_whole(
     assert lk.read("predictions").is_empty()
 
 
+def test_a_prediction_that_was_written_as_a_row_without_due_time_can_be_recorded_again(lk: lake.Lake) -> None:
+    lk.write("predictions", {**SAID, "prediction_id": "p"})
+    assert row(lk)["due_at"] is None
+    assert lk.predictions.record(SAID, prediction_id="p", horizon_minutes=30).updated == 1
+    assert row(lk)["due_at"] == NOON + 30 * MINUTE
+
+
 def test_recording_a_prediction_again_changes_nothing_that_was_resolved(lk: lake.Lake) -> None:
     lk.predictions.record(SAID, prediction_id="p", predicted_at=None)
     first = row(lk)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 
 import pytest
 
@@ -139,3 +139,48 @@ def test_a_leader_that_is_interrupted_while_it_waits_leaves_nobody_behind(monkey
     assert commits.run(ENTRIES) in ([1], [2])
     commits.close()
     assert sum(disk.sizes) == 2
+
+
+class Interrupted:
+    """A lock; Ctrl-C comes when it is let go of after those who waited were taken out of the queue."""
+
+    def __init__(self, commits: GroupCommit) -> None:
+        self._commits, self._lock = commits, Lock()
+        self._waited, self.is_done = 0, False
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self._waited = len(self._commits._waiting)
+
+    def __exit__(self, *_: object) -> None:
+        is_taken = self._waited > 0 and not self._commits._waiting and not self.is_done
+        self._lock.release()
+        if is_taken:
+            self.is_done = True
+            raise KeyboardInterrupt
+
+
+def test_who_waits_learns_of_ctrl_c_that_comes_when_the_queue_was_just_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Batch] = []
+    disk = Disk()
+    disk.go_on.set()
+    commits = GroupCommit(disk.commit)
+    first = commits.submit(ENTRIES, told.append)
+    monkeypatch.setattr(commits, "_mutex", Interrupted(commits))
+    learnt: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            commits.wait(commits.submit(ENTRIES, told.append))
+        except KeyboardInterrupt as error:
+            learnt.append(error)
+
+    other = Thread(target=wait, daemon=True)
+    other.start()
+    waiting(commits, 2)
+    with pytest.raises(KeyboardInterrupt):
+        commits.wait(first)
+    other.join(10)
+    assert len(learnt) == 1
+    assert [batch.sequences for batch in told] == [[], []]
+    assert commits.run(ENTRIES) == [1]

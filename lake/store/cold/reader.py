@@ -22,6 +22,7 @@ from lake.store.location import Location
 
 _FOOTERS_KEPT = 4096
 _PIECE_BYTES = 32 << 20  # decoded together, where a whole file would be too much
+_UNREADABLE = (OSError, UnicodeDecodeError, pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError)
 _VALUE_BYTES = 8  # that a value takes besides what the file says
 
 
@@ -129,18 +130,15 @@ class FileReader:
 
     @contextmanager
     def opened(self, path: str) -> Iterator[tuple[pq.ParquetFile, Footer]]:
-        """The file at ``path`` and its footer, both of one opening; raises as :meth:`footer` does."""
+        """The file at ``path`` and its footer, both of one opening; raises as :meth:`footer` does, inside too."""
         known = self._known(path)
         try:
-            file = self.open(path, None if known is None else known.metadata)
-        except (FileNotFoundError, pa.ArrowInvalid) as error:
-            raise CorruptLakeError(
-                f"a data file cannot be read: {error}",
-                where=path,
-                todo="Run `lake verify`, then restore it from a backup.",
-            ) from error
-        with file:
-            yield file, self._keep(path, Footer(file.metadata)) if known is None else known
+            with self.open(path, None if known is None else known.metadata) as file:
+                yield file, self._keep(path, Footer(file.metadata)) if known is None else known
+        except _UNREADABLE as error:
+            if isinstance(error, OSError) and not _tells_of_damage(error):
+                raise
+            raise unreadable(path, str(error)) from error
 
     def _known(self, path: str) -> Footer | None:
         with self._lock:
@@ -191,6 +189,17 @@ class FileReader:
         """The given row groups of one file, in the columns of ``schema``, partition values included."""
         with self.opened(f"{folder}/{file.path}") as (opened, footer):
             return conform(rows_of(opened, footer, groups, schema), file.partition, schema)
+
+
+def _tells_of_damage(error: OSError) -> bool:
+    """Whether a file is gone or cannot be decoded, which Arrow gives no number; else the disk or the network failed."""
+    return isinstance(error, FileNotFoundError) or (type(error) is OSError and error.errno is None)
+
+
+def unreadable(path: str, why: str) -> CorruptLakeError:
+    """The error for a data file, by its path relative to the lake."""
+    todo = "Run `lake verify`, then restore it from a backup."
+    return CorruptLakeError(f"a data file cannot be read: {why}", where=path, todo=todo)
 
 
 def rows_of(opened: pq.ParquetFile, footer: Footer, groups: Sequence[int], schema: pa.Schema) -> pa.Table:

@@ -229,18 +229,21 @@ class GroupCommit:
             self._complete = None
 
     def _commit_waiting(self) -> None:
-        with self._mutex:
-            group, self._waiting = self._waiting, []
-        began = perf_counter()
+        group: list[Batch] = []
+        seconds, began = 0.0, perf_counter()
         try:
+            with self._mutex:  # Ctrl-C may come as soon as it is let go of: those who wait must learn of that too
+                group, self._waiting = self._waiting, group
             sound = [batch for batch in group if batch.is_unfounded is None or batch.stands(batch.is_unfounded)]
             if sound:
                 self._commit(sound)
-        except BaseException as error:  # noqa: BLE001 - every waiter must learn of it, whatever it is
+        except BaseException as error:
+            if not group:
+                raise
             for batch in group:
                 batch.error = error
-        seconds = perf_counter() - began
         try:
+            seconds = perf_counter() - began
             _tell(group)
         except BaseException:  # Ctrl-C: what became of each batch must be known all the same
             _tell(group)
