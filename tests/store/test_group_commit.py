@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from itertools import count
 from threading import Event, Lock, Thread
+from types import FrameType
 
 import pytest
 
@@ -184,3 +189,55 @@ def test_who_waits_learns_of_ctrl_c_that_comes_when_the_queue_was_just_taken(mon
     assert len(learnt) == 1
     assert [batch.sequences for batch in told] == [[], []]
     assert commits.run(ENTRIES) == [1]
+
+
+class BrokenOff:
+    """Ctrl-C at one of the calls and returns of the group's code, by its number; whether that many came."""
+
+    def __init__(self, at: int) -> None:
+        self._at, self._seen = at, 0
+
+    def __call__(self, frame: FrameType, event: str, _: object) -> None:
+        if event in ("call", "c_return") and frame.f_code.co_filename == group_module.__file__:
+            self._seen += 1
+            if self._seen == self._at:
+                sys.setprofile(None)
+                raise KeyboardInterrupt
+
+    def runs(self, what: Callable[[], object]) -> bool:
+        sys.setprofile(self)
+        try:
+            what()
+        except KeyboardInterrupt:
+            return True
+        finally:
+            sys.setprofile(None)
+        return False
+
+
+def wait_often(commits: GroupCommit) -> None:
+    for _ in range(3):
+        with suppress(KeyboardInterrupt):  # of the leader's group
+            commits.run(ENTRIES)
+
+
+@pytest.mark.parametrize("does", ["submits and waits", "waits"])
+def test_others_go_on_wherever_ctrl_c_breaks_off_who_leads_them(does: str) -> None:
+    for at in count(1):
+        disk = Disk()
+        disk.go_on.set()
+        commits = GroupCommit(disk.commit)
+        led = commits.submit(ENTRIES) if does == "waits" else None
+        other = Thread(target=wait_often, args=(commits,), daemon=True)
+        other.start()
+        if led is not None:
+            waiting(commits, 2)
+        is_broken = BrokenOff(at).runs(partial(commits.wait, led) if led else partial(commits.run, ENTRIES))
+        if is_broken:
+            commits.desert()  # as the hot log's user does
+        other.join(10)
+        assert not other.is_alive(), at
+        assert commits.run(ENTRIES)
+        if not is_broken:
+            break
+    assert at > 10

@@ -56,8 +56,8 @@ class Batch:
         return False
 
     def wake(self) -> None:
-        """Let the waiting thread go on."""
-        if self.gate is not None:
+        """Let the waiting thread go on; that may be said again."""
+        if self.gate is not None and self.gate.locked():
             self.gate.release()
 
     def result(self) -> list[int]:
@@ -85,12 +85,24 @@ class AsyncBatch(Batch):
 
     def resolve(self) -> None:
         """Wake the task; runs on its loop."""
-        if self.future.cancelled():  # the task was; its entries are durable all the same
+        if self.future.done():  # its task was cancelled, and its entries are durable all the same; or this was done
             return
         if self.error is not None:
             self.future.set_exception(self.error)
         else:
             self.future.set_result(self.sequences)
+
+
+class _HandOver:
+    """The end of a group: who waited for it goes on, and somebody else leads; another thread can see it through."""
+
+    __slots__ = ("by_helper", "group", "has_led", "is_settled", "seconds", "successor")
+
+    def __init__(self) -> None:
+        self.group: list[Batch] = []
+        self.seconds = 0.0  # that it took
+        self.successor: Batch | None = None
+        self.by_helper = self.is_settled = self.has_led = False
 
 
 class GroupCommit:
@@ -114,15 +126,36 @@ class GroupCommit:
     def submit(self, entries: Sequence[Entry], then: Then | None = None, is_unfounded: Check | None = None) -> Batch:
         """Take a place in the queue, without waiting; :meth:`wait` must follow, in the same thread."""
         batch = Batch(entries, then, is_unfounded)
+        try:
+            self._place(batch)
+        except BaseException:  # Ctrl-C: nobody will wait for it
+            self._displace(batch)
+            raise
+        return batch
+
+    def _place(self, batch: Batch) -> None:
         with self._mutex:
-            self._add(batch)
             if self._leading:
                 batch.gate = Lock()
                 batch.gate.acquire()
-            else:
+            # nothing is called in the next lines: Ctrl-C, which comes between calls, finds all of it done or nothing
+            self._waiting += [batch]
+            if batch.gate is None:
                 self._leader = batch.thread
                 batch.led = self._leading = True
-        return batch
+            self._look_if_complete()
+
+    def _displace(self, batch: Batch) -> None:
+        """Take a batch out of the queue again, unless another thread has taken it from there to commit it."""
+        with self._mutex:
+            batch.abandoned = True
+            if batch not in self._waiting:
+                return
+            self._waiting.remove(batch)
+            if batch.led:
+                self._leader, self._leading = 0, bool(self._waiting)
+        if batch.led and self._leading:
+            self._executor().submit(self._lead)
 
     def lead_alone(self) -> bool:
         """Lead without a batch, where nobody else is there or expected; :meth:`end_alone` must follow."""
@@ -139,7 +172,9 @@ class GroupCommit:
             if not self._waiting:
                 self._leading, self._leader = False, 0
                 return
-        self._hand_on((), perf_counter() - began)
+        handing = _HandOver()
+        handing.seconds = perf_counter() - began
+        self._see_through(handing)
 
     def desert(self) -> None:
         """The calling thread was broken off, by Ctrl-C: if it leads, wherever that reached it, the helper does."""
@@ -151,8 +186,7 @@ class GroupCommit:
         if self._leading:
             self._executor().submit(self._lead)
 
-    def _add(self, batch: Batch) -> None:
-        self._waiting.append(batch)
+    def _look_if_complete(self) -> None:
         if self._complete is not None and len(self._waiting) >= self._expected:
             self._complete.release()
             self._complete = None
@@ -190,9 +224,9 @@ class GroupCommit:
         """:meth:`submit` from a task; its ``future`` gives the sequence numbers."""
         batch = AsyncBatch(entries, asyncio.get_running_loop(), then, is_unfounded)
         with self._mutex:
-            self._add(batch)
-            follows = self._leading
-            self._leading = True
+            self._waiting += [batch]
+            follows, self._leading = self._leading, True
+            self._look_if_complete()
         if not follows:
             self._executor().submit(self._lead)
         return batch
@@ -229,45 +263,60 @@ class GroupCommit:
             self._complete = None
 
     def _commit_waiting(self) -> None:
-        group: list[Batch] = []
-        seconds, began = 0.0, perf_counter()
+        handing, began = _HandOver(), perf_counter()
         try:
             with self._mutex:  # Ctrl-C may come as soon as it is let go of: those who wait must learn of that too
-                group, self._waiting = self._waiting, group
+                handing.group, self._waiting = self._waiting, handing.group
+            group = handing.group
             sound = [batch for batch in group if batch.is_unfounded is None or batch.stands(batch.is_unfounded)]
             if sound:
                 self._commit(sound)
         except BaseException as error:
-            if not group:
+            if not handing.group:
                 raise
-            for batch in group:
+            for batch in handing.group:
                 batch.error = error
         try:
-            seconds = perf_counter() - began
-            _tell(group)
-        except BaseException:  # Ctrl-C: what became of each batch must be known all the same
-            _tell(group)
-            raise
-        finally:
-            self._hand_on(group, seconds)
-
-    def _hand_on(self, group: Sequence[Batch], seconds: float) -> None:
-        """Wake who waited for a group, which took so long, and who leads next."""
-        with self._mutex:
-            self._expected = (len(group) or 1) + len(self._waiting)
-            self._patience = min(seconds / 2, _LONGEST_SECONDS)
-            successor = self._waiting[0] if self._waiting else None
-            self._leading = successor is not None
-            by_helper = isinstance(successor, AsyncBatch) or (successor is not None and successor.abandoned)
+            handing.seconds = perf_counter() - began
+            _tell(handing.group)
+            self._see_through(handing)
+        except BaseException:  # Ctrl-C: they must go on all the same, and what became of each batch be known
             self._leader = 0
-            if successor is not None and not by_helper:
-                self._leader, successor.led = successor.thread, True
+            self._executor().submit(self._see_through, handing)
+            _tell(handing.group)
+            raise
+
+    def _see_through(self, handing: _HandOver) -> None:
+        """Wake who waited for a group, and who leads next; that may be done again."""
+        if not handing.is_settled:
+            self._settle(handing)
+        group, successor = handing.group, handing.successor
         if len(group) > 1 or (group and not group[0].led):  # else nobody waits but who leads
             _wake(group)
-        if by_helper:
-            self._executor().submit(self._lead)
+        if handing.by_helper:
+            self._executor().submit(self._lead_once, handing)
         elif successor is not None:
             successor.wake()
+
+    def _settle(self, handing: _HandOver) -> None:
+        """Who leads next."""
+        with self._mutex:
+            expected = (len(handing.group) or 1) + len(self._waiting)
+            patience = min(handing.seconds / 2, _LONGEST_SECONDS)
+            successor = self._waiting[0] if self._waiting else None
+            by_helper = isinstance(successor, AsyncBatch) or (successor is not None and successor.abandoned)
+            # nothing is called from here on: Ctrl-C, which comes between calls, finds all of it done or nothing
+            self._expected, self._patience = expected, patience
+            self._leading, self._leader = successor is not None, 0
+            if successor is not None and not by_helper:
+                self._leader, successor.led = successor.thread, True
+            handing.successor, handing.by_helper, handing.is_settled = successor, by_helper, True
+
+    def _lead_once(self, handing: _HandOver) -> None:
+        """Lead in the helper thread, which does one thing after the other, however often it was asked to."""
+        if not handing.has_led:
+            handing.has_led = True
+            self._lead()
 
 
 def _tell(group: Sequence[Batch]) -> None:

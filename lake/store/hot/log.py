@@ -187,15 +187,17 @@ class HotLog:
         return self._database
 
     def _commit(self, group: Sequence[Batch]) -> None:
+        rows: list[tuple[int, str, bytes]] = []
         with self._writing:
             try:
                 self._must_be_open()
-                self._append(self._number(group))
+                rows = self._number(group)
+                self._append(rows)
             except (ClosedError, HotLogError) as error:
                 for batch in group:
                     batch.error = error
             except BaseException:  # Ctrl-C
-                if not self._may_hold(self._last):
+                if not rows or not self._may_hold(rows[-1][0]):
                     for batch in group:
                         batch.sequences.clear()
                 raise
