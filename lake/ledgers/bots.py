@@ -17,7 +17,7 @@ import polars as pl
 
 from lake.clock import MICROS_PER_MINUTE, now_micros
 from lake.errors import InvalidRowError, LifeCycleError, UsageError
-from lake.kernels.guards import drawdown, halts
+from lake.kernels.guards import Drawdown, drawdown, halts
 from lake.ledgers import daily_figures
 from lake.ledgers.base import Ledger, changed, given
 from lake.ledgers.newest_state import NewestStates
@@ -117,7 +117,8 @@ class Bots(Ledger):
         Peak equity and drawdown follow from the equity and the snapshot before; without an equity they follow from
         the bot's configured capital and ``total_pnl``, else they stay. The first peak is at least that capital. When
         the drawdown reaches the configured ``drawdown_guard_pct`` trading is halted, with the reason, and stays so
-        until :meth:`resume`; money that was taken out is a fall like any other. A snapshot of now (at most a minute
+        until :meth:`resume`; money that was taken out is a fall like any other, and where the peak is 0 or less the
+        drawdown is 100 %: no guard lets a bot without money trade. A snapshot of now (at most a minute
         old) is the newest also where the one before is dated ahead of the clock, which then was wrong: it is dated
         right after that one.
 
@@ -167,6 +168,8 @@ class Bots(Ledger):
     def resume(self, bot_id: str | None = None, reason: str = "", *, at: Any = None) -> Receipt:
         """Let a halted bot trade again: the peak is its equity from now on, so that the guard measures anew.
 
+        Without equity above 0 the next snapshot with one of 0 or less halts it again.
+
         Raises:
             LifeCycleError: it is not halted.
             UnknownRowError: it has no state.
@@ -181,8 +184,8 @@ class Bots(Ledger):
             now = max(_moment(at), before["snapshot_time"] + 1)
             row = {**before, "snapshot_time": now, "trading_halted": False, "halt_reason": f"resumed: {reason}"}
             if "peak_equity" in before:
-                row["peak_equity"] = before["peak_equity"] * (1 - before.get("current_drawdown_pct", 0.0) / 100.0)
-                row["current_drawdown_pct"] = 0.0
+                known = Drawdown(before["peak_equity"], before.get("current_drawdown_pct", 0.0))
+                row["peak_equity"], row["current_drawdown_pct"] = drawdown(known.equity)
             return self._writer.write_rows(_STATES, [row], strict=True)
 
     def latest_state(self, bot_id: str | None = None) -> dict[str, Any] | None:
