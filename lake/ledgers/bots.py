@@ -124,7 +124,8 @@ class Bots(Ledger):
 
         Args:
             bot_id: the bot.
-            state: the bot's own state, anything that JSON can hold.
+            state: the bot's own state, anything that JSON can hold. Of text that is a JSON object or array that is
+                kept; other text comes back as it was given, also "null" or "5".
             equity: the bot's money now, in the quote currency.
             fields: other columns; ``snapshot_time`` is now when left out.
 
@@ -134,7 +135,7 @@ class Bots(Ledger):
         """
         bot = self._told_bot(bot_id, fields)
         equity, total_pnl = _finite("equity", equity), _finite("total_pnl", fields.get("total_pnl"))
-        said = {**fields, "bot_id": bot, "state": state, "total_pnl": total_pnl}
+        said = {**fields, "bot_id": bot, "state": _quoted(state), "total_pnl": total_pnl}
         with self._writer.alone(), self._lock:
             checked = row_checker(_STATES)(said)
             if "null" in checked.get("state", "null"):  # what it writes for NaN too
@@ -299,6 +300,17 @@ def _finite(name: str, value: Any) -> float | None:
     if found is None and value is not None:
         raise UsageError("a finite number is wanted", where=name, value=value)
     return found
+
+
+def _quoted(state: Any) -> Any:
+    """A state as JSON keeps it: text that reads as a number, flag, text or null of JSON is in quotes, as other text."""
+    if not isinstance(state, str):
+        return state
+    try:
+        held = orjson.loads(state)
+    except orjson.JSONDecodeError:  # the row's check puts it in quotes, or refuses half a character
+        return state
+    return state if isinstance(held, dict | list) else orjson.dumps(state).decode()
 
 
 def _refuse_nan(value: Any, where: str) -> None:

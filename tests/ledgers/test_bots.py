@@ -213,6 +213,18 @@ def test_a_state_that_would_come_back_as_another_is_refused(lk: lake.Lake, state
     assert latest(lk)["state"] == {"a": None, "b": "null", "c": [1.5, None]}
 
 
+@pytest.mark.parametrize("state", ["null", " null ", "5", "1e400", "true", '"x"', "", "plain", "\x00", "[", "NaN"])
+def test_a_text_comes_back_from_a_state_as_it_was_given(tmp_path: Path, state: str) -> None:
+    with lake.open(tmp_path, bot_id="b") as lk:
+        lk.bots.save_state(state=state)
+        assert latest(lk)["state"] == state
+        lk.drain()
+    with lake.open(tmp_path, bot_id="b") as lk:
+        assert latest(lk)["state"] == state
+        lk.bots.save_state(state='{"a": [null]}')  # JSON that a bot made of its state itself
+        assert latest(lk)["state"] == {"a": [None]}
+
+
 def test_an_equity_is_any_finite_number(lk: lake.Lake) -> None:
     for equity in (np.float64(100.0), np.int64(100), Decimal(100), 100, "100"):
         lk.bots.save_state(equity=equity, total_pnl=equity)  # type: ignore[arg-type]
