@@ -235,9 +235,10 @@ class Bots(Ledger):
 
         Trades of no bot have no row.
         """
-        figures = self.performance(day, bot_id, time_zone=time_zone)
+        bot = None if bot_id is None else self._bot(bot_id)
+        figures = self.performance(day, bot, time_zone=time_zone)
         first, last = daily_figures.span(day, day, time_zone)
-        asked = {"date": first} if bot_id is None else {"date": first, "bot_id": bot_id}
+        asked = {"date": first} if bot is None else {"date": first, "bot_id": bot}
         stored = read(self._engine, "performance_snapshots", asked)
         rows = daily_figures.to_keep(figures, stored, first, last).to_dicts()
         return self._writer.write_rows(registry.get("performance_snapshots"), rows, strict=True)
