@@ -121,7 +121,14 @@ def _check_table(table: ColdTable, state: TableState) -> Iterator[Finding]:
         else:
             by_partition.setdefault(tuple(file.partition.values()), []).append(file)
     for files in by_partition.values():
-        repeated = _repeated_keys(table, files)
+        keys: list[pl.DataFrame] = []
+        for file in files:
+            try:
+                keys += _keys(table, file)
+            except (pa.ArrowException, OSError) as error:
+                said = " ".join(str(error).split())
+                yield Finding(f"{table.folder}/{file.path}", f"its rows cannot be read: {said}")
+        repeated = int(pl.concat(keys).is_duplicated().sum()) if keys else 0
         if repeated:
             yield Finding(f"{table.folder}/{files[0].path.rsplit('/', 1)[0]}", f"{repeated} keys occur more than once")
 
@@ -139,10 +146,9 @@ def _check_file(table: ColdTable, file: DataFile) -> str:
     return ""
 
 
-def _repeated_keys(table: ColdTable, files: list[DataFile]) -> int:
+def _keys(table: ColdTable, file: DataFile) -> list[pl.DataFrame]:
     schema = pa.schema([f for f in arrow_schema(table.ds) if f.name in table.ds.key])
-    keys = [frame_of(t) for t in table.reader.read(table.folder, files, {}, schema)]
-    return int(pl.concat(keys).is_duplicated().sum()) if keys else 0
+    return [frame_of(t) for t in table.reader.read(table.folder, [file], {}, schema)]
 
 
 def _check_hot(store: Store, writer: str) -> Iterator[Finding]:

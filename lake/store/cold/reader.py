@@ -133,7 +133,9 @@ class FileReader:
         known = self._known(path)
         try:
             file = self.open(path, None if known is None else known.metadata)
-        except (FileNotFoundError, pa.ArrowInvalid) as error:
+        except (OSError, pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError) as error:
+            if isinstance(error, OSError) and error.errno is not None and not isinstance(error, FileNotFoundError):
+                raise  # the storage's own; PyArrow says without a number that what it was given is no Parquet
             raise CorruptLakeError(
                 f"a data file cannot be read: {error}",
                 where=path,
