@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import polars as pl
@@ -16,6 +16,7 @@ from lake.spec.schema import arrow_schema
 from lake.store.cold.files import DataFile
 from lake.store.cold.frames import frame_of
 from lake.store.cold.log import schema_of
+from lake.store.cold.notes import mend_notes, wrong_notes
 from lake.store.cold.table import ColdTable
 from lake.store.cold.table_state import TableState
 from lake.store.hot.database import HOT_ERRORS, HotDatabase
@@ -55,12 +56,12 @@ def verify(store: Store, *, repair: bool = False, named: Callable[[], Mapping[st
     """Read every file of every table, and every hot log.
 
     Checked: the logs can be replayed, the schemas fit the specifications, each file is there in the
-    size and with the rows its log entry says, rows lie in their partition, keys are unique; hot logs
-    pass SQLite's own check and spools can be read. ``repair`` drops a torn end of a log.
+    size and with the rows its log entry says, rows lie in their partition, keys are unique, what files
+    tell of the newest row of each bot is that row; hot logs pass SQLite's own check and spools can be read.
 
     Args:
         store: of the lake.
-        repair: drop torn ends.
+        repair: drop the torn end of a log, and write files again that tell another row than the newest.
         named: gives the paths of files that rows name, each with the sha256 that it must have.
     """
     findings: list[Finding] = []
@@ -77,7 +78,9 @@ def verify(store: Store, *, repair: bool = False, named: Callable[[], Mapping[st
             found = list(_check_table(table, state))
             unsound = {finding.where for finding in found}
             findings += found
-            rows += table.rows(f for f in state.files.values() if f"{table.folder}/{f.path}" not in unsound)
+            sound = [f for f in state.files.values() if f"{table.folder}/{f.path}" not in unsound]
+            rows += table.rows(sound)
+            findings += _check_notes(table, sound, repair=repair)
         except LakeError as error:
             findings.append(Finding(error.where or name, error.what))
     writers = store.logs.writers()
@@ -144,6 +147,21 @@ def _check_file(table: ColdTable, file: DataFile) -> str:
     if file.rows is not None and rows != file.rows:
         return f"it has {rows} rows, the log says {file.rows}"
     return ""
+
+
+def _check_notes(table: ColdTable, files: Sequence[DataFile], *, repair: bool) -> list[Finding]:
+    """What files tell beside their rows that is not true, unless it was mended."""
+    wrong = {file.path: values for file in files if (values := wrong_notes(table, file))}
+    if wrong and repair:
+        mend_notes(table, [file for file in files if file.path in wrong])
+        return []
+    of = table.ds.newest_of
+    return [
+        Finding(
+            f"{table.folder}/{path}", f"its note of the newest row is wrong for {of} {', '.join(map(repr, values))}"
+        )
+        for path, values in wrong.items()
+    ]
 
 
 def _keys(table: ColdTable, file: DataFile) -> list[pl.DataFrame]:
