@@ -83,7 +83,9 @@ def vacuum(ctx: Context, grace_hours: float | None, dry_run: bool) -> None:
     ctx.output.result(data, f"{verb} {done.files_before:,} files, {done.bytes_before:,} bytes")
 
 
-@command(click.option("--repair", is_flag=True, help="Drop the torn end of a log that a power cut left."))
+@command(
+    click.option("--repair", is_flag=True, help="Drop the torn end of a log; mend what files tell of newest rows.")
+)
 def verify(ctx: Context, repair: bool) -> None:
     """Check every file, log and key; exit status 1 when something is wrong."""
     with ctx.open() as lk:

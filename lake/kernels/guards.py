@@ -12,20 +12,29 @@ LEVELS = (25, 50, 75, 85)
 
 
 class Drawdown(NamedTuple):
-    """The highest equity so far, and how far below it the equity is, in % of it."""
+    """The highest equity so far, and how far below it the equity is, in % of it; 100 where that is 0 or less."""
 
     peak: float
     percent: float
 
+    @property
+    def equity(self) -> float:
+        """The equity that fell so far; of a peak at or below 0 the peak, as no more is known.
+
+        >>> Drawdown(100.0, 150.0).equity, Drawdown(-50.0, 100.0).equity
+        (-50.0, -50.0)
+        """
+        return self.peak * (1 - self.percent / 100.0) if self.peak > 0 else self.peak
+
 
 def drawdown(equity: float, peak: float | None = None) -> Drawdown:
-    """The peak with this equity taken in, and the fall from it.
+    """The peak with this equity taken in, and the fall from it: all of it where there never was more than nothing.
 
-    >>> drawdown(90.0, 100.0), drawdown(110.0, 100.0)
-    (Drawdown(peak=100.0, percent=10.0), Drawdown(peak=110.0, percent=0.0))
+    >>> drawdown(90.0, 100.0), drawdown(110.0, 100.0), drawdown(-5.0, -5.0)
+    (Drawdown(peak=100.0, percent=10.0), Drawdown(peak=110.0, percent=0.0), Drawdown(peak=-5.0, percent=100.0))
     """
     high = equity if peak is None else max(peak, equity)
-    return Drawdown(high, 100.0 * (high - equity) / high if high > 0 else 0.0)
+    return Drawdown(high, 100.0 * ((high - equity) / high) if high > 0 else 100.0)
 
 
 def halts(percent: float, guard: float) -> bool:

@@ -9,6 +9,7 @@ from lake.ledgers.base import changed
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.writer import Writer
 from lake.query.engine import Engine
+from lake.query.read import text_asked
 from lake.spec.times import from_micros
 from lake.store.hot.entry import Row
 
@@ -47,5 +48,6 @@ def advised(writer: Writer, position_id: str, level: int, moment: int, words: Ma
 
 def find(writer: Writer, engine: Engine, position_id: str | None, *, unanswered: bool) -> list[dict[str, Any]]:
     """Alerts of a position by level, or of all positions of the bot; of those, unanswered ones while they are held."""
-    asked = {"position_id": position_id, "unanswered": unanswered, "bot": writer.bot}
+    wanted = None if position_id is None else text_asked("positions", "position_id", position_id)
+    asked = {"position_id": wanted, "unanswered": unanswered, "bot": writer.bot}
     return engine.frame(_ALERTS, asked).drop("period", strict=False).to_dicts()

@@ -15,7 +15,7 @@ from lake.ledgers.changes import change_many
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.run_trades import differing, facts, table_of, totals
 from lake.ledgers.same_run import known_trades, other_trades, refuse_others, retelling, timed
-from lake.query.read import read
+from lake.query.read import read, text_asked
 from lake.spec import registry
 from lake.spec.decode import frame_to_rows
 from lake.spec.rows import row_checker
@@ -117,7 +117,8 @@ class Backtests(Ledger):
 
     def trades(self, run_id: str) -> pl.DataFrame:
         """The trades of a run, in order of time."""
-        return self._engine.frame("SELECT * FROM trades WHERE run_id = ? ORDER BY created_at, trade_id", [run_id])
+        asked = text_asked("trades", "run_id", run_id)
+        return self._engine.frame("SELECT * FROM trades WHERE run_id = ? ORDER BY created_at, trade_id", [asked])
 
     def divergence(self, run_id: str, bot_id: str | None = None, mode: str | None = None) -> pl.DataFrame:
         """How far real trading parts from a backtest of the same strategy, symbol and time; the view divergence.

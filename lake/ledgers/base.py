@@ -66,7 +66,10 @@ class Ledger:
 
     def get(self, key: str) -> dict[str, Any] | None:
         """The row of that id as the lake holds it now, times aware and JSON as text; None when there is none."""
-        wanted = list(key_given(self._ds, key))
+        try:
+            wanted = list(key_given(self._ds, key))
+        except UnknownRowError:
+            return None
         found = self._engine.frame(f"SELECT * FROM {self.dataset} WHERE {self._ds.key[0]} = ?", wanted)
         return found.row(0, named=True) if found.height else None
 

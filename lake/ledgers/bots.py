@@ -17,7 +17,7 @@ import polars as pl
 
 from lake.clock import MICROS_PER_MINUTE, now_micros
 from lake.errors import InvalidRowError, LifeCycleError, UsageError
-from lake.kernels.guards import drawdown, halts
+from lake.kernels.guards import Drawdown, drawdown, halts
 from lake.ledgers import daily_figures
 from lake.ledgers.base import Ledger, changed, given
 from lake.ledgers.newest_state import NewestStates
@@ -117,13 +117,15 @@ class Bots(Ledger):
         Peak equity and drawdown follow from the equity and the snapshot before; without an equity they follow from
         the bot's configured capital and ``total_pnl``, else they stay. The first peak is at least that capital. When
         the drawdown reaches the configured ``drawdown_guard_pct`` trading is halted, with the reason, and stays so
-        until :meth:`resume`; money that was taken out is a fall like any other. A snapshot of now (at most a minute
+        until :meth:`resume`; money that was taken out is a fall like any other, and where the peak is 0 or less the
+        drawdown is 100 %: no guard lets a bot without money trade. A snapshot of now (at most a minute
         old) is the newest also where the one before is dated ahead of the clock, which then was wrong: it is dated
         right after that one.
 
         Args:
             bot_id: the bot.
-            state: the bot's own state, anything that JSON can hold.
+            state: the bot's own state, anything that JSON can hold. Of text that is a JSON object or array that is
+                kept; other text comes back as it was given, also "null" or "5".
             equity: the bot's money now, in the quote currency.
             fields: other columns; ``snapshot_time`` is now when left out.
 
@@ -133,7 +135,7 @@ class Bots(Ledger):
         """
         bot = self._told_bot(bot_id, fields)
         equity, total_pnl = _finite("equity", equity), _finite("total_pnl", fields.get("total_pnl"))
-        said = {**fields, "bot_id": bot, "state": state, "total_pnl": total_pnl}
+        said = {**fields, "bot_id": bot, "state": _quoted(state), "total_pnl": total_pnl}
         with self._writer.alone(), self._lock:
             checked = row_checker(_STATES)(said)
             if "null" in checked.get("state", "null"):  # what it writes for NaN too
@@ -167,6 +169,8 @@ class Bots(Ledger):
     def resume(self, bot_id: str | None = None, reason: str = "", *, at: Any = None) -> Receipt:
         """Let a halted bot trade again: the peak is its equity from now on, so that the guard measures anew.
 
+        Without equity above 0 the next snapshot with one of 0 or less halts it again.
+
         Raises:
             LifeCycleError: it is not halted.
             UnknownRowError: it has no state.
@@ -181,8 +185,8 @@ class Bots(Ledger):
             now = max(_moment(at), before["snapshot_time"] + 1)
             row = {**before, "snapshot_time": now, "trading_halted": False, "halt_reason": f"resumed: {reason}"}
             if "peak_equity" in before:
-                row["peak_equity"] = before["peak_equity"] * (1 - before.get("current_drawdown_pct", 0.0) / 100.0)
-                row["current_drawdown_pct"] = 0.0
+                known = Drawdown(before["peak_equity"], before.get("current_drawdown_pct", 0.0))
+                row["peak_equity"], row["current_drawdown_pct"] = drawdown(known.equity)
             return self._writer.write_rows(_STATES, [row], strict=True)
 
     def latest_state(self, bot_id: str | None = None) -> dict[str, Any] | None:
@@ -231,9 +235,10 @@ class Bots(Ledger):
 
         Trades of no bot have no row.
         """
-        figures = self.performance(day, bot_id, time_zone=time_zone)
+        bot = None if bot_id is None else self._bot(bot_id)
+        figures = self.performance(day, bot, time_zone=time_zone)
         first, last = daily_figures.span(day, day, time_zone)
-        asked = {"date": first} if bot_id is None else {"date": first, "bot_id": bot_id}
+        asked = {"date": first} if bot is None else {"date": first, "bot_id": bot}
         stored = read(self._engine, "performance_snapshots", asked)
         rows = daily_figures.to_keep(figures, stored, first, last).to_dicts()
         return self._writer.write_rows(registry.get("performance_snapshots"), rows, strict=True)
@@ -296,6 +301,17 @@ def _finite(name: str, value: Any) -> float | None:
     if found is None and value is not None:
         raise UsageError("a finite number is wanted", where=name, value=value)
     return found
+
+
+def _quoted(state: Any) -> Any:
+    """A state as JSON keeps it: text that reads as a number, flag, text or null of JSON is in quotes, as other text."""
+    if not isinstance(state, str):
+        return state
+    try:
+        held = orjson.loads(state)
+    except orjson.JSONDecodeError:  # the row's check puts it in quotes, or refuses half a character
+        return state
+    return state if isinstance(held, dict | list) else orjson.dumps(state).decode()
 
 
 def _refuse_nan(value: Any, where: str) -> None:

@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Any
 from weakref import WeakSet
 
-from lake.errors import LakeError, UsageError
+from lake.errors import LakeError, UnknownRowError, UsageError
 from lake.spec import registry
 from lake.spec.dataset import Dataset
 from lake.spec.rows import converter
@@ -41,20 +41,27 @@ def key_given(ds: Dataset, key: Any) -> Key:
 
     Raises:
         UsageError: it does not have the key's columns.
+        UnknownRowError: an id that is empty, which no row has.
         InvalidRowError: one of its values does not fit.
     """
     if type(key) is tuple and len(key) == 1 == len(ds.key) and key[0] is not None:  # as ledgers give it
         name = key[0]
         if ds.generated_id is not None and type(name) is str and name.isascii() and name:
             return key
-        return (_converters(ds)[0](name),)
+        return (_identified(ds, key, _converters(ds)[0](name)),)
     if isinstance(key, Mapping):
         values = [key.get(name, (ds.defaults or {}).get(name)) for name in ds.key]
     else:
         values = list(key) if isinstance(key, tuple) else [key]
     if len(values) != len(ds.key) or any(v is None for v in values):
         raise UsageError(f"a key of {ds.name} has {', '.join(ds.key)}", value=key)
-    return tuple(convert(value) for convert, value in zip(_converters(ds), values, strict=True))
+    return tuple(_identified(ds, key, convert(value)) for convert, value in zip(_converters(ds), values, strict=True))
+
+
+def _identified(ds: Dataset, key: Any, value: Any) -> Any:
+    if value is None:
+        raise UnknownRowError(f"no row of {ds.name} has an empty id", where=ds.key[0], value=key)
+    return value
 
 
 def _converters(ds: Dataset) -> tuple[Callable[[Any], Any], ...]:

@@ -14,6 +14,7 @@ from lake.ledgers.demands import checked, refuse_another, refuse_nan
 from lake.ledgers.receipt import Receipt
 from lake.ledgers.same_id import Kind, write_apart
 from lake.ledgers.transaction import Whole
+from lake.query.read import text_asked
 from lake.spec.frames import dicts
 from lake.spec.tables import as_polars, is_rows
 from lake.store.hot.entry import Row
@@ -86,7 +87,8 @@ class Fills(Ledger):
 
     def of_trade(self, trade_id: str) -> pl.DataFrame:
         """The fills of a trade, in order of time."""
-        return self._engine.frame("SELECT * FROM fills WHERE trade_id = ? ORDER BY executed_at, fill_id", [trade_id])
+        asked = text_asked("fills", "trade_id", trade_id)
+        return self._engine.frame("SELECT * FROM fills WHERE trade_id = ? ORDER BY executed_at, fill_id", [asked])
 
     def summary(self, trade_id: str) -> TradeFills:
         """Quantities, average prices and fees of a trade, from its fills; inside a transaction also from those in it.
@@ -101,6 +103,7 @@ class Fills(Ledger):
             lk.trades.close("t1", found.exit_price, entry_price=found.entry_price, quantity=found.exit_quantity,
                             fees=found.fees.get("USDT", 0.0))
         """
+        trade_id = text_asked("fills", "trade_id", trade_id)
         found = self._engine.frame(f"SELECT {_COLUMNS} FROM fills WHERE trade_id = ?", [trade_id]).to_dicts()
         newest: dict[str, Row] = {row["fill_id"]: row for row in (*found, *self._writer.unlanded("fills"))}
         opening = self._opening_side(trade_id)

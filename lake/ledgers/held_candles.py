@@ -10,10 +10,11 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from lake.errors import UnknownSymbolError, UsageError
+from lake.errors import InvalidRowError, UnknownSymbolError, UsageError
 from lake.ledgers.series import Series, split
 from lake.spec import registry, symbols, timeframes
 from lake.spec.schema import arrow_schema
+from lake.spec.texts import half_character
 from lake.spec.times import to_micros
 from lake.store.cold.files import Bounds
 from lake.store.cold.frames import bounds_of, frame_of
@@ -157,10 +158,20 @@ def timeframes_of(snapshot: Snapshot) -> list[str]:
 
 
 def names_asked(given: str | Sequence[str] | None) -> list[str] | None:
-    """Canonical symbols; None asks for all."""
+    """Canonical symbols; None asks for all.
+
+    Raises:
+        InvalidRowError: a symbol that is no text, or has half a character.
+    """
     if given is None:
         return None
-    return [symbols.canonical(s) for s in ([given] if isinstance(given, str) else given)]
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        given = [given]
+    named = [symbols.canonical(s) for s in given]
+    half = half_character(named)
+    if half is not None:
+        raise InvalidRowError("text with half a character (a lone surrogate)", where="symbol", value=half)
+    return named
 
 
 def span_asked(start: Any, end: Any) -> Bounds:

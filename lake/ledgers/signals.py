@@ -242,10 +242,11 @@ class Signals(Ledger):
         Raises:
             UnknownRowError: there is no such signal.
         """
-        if self.get(signal_id) is None:
+        known = self.get(signal_id)
+        if known is None:
             raise self._unknown(signal_id)
         found = self.not_traded()
-        reasons: list[str | None] = found.filter(pl.col("signal_id") == signal_id)["reason"].to_list()
+        reasons: list[str | None] = found.filter(pl.col("signal_id") == known["signal_id"])["reason"].to_list()
         return reasons[0] if reasons else None
 
 

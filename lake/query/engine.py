@@ -23,6 +23,7 @@ from lake.query.rollups import TRADE_SUMS, Rollups
 from lake.query.variables import Variables, assignments
 from lake.query.views import closure, mentioned, views
 from lake.spec import registry
+from lake.spec.texts import half_character
 from lake.store import forks
 from lake.store.location import Location
 from lake.store.snapshot import Snapshot
@@ -305,6 +306,9 @@ def _names_in(plan: Any) -> Iterator[Any]:
 def _values(params: Any) -> Any:
     if params is None:
         return None
+    half = half_character(params)
+    if half is not None:
+        raise UsageError("text with half a character (a lone surrogate)", where="parameters", value=half)
     if isinstance(params, Mapping):
         return {name: _plain(value) for name, value in params.items()}
     if isinstance(params, str | bytes) or not isinstance(params, Iterable):

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 import polars as pl
 
-from lake.errors import UsageError
+from lake.errors import InvalidRowError, UsageError
 from lake.query.engine import Engine
 from lake.query.variables import Variables
 from lake.query.views import views
 from lake.spec import registry, symbols
 from lake.spec.dataset import Dataset, Type
-from lake.spec.texts import plain
+from lake.spec.texts import half_character, plain
 from lake.spec.times import from_micros, to_micros
 
 
@@ -34,6 +35,7 @@ def read(
     Raises:
         UnknownDatasetError: there is no such dataset or view.
         UnknownColumnError: a condition on a column that the dataset does not have.
+        InvalidRowError: a value that its column cannot hold.
     """
     if name not in views():
         registry.get(name)
@@ -62,14 +64,38 @@ def _condition(name: str, column: str, value: Any) -> tuple[str, list[Any]]:
 
 
 def _value(name: str, column: str, value: Any) -> Any:
-    if name not in registry.names() or column == "period":
+    if column == "period":
         return value
+    if name not in registry.names():
+        return text_asked(name, column, value) if column in _texts() else value
     ds: Dataset = registry.get(name)
     kind = ds.column(column).type
     if kind is Type.TIMESTAMP:
         return from_micros(to_micros(value, where=f"{name}.{column}"))
     if column == "symbol" and isinstance(value, str):
         return symbols.canonical(value)
+    return text_asked(name, column, value) if kind is Type.STRING else plain(value)
+
+
+def text_asked(name: str, column: str, value: Any) -> str:
+    """The text that is asked for in a column: ids that are given as numbers or UUIDs are kept as text.
+
+    Raises:
+        InvalidRowError: what is no text.
+    """
     value = plain(value)
-    is_written = kind is Type.STRING and not isinstance(value, str | bool | bytes)
-    return str(value) if is_written else value  # ids that are given as numbers or UUIDs are kept as text
+    if value is None or isinstance(value, bool | bytes | list | tuple | set | frozenset | Mapping):
+        raise InvalidRowError("text is wanted", where=f"{name}.{column}", value=value)
+    half = half_character(value)
+    if half is not None:
+        raise InvalidRowError("text with half a character (a lone surrogate)", where=f"{name}.{column}", value=half)
+    return str(value)
+
+
+@cache
+def _texts() -> frozenset[str]:
+    """Columns that hold text wherever a dataset has them, and so in the views, which take them from there."""
+    kinds = {(column.name, column.type) for name in registry.names() for column in registry.get(name).columns}
+    return frozenset(name for name, kind in kinds if kind is Type.STRING) - {
+        n for n, k in kinds if k is not Type.STRING
+    }

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import polars as pl
 import pyarrow as pa
 
-from lake.errors import LakeError
+from lake.errors import CorruptLakeError, LakeError
 from lake.spec import registry
 from lake.spec.evolution import added_columns
 from lake.spec.schema import arrow_schema
 from lake.store.cold.files import DataFile
 from lake.store.cold.frames import frame_of
 from lake.store.cold.log import schema_of
+from lake.store.cold.notes import mend_notes, wrong_notes
 from lake.store.cold.table import ColdTable
 from lake.store.cold.table_state import TableState
 from lake.store.hot.database import HOT_ERRORS, HotDatabase
@@ -55,12 +56,12 @@ def verify(store: Store, *, repair: bool = False, named: Callable[[], Mapping[st
     """Read every file of every table, and every hot log.
 
     Checked: the logs can be replayed, the schemas fit the specifications, each file is there in the
-    size and with the rows its log entry says, rows lie in their partition, keys are unique; hot logs
-    pass SQLite's own check and spools can be read. ``repair`` drops a torn end of a log.
+    size and with the rows its log entry says, rows lie in their partition, keys are unique, what files
+    tell of the newest row of each bot is that row; hot logs pass SQLite's own check and spools can be read.
 
     Args:
         store: of the lake.
-        repair: drop torn ends.
+        repair: drop the torn end of a log, and write files again that tell another row than the newest.
         named: gives the paths of files that rows name, each with the sha256 that it must have.
     """
     findings: list[Finding] = []
@@ -77,7 +78,9 @@ def verify(store: Store, *, repair: bool = False, named: Callable[[], Mapping[st
             found = list(_check_table(table, state))
             unsound = {finding.where for finding in found}
             findings += found
-            rows += table.rows(f for f in state.files.values() if f"{table.folder}/{f.path}" not in unsound)
+            sound = [f for f in state.files.values() if f"{table.folder}/{f.path}" not in unsound]
+            rows += table.rows(sound)
+            findings += _check_notes(table, sound, repair=repair)
         except LakeError as error:
             findings.append(Finding(error.where or name, error.what))
     writers = store.logs.writers()
@@ -121,7 +124,14 @@ def _check_table(table: ColdTable, state: TableState) -> Iterator[Finding]:
         else:
             by_partition.setdefault(tuple(file.partition.values()), []).append(file)
     for files in by_partition.values():
-        repeated = _repeated_keys(table, files)
+        keys: list[pl.DataFrame] = []
+        for file in files:
+            try:
+                keys += _keys(table, file)
+            except (CorruptLakeError, pa.ArrowException, OSError) as error:
+                said = " ".join((error.what if isinstance(error, CorruptLakeError) else str(error)).split())
+                yield Finding(f"{table.folder}/{file.path}", f"its rows cannot be read: {said}")
+        repeated = int(pl.concat(keys).is_duplicated().sum()) if keys else 0
         if repeated:
             yield Finding(f"{table.folder}/{files[0].path.rsplit('/', 1)[0]}", f"{repeated} keys occur more than once")
 
@@ -139,10 +149,24 @@ def _check_file(table: ColdTable, file: DataFile) -> str:
     return ""
 
 
-def _repeated_keys(table: ColdTable, files: list[DataFile]) -> int:
+def _check_notes(table: ColdTable, files: Sequence[DataFile], *, repair: bool) -> list[Finding]:
+    """What files tell beside their rows that is not true, unless it was mended."""
+    wrong = {file.path: values for file in files if (values := wrong_notes(table, file))}
+    if wrong and repair:
+        mend_notes(table, [file for file in files if file.path in wrong])
+        return []
+    of = table.ds.newest_of
+    return [
+        Finding(
+            f"{table.folder}/{path}", f"its note of the newest row is wrong for {of} {', '.join(map(repr, values))}"
+        )
+        for path, values in wrong.items()
+    ]
+
+
+def _keys(table: ColdTable, file: DataFile) -> list[pl.DataFrame]:
     schema = pa.schema([f for f in arrow_schema(table.ds) if f.name in table.ds.key])
-    keys = [frame_of(t) for t in table.reader.read(table.folder, files, {}, schema)]
-    return int(pl.concat(keys).is_duplicated().sum()) if keys else 0
+    return [frame_of(t) for t in table.reader.read(table.folder, [file], {}, schema)]
 
 
 def _check_hot(store: Store, writer: str) -> Iterator[Finding]:

@@ -213,6 +213,18 @@ def test_a_state_that_would_come_back_as_another_is_refused(lk: lake.Lake, state
     assert latest(lk)["state"] == {"a": None, "b": "null", "c": [1.5, None]}
 
 
+@pytest.mark.parametrize("state", ["null", " null ", "5", "1e400", "true", '"x"', "", "plain", "\x00", "[", "NaN"])
+def test_a_text_comes_back_from_a_state_as_it_was_given(tmp_path: Path, state: str) -> None:
+    with lake.open(tmp_path, bot_id="b") as lk:
+        lk.bots.save_state(state=state)
+        assert latest(lk)["state"] == state
+        lk.drain()
+    with lake.open(tmp_path, bot_id="b") as lk:
+        assert latest(lk)["state"] == state
+        lk.bots.save_state(state='{"a": [null]}')  # JSON that a bot made of its state itself
+        assert latest(lk)["state"] == {"a": [None]}
+
+
 def test_an_equity_is_any_finite_number(lk: lake.Lake) -> None:
     for equity in (np.float64(100.0), np.int64(100), Decimal(100), 100, "100"):
         lk.bots.save_state(equity=equity, total_pnl=equity)  # type: ignore[arg-type]
@@ -248,6 +260,46 @@ def test_a_bot_that_has_lost_before_its_first_snapshot_is_halted_as_measured_fro
     lk.bots.resume()
     lk.bots.save_state(**said)
     assert (latest(lk)["peak_equity"], latest(lk)["trading_halted"]) == (850.0, False)
+
+
+def test_an_account_without_money_is_halted_by_any_guard_also_once_it_was_resumed(lk: lake.Lake) -> None:
+    lk.bots.configure(capital=1000.0, drawdown_guard_pct=100.0)
+    lk.bots.save_state(equity=-50.0)
+    assert latest(lk)["current_drawdown_pct"] == 105.0
+    for equity, peak in ((-60.0, -50.0), (-50.0, -50.0), (0.0, 0.0), (-1.0, 0.0)):
+        lk.bots.resume()
+        state = latest(lk)
+        assert (state["trading_halted"], state["current_drawdown_pct"]) == (False, 100.0)
+        lk.bots.save_state(equity=equity)
+        state = latest(lk)
+        assert (state["trading_halted"], state["current_drawdown_pct"]) == (True, 100.0)
+        assert state["peak_equity"] == pytest.approx(peak)
+        assert state["halt_reason"] == "drawdown 100.00 % reached the guard 100 %"
+    assert lk.bots.status().select("peak_equity", "current_drawdown_pct", "trading_halted").rows() == [
+        (0.0, 100.0, True)
+    ]
+    lk.bots.resume()
+    lk.bots.save_state(equity=500.0)  # paid in
+    lk.bots.save_state(equity=250.0)
+    state = latest(lk)
+    assert (state["trading_halted"], state["peak_equity"], state["current_drawdown_pct"]) == (False, 500.0, 50.0)
+
+
+@pytest.mark.parametrize("peak", [763774.618976614, 449491.06478873815, 0.3])
+def test_an_account_that_lost_all_has_no_peak_but_zero_after_it_was_resumed(lk: lake.Lake, peak: float) -> None:
+    lk.bots.configure(capital=peak, drawdown_guard_pct=20.0)
+    lk.bots.save_state(equity=0.0)
+    lk.bots.resume()
+    assert (latest(lk)["peak_equity"], latest(lk)["current_drawdown_pct"]) == (0.0, 100.0)
+    lk.bots.save_state(equity=-1e-9)
+    assert (latest(lk)["trading_halted"], latest(lk)["current_drawdown_pct"]) == (True, 100.0)
+
+
+def test_an_account_without_money_trades_on_where_no_guard_is_set(lk: lake.Lake) -> None:
+    for config in ({}, {"drawdown_guard_pct": 0.0}):
+        lk.bots.configure(bot_name="x", **config)
+        lk.bots.save_state(equity=-5.0)
+        assert (latest(lk)["trading_halted"], latest(lk)["current_drawdown_pct"]) == (False, 100.0)
 
 
 def test_a_restarted_bot_finds_its_own_newest_state_hot_and_settled(tmp_path: Path) -> None:

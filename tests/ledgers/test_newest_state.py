@@ -157,6 +157,64 @@ def test_rows_that_cannot_be_decoded_are_named_with_their_file(settled: Path) ->
         lk.bots.latest_state("a")
 
 
+def with_older_notes(path: Path) -> None:
+    """As from a program that changed rows of a file of ours and wrote it with the metadata that it had."""
+    [file] = files(path)
+    told = pq.read_metadata(file).metadata
+    made = Newest(registry.get("bot_states"))
+    made.see(pq.read_table(file, partitioning=None, filters=[("snapshot_time", "<", NOON + timedelta(hours=1))]))
+    raw = file.read_bytes()
+    for name, packed in made.told().items():
+        if name.endswith(b":a"):
+            assert len(packed) <= len(told[name])
+            shown = packed.ljust(len(told[name]), b"\n")  # which base64 passes over
+            raw = raw.replace(told[name], shown)
+    file.write_bytes(raw)
+
+
+@pytest.mark.parametrize(
+    ("done", "bots"),
+    [(with_older_notes, "'a'"), (with_damaged_notes, "'a', 'b', 'c'"), (with_exchanged_names, "'a', 'b'")],
+)
+def test_verify_finds_notes_that_are_not_of_the_newest_rows_and_mends_them_when_asked(
+    settled: Path, done: Any, bots: str
+) -> None:
+    with lake.open(settled) as lk:
+        assert lk.verify().ok
+        whole = lk.verify()
+    done(settled)
+    with lake.open(settled) as lk:
+        frame = lk.read("bot_states")
+        report = lk.verify()
+        assert [(f.where.split("/")[0], f.what) for f in report.findings] == [
+            ("bot_states", f"its note of the newest row is wrong for bot_id {bots}")
+        ]
+        assert (report.rows, report.files) == (whole.rows, whole.files)
+        assert lk.verify(repair=True).ok
+        assert lk.verify().ok
+        assert lk.read("bot_states").equals(frame)
+        assert [(state := lk.bots.latest_state(bot)) and state["state"]["n"] for bot in "abc"] == [2_999, 1_500, 3]
+        [file] = DeltaTable(lk.uri("bot_states")).file_uris()
+    assert newest_told(pq.read_metadata(file).metadata, "a") is not None
+
+
+@pytest.mark.parametrize("done", [None, without_notes])
+def test_verify_reads_no_rows_of_files_that_tell_nothing(settled: Path, done: Any) -> None:
+    for step in (done, without_notes):
+        if step is not None:
+            step(settled)
+    with lake.open(settled) as lk:
+        assert "newest" not in "".join(finding.what for finding in lk.verify().findings)
+
+
+def test_verify_names_a_file_that_tells_something_and_whose_rows_cannot_be_read(settled: Path) -> None:
+    without_rows(settled)
+    with lake.open(settled) as lk:
+        [finding] = lk.verify().findings
+        assert not lk.verify(repair=True).ok
+    assert finding.what
+
+
 def test_what_a_file_tells_is_its_newest_row_in_each_of_many_orders(tmp_path: Path) -> None:
     random_ = random.Random(7)
     with lake.open(tmp_path, bot_id="a") as lk:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
@@ -14,7 +16,7 @@ import pandas as pd
 import pytest
 
 import lake
-from lake.errors import ClosedError, InvalidRowError, LakeError, LifeCycleError, UsageError
+from lake.errors import ClosedError, InvalidRowError, LakeError, LifeCycleError, UnknownRowError, UsageError
 
 T = {"symbol": "BTCUSDT", "side": "LONG", "quantity": 1.0, "entry_price": 100.0}
 
@@ -270,3 +272,81 @@ def test_rows_of_pandas_lack_what_they_do_not_know(lk: lake.Lake, nullable: bool
     assert lk.read("trades", {"trade_id": again}).select(names).rows() == [("s", "d", '{"rsi":50.5}')]
     assert lk.trades.open({**rows[0], "trade_id": pd.NA if nullable else nan}).inserted == 1
     assert not lk.read("trades", {"trade_id": ["nan", "<NA>"]}).height
+
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+HALF = "\ud800x"
+NO_TEXTS = [[HALF], {HALF: 1}, True, b"x", object, "a\0b", "x" * 100_000, -1, None]
+READERS: dict[str, Callable[[lake.Lake, Any], Any]] = {
+    "get": lambda lk, wrong: lk.trades.get(wrong),
+    "patch": lambda lk, wrong: lk.trades.patch(wrong, note=1),
+    "why": lambda lk, wrong: lk.signals.why(wrong),
+    "of_trade": lambda lk, wrong: lk.fills.of_trade(wrong),
+    "summary": lambda lk, wrong: lk.fills.summary(wrong),
+    "alerts": lambda lk, wrong: lk.positions.alerts(wrong),
+    "trades": lambda lk, wrong: lk.backtests.trades(wrong),
+    "divergence": lambda lk, wrong: lk.backtests.divergence("r", wrong),
+    "status": lambda lk, wrong: lk.bots.status(wrong),
+    "snapshot_performance": lambda lk, wrong: lk.bots.snapshot_performance("2026-01-01", wrong),
+    "stats": lambda lk, wrong: lk.phantoms.stats(wrong),
+    "win_rate": lambda lk, wrong: lk.phantoms.win_rate(wrong),
+    "learning_data": lambda lk, wrong: lk.phantoms.learning_data(wrong),
+    "compare": lambda lk, wrong: lk.prompts.compare(wrong),
+    "calibration": lambda lk, wrong: lk.decisions.calibration(wrong),
+    "accuracy": lambda lk, wrong: lk.predictions.accuracy(wrong),
+    "candles": lambda lk, wrong: lk.candles.read(wrong, "1m"),
+    "gaps": lambda lk, wrong: lk.candles.gaps(wrong, "1m"),
+    "resample": lambda lk, wrong: lk.candles.resample(wrong, "1h"),
+    "where": lambda lk, wrong: lk.read("trades", where={"trade_id": wrong}),
+    "parameter": lambda lk, wrong: lk.frame("SELECT * FROM trades WHERE trade_id = ?", [wrong]),
+}
+
+
+@pytest.mark.parametrize("drained", [False, True])
+@pytest.mark.parametrize("name", READERS)
+def test_an_id_that_no_row_can_have_is_one_clear_error(lk: lake.Lake, name: str, *, drained: bool) -> None:
+    lk.backtests.record({"run_id": "r"}, [])
+    lk.candles.write({"open_time": [NOON], **{part: [1.0] for part in ("open", "high", "low", "close")}}, "1m", "X")
+    if drained:
+        lk.drain()
+    with pytest.raises(LakeError, match=r"half a character .*\(got '\\ud800x'\)"):
+        READERS[name](lk, HALF)
+    for wrong in NO_TEXTS:
+        with contextlib.suppress(LakeError):  # of one kind or another, or nothing is found
+            READERS[name](lk, wrong)
+
+
+@pytest.mark.parametrize("nothing", ["", float("nan")])
+def test_an_empty_id_is_that_of_no_row(lk: lake.Lake, nothing: Any) -> None:
+    for step in (
+        lambda: lk.trades.patch(nothing, note=1),
+        lambda: lk.trades.close(nothing, 101.0),
+        lambda: lk.trades.cancel(nothing),
+        lambda: lk.positions.close(nothing),
+        lambda: lk.positions.trail(nothing, 90.0, 1.0),
+        lambda: lk.phantoms.patch(nothing, note=1),
+        lambda: lk.phantoms.close(nothing, 101.0),
+        lambda: lk.decisions.attach(nothing, "t"),
+        lambda: lk.patch("fills", nothing, {"note": 1}),
+    ):
+        lk.drain()  # then the highest settled id is compared with it
+        with pytest.raises(UnknownRowError):
+            step()
+    assert lk.trades.get(nothing) is None
+
+
+def test_ids_that_were_given_as_numbers_are_found_by_them_everywhere(lk: lake.Lake) -> None:
+    lk.trades.open(T, trade_id=7, bot_id=7)
+    lk.trades.open(T, trade_id="x7", bot_id="x")
+    lk.fills.record([{"fill_id": n, "trade_id": n, "symbol": "BTCUSDT", "side": "BUY", "quantity": 1.0, "price": 9.0}
+                     for n in (7, "x7")])  # fmt: skip
+    lk.positions.open(position_id=7, **T)
+    lk.positions.checkpoint(7, 25, 101.0, "HOLD")
+    lk.positions.checkpoint("p", 25, 101.0, "HOLD")
+    lk.signals.record(signal_id=7, symbol="BTCUSDT", direction="LONG", action="REJECTED", rejection_reason="thin")
+    assert lk.fills.of_trade(7)["fill_id"].to_list() == ["7"]
+    assert lk.fills.summary(7).entry_quantity == 1.0
+    assert lk.bots.status(7)["bot_id"].to_list() == ["7"]
+    assert [alert["position_id"] for alert in lk.positions.alerts(7)] == ["7"]
+    assert lk.signals.why(7) == "thin"
+    assert lk.read("trades", where={"trade_id": [7, "t"]}).height == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import subprocess
 import sys
@@ -147,6 +148,13 @@ def missing(file: Path) -> None:
     file.unlink()
 
 
+def without_pages(file: Path) -> None:
+    """Overwrite all rows, so that only the footer can be read."""
+    raw = file.read_bytes()
+    footer = int.from_bytes(raw[-8:-4], "little") + 8
+    file.write_bytes(raw[:4] + bytes(len(raw) - footer - 4) + raw[-footer:])
+
+
 def repeated(file: Path) -> None:
     table = pq.read_table(file)
     pq.write_table(pq.read_table(file).take([0, 0, *range(2, table.num_rows)]), file)
@@ -164,6 +172,7 @@ def repeated(file: Path) -> None:
         (missing, "the file is missing"),
         (truncated, r"it has \d+ bytes, the log says \d+"),
         (zeroed, "a data file cannot be read"),
+        (without_pages, "its rows cannot be read"),
         (repeated, "[12] keys occur more than once"),
     ],
 )
@@ -180,6 +189,24 @@ def test_verify_finds_and_names_damaged_data(tmp_path: Path, damage: Callable[[P
         assert len(report.findings) == 1
         assert report.findings[0].where.startswith("candles/timeframe=1m/period=2024-01")
         assert re.search(told, report.findings[0].what)
+
+
+def test_one_bit_that_turned_in_a_data_file_never_keeps_verify_from_its_report(tmp_path: Path) -> None:
+    with lake.open(tmp_path, bot_id="b1") as lk:
+        for number in range(20):
+            lk.bots.save_state(state={"n": number})
+        lk.drain()
+    [file] = (tmp_path / "bot_states").rglob("period=*/*.parquet")
+    raw, chance = file.read_bytes(), random.Random(3)
+    footer = len(raw) - int.from_bytes(raw[-8:-4], "little") - 8
+    found = 0
+    for at in [*range(footer, len(raw), 61), *(chance.randrange(footer) for _ in range(30))]:
+        damaged = bytearray(raw)
+        damaged[at] ^= 1 << chance.randrange(8)
+        file.write_bytes(damaged)
+        with lake.open(tmp_path) as lk:
+            found += not lk.verify().ok
+    assert found > 20
 
 
 def test_verify_finds_a_damaged_hot_log(tmp_path: Path) -> None:

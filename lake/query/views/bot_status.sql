@@ -3,8 +3,9 @@
 -- Columns: bot_id; mode; bot_name, symbol, strategy, timeframe, capital and position_size (quote currency),
 --   risk_per_trade and max_position_size (% of capital), stop_loss_pct, take_profit_pct, trailing_stop_pct,
 --   drawdown_guard_pct (%), is_active, is_running, started_at, stopped_at: of bot_configs.
--- snapshot_time, peak_equity (quote currency), current_drawdown_pct (%), current_trailing_stop, trading_halted,
---   halt_reason, position_side, position_size_held (base currency), position_entry_price: of the last of bot_states.
+-- snapshot_time, peak_equity (quote currency), current_drawdown_pct (% of that, 100 where it is 0 or less),
+--   current_trailing_stop, trading_halted, halt_reason, position_side, position_size_held (base currency),
+--   position_entry_price: of the last of bot_states.
 -- metric_time, price, metric_unrealized_pnl, metric_realized_pnl (quote currency): of the last of bot_metrics;
 --   one that is dated more than a minute ahead of the clock, which then was wrong, is the last only where all are.
 -- open_positions, unrealized_pnl (quote currency): of positions still held, all modes: a position has none. These and the

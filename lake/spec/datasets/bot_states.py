@@ -20,7 +20,7 @@ DATASET = Dataset(
         price("position_entry_price", "of the open position"),
         price("current_trailing_stop", "where the trailing stop stands"),
         number("peak_equity", "highest equity so far", "quote currency"),
-        percent("current_drawdown_pct", "below the peak"),
+        percent("current_drawdown_pct", "below the peak; 100 where that is 0 or less"),
         flag("trading_halted", "whether a guard stopped it"),
         text("halt_reason", "which guard, and why"),
         EXTRA,

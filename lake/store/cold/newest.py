@@ -8,6 +8,7 @@ same file, which never changes; other engines pass it over, and files that they 
 from __future__ import annotations
 
 import binascii
+import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -18,7 +19,7 @@ import pyarrow as pa
 from lake.spec.dataset import Dataset
 from lake.store.hot.entry import Row
 
-_NAME = b"tradelake.newest:%b"  # its value is text too, as other engines expect of metadata
+_PREFIX = b"tradelake.newest:"  # the value is text too, as other engines expect of metadata
 _MOST_BYTES = 256 << 10  # of a file; whoever does not fit in is looked for among the rows
 _MOST_EFFORT = 4 << 20  # bytes of JSON that are compressed for a file, at most
 _ROW_EFFORT = 4 << 10  # so many bytes take as long as a row does besides
@@ -35,8 +36,7 @@ class Newest:
     """
 
     def __init__(self, ds: Dataset) -> None:
-        self._of = ds.newest_of if ds.key == (ds.newest_of, ds.event_time) else None
-        self._time = ds.event_time
+        self._of, self._time = _told_of(ds), ds.event_time
         self._times: dict[str, int] = {}  # of the newest row of each value, told or not
         self._told: dict[bytes, bytes] = {}
         self._room, self._effort = _MOST_BYTES, _MOST_EFFORT
@@ -83,11 +83,53 @@ class Newest:
 def newest_told(metadata: Mapping[bytes, bytes] | None, value: str) -> Row | None:
     """The newest row of a value as stored; None where the metadata do not tell, though there may be one."""
     packed = (metadata or {}).get(_name(value))
+    return None if packed is None else _unpacked(packed)
+
+
+def _unpacked(packed: bytes) -> Row | None:
     try:
-        row: Row | None = None if packed is None else orjson.loads(zlib.decompress(binascii.a2b_base64(packed)))
+        row: Row = orjson.loads(zlib.decompress(binascii.a2b_base64(packed)))
     except (binascii.Error, zlib.error, orjson.JSONDecodeError):  # a damaged file; its rows may be whole
         return None
     return row
+
+
+class Notes:
+    """What one file tells, compared with its rows.
+
+    Args:
+        ds: whose rows they are.
+        metadata: of the file.
+    """
+
+    def __init__(self, ds: Dataset, metadata: Mapping[bytes, bytes] | None) -> None:
+        self._of, self._time = _told_of(ds), ds.event_time
+        named = (metadata or {}).items() if self._of is not None else ()
+        self._told = {name: packed for name, packed in named if name.startswith(_PREFIX)}
+        self._newest: dict[bytes, tuple[int, Row]] = {}
+
+    def __bool__(self) -> bool:
+        """Whether it tells anything."""
+        return bool(self._told)
+
+    def see(self, table: pa.Table) -> None:
+        """Some rows of the file, in its order."""
+        newest = _newest_in(table, self._of or "", self._time)
+        asked = [(_name(value), *found) for value, found in newest.items() if _name(value) in self._told]
+        newer = [(name, time, at) for name, time, at in asked if time > self._newest.get(name, (-math.inf, {}))[0]]
+        rows = _rows_at(table, [at for _, _, at in newer])
+        self._newest |= {name: (time, row) for (name, time, _), row in zip(newer, rows, strict=True)}
+
+    def wrong(self) -> list[str]:
+        """The values whose note is damaged, or is not their newest row."""
+        rows = {name: row for name, (_, row) in self._newest.items()}
+        wrong = [name for name, packed in self._told.items() if name not in rows or _unpacked(packed) != rows[name]]
+        return sorted(name.removeprefix(_PREFIX).decode(errors="backslashreplace") for name in wrong)
+
+
+def _told_of(ds: Dataset) -> str | None:
+    """The column of whose values files tell the newest row."""
+    return ds.newest_of if ds.key == (ds.newest_of, ds.event_time) else None
 
 
 def row_at(table: pa.Table, at: int) -> dict[str, Any]:
@@ -128,4 +170,4 @@ def _plain(column: pa.ChunkedArray) -> list[Any]:
 
 
 def _name(value: str) -> bytes:
-    return _NAME % value.encode(errors="surrogatepass")  # half a character may be asked for; no row has one
+    return _PREFIX + value.encode(errors="surrogatepass")  # half a character may be asked for; no row has one
