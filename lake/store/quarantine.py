@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from lake.clock import now_micros
+from lake.spec.texts import half_character
 from lake.store.location import Location
 
 FOLDER = "_quarantine"
@@ -22,16 +23,12 @@ class Quarantine:
         self._location = location
 
     def add(self, dataset: str, rows: Sequence[tuple[Mapping[str, Any], str]], source: str = "") -> None:
-        """Keep refused rows as they were given, durably, each with its reason."""
+        """Keep refused rows as they were given, durably, each with its reason; half a character is written out."""
         if not rows:
             return
         at = now_micros()
         lines = [
-            orjson.dumps(
-                {"at": at, "dataset": dataset, "source": source, "reason": reason, "row": dict(row)},
-                default=str,
-                option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS,
-            )
+            _line({"at": at, "dataset": dataset, "source": source, "reason": reason, "row": dict(row)})
             for row, reason in rows
         ]
         day = datetime.fromtimestamp(at / 1e6, UTC).date().isoformat()
@@ -52,3 +49,17 @@ class Quarantine:
             for line in self._location.read(entry.path).splitlines():
                 yield orjson.loads(line)
             known.add(entry.path)
+
+
+def _line(entry: Mapping[str, Any]) -> bytes:
+    whole = entry if half_character(entry) is None else _escaped(entry)
+    return orjson.dumps(whole, default=str, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
+
+
+def _escaped(value: Any) -> Any:
+    """The value with halves of characters written out in its texts, which JSON does not hold."""
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {_escaped(name): _escaped(found) for name, found in value.items()}
+    return [_escaped(found) for found in value] if isinstance(value, list | tuple | set | frozenset) else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -350,3 +351,16 @@ def test_ids_that_were_given_as_numbers_are_found_by_them_everywhere(lk: lake.La
     assert [alert["position_id"] for alert in lk.positions.alerts(7)] == ["7"]
     assert lk.signals.why(7) == "thin"
     assert lk.read("trades", where={"trade_id": [7, "t"]}).height == 2
+
+
+@pytest.mark.parametrize("wrong", [{"symbol": HALF}, {"note": [HALF]}, {HALF: 1}, {"note": {"a": {HALF: HALF}}}])
+def test_a_row_with_half_a_character_is_kept_aside_and_the_others_of_its_batch_land(
+    lk: lake.Lake, wrong: dict[str, Any]
+) -> None:
+    rows = [{**T, "trade_id": "n"}, {**T, "trade_id": "m", **wrong}]
+    for write in (lk.trades.record, lambda batch: lk.write("trades", batch)):
+        receipt = write([dict(row) for row in rows])
+        assert (receipt.inserted + receipt.unchanged, receipt.rejected) == (1, 1)
+    kept = list(lk.writer.quarantine.read("trades"))
+    assert [row["row"]["trade_id"] for row in kept] == ["m", "m"]
+    assert "\\\\ud800x" in json.dumps(kept[0]["row"])
