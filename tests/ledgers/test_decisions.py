@@ -393,6 +393,30 @@ def test_an_outcome_of_several_trades_is_withdrawn_when_none_of_them_is_over_aft
     assert [former["actual_pnl"] for former in json.loads(row(lk)["outcome_history"])] == [-4.0]
 
 
+@pytest.mark.parametrize("drained", [False, True])
+def test_an_outcome_of_several_trades_is_withdrawn_when_one_of_them_is_not_over_after_all(
+    lk: lake.Lake, drained: bool
+) -> None:
+    lk.decisions.record(SAID, decision_id="d")
+    lk.decisions.record(SAID, decision_id="again")
+    trades = [lk.trades.open(LONG, decision_id="d").id for _ in range(2)]
+    for trade_id, price in zip(trades, (110.0, 99.0), strict=True):
+        lk.trades.close(trade_id, price)
+    lk.trades.close(lk.trades.open(LONG, decision_id="again").id, 110.0)
+    assert (lk.decisions.resolve_traded().resolved, outcome(lk)) == (2, (True, 18.0, 4.5))
+    if drained:
+        lk.drain()
+    lk.trades.correct(trades[1], status="open")
+    lk.trades.open(LONG, decision_id="again")  # one that was traded again has the outcome of what was over
+    assert lk.decisions.resolve_traded().as_dict() == {"resolved": 0, "corrected": 1}
+    assert lk.decisions.resolve_traded().as_dict() == {"resolved": 0, "corrected": 0}
+    assert (outcome(lk), row(lk)["outcome_recorded_at"]) == ((None, None, None), None)
+    assert outcome(lk, "again") == (True, 20.0, 10.0)
+    assert [former["actual_pnl"] for former in json.loads(row(lk)["outcome_history"])] == [18.0]
+    lk.trades.close(trades[1], 80.0)
+    assert (lk.decisions.resolve_traded().resolved, outcome(lk)) == (1, (False, -20.0, -5.0))
+
+
 def test_an_outcome_whose_trades_were_removed_stays_when_another_trade_of_its_decision_is_not_over(
     lk: lake.Lake,
 ) -> None:
