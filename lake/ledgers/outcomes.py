@@ -53,10 +53,16 @@ def said_of(outcome: Mapping[str, Any]) -> dict[str, Any]:
     return said
 
 
+def are_over(trades: Sequence[Row]) -> bool:
+    """Whether the trades of a decision tell its outcome: one was closed, and none goes on."""
+    statuses = {row["status"] for row in trades}
+    return "closed" in statuses and statuses.isdisjoint({"pending", "open"})
+
+
 def outcome_of(decision: Row, said: Mapping[str, Any], trades: Sequence[Row]) -> dict[str, Any]:
     """What is given, and what follows from it and from the trades once all of them have ended."""
     closed = [row for row in trades if row["status"] == "closed"]
-    is_over = bool(closed) and not any(row["status"] in {"pending", "open"} for row in trades)
+    is_over = are_over(trades)
     found = {**_result(closed), **said} if is_over else dict(said)
     direction, pnl = decision.get("recommendation"), found.get("actual_pnl")
     if "outcome_correct" not in found and direction in _DIRECTIONS and pnl is not None:

@@ -13,7 +13,7 @@ import polars as pl
 from lake.clock import now_micros
 from lake.ledgers.changes import change_many
 from lake.ledgers.current import Key
-from lake.ledgers.outcomes import OUTCOME, outcome_of, with_former
+from lake.ledgers.outcomes import OUTCOME, are_over, outcome_of, with_former
 from lake.ledgers.transaction import Fold
 from lake.ledgers.unseen import Unseen
 from lake.ledgers.writer import Writer
@@ -76,12 +76,13 @@ def resolve_traded(writer: Writer, engine: Engine) -> Traded:
 def followed(trades: Sequence[Row], moment: int, retired: int | None, known: Row | None) -> Mapping[str, Any] | None:
     """What its trades say of a decision, unless it says so already, or its outcome was given.
 
-    An outcome that was taken from trades of which none is closed any more is withdrawn. One that was taken from
-    trades of which retention, which reached up to ``retired``, may have removed some stays: the others do not tell it.
+    An outcome that was taken from trades of which none is closed any more, or of which one goes on after all, is
+    withdrawn. One that was taken from trades of which retention, which reached up to ``retired``, may have removed
+    some stays: the others do not tell it.
     """
     if known is None or not may_follow(known) or _may_lack_trades(known, trades, retired):
         return None
-    if known.get("outcome_source") == "trade" and not any(row["status"] == "closed" for row in trades):
+    if known.get("outcome_source") == "trade" and not are_over(trades):
         return {**dict.fromkeys(_TAKEN), "outcome_history": with_former(known)}  # they are not over after all
     found = {**outcome_of(known, {}, trades), "outcome_source": "trade"}
     if known.get("outcome_recorded_at") is None:

@@ -1,7 +1,8 @@
 -- The trades that decide the outcome of decisions whose trades have all ended, one row each, behind for_decision: of
 -- LONGs and SHORTs without an outcome, and of those whose outcome was taken from trades that now say something else, or
 -- from candles before the trades ended. An outcome that was given is left alone. The trades of those, too, whose outcome
--- was taken from trades of which none is closed any more; not of those whose trades were removed since.
+-- was taken from trades of which none is closed any more, or of which one goes on after all; not of those whose trades
+-- were removed since, nor of those that were traded again only after they had their outcome.
 -- A decision's trades are those that name it, else the one that it names. Backtests are none.
 -- Parameters: $bot, whose decisions are looked at, every bot's where it is empty; $ids, the decisions that are looked at,
 -- all where it is NULL.
@@ -72,11 +73,12 @@ WITH asked AS (
     INNER JOIN asked AS d ON d.decision_id = r.for_decision
     WHERE ($bot = '' OR d.bot_id = $bot) AND d.outcome_recorded_at IS NOT NULL AND d.outcome_source = 'trade'
     GROUP BY r.for_decision
-    HAVING count(*) FILTER (r.status = 'closed') = 0 AND bool_or(
+    HAVING (count(*) FILTER (r.status = 'closed') = 0 AND bool_or(
         r.trade_id = d.trade_id
         OR (d.trade_id IS NULL AND r.created_at <= d.outcome_recorded_at -- it had ended by then, and goes on or ended anew
             AND (r.status IN ('pending', 'open') OR r.closed_at > d.outcome_recorded_at))
-    )
+    )) OR (count(*) FILTER (r.status = 'closed') > 0
+        AND bool_or(r.status IN ('pending', 'open') AND r.created_at <= d.outcome_recorded_at)) -- as above
 )
 SELECT r.*
 FROM named AS r

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -393,6 +394,30 @@ def test_an_outcome_of_several_trades_is_withdrawn_when_none_of_them_is_over_aft
     assert [former["actual_pnl"] for former in json.loads(row(lk)["outcome_history"])] == [-4.0]
 
 
+@pytest.mark.parametrize("drained", [False, True])
+def test_an_outcome_of_several_trades_is_withdrawn_when_one_of_them_is_not_over_after_all(
+    lk: lake.Lake, drained: bool
+) -> None:
+    lk.decisions.record(SAID, decision_id="d")
+    lk.decisions.record(SAID, decision_id="again")
+    trades = [lk.trades.open(LONG, decision_id="d").id for _ in range(2)]
+    for trade_id, price in zip(trades, (110.0, 99.0), strict=True):
+        lk.trades.close(trade_id, price)
+    lk.trades.close(lk.trades.open(LONG, decision_id="again").id, 110.0)
+    assert (lk.decisions.resolve_traded().resolved, outcome(lk)) == (2, (True, 18.0, 4.5))
+    if drained:
+        lk.drain()
+    lk.trades.correct(trades[1], status="open")
+    lk.trades.open(LONG, decision_id="again")  # one that was traded again has the outcome of what was over
+    assert lk.decisions.resolve_traded().as_dict() == {"resolved": 0, "corrected": 1}
+    assert lk.decisions.resolve_traded().as_dict() == {"resolved": 0, "corrected": 0}
+    assert (outcome(lk), row(lk)["outcome_recorded_at"]) == ((None, None, None), None)
+    assert outcome(lk, "again") == (True, 20.0, 10.0)
+    assert [former["actual_pnl"] for former in json.loads(row(lk)["outcome_history"])] == [18.0]
+    lk.trades.close(trades[1], 80.0)
+    assert (lk.decisions.resolve_traded().resolved, outcome(lk)) == (1, (False, -20.0, -5.0))
+
+
 def test_an_outcome_whose_trades_were_removed_stays_when_another_trade_of_its_decision_is_not_over(
     lk: lake.Lake,
 ) -> None:
@@ -429,6 +454,33 @@ def test_an_outcome_of_several_trades_stays_when_retention_has_removed_one_of_th
     lk.trades.correct("t2", exit_price=120.0)  # of one trade that is there all is known
     assert lk.decisions.resolve_traded().as_dict() == {"resolved": 0, "corrected": 1}
     assert outcome(lk, "one") == (True, 40.0, 20.0)
+
+
+@pytest.mark.parametrize("of_another", [False, True])
+def test_a_closed_trade_stays_until_its_decision_has_the_outcome_of_all_its_trades(
+    lk: lake.Lake, of_another: bool
+) -> None:
+    now = datetime.now(UTC)
+    begun = now - timedelta(days=50)
+    lk.decisions.record(SAID, decision_id="d", analyzed_at=begun)
+    lk.decisions.record(SAID, decision_id="h", analyzed_at=begun, recommendation="HOLD")
+    lk.decisions.record(SAID, decision_id="names", analyzed_at=begun, trade_id="named")
+    ours = {"first": "d", "second": "d", "held": "h", "named": None}
+    for trade_id, decision_id in ours.items():
+        lk.trades.open(LONG, trade_id=trade_id, decision_id=decision_id, created_at=begun)
+    for trade_id in ("first", "held", "named"):
+        lk.trades.close(trade_id, 150.0, closed_at=now - timedelta(days=40))
+    with lake.open(lk.location.uri, bot_id="janitor") if of_another else nullcontext(lk) as other:
+        lk.drain()
+        assert other.retain({"trades": 30}, dry_run=True)["trades"].rows_removed == 1
+        assert other.retain({"trades": 30})["trades"].rows_removed == 1
+    assert sorted(lk.read("trades")["trade_id"]) == ["first", "named", "second"]
+    lk.trades.close("second", 99.0)
+    assert lk.decisions.resolve_traded().resolved == 2
+    assert outcome(lk) == (True, 98.0, 24.5)
+    lk.drain()
+    assert lk.retain({"trades": 30})["trades"].rows_removed == 2
+    assert lk.read("trades")["trade_id"].to_list() == ["second"]
 
 
 def test_every_figure_of_a_corrected_trade_is_noticed(lk: lake.Lake) -> None:

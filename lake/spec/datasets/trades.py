@@ -64,6 +64,10 @@ DATASET = Dataset(
     sort=("created_at", "trade_id"),
     open_when={"status": ("pending", "open")},
     ends_at="closed_at",
+    kept_by=(  # the outcome of a decision is that of all its trades
+        Link("decisions", "decision_id", "decision_id"),
+        Link("decisions", "trade_id", "trade_id"),
+    ),
     goes_with=Link("backtests", "run_id", "run_id"),
     generated_id="trade_id",
     defaults={**EMPTY, "created_at": "now", "status": "open", "mode": "live", "leverage": 1.0},
