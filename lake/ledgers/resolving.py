@@ -83,7 +83,8 @@ def followed(trades: Sequence[Row], moment: int, retired: int | None, known: Row
     if known is None or not may_follow(known) or _may_lack_trades(known, trades, retired):
         return None
     if known.get("outcome_source") == "trade" and not are_over(trades):
-        return {**dict.fromkeys(_TAKEN), "outcome_history": with_former(known)}  # they are not over after all
+        history = with_former(known)
+        return {**dict.fromkeys(_TAKEN), **_as_before(known, trades), "outcome_history": history}  # not over after all
     found = {**outcome_of(known, {}, trades), "outcome_source": "trade"}
     if known.get("outcome_recorded_at") is None:
         return {**found, "outcome_recorded_at": moment}
@@ -91,6 +92,15 @@ def followed(trades: Sequence[Row], moment: int, retired: int | None, known: Row
     if agrees(known, found):
         return None
     return {**found, "outcome_history": with_former(known), "outcome_recorded_at": moment}
+
+
+def _as_before(known: Row, trades: Sequence[Row]) -> dict[str, Any]:
+    """What goes with a withdrawn outcome: what was said of its trade, as far as the trades tell it themselves."""
+    own = [row for row in trades if row.get("decision_id") == known["decision_id"]]
+    if not own:
+        return {}
+    back = {"trade_id": None} if known.get("trade_id") in {row["trade_id"] for row in own} else {}
+    return {**back, "traded": any(row["status"] in {"open", "closed"} for row in own)}
 
 
 def may_follow(known: Row) -> bool:

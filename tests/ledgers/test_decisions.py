@@ -418,6 +418,29 @@ def test_an_outcome_of_several_trades_is_withdrawn_when_one_of_them_is_not_over_
     assert (lk.decisions.resolve_traded().resolved, outcome(lk)) == (1, (False, -20.0, -5.0))
 
 
+@pytest.mark.parametrize("looked", [False, True])
+def test_figures_of_a_prompt_are_the_same_whether_or_not_an_outcome_was_taken_that_is_withdrawn(
+    lk: lake.Lake, looked: bool
+) -> None:
+    for name in ("never", "on", "attached"):
+        lk.decisions.record(SAID, decision_id=name, prompt_version="v1")
+        lk.trades.open(LONG, trade_id=name, decision_id=None if name == "attached" else name)
+    lk.decisions.attach("attached", "attached")
+    for name in ("never", "on", "attached"):
+        lk.trades.close(name, 110.0)
+    if looked:
+        assert lk.decisions.resolve_traded().resolved == 3
+    for name in ("never", "on", "attached"):
+        lk.trades.correct(name, status="open")
+    for name in ("never", "attached"):
+        lk.trades.cancel(name)
+    assert lk.decisions.resolve_traded().corrected == 3 * looked
+    assert lk.decisions.resolve_traded().as_dict() == {"resolved": 0, "corrected": 0}
+    (figures,) = lk.read("prompt_performance").to_dicts()
+    assert (figures["traded"], figures["closed"], figures["resolved"]) == (2, 0, 0)
+    assert [row(lk, name)["trade_id"] for name in ("never", "attached")] == [None, "attached"]
+
+
 def test_an_outcome_whose_trades_were_removed_stays_when_another_trade_of_its_decision_is_not_over(
     lk: lake.Lake,
 ) -> None:
