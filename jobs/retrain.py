@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -12,6 +13,7 @@ from lake.learn.models.judging import NEVER
 from lake.learn.models.model import Model
 
 _TRIGGERS = ("count", "age", "drift")  # why this job trains
+_LONGEST = timedelta(days=1)  # no training of this job takes so long
 # of a request, what is given by itself, or as it is now: all rows, and the settings' knowledge cutoffs
 _ANEW = ("name", "source", "features", "end", "cutoffs")
 
@@ -19,6 +21,7 @@ _ANEW = ("name", "source", "features", "end", "cutoffs")
 def work(lk: Lake) -> dict[str, Any]:
     """Train models again whose policy says so: enough is new, they are old, or their calibration has drifted."""
     told: dict[str, Any] = {"trained": {}, "waiting": {}, "failed": {}}
+    end_cut_off(lk)
     for name in lk.models.names():
         info = lk.models.retrain_info(name)
         if not info.due:
@@ -66,6 +69,16 @@ def _other_features(before: list[str], made: Model) -> dict[str, list[str]]:
     now = made.schema.names
     found = {"features_added": set(now) - set(before), "features_gone": set(before) - set(now)}
     return {name: sorted(features) for name, features in found.items() if features}
+
+
+def end_cut_off(lk: Lake) -> int:
+    """End the runs of this job whose process was killed, so that nothing waits for them; how many there were."""
+    runs = lk.read("training_runs", {"status": "running"})
+    gone = runs.filter(pl.col("trigger").is_in(_TRIGGERS) & (pl.col("started_at") < datetime.now(UTC) - _LONGEST))
+    for run_id in gone["run_id"]:
+        changes = {"status": "failed", "error": "it was cut off", "finished_at": datetime.now(UTC)}
+        lk.patch("training_runs", run_id, changes)
+    return gone.height
 
 
 def outlived(lk: Lake, dataset: str) -> list[str]:

@@ -307,6 +307,27 @@ def test_data_sets_of_the_job_go_with_the_last_model_of_theirs_and_others_stay(l
     )
 
 
+@pytest.mark.parametrize("days", [0, 2])
+def test_a_run_of_the_job_that_was_killed_ends_and_its_data_set_goes_and_one_at_work_stays(
+    lk: lake.Lake, days: int
+) -> None:
+    lk.write("phantoms", phantoms(60))
+    recipe = {"trees": 2, "rounds": 2, "repeats": 0, "folds": 2}
+    lk.models.train(lk.datasets.build("d", "phantoms", None), "m", recipe=recipe)
+    lk.write("phantoms", phantoms(20, 60))
+    killed = lk.datasets.build("d", "phantoms", None).manifest
+    begun = {"model_name": "m", "status": "running", "started_at": datetime.now(UTC) - timedelta(days=days)}
+    for run_id, trigger in {"job": "count", "hand": "by hand"}.items():
+        manifest = killed.as_dict() if run_id == "job" else {}
+        lk.write("training_runs", {**begun, "run_id": run_id, "trigger": trigger, "dataset_manifest": manifest})
+    lk.write("phantoms", phantoms(40, 80))
+    assert once("retrain", retrain.work, lk)["trained"]["m"]["versions"]
+    status = dict(lk.read("training_runs").select("run_id", "status").iter_rows())
+    assert (status["job"], status["hand"]) == ("failed" if days else "running", "running")
+    assert (killed.hash in {manifest.hash for manifest in lk.datasets.list("d")}) is (days == 0)
+    assert (f"dataset-d-{killed.hash}" in lk.tags()) is (days == 0)
+
+
 def test_a_successor_learns_from_new_features_unless_its_features_were_named(lk: lake.Lake, tmp_path: Path) -> None:
     """As a bot begins to record another one, or an older version of the lake knew fewer."""
     words = ["--set", "trees=2", "--set", "rounds=2", "--set", "repeats=0", "--set", "folds=2"]
